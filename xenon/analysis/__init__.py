@@ -1,0 +1,1 @@
+"""Read-only views on programs and runs: the instruction set, disassembly."""

@@ -1,0 +1,1 @@
+"""What an operating system gives a guest program: ELF loading, system calls, the disc, the terminal."""
