@@ -1,0 +1,45 @@
+"""Models as bytes: llama2.c's checkpoints and tokenizers in either byte order. Knows nothing of consoles.
+
+import loader
+
+model = loader.open("stories15M.bin")
+model.config.dim, model.byte_order, model.array("wq").shape
+loader.convert("stories15M.bin", "stories15M.be.bin", loader.ByteOrder.BIG)
+"""
+
+from loader.checksum import sha256
+from loader.conversion import Conversion, convert, default_target, plan, write
+from loader.conversion import check as check_outputs
+from loader.errors import LoaderError
+from loader.image import Image
+from loader.kinds import ByteOrder, DType, Format
+from loader.layout import Config, Tensor
+from loader.model import Model
+from loader.model import open_model as open
+from loader.search import check_vocabulary, find_tokenizer, open_any
+from loader.tokenizer import Piece, Tokenizer, open_tokenizer
+
+__all__ = [
+    "ByteOrder",
+    "Config",
+    "Conversion",
+    "DType",
+    "Format",
+    "Image",
+    "LoaderError",
+    "Model",
+    "Piece",
+    "Tensor",
+    "Tokenizer",
+    "check_outputs",
+    "check_vocabulary",
+    "convert",
+    "default_target",
+    "find_tokenizer",
+    "open",
+    "open_any",
+    "open_tokenizer",
+    "plan",
+    "sha256",
+    "write",
+]

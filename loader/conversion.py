@@ -1,0 +1,109 @@
+"""Converts a model or a tokenizer to a byte order, and a v0 model to v1."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loader.errors import LoaderError
+from loader.image import Image
+from loader.kinds import ByteOrder, Format
+from loader.layout import ALIGNMENT_WANTED, tensors
+from loader.model import Model
+from loader.output import Progress, check_target, write_images
+from loader.search import open_any
+from loader.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One file to be written: what it is made from, where it goes, and the bytes it will have."""
+
+    source: Model | Tokenizer
+    target: Path
+    byte_order: ByteOrder
+    format: Format | None  # None for a tokenizer
+    image: Image
+
+    @property
+    def aligned(self) -> bool | None:
+        """Whether every tensor of the output starts at a multiple of 128 bytes; None for a tokenizer."""
+        if self.format is None or isinstance(self.source, Tokenizer):
+            return None
+        rows = tensors(self.source.config, self.format)
+        return all(tensor.alignment >= ALIGNMENT_WANTED for tensor in rows)
+
+
+def plan(
+    source: Model | Tokenizer,
+    byte_order: ByteOrder,
+    format: Format | None = None,
+    target: Path | None = None,
+) -> Conversion:
+    """What converting `source` would write, by default beside it; touches no file.
+
+    A `target` that is a folder takes the file under its default name.
+
+    Raises LoaderError if the source is already what is asked for, or cannot become it.
+    """
+    path = default_target(source.path, byte_order)
+    if target is not None:
+        path = target / path.name if target.is_dir() else target
+    lifts = isinstance(source, Model) and format not in (None, source.format)
+    if source.byte_order is byte_order and not lifts:
+        other = ByteOrder.LITTLE if byte_order is ByteOrder.BIG else ByteOrder.BIG
+        raise LoaderError(
+            f"{source.path}: already {byte_order}",
+            f"nothing to do; --to {other.value} converts it to {other}",
+        )
+    if isinstance(source, Model):
+        image = source.image(byte_order, format)
+        return Conversion(source, path, byte_order, format or source.format, image)
+    return Conversion(source, path, byte_order, None, source.image(byte_order))
+
+
+def default_target(path: Path, byte_order: ByteOrder) -> Path:
+    """`stories15M.bin` becomes `stories15M.be.bin`, and that becomes `stories15M.le.bin`."""
+    stem, suffix = path.stem, path.suffix
+    for order in ByteOrder:
+        stem = stem.removesuffix(f".{order.short}")
+    return path.with_name(f"{stem}.{byte_order.short}{suffix}")
+
+
+def check(conversions: Sequence[Conversion], force: bool = False) -> None:
+    """Raises LoaderError if any output may not be written where it is to go."""
+    inputs = [conversion.source.path for conversion in conversions]
+    for number, conversion in enumerate(conversions):
+        check_target(conversion.target, inputs, force)
+        if any(conversion.target.absolute() == before.target.absolute() for before in conversions[:number]):
+            raise LoaderError(
+                f"{conversion.target}: both outputs would have this name", "convert one at a time"
+            )
+
+
+def write(conversions: Sequence[Conversion], force: bool = False, progress: Progress | None = None) -> None:
+    """Write all outputs, or none of them if any cannot be written (LoaderError) or Ctrl-C is pressed."""
+    check(conversions, force)
+    write_images([(conversion.image, conversion.target) for conversion in conversions], progress)
+
+
+def convert(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None,
+    byte_order: ByteOrder,
+    format: Format | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Convert the model or tokenizer `source` to the file `target` (None: beside it, see `default_target`).
+
+    Streams, whatever the size of the file; `target` appears whole or not at all, and is never the source.
+    `progress` is called with the bytes done and the bytes in all. Raises LoaderError if the input is no model
+    or tokenizer, is already in `byte_order`, or cannot be written.
+    """
+    opened = open_any(source)
+    conversion = plan(opened, byte_order, format, None if target is None else Path(target))
+    write([conversion], force, progress)
+    return conversion

@@ -1,0 +1,113 @@
+"""A file as it would be in some byte order, read at any offset without being made.
+
+An image is a table of segments. A segment says where its bytes come from and how large an item is whose bytes
+swap; that table is all that differs between the formats, and this file is the only one that swaps.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from loader.source import Source
+
+ITEM = 4  # the only item in llama2.c's files that has a byte order: int32 or float32
+
+
+@dataclass(frozen=True)
+class Segment:
+    """`nbytes` bytes of an image, taken from `origin`: an offset in the source file, or the bytes themselves.
+
+    `item_size` 1 means that the bytes stay as they are, 4 that each group of four is reversed when the orders
+    differ.
+    """
+
+    nbytes: int
+    item_size: int
+    origin: int | bytes
+
+
+class Image:
+    """The bytes of a converted file: `size` bytes, readable at any offset and length."""
+
+    def __init__(self, source: Source, segments: Iterable[Segment], swap: bool) -> None:
+        """`segments` in the order of the image; `swap` says whether the byte orders differ."""
+        self._source = source
+        self._swap = swap
+        self._segments = _joined(segments)
+        self._starts = [0]
+        for segment in self._segments:
+            self._starts.append(self._starts[-1] + segment.nbytes)
+        self.size = self._starts[-1]
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` (writable bytes) with the image's bytes from `offset`, reading no more than that.
+
+        Raises ValueError for a range outside the image, LoaderError if the source file cannot be read.
+        """
+        view = buffer.cast("B")
+        if offset < 0 or offset + len(view) > self.size:
+            raise ValueError(f"bytes {offset} to {offset + len(view)} of an image of {self.size} bytes")
+        index = bisect_right(self._starts, offset) - 1
+        done = 0
+        while done < len(view):
+            begin = offset + done - self._starts[index]
+            count = min(len(view) - done, self._segments[index].nbytes - begin)
+            self._fill(self._segments[index], begin, view[done : done + count])
+            done += count
+            index += 1
+
+    def _fill(self, segment: Segment, begin: int, out: memoryview) -> None:
+        """Converted bytes of one segment from its byte `begin`, which may lie inside an item."""
+        self._fetch(segment, begin, out)
+        if not self._swap or segment.item_size == 1:
+            return
+        end = begin + len(out)
+        first = min(-(-begin // ITEM) * ITEM, end)  # the whole items lie between first and last
+        last = max(end // ITEM * ITEM, first)
+        if last > first:
+            np.frombuffer(out[first - begin : last - begin], np.uint32).byteswap(inplace=True)
+        for start, stop in ((begin, first), (last, end)):
+            if stop > start:
+                base = start // ITEM * ITEM
+                item = bytearray(ITEM)
+                self._fetch(segment, base, memoryview(item))
+                item.reverse()
+                out[start - begin : stop - begin] = item[start - base : stop - base]
+
+    def _fetch(self, segment: Segment, begin: int, out: memoryview) -> None:
+        if isinstance(segment.origin, bytes):
+            out[:] = segment.origin[begin : begin + len(out)]
+        else:
+            self._source.read_into(segment.origin + begin, out)
+
+
+def _joined(segments: Iterable[Segment]) -> list[Segment]:
+    """Segments with neighbours of one kind joined, so that a whole v0 file is a single one."""
+    joined: list[Segment] = []
+    for segment in segments:
+        before = joined[-1] if joined else None
+        if (
+            before is not None
+            and isinstance(before.origin, int)
+            and before.origin + before.nbytes == segment.origin
+            and before.item_size == segment.item_size
+        ):
+            joined[-1] = Segment(before.nbytes + segment.nbytes, before.item_size, before.origin)
+        elif segment.nbytes:
+            joined.append(segment)
+    return joined
+
+
+def swap_items(data: bytes, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bytes:
+    """`data` with the four bytes at each of `offsets` reversed."""
+    swapped = np.frombuffer(data, np.uint8).copy()
+    for left, right in ((0, 3), (1, 2)):
+        swapped[offsets + left], swapped[offsets + right] = (
+            swapped[offsets + right],
+            swapped[offsets + left],
+        )
+    return swapped.tobytes()

@@ -1,0 +1,158 @@
+"""What lies where in each checkpoint format: a table of tensors a format, and the sizes that follow from it.
+
+Source: llama2.c `export.py` (`legacy_export`, `version1_export`, `version2_export`), `run.c`, `runq.c`. The
+names are those of `run.c` in every format, so that a tensor is found by the same name whatever the version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from loader.kinds import DType, Format
+
+ALIGNMENT_SHOWN = 4096
+ALIGNMENT_WANTED = 128
+
+
+@dataclass(frozen=True)
+class Config:
+    """The dimensions of a model, in the names of the paper's reference code.
+
+    `vocab_size` is positive here; `group_size` is how many int8 values share a scale, None unless v2.
+    """
+
+    dim: int
+    hidden_dim: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    vocab_size: int
+    seq_len: int
+    shared_classifier: bool
+    group_size: int | None = None
+
+    @property
+    def head_size(self) -> int:
+        """Values in one attention head."""
+        return self.dim // self.n_heads
+
+    @property
+    def half_head(self) -> int:
+        """Pairs in one attention head that RoPE rotates."""
+        return self.head_size // 2
+
+    @property
+    def kv_dim(self) -> int:
+        """Values in all key (or value) heads of one position."""
+        return self.head_size * self.n_kv_heads
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named run of items of one type: `offset` and `nbytes` in bytes from the start of the file."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    offset: int
+    nbytes: int
+
+    @property
+    def count(self) -> int:
+        """Number of items."""
+        return prod(self.shape)
+
+    @property
+    def alignment(self) -> int:
+        """The largest power of two, up to 4096, that divides the offset."""
+        return min(self.offset & -self.offset or ALIGNMENT_SHOWN, ALIGNMENT_SHOWN)
+
+    @property
+    def is_weight(self) -> bool:
+        """True for what training made: not a table that can be computed, not a scale of quantised values."""
+        return not (self.name.startswith("freq_cis_") or self.name.endswith(".scales"))
+
+
+# Header: runs of (offset, bytes, size of the item that swaps). In v2 group_size is not aligned.
+HEADERS: dict[Format, tuple[tuple[int, int, int], ...]] = {
+    Format.V0: ((0, 28, 4),),
+    Format.V1: ((0, 36, 4), (36, 220, 1)),
+    Format.V2: ((0, 36, 4), (36, 1, 1), (37, 4, 4), (41, 215, 1)),
+}
+
+# Row-major shapes: a matrix has one row for each output, so that `w[layer] @ x` is the product.
+_SHAPES: dict[str, tuple[str, ...]] = {
+    "token_embedding_table": ("vocab_size", "dim"),
+    "rms_att_weight": ("n_layers", "dim"),
+    "wq": ("n_layers", "dim", "dim"),
+    "wk": ("n_layers", "kv_dim", "dim"),
+    "wv": ("n_layers", "kv_dim", "dim"),
+    "wo": ("n_layers", "dim", "dim"),
+    "rms_ffn_weight": ("n_layers", "dim"),
+    "w1": ("n_layers", "hidden_dim", "dim"),
+    "w2": ("n_layers", "dim", "hidden_dim"),
+    "w3": ("n_layers", "hidden_dim", "dim"),
+    "rms_final_weight": ("dim",),
+    "freq_cis_real": ("seq_len", "half_head"),
+    "freq_cis_imag": ("seq_len", "half_head"),
+    "wcls": ("vocab_size", "dim"),
+}
+
+_MATRICES = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
+_NORMS = ("rms_att_weight", "rms_ffn_weight", "rms_final_weight")
+_ORDER: dict[Format, tuple[str, ...]] = {
+    Format.V0: tuple(_SHAPES),
+    Format.V1: (*_NORMS, "token_embedding_table", *_MATRICES, "wcls"),
+    Format.V2: (*_NORMS, "token_embedding_table", *_MATRICES, "wcls"),
+}
+
+
+def header_size(version: Format) -> int:
+    """Bytes before the first tensor."""
+    return sum(length for _, length, _ in HEADERS[version])
+
+
+def _rows(config: Config, version: Format) -> Iterator[tuple[str, tuple[int, ...], bool]]:
+    """(name, shape, quantised) in file order, all layers of a matrix in one row."""
+    for name in _ORDER[version]:
+        if name == "wcls" and config.shared_classifier:
+            continue
+        shape = tuple(int(getattr(config, dimension)) for dimension in _SHAPES[name])
+        yield name, shape, version is Format.V2 and name not in _NORMS
+
+
+def file_size(config: Config, version: Format) -> int:
+    """Bytes of a checkpoint with these dimensions; exact, however large."""
+    size = header_size(version)
+    for _, shape, quantised in _rows(config, version):
+        count = prod(shape)
+        size += count + 4 * (count // (config.group_size or 1)) if quantised else 4 * count
+    return size
+
+
+def tensors(config: Config, version: Format) -> tuple[Tensor, ...]:
+    """Every tensor in file order.
+
+    A quantised matrix is two tensors a layer: `wq.0` (int8), then `wq.0.scales` (float32, one a group).
+    """
+    found: list[Tensor] = []
+    offset = header_size(version)
+
+    def add(name: str, shape: tuple[int, ...], dtype: DType) -> None:
+        nonlocal offset
+        nbytes = prod(shape) * dtype.item_size
+        found.append(Tensor(name, shape, dtype, offset, nbytes))
+        offset += nbytes
+
+    for name, shape, quantised in _rows(config, version):
+        if not quantised:
+            add(name, shape, DType.F32)
+            continue
+        group = config.group_size or 1
+        layers = [f"{name}.{layer}" for layer in range(shape[0])] if name in _MATRICES else [name]
+        for part in layers:
+            add(part, shape[-2:], DType.I8)
+            add(f"{part}.scales", (prod(shape[-2:]) // group,), DType.F32)
+    return tuple(found)

@@ -1,0 +1,142 @@
+"""A llama2.c checkpoint: its configuration, its tensors as lazy views, and its image in either byte order."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from loader.errors import LoaderError
+from loader.foreign import HEAD_BYTES, recognise
+from loader.header import FIELDS, MAGIC, VERSIONED_HEADER, Header, check_size, read_header
+from loader.image import ITEM, Image, Segment
+from loader.kinds import ByteOrder, Format
+from loader.layout import HEADERS, Config, Tensor, tensors
+from loader.source import Source
+from loader.tokenizer import SWAPPED_HINT, looks_like_tokenizer
+
+
+class Model:
+    """An open checkpoint of any version and byte order. Only its header has been read."""
+
+    def __init__(self, source: Source, header: Header) -> None:
+        self._source = source
+        self.path = source.path
+        self.format = header.format
+        self.byte_order = header.byte_order
+        self.config: Config = header.config
+        self.size = source.size
+        self.tensors: tuple[Tensor, ...] = tensors(header.config, header.format)
+        self._by_name = {tensor.name: tensor for tensor in self.tensors}
+
+    @property
+    def parameter_count(self) -> int:
+        """Weights that training made: without RoPE tables and scales, a shared classifier counted once."""
+        return sum(tensor.count for tensor in self.tensors if tensor.is_weight)
+
+    def tensor(self, name: str) -> Tensor:
+        """The row of the tensor called `name`; raises LoaderError if there is none."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise LoaderError(
+                f"{self.path}: no tensor called {name}", f"there are {', '.join(self._by_name)}"
+            ) from None
+
+    def array(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+        """A read-only view of a tensor, in the file's byte order; its pages are read when touched."""
+        tensor = self.tensor(name)
+        dtype = tensor.dtype.numpy(self.byte_order)
+        flat = np.frombuffer(self._source.map(), dtype, count=tensor.count, offset=tensor.offset)
+        return flat.reshape(tensor.shape)
+
+    def image(self, byte_order: ByteOrder, format: Format | None = None) -> Image:
+        """The converted file, readable at any offset: in `byte_order`, and in `format` if one is given.
+
+        Raises LoaderError for any change of format but v0 to v1.
+        """
+        if format in (None, self.format):
+            segments = self._whole()
+        elif (self.format, format) == (Format.V0, Format.V1):
+            segments = self._lifted()
+        else:
+            raise LoaderError(
+                f"{self.path}: a {self.format} file cannot become {format}", "only v0 can be lifted, to v1"
+            )
+        return Image(self._source, segments, swap=byte_order is not self.byte_order)
+
+    def _whole(self) -> Iterator[Segment]:
+        for offset, nbytes, item_size in HEADERS[self.format]:
+            yield Segment(nbytes, item_size, offset)
+        for tensor in self.tensors:
+            yield Segment(tensor.nbytes, tensor.dtype.item_size, tensor.offset)
+
+    def _lifted(self) -> Iterator[Segment]:
+        config = self.config
+        dimensions = (config.dim, config.hidden_dim, config.n_layers, config.n_heads, config.n_kv_heads)
+        # In the source's order: like everything else in the image, it is swapped on the way.
+        header = struct.pack(
+            f"{self.byte_order.mark}I8iB219x",
+            *(
+                MAGIC,
+                Format.V1.value,
+                *dimensions,
+                config.vocab_size,
+                config.seq_len,
+                config.shared_classifier,
+            ),
+        )
+        for offset, nbytes, item_size in HEADERS[Format.V1]:
+            yield Segment(nbytes, item_size, header[offset : offset + nbytes])
+        for tensor in tensors(config, Format.V1):
+            yield Segment(tensor.nbytes, ITEM, self._by_name[tensor.name].offset)
+
+    def close(self) -> None:
+        """Close the file; arrays already handed out stay valid."""
+        self._source.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_model(path: str | os.PathLike[str]) -> Model:
+    """Open a checkpoint; raises LoaderError saying what the file is instead, or what is wrong with it."""
+    return model_from(Source(path))
+
+
+def model_from(source: Source) -> Model:
+    """As `open_model`, for a file that is open already; closes it on an error."""
+    try:
+        header = read_header(source.path, source.read(0, VERSIONED_HEADER))
+        if header is None:
+            raise _no_model(source)
+        check_size(source.path, header, source.size)
+    except LoaderError:
+        source.close()
+        raise
+    return Model(source, header)
+
+
+def _no_model(source: Source) -> LoaderError:
+    """Why a file whose header makes no sense is no model."""
+    hint = "expected a llama2.c checkpoint, version 0, 1 or 2, as its export.py writes them"
+    head = source.read(0, HEAD_BYTES)
+    if source.size == 0:
+        return LoaderError(f"{source.path}: empty file", hint)
+    known = recognise(head)
+    if known is not None:
+        return LoaderError(f"{source.path}: is {known[0]}, not a llama2.c checkpoint", known[1])
+    if looks_like_tokenizer(head):
+        return LoaderError(f"{source.path}: is a tokenizer, not a model", SWAPPED_HINT)
+    if source.size < FIELDS:
+        return LoaderError(
+            f"{source.path}: truncated in the header: found {source.size} bytes, expected at least {FIELDS}",
+            hint,
+        )
+    return LoaderError(f"{source.path}: is not a llama2.c checkpoint: no version's header fits", hint)

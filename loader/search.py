@@ -1,0 +1,103 @@
+"""Finds what belongs together: the tokenizer of a model, and which of the two a file is."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from loader.errors import LoaderError
+from loader.foreign import HEAD_BYTES
+from loader.header import VERSIONED_HEADER, read_header
+from loader.model import Model, model_from
+from loader.source import Source, reason
+from loader.tokenizer import Tokenizer, looks_like_tokenizer, tokenizer_from
+
+MOST_NAMED = 20  # files that a message names one by one
+
+
+def open_any(path: str | os.PathLike[str]) -> Model | Tokenizer:
+    """Open a model or a tokenizer, told apart by content; raises LoaderError as the two openers do."""
+    source = Source(path)
+    if _is_tokenizer(source):
+        return tokenizer_from(source)
+    return model_from(source)
+
+
+def check_vocabulary(model: Model, tokenizer: Tokenizer) -> None:
+    """Raises LoaderError if the tokenizer has fewer pieces than the model's vocabulary.
+
+    More are allowed, as in llama2.c, which reads as many as the model knows.
+    """
+    if len(tokenizer) < model.config.vocab_size:
+        raise LoaderError(
+            f"{tokenizer.path}: {len(tokenizer)} pieces, expected {model.config.vocab_size}"
+            f" for the vocabulary of {model.path}",
+            "give the tokenizer that the model was trained with",
+        )
+
+
+def find_tokenizer(model: Model) -> Tokenizer:
+    """The tokenizer in the model's folder with as many pieces as the model's vocabulary.
+
+    Of several, `tokenizer*.bin` comes before `tok<vocabulary>*.bin` before other names, then one in the byte
+    order of the model, then the first by name. Raises LoaderError naming every file that was looked at, and
+    why it does not fit.
+    """
+    folder = model.path.parent
+    wanted = model.config.vocab_size
+    fitting: list[Tokenizer] = []
+    refused: list[str] = []
+    for path in _candidates(folder, model.path):
+        try:
+            tokenizer = _only_tokenizer(path)
+        except LoaderError as error:
+            refused.append(error.message.removeprefix(f"{folder}{os.sep}"))
+            continue
+        if len(tokenizer) == wanted:
+            fitting.append(tokenizer)
+        else:
+            refused.append(f"{path.name}: {len(tokenizer)} pieces")
+    if fitting:
+        return min(fitting, key=lambda found: _rank(found, model))
+    looked_at = "; ".join(refused[:MOST_NAMED]) or "no file whose name ends in .bin"
+    more = f"; and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
+    raise LoaderError(
+        f"{model.path}: no tokenizer with {wanted} pieces in {folder}: {looked_at}{more}",
+        "-z TOKENIZER names the model's tokenizer",
+    )
+
+
+def _is_tokenizer(source: Source) -> bool:
+    """Whether to read a file as a tokenizer; on doubt as a model, whose messages say what else it may be."""
+    try:
+        if read_header(source.path, source.read(0, VERSIONED_HEADER)) is not None:
+            return False
+    except LoaderError:
+        return False
+    return looks_like_tokenizer(source.read(0, HEAD_BYTES))
+
+
+def _only_tokenizer(path: Path) -> Tokenizer:
+    """Open a tokenizer; another kind of file is refused without reading it."""
+    source = Source(path)
+    if _is_tokenizer(source):
+        return tokenizer_from(source)
+    source.close()
+    raise LoaderError(f"{path}: no tokenizer")
+
+
+def _candidates(folder: Path, model: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(".bin") and not entry.is_dir()]
+    except OSError as error:
+        raise LoaderError(f"{folder}: {reason(error)}", "-z TOKENIZER names the model's tokenizer") from error
+    return [folder / name for name in sorted(names) if name != model.name]
+
+
+def _rank(tokenizer: Tokenizer, model: Model) -> tuple[int, bool, str]:
+    name = tokenizer.path.name
+    patterns = (r"tokenizer\b", rf"tok{model.config.vocab_size}\b", "tok")
+    kind = next((place for place, pattern in enumerate(patterns) if re.match(pattern, name)), len(patterns))
+    return kind, tokenizer.byte_order is not model.byte_order, name

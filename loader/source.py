@@ -1,0 +1,77 @@
+"""A regular file read at given offsets. Every error of the operating system becomes a LoaderError."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+import weakref
+from pathlib import Path
+
+from loader.errors import LoaderError
+
+_KINDS = (
+    (stat.S_ISDIR, "is a directory"),
+    (stat.S_ISFIFO, "is a pipe"),
+    (stat.S_ISSOCK, "is a socket"),
+    (stat.S_ISCHR, "is a device"),
+    (stat.S_ISBLK, "is a device"),
+)
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What the operating system said, in lower case and without its number."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+class Source:
+    """An open regular file.
+
+    Nothing is read until asked for. The descriptor closes with `close()` or when the object goes away.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open `path`; raises LoaderError if it is missing, unreadable or no regular file."""
+        self.path = Path(path)
+        try:
+            # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            raise LoaderError(f"{self.path}: {reason(error)}") from error
+        self.close = weakref.finalize(self, os.close, self._descriptor)
+        status = os.fstat(self._descriptor)
+        for test, what in _KINDS:
+            if test(status.st_mode):
+                self.close()
+                raise LoaderError(f"{self.path}: {what}, expected a file", "give the path of a regular file")
+        self.size = status.st_size
+        self._map: mmap.mmap | None = None
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the bytes at `offset`; raises LoaderError if the file has become shorter."""
+        done = 0
+        while done < len(buffer):
+            try:
+                count = os.preadv(self._descriptor, [buffer[done:]], offset + done)
+            except OSError as error:
+                raise LoaderError(f"{self.path}: byte {offset + done}: {reason(error)}") from error
+            if count == 0:
+                raise LoaderError(
+                    f"{self.path}: became shorter while it was read, byte {offset + done} is gone"
+                )
+            done += count
+
+    def read(self, offset: int, count: int) -> bytes:
+        """At most `count` bytes at `offset`, fewer where the file ends."""
+        data = bytearray(max(0, min(count, self.size - offset)))
+        self.read_into(offset, memoryview(data))
+        return bytes(data)
+
+    def map(self) -> mmap.mmap:
+        """The whole file mapped for reading; made once. The file must not be empty."""
+        if self._map is None:
+            try:
+                self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
+            except OSError as error:
+                raise LoaderError(f"{self.path}: cannot be mapped: {reason(error)}") from error
+        return self._map
