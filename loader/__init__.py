@@ -11,6 +11,7 @@ from loader.checksum import sha256
 from loader.conversion import Conversion, convert, default_target, plan, write
 from loader.conversion import check as check_outputs
 from loader.errors import LoaderError
+from loader.facts import Facts, facts, piece_facts, tensor_facts
 from loader.image import Image
 from loader.kinds import ByteOrder, DType, Format
 from loader.layout import Config, Tensor
@@ -24,6 +25,7 @@ __all__ = [
     "Config",
     "Conversion",
     "DType",
+    "Facts",
     "Format",
     "Image",
     "LoaderError",
@@ -35,11 +37,14 @@ __all__ = [
     "check_vocabulary",
     "convert",
     "default_target",
+    "facts",
     "find_tokenizer",
     "open",
     "open_any",
     "open_tokenizer",
+    "piece_facts",
     "plan",
     "sha256",
+    "tensor_facts",
     "write",
 ]

@@ -52,6 +52,8 @@ def plan(
     if target is not None:
         path = target / path.name if target.is_dir() else target
     lifts = isinstance(source, Model) and format not in (None, source.format)
+    if isinstance(source, Tokenizer) and format is not None:
+        raise LoaderError(f"{source.path}: is a tokenizer, which has no version", "leave --format out")
     if source.byte_order is byte_order and not lifts:
         other = ByteOrder.LITTLE if byte_order is ByteOrder.BIG else ByteOrder.BIG
         raise LoaderError(

@@ -31,9 +31,8 @@ LIMITS: dict[str, int] = {
 }
 FIELDS = struct.Struct("7i").size
 ABSURD_FILE = 1 << 40  # bytes; beyond it the header is to blame and not the download
-_KNOWN = (
-    4  # so many of seven fields in range make a v0 header with a mistake rather than another kind of file
-)
+# So many of the seven fields in range make a v0 header with a mistake; fewer, another kind of file.
+_KNOWN = 6
 
 
 @dataclass(frozen=True)

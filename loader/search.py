@@ -19,9 +19,9 @@ MOST_NAMED = 20  # files that a message names one by one
 def open_any(path: str | os.PathLike[str]) -> Model | Tokenizer:
     """Open a model or a tokenizer, told apart by content; raises LoaderError as the two openers do."""
     source = Source(path)
-    if _is_tokenizer(source):
+    if not _is_model(source) and looks_like_tokenizer(source.read(0, HEAD_BYTES)):
         return tokenizer_from(source)
-    return model_from(source)
+    return model_from(source)  # whose messages also say what else a file may be
 
 
 def check_vocabulary(model: Model, tokenizer: Tokenizer) -> None:
@@ -68,23 +68,20 @@ def find_tokenizer(model: Model) -> Tokenizer:
     )
 
 
-def _is_tokenizer(source: Source) -> bool:
-    """Whether to read a file as a tokenizer; on doubt as a model, whose messages say what else it may be."""
+def _is_model(source: Source) -> bool:
     try:
-        if read_header(source.path, source.read(0, VERSIONED_HEADER)) is not None:
-            return False
-    except LoaderError:
-        return False
-    return looks_like_tokenizer(source.read(0, HEAD_BYTES))
+        return read_header(source.path, source.read(0, VERSIONED_HEADER)) is not None
+    except LoaderError:  # a model with a mistake in its header
+        return True
 
 
 def _only_tokenizer(path: Path) -> Tokenizer:
-    """Open a tokenizer; another kind of file is refused without reading it."""
+    """Open a tokenizer; a model, which may be large, is refused by its header."""
     source = Source(path)
-    if _is_tokenizer(source):
-        return tokenizer_from(source)
-    source.close()
-    raise LoaderError(f"{path}: no tokenizer")
+    if _is_model(source):
+        source.close()
+        raise LoaderError(f"{path}: is a model")
+    return tokenizer_from(source)
 
 
 def _candidates(folder: Path, model: Path) -> list[Path]:

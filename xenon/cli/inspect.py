@@ -1,0 +1,111 @@
+"""`xenon-llm inspect`: what a model or tokenizer file holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xenon.cli.output import print_json, shown
+
+if TYPE_CHECKING:
+    from loader import Facts, Model, Tokenizer
+
+DIFFERS = ("path", "byte_order", "sha256")  # between two byte orders of one model
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A llama2.c checkpoint or tokenizer.")],
+    tensors: Annotated[
+        bool, typer.Option("--tensors", help="List every tensor, or every piece of a tokenizer.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    diffable: Annotated[
+        bool, typer.Option("--diffable", help="Print sorted lines, the same for both byte orders.")
+    ] = False,
+) -> None:
+    """Show what a model or tokenizer file holds.
+
+    \b
+    Format, byte order, dimensions, checksums:
+      xenon-llm inspect stories15M.bin
+    Every tensor with shape, offset and alignment:
+      xenon-llm inspect stories15M.bin --tensors
+    No output if both hold the same model:
+      diff <(xenon-llm inspect --diffable stories15M.bin) \\
+           <(xenon-llm inspect --diffable stories15M.be.bin)
+    """
+    import loader
+
+    if as_json and diffable:
+        raise typer.BadParameter("--json and --diffable exclude each other", param_hint="--json")
+    source = loader.open_any(file)
+    found = loader.facts(source) | {"path": shown(file)}
+    if diffable:
+        print("\n".join(sorted(_lines(source, found))))
+    elif as_json:
+        parts = {_part(source): list(_parts(source))} if tensors else {}
+        print_json(found | parts)
+    else:
+        _print_text(found)
+        if tensors:
+            _print_table(list(_parts(source)))
+
+
+def _part(source: Model | Tokenizer) -> str:
+    import loader
+
+    return "tensors" if isinstance(source, loader.Model) else "vocabulary"
+
+
+def _parts(source: Model | Tokenizer, checksums: bool = False) -> Iterator[Facts]:
+    """The tensors of a model, or the pieces of a tokenizer."""
+    import loader
+
+    if isinstance(source, loader.Model):
+        return loader.tensor_facts(source, checksums)
+    return loader.piece_facts(source)
+
+
+def _lines(source: Model | Tokenizer, found: Facts) -> Iterator[str]:
+    for key, value in found.items():
+        if key not in DIFFERS:
+            yield f"{key}: {json.dumps(value)}"
+    for part in _parts(source, checksums=True):
+        name = f"{part['token']:06}" if "token" in part else part["name"]
+        for key, value in part.items():
+            if key not in ("name", "token"):
+                yield f"{_part(source)}.{name}.{key}: {json.dumps(value)}"
+
+
+def _print_text(found: Facts) -> None:
+    width = max(map(len, found))
+    for key, value in found.items():
+        print(f"{key.replace('_', ' '):{width}}  {_readable(value)}")
+
+
+def _print_table(parts: list[Facts]) -> None:
+    """Columns as wide as their widest value, numbers to the right."""
+    rows = [[key.replace("_", " ") for key in parts[0]]]
+    rows += [[_readable(value) for value in part.values()] for part in parts]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = [isinstance(value, (int, float)) for value in parts[0].values()]
+    print()
+    for row in rows:
+        cells = zip(row, widths, right, strict=True)
+        padded = [cell.rjust(width) if number else cell.ljust(width) for cell, width, number in cells]
+        print("  ".join(padded).rstrip())
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return " x ".join(map(str, value))
+    # A piece may hold a line break or anything else: escaped, it stays on its line.
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)

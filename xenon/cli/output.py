@@ -1,0 +1,62 @@
+"""What several commands print the same way: paths, JSON, and a progress bar."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+QUIET_SECONDS = 1.0
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path that can be printed, whatever bytes its name has."""
+    return os.fsencode(path).decode(errors="replace")
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """One JSON object on stdout."""
+    print(json.dumps(value, indent=2))
+
+
+class ProgressBar:
+    """A bar on stderr for work that takes more than a second; silent unless stderr is a terminal.
+
+    Call it with the work done and the work in all; leave the `with` block to remove it.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._start = time.monotonic()
+        self._bar: Progress | None = None
+        self._wanted = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self._wanted or time.monotonic() - self._start < QUIET_SECONDS:
+            return
+        if self._bar is None:
+            self._bar = self._made(total)
+        self._bar.update(self._bar.task_ids[0], completed=done)
+
+    def _made(self, total: int) -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        bar.add_task(self._label, total=total)
+        bar.start()
+        return bar
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
