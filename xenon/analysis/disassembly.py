@@ -1,0 +1,26 @@
+"""Machine code as text, by capstone (64-bit big-endian PowerPC); unknown words are shown as `.long`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+WORD_BYTES = 4
+
+
+@cache
+def _decoder() -> Any:
+    import capstone  # 0.1 s: only when something is shown
+
+    return capstone.Cs(capstone.CS_ARCH_PPC, capstone.CS_MODE_64 | capstone.CS_MODE_BIG_ENDIAN)
+
+
+def disassemble(code: bytes, address: int) -> Iterator[tuple[int, int, str]]:
+    """(address, word, text) of each whole instruction word in `code`, which stands at `address`."""
+    for index, (word,) in enumerate(struct.iter_unpack(">I", code[: len(code) & -WORD_BYTES])):
+        here = address + index * WORD_BYTES
+        found = next(_decoder().disasm(struct.pack(">I", word), here, 1), None)
+        text = f".long 0x{word:08x}" if found is None else f"{found.mnemonic} {found.op_str}".strip()
+        yield here, word, text

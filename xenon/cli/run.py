@@ -1,0 +1,121 @@
+"""`xenon-llm run`: any static big-endian PowerPC64 Linux program, in the console."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from xenon.errors import EXIT_USAGE, XenonError
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_STREAMS = (0, 1, 2)
+
+
+def run(
+    program: Annotated[
+        str, typer.Argument(metavar="PROGRAM", help="A static ELF64 program for big-endian PowerPC Linux.")
+    ],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARGS]...", help="Its arguments, options too.")
+    ] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST[=GUEST]",
+            help="Let the program read this file, under the name GUEST or as HOST is spelled. Repeatable.",
+        ),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An environment variable for the program. Repeatable."),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="Stop after this time, exit code 124.")
+    ] = None,
+    instructions: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Stop after N instructions (slower), exit code 124."),
+    ] = None,
+    memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="RAM of the console, 32 MiB of it for the system.")
+    ] = "512M",
+) -> None:
+    """Run a program in an emulated big-endian Xbox 360: any static PowerPC64 Linux executable, ABI v1 or v2.
+
+    It sees the files granted to it, its standard streams and a clock; nothing else of this computer.
+    Options for the program go behind its name.
+
+    \b
+    Build a program, and run it:
+      python -m ziglang cc -target powerpc64-linux-musl -mcpu=970 -O2 -static hello.c -o hello
+      xenon-llm run ./hello
+    Grant it a file, under another name, and at most a minute:
+      xenon-llm run --file stories.be.bin=/model.bin --timeout 60 ./port /model.bin -n 100
+    Pipe through it, on a smaller machine:
+      echo 3 1 2 | xenon-llm run --memory 64M ./sort
+
+    \b
+    Exit codes: the program's own; also
+      1 bad input, 2 wrong command line, 3 the program is at fault,
+      124 time or instruction limit, 130 Ctrl-C.
+    """
+    from xenon.console import Console, HostFile
+    from xenon.kernel.faults import GuestFault
+
+    console = Console(
+        memory_bytes=parse_size(memory), stdin=sys.stdin.buffer if sys.stdin else None, windows=_windows()
+    )
+    for word in file or []:
+        host, guest = split_grant(word)
+        console.disc.add(guest, HostFile(host))
+    console.boot(program, arguments or [], dict(_split_variable(word) for word in env or []))
+    streams = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
+    try:
+        with closing(console.run(timeout, instructions)) as outputs:
+            for output in outputs:
+                streams[output.fd].write(output.data)
+                streams[output.fd].flush()
+    except GuestFault as fault:
+        print(fault.report, file=sys.stderr)
+        raise
+    raise typer.Exit(console.exit_status or 0)
+
+
+def parse_size(text: str) -> int:
+    """`256M`, `1.5 MiB`, `65536`: a size in bytes, K, M and G of 1024. Raises XenonError."""
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise XenonError(f"--memory {text!r}: not a size", "write it like 256M", EXIT_USAGE)
+    return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def split_grant(word: str) -> tuple[str, str]:
+    """(path here, path on the disc) of HOST[=GUEST], split at the last `=`. Raises XenonError."""
+    host, _, guest = word.rpartition("=") if "=" in word else (word, "", word)
+    if not host or not guest:
+        raise XenonError(f"--file {word!r}: expected HOST or HOST=GUEST", "", EXIT_USAGE)
+    return host, guest
+
+
+def _split_variable(word: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not name or not equals:
+        raise XenonError(f"--env {word!r}: expected NAME=VALUE", "", EXIT_USAGE)
+    return name, value
+
+
+def _windows() -> dict[int, tuple[int, int]]:
+    """Rows and columns of those standard streams that are terminals."""
+    found = {}
+    for stream in _STREAMS:
+        try:
+            size = os.get_terminal_size(stream)
+        except OSError:
+            continue
+        found[stream] = (size.lines, size.columns)
+    return found

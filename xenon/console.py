@@ -1,0 +1,175 @@
+"""The console: wires RAM, CPU and kernel together, boots a program and hands out what it writes."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from xenon.errors import XenonError
+from xenon.hardware.cpu import Cpu
+from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.memory_map import MIB, RAM_BYTES
+from xenon.hardware.unicorn_cpu import UnicornCpu
+from xenon.kernel.address_space import AddressSpace
+from xenon.kernel.files import Bytes, Disc, HostFile
+from xenon.kernel.loading import load
+from xenon.kernel.process import Process
+from xenon.kernel.program import Program, parse_program, read_program
+from xenon.kernel.terminal import Clock, RealClock, Terminal
+from xenon.kernel.thread import LimitReached, run_thread
+
+__all__ = ["MIB", "Bytes", "Console", "HostFile", "Output"]
+
+_STOP_AGAIN = 0.01  # seconds between two requests to stop: an engine may miss one (see UnicornCpu.stop)
+_MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one system call wrote: descriptor 1 or 2, and the bytes."""
+
+    fd: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A thread has ended: with a status, stopped (None), or with an error."""
+
+    status: int | None
+    error: BaseException | None = None
+
+
+class Console:
+    """An Xbox 360 for one program: grant files with `disc.add`, `boot` a program, read what it writes from
+    `run`.
+
+    `stdin` is what the program reads, nothing by default; `windows` (descriptor: rows, columns) says which of
+    its streams are terminals; the others are pipes. Raises XenonError for a memory size that cannot be.
+    """
+
+    def __init__(
+        self,
+        memory_bytes: int = RAM_BYTES,
+        stdin: BinaryIO | None = None,
+        clock: Clock | None = None,
+        windows: Mapping[int, tuple[int, int]] | None = None,
+    ) -> None:
+        self.memory = UnifiedMemory(memory_bytes)
+        self.cpus: list[Cpu] = [UnicornCpu(self.memory)]
+        self.disc = Disc()
+        self.exit_status: int | None = None
+        """The program's own exit status, once it has ended by itself."""
+        self._clock = clock or RealClock()
+        self._events: queue.Queue[Output | _End] = queue.Queue(_MOST_WAITING)
+        self._terminal = Terminal(stdin, self._emit, windows or {})
+        self._cancelled = threading.Event()
+        self._process: Process | None = None
+
+    def boot(
+        self,
+        program: Path | str | bytes,
+        arguments: Sequence[str | bytes] = (),
+        environment: Mapping[str, str] | None = None,
+        name: str | None = None,
+    ) -> Program:
+        """Load a program (its path or its bytes) with its arguments; `name` is what it and messages call it.
+
+        Raises XenonError for a file that is no such program, OutOfMemoryError when it does not fit.
+        """
+        if self._process is not None:
+            raise XenonError("this console has booted already", "make a new Console for each program")
+        if isinstance(program, bytes):
+            checked = parse_program(name or "program", program)
+        else:
+            checked = read_program(program)
+        words = [os.fsencode(word) for word in (name or checked.name, *arguments)]
+        variables = {os.fsencode(key): os.fsencode(value) for key, value in (environment or {}).items()}
+        if any(b"\0" in word for word in (*words, *variables, *variables.values())):
+            raise XenonError("an argument or a variable contains a zero byte")
+        space = AddressSpace(self.memory, self.cpus)
+        loaded = load(checked, space, words, variables, os.urandom(16))
+        self._process = Process(
+            space, self.disc, self._terminal, self._clock, loaded, len(self.cpus), self._cancelled
+        )
+        return checked
+
+    def run(
+        self, timeout: float | None = None, instructions: int | None = None
+    ) -> Generator[Output, None, None]:
+        """Run the program to its end and yield what it writes, as it writes it. Closing the generator stops
+        it.
+
+        Raises GuestFault when the program is at fault, LimitReached after `timeout` seconds or
+        `instructions`.
+        """
+        if self._process is None:
+            raise XenonError("nothing to run", "call boot() first")
+        worker = threading.Thread(
+            target=self._work,
+            args=(self._process, self.cpus[0], instructions),
+            name="hardware thread 0",
+            daemon=True,
+        )
+        deadline = None if timeout is None else time.monotonic() + timeout
+        worker.start()
+        try:
+            while True:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                try:
+                    event = self._events.get(timeout=left)
+                except queue.Empty:
+                    name = self._process.loaded.program.name
+                    raise LimitReached(f"{name}: time limit of {timeout:g} s reached") from None
+                if isinstance(event, Output):
+                    yield event
+                    continue
+                if event.error is not None:
+                    raise event.error
+                self.exit_status = event.status
+                return
+        finally:
+            self._stop(worker)
+
+    def _work(self, process: Process, cpu: Cpu, instructions: int | None) -> None:
+        """On a thread of its own: a signal such as Ctrl-C reaches only the main thread, which waits for
+        events."""
+        end = _End(None)
+        try:
+            cpu.write_gpr(1, process.loaded.stack_pointer)
+            # ABI v1 finds its table of contents in r2, v2 computes it from its entry point in r12.
+            cpu.write_gpr(2, process.loaded.toc)
+            cpu.write_gpr(12, process.loaded.entry)
+            if instructions is not None:
+                cpu.limit_instructions(instructions)
+            end = _End(run_thread(process, cpu, process.loaded.entry))
+        except BaseException as error:  # handed over to the thread that called run
+            end = _End(None, error)
+        finally:
+            self._put(end)
+
+    def _emit(self, stream: int, data: bytes) -> None:
+        self._put(Output(stream, data))
+
+    def _put(self, event: Output | _End) -> None:
+        """Hand over to the reader, waiting while it is far behind; nobody reads any more once all is
+        stopped."""
+        while not self._cancelled.is_set():
+            try:
+                self._events.put(event, timeout=_STOP_AGAIN)
+                return
+            except queue.Full:
+                continue
+
+    def _stop(self, worker: threading.Thread) -> None:
+        self._cancelled.set()
+        while worker.is_alive():
+            for cpu in self.cpus:
+                cpu.stop()
+            worker.join(_STOP_AGAIN)

@@ -1,0 +1,111 @@
+"""A CPU of the console, one hardware thread: the interface that every way to run guest code offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntFlag
+from typing import Protocol
+
+
+class Protection(IntFlag):
+    """What guest code may do with a page; the bits are those of mmap and of Unicorn."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    EXECUTE = 4
+
+
+class TrapKind(Enum):
+    """Why a CPU came back."""
+
+    SYSTEM_CALL = "system call"
+    BAD_ADDRESS = "bad address"
+    ILLEGAL_INSTRUCTION = "illegal instruction"
+    TRAP_INSTRUCTION = "trap instruction"
+    MISALIGNED = "misaligned access"
+    UNAVAILABLE = "instruction of a unit that Xenon does not have"
+    EXCEPTION = "exception"
+    INSTRUCTION_LIMIT = "instruction limit"
+    STOPPED = "stopped"
+
+
+class Access(Enum):
+    """What an access to memory wanted."""
+
+    READ = "read"
+    WRITE = "write"
+    EXECUTE = "jump"
+
+
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """Why a CPU came back and where it stands.
+
+    `pc` is the instruction at fault; after a system call, a stop or a limit it is the instruction to go on
+    with. `address`, `access`, `size` in bytes and `mapped` (the page is there, but not for this) describe a
+    BAD_ADDRESS; `vector` is the engine's exception number.
+    """
+
+    kind: TrapKind
+    pc: int
+    address: int = 0
+    access: Access | None = None
+    size: int = 0
+    mapped: bool = False
+    vector: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """A snapshot. `fpr` holds the 64 bits of each register, not Python floats."""
+
+    pc: int
+    gpr: tuple[int, ...]
+    lr: int
+    ctr: int
+    cr: int
+    fpr: tuple[int, ...]
+    fpscr: int
+    msr: int
+
+
+class Cpu(Protocol):
+    """One hardware thread over the unified memory. Only `stop` may be called from another thread."""
+
+    def map(self, address: int, size: int, protection: Protection) -> None:
+        """Show whole pages of RAM to guest code, at their physical address."""
+
+    def unmap(self, address: int, size: int) -> None:
+        """Hide whole pages that were mapped."""
+
+    def protect(self, address: int, size: int, protection: Protection) -> None:
+        """Change what guest code may do with pages that are mapped."""
+
+    def forget_code(self, address: int, size: int) -> None:
+        """The host has written to these bytes: translations of what stood there are void."""
+
+    def run(self, pc: int) -> Trap:
+        """Run from `pc` until something needs the kernel."""
+
+    def stop(self) -> None:
+        """Make `run` return STOPPED soon, the next one if none is under way. May be repeated, from any
+        thread."""
+
+    def limit_instructions(self, count: int) -> None:
+        """Let guest code run at most `count` further instructions; `run` then returns INSTRUCTION_LIMIT."""
+
+    def registers(self) -> Registers:
+        """All registers, at a trap."""
+
+    def read_gpr(self, number: int) -> int:
+        """General register r0 to r31."""
+
+    def write_gpr(self, number: int, value: int) -> None:
+        """Set general register r0 to r31."""
+
+    def call_arguments(self) -> tuple[int, tuple[int, ...]]:
+        """The number (r0) and the six arguments (r3 to r8) of a system call."""
+
+    def answer_call(self, value: int, failed: bool = False) -> None:
+        """The result of a system call: r3, and the summary overflow bit of CR0 when it failed."""

@@ -1,0 +1,242 @@
+"""Unified memory: one pool of RAM for CPU and GPU; every use is a region with an owner and a purpose."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from operator import attrgetter
+
+from xenon.errors import XenonError
+from xenon.hardware.memory_map import (
+    CACHE_LINE_BYTES,
+    NULL_GUARD,
+    PAGE_BYTES,
+    PROGRAM,
+    RAM_BYTES,
+    SYSTEM,
+    align_down,
+    align_up,
+    in_units,
+)
+
+_ADDRESS = attrgetter("address")
+
+
+class Owner(Enum):
+    """Who a region belongs to."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+    SHARED = "shared"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One use of RAM: `size` bytes from the physical address `address`."""
+
+    owner: Owner
+    purpose: str
+    address: int
+    size: int
+    alignment: int
+
+    @property
+    def end(self) -> int:
+        return self.address + self.size
+
+
+class OutOfMemoryError(XenonError):
+    """An allocation does not fit. The kernel answers a guest's request with ENOMEM instead."""
+
+
+class UnifiedMemory:
+    """The console's RAM as one host buffer, and the account of who uses what.
+
+    The buffer always spans the console's 512 MiB of addresses and is committed by the host page by page, as
+    it is touched. `memory_bytes` makes a smaller machine: addresses stay where they are, the sum of all
+    regions may not exceed it. Regions are handed out zeroed, from the highest fitting gap downwards, so
+    that a program's heap can grow upwards and the space between stays in one piece.
+    """
+
+    def __init__(self, memory_bytes: int = RAM_BYTES) -> None:
+        smallest = NULL_GUARD.size + SYSTEM.size + PAGE_BYTES
+        if not smallest <= memory_bytes <= RAM_BYTES:
+            raise XenonError(
+                f"memory of {in_units(memory_bytes)}, expected {in_units(smallest)} to {in_units(RAM_BYTES)}",
+                f"{in_units(NULL_GUARD.size + SYSTEM.size)} of it belong to the system",
+            )
+        self.size = memory_bytes
+        self._buffer = mmap.mmap(-1, RAM_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.view = memoryview(self._buffer)
+        """All of RAM; slices of it are zero-copy, also for numpy.frombuffer."""
+        self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._buffer))
+        """Where physical address 0 lies in the host's memory."""
+        self._regions = [
+            Region(Owner.SYSTEM, part.purpose, part.start, part.size, PAGE_BYTES)
+            for part in (NULL_GUARD, SYSTEM)
+        ]
+        self._used = sum(region.size for region in self._regions)
+        self._high_water = self._used
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Every region in the order of addresses, the system's own among them."""
+        return tuple(self._regions)
+
+    @property
+    def used(self) -> int:
+        """Bytes in regions, the system's own included."""
+        return self._used
+
+    @property
+    def available(self) -> int:
+        """Bytes that are in no region; possibly not in one piece."""
+        return self.size - self._used
+
+    @property
+    def high_water(self) -> int:
+        """The most bytes that were ever in regions at the same time."""
+        return self._high_water
+
+    def allocate(
+        self,
+        size: int,
+        owner: Owner,
+        purpose: str,
+        alignment: int = CACHE_LINE_BYTES,
+        address: int | None = None,
+    ) -> Region:
+        """A zeroed region of `size` bytes, rounded up to whole cache lines, anywhere or exactly at `address`.
+
+        Raises OutOfMemoryError when it does not fit, XenonError for a size or an alignment that cannot be.
+        """
+        if size <= 0 or alignment < CACHE_LINE_BYTES or alignment & (alignment - 1):
+            raise XenonError(f"{purpose}: cannot allocate {size} bytes aligned to {alignment}")
+        size = align_up(size, CACHE_LINE_BYTES)
+        if size > self.available:
+            raise self._out_of_memory(purpose, size)
+        place = self._highest_gap(size, alignment) if address is None else address
+        if place is None or place % alignment or not self.is_free(place, size):
+            raise self._out_of_memory(purpose, size, address)
+        region = Region(owner, purpose, place, size, alignment)
+        self._regions.insert(bisect_left(self._regions, place, key=_ADDRESS), region)
+        self._account(size)
+        return region
+
+    def free(self, region: Region) -> None:
+        """Give a region back; its contents are gone."""
+        del self._regions[self._index(region)]
+        self._account(-region.size)
+        self.clear(region.address, region.end)
+
+    def resize(self, region: Region, size: int) -> Region:
+        """The region with its end moved, where it stands; what is added is zero.
+
+        Raises OutOfMemoryError when the space behind it is taken.
+        """
+        index = self._index(region)
+        size = align_up(size, CACHE_LINE_BYTES)
+        more = size - region.size
+        if size <= 0:
+            raise XenonError(f"{region.purpose}: cannot resize to {size} bytes")
+        if more > 0 and (more > self.available or not self.is_free(region.end, more)):
+            raise self._out_of_memory(region.purpose, size, region.address)
+        self._regions[index] = resized = replace(region, size=size)
+        self._account(more)
+        if more < 0:
+            self.clear(resized.end, region.end)
+        return resized
+
+    def split(self, region: Region, address: int) -> tuple[Region, Region]:
+        """Two regions in place of one, parted at `address`, a whole cache line inside it. Contents stay."""
+        index = self._index(region)
+        if not region.address < address < region.end or address % CACHE_LINE_BYTES:
+            raise XenonError(f"{region.purpose}: cannot split at 0x{address:x}")
+        low = replace(region, size=address - region.address)
+        high = replace(region, address=address, size=region.end - address, alignment=CACHE_LINE_BYTES)
+        self._regions[index : index + 1] = [low, high]
+        return low, high
+
+    def is_free(self, address: int, size: int) -> bool:
+        """Whether all of these bytes lie in RAM and in no region."""
+        if size <= 0 or not PROGRAM.start <= address <= PROGRAM.end - size:
+            return False
+        index = bisect_right(self._regions, address, key=_ADDRESS)
+        return self._regions[index - 1].end <= address and self._regions[index].address >= address + size
+
+    def region_at(self, address: int) -> Region | None:
+        """The region that this address lies in."""
+        index = bisect_right(self._regions, address, key=_ADDRESS) - 1
+        return self._regions[index] if index >= 0 and address < self._regions[index].end else None
+
+    def overlapping(self, start: int, end: int) -> list[Region]:
+        """The regions that share a byte with start to end, in the order of addresses."""
+        first = bisect_right(self._regions, start, key=_ADDRESS) - 1
+        last = bisect_left(self._regions, end, key=_ADDRESS)
+        return [region for region in self._regions[max(first, 0) : last] if region.end > start]
+
+    def slice(self, address: int, size: int) -> memoryview:
+        """A writable view of RAM. Raises XenonError where that leaves RAM."""
+        if address < 0 or size < 0 or address + size > RAM_BYTES:
+            raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
+        return self.view[address : address + size]
+
+    def read(self, address: int, size: int) -> bytes:
+        """A copy of `size` bytes. Raises XenonError where that leaves RAM."""
+        return bytes(self.slice(address, size))
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Copy bytes into RAM. Raises XenonError where that leaves RAM."""
+        self.slice(address, len(data))[:] = data
+
+    def _gaps_downwards(self) -> Iterator[tuple[int, int]]:
+        """(start, end) of the space between regions, the highest first."""
+        for low, high in zip(reversed(self._regions[:-1]), reversed(self._regions[1:]), strict=True):
+            if low.end < high.address:
+                yield low.end, high.address
+
+    def _highest_gap(self, size: int, alignment: int) -> int | None:
+        for start, end in self._gaps_downwards():
+            place = align_down(end - size, alignment)
+            if place >= start:
+                return place
+        return None
+
+    def _index(self, region: Region) -> int:
+        index = bisect_left(self._regions, region.address, key=_ADDRESS)
+        if index == len(self._regions) or self._regions[index] != region or region.owner is Owner.SYSTEM:
+            raise XenonError(f"{region.purpose}: no such region at 0x{region.address:x}")
+        return index
+
+    def _account(self, size: int) -> None:
+        self._used += size
+        self._high_water = max(self._high_water, self._used)
+
+    def clear(self, start: int, end: int) -> None:
+        """Zero this range, giving whole pages back to the host where the host can take them."""
+        first, last = align_up(start, mmap.PAGESIZE), align_down(end, mmap.PAGESIZE)
+        if sys.platform == "linux" and first < last:
+            self._buffer.madvise(mmap.MADV_DONTNEED, first, last - first)
+        else:
+            first = last = end
+        for low, high in ((start, first), (last, end)):
+            self.view[low:high] = bytes(high - low)
+
+    def _out_of_memory(self, purpose: str, size: int, address: int | None = None) -> OutOfMemoryError:
+        largest = sorted(self._regions, key=lambda region: -region.size)[:3]
+        gap = max((end - start for start, end in self._gaps_downwards()), default=0)
+        where = "" if address is None else f" at 0x{address:x}"
+        return OutOfMemoryError(
+            f"out of memory: {purpose} asks for {in_units(size)}{where}, {in_units(self.available)} free of "
+            f"{in_units(self.size)}, {in_units(min(gap, self.available))} in one piece",
+            "the largest regions are "
+            + ", ".join(
+                f"{region.purpose} ({region.owner.value}) {in_units(region.size)}" for region in largest
+            ),
+        )

@@ -1,0 +1,325 @@
+"""System calls on descriptors: the terminal and files that are open."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from xenon.kernel.files import OpenDirectory, OpenFile, stat_of, type_of
+from xenon.kernel.linux import (
+    IOV_MAX,
+    IOVEC,
+    MAX_TRANSFER,
+    MODE_PIPE,
+    MODE_TERMINAL,
+    POLLFD,
+    TERMINAL_DEVICE,
+    TERMINAL_GET_ATTRIBUTES,
+    TERMINAL_GET_WINDOW,
+    TIMESPEC,
+    WINSIZE,
+    Error,
+    GuestError,
+    Open,
+    Poll,
+    pack_stat,
+    pack_terminal_attributes,
+    signed,
+)
+from xenon.kernel.process import MOST_DESCRIPTORS, Description, Process, TerminalEnd
+from xenon.kernel.terminal import STDIN
+
+_TERMINAL_CHUNK = 64 << 10  # the most bytes that one call reads from or writes to the terminal
+
+_SEEK_SET, _SEEK_CURRENT, _SEEK_END = 0, 1, 2
+_DUPLICATE, _GET_FLAGS, _SET_FLAGS, _GET_STATUS, _SET_STATUS, _DUPLICATE_CLOSE_ON_EXEC = 0, 1, 2, 3, 4, 1030
+
+
+def read(process: Process, descriptor: int, address: int, count: int) -> int:
+    count = min(count, MAX_TRANSFER)
+    found = process.description(descriptor)
+    if isinstance(found, OpenFile):
+        done = pread64(process, descriptor, address, count, found.position)
+        found.position += done
+        return done
+    if isinstance(found, OpenDirectory):
+        raise GuestError(Error.EISDIR)
+    if found.stream != STDIN:
+        raise GuestError(Error.EBADF)
+    count = min(count, _TERMINAL_CHUNK)
+    process.space.view(address, count, write=True)
+    data = process.terminal.read(count, process.cancelled)
+    process.space.write(address, data)
+    return len(data)
+
+
+def pread64(process: Process, descriptor: int, address: int, count: int, offset: int) -> int:
+    node = process.file(descriptor).node
+    if signed(offset) < 0:
+        raise GuestError(Error.EINVAL)
+    count = max(0, min(count, MAX_TRANSFER, node.content.size - offset))
+    if count:
+        node.content.read_into(offset, process.space.view(address, count, write=True))
+    return count
+
+
+def readv(process: Process, descriptor: int, vector: int, count: int) -> int:
+    done = 0
+    for address, size in _pieces(process, vector, count):
+        if size == 0:
+            continue
+        found = read(process, descriptor, address, size)
+        done += found
+        if found < size:
+            break
+    return done
+
+
+def write(process: Process, descriptor: int, address: int, count: int) -> int:
+    stream = _output(process, descriptor)
+    data = process.space.read(address, min(count, _TERMINAL_CHUNK))
+    if data:
+        process.terminal.write(stream, data)
+    return len(data)
+
+
+def writev(process: Process, descriptor: int, vector: int, count: int) -> int:
+    stream = _output(process, descriptor)
+    data = b""
+    for address, size in _pieces(process, vector, count):
+        data += process.space.read(address, min(size, _TERMINAL_CHUNK - len(data)))
+    if data:
+        process.terminal.write(stream, data)
+    return len(data)
+
+
+def pwrite64(process: Process, descriptor: int, _address: int, _count: int, _offset: int) -> int:
+    process.file(descriptor)
+    raise GuestError(Error.EBADF)
+
+
+def close(process: Process, descriptor: int) -> int:
+    process.description(descriptor)
+    del process.descriptors[signed(descriptor, 32)]
+    return 0
+
+
+def lseek(process: Process, descriptor: int, offset: int, origin: int) -> int:
+    found = process.description(descriptor)
+    if isinstance(found, TerminalEnd):
+        raise GuestError(Error.ESPIPE)
+    size = found.node.content.size if isinstance(found, OpenFile) else 0
+    starts = {_SEEK_SET: 0, _SEEK_CURRENT: found.position, _SEEK_END: size}
+    if origin not in starts or not 0 <= starts[origin] + signed(offset) < 1 << 63:
+        raise GuestError(Error.EINVAL)
+    found.position = starts[origin] + signed(offset)
+    return found.position
+
+
+def _llseek(process: Process, descriptor: int, high: int, low: int, result: int, origin: int) -> int:
+    offset = (high & 0xFFFF_FFFF) << 32 | low & 0xFFFF_FFFF
+    process.space.write(result, struct.pack(">q", lseek(process, descriptor, offset, origin)))
+    return 0
+
+
+def fstat(process: Process, descriptor: int, address: int) -> int:
+    process.space.write(address, stat_of_description(process, process.description(descriptor)))
+    return 0
+
+
+def stat_of_description(process: Process, found: Description) -> bytes:
+    """struct stat of an open descriptor."""
+    if isinstance(found, TerminalEnd):
+        if found.stream in process.terminal.windows:
+            return pack_stat(MODE_TERMINAL, 1 << 32, 0, TERMINAL_DEVICE)
+        return pack_stat(MODE_PIPE, 1 << 32, 0)
+    return stat_of(found.node)
+
+
+def getdents64(process: Process, descriptor: int, address: int, size: int) -> int:
+    found = process.description(descriptor)
+    if not isinstance(found, OpenDirectory):
+        raise GuestError(Error.ENOTDIR)
+    entries = [(b".", found.node), (b"..", found.node), *found.node.entries.items()]
+    data = b""
+    for name, node in entries[found.position :]:
+        length = (19 + len(name) + 1 + 7) & ~7  # inode, offset, length, type, name and its zero
+        if len(data) + length > size:
+            if not data:
+                raise GuestError(Error.EINVAL)
+            break
+        head = struct.pack(">QqHB", node.inode, found.position + 1, length, type_of(node))
+        data += (head + name).ljust(length, b"\0")
+        found.position += 1
+    process.space.write(address, data)
+    return len(data)
+
+
+def ioctl(process: Process, descriptor: int, request: int, address: int) -> int:
+    found = process.description(descriptor)
+    window = process.terminal.windows.get(found.stream) if isinstance(found, TerminalEnd) else None
+    if window is None:
+        raise GuestError(Error.ENOTTY)
+    if request == TERMINAL_GET_WINDOW:
+        process.space.write(address, WINSIZE.pack(*window, 0, 0))
+    elif request == TERMINAL_GET_ATTRIBUTES:
+        process.space.write(address, pack_terminal_attributes())
+    else:
+        raise GuestError(Error.ENOTTY)
+    return 0
+
+
+def fcntl(process: Process, descriptor: int, command: int, argument: int) -> int:
+    found = process.description(descriptor)
+    if command in (_DUPLICATE, _DUPLICATE_CLOSE_ON_EXEC):
+        if argument >= MOST_DESCRIPTORS:
+            raise GuestError(Error.EINVAL)
+        return process.new_descriptor(found, argument)
+    if command == _GET_STATUS:
+        return Open.READ_WRITE if isinstance(found, TerminalEnd) else 0
+    if command in (_GET_FLAGS, _SET_FLAGS, _SET_STATUS):
+        return 0
+    raise GuestError(Error.EINVAL)
+
+
+def dup(process: Process, descriptor: int) -> int:
+    return process.new_descriptor(process.description(descriptor))
+
+
+def dup2(process: Process, descriptor: int, wanted: int) -> int:
+    found = process.description(descriptor)
+    wanted = signed(wanted, 32)
+    if not 0 <= wanted < MOST_DESCRIPTORS:
+        raise GuestError(Error.EBADF)
+    process.descriptors[wanted] = found
+    return wanted
+
+
+def dup3(process: Process, descriptor: int, wanted: int, _flags: int) -> int:
+    if signed(descriptor, 32) == signed(wanted, 32):
+        raise GuestError(Error.EINVAL)
+    return dup2(process, descriptor, wanted)
+
+
+def poll(process: Process, address: int, count: int, milliseconds: int) -> int:
+    limit = signed(milliseconds, 32)
+    return _poll(process, address, count, None if limit < 0 else limit / 1000)
+
+
+def ppoll(process: Process, address: int, count: int, limit: int, _mask: int) -> int:
+    return _poll(process, address, count, _seconds(process, limit, 1e9))
+
+
+def _newselect(process: Process, count: int, reads: int, writes: int, errors: int, limit: int) -> int:
+    return _select(process, count, reads, writes, errors, _seconds(process, limit, 1e6))
+
+
+def pselect6(process: Process, count: int, reads: int, writes: int, errors: int, limit: int) -> int:
+    return _select(process, count, reads, writes, errors, _seconds(process, limit, 1e9))
+
+
+def _poll(process: Process, address: int, count: int, seconds: float | None) -> int:
+    if count > MOST_DESCRIPTORS:
+        raise GuestError(Error.EINVAL)
+    places = [address + index * POLLFD.size for index in range(count)]
+    asked = [POLLFD.unpack(process.space.read(place, POLLFD.size)) for place in places]
+    known = [process.descriptors.get(number) for number, _, _ in asked]
+    instant = any(
+        number >= 0 and (found is None or events & _ready(found))
+        for (number, events, _), found in zip(asked, known, strict=True)
+    )
+    wants_input = any(
+        events & Poll.IN and _is_input(found) for (_, events, _), found in zip(asked, known, strict=True)
+    )
+    input_ready = _wait(process, 0 if instant else seconds, wants_input)
+    ready = 0
+    for place, (number, events, _), found in zip(places, asked, known, strict=True):
+        result = 0
+        if number >= 0 and found is None:
+            result = int(Poll.INVALID)
+        elif number >= 0 and found is not None:
+            result = events & (_ready(found) | (Poll.IN if input_ready and _is_input(found) else 0))
+        ready += result != 0
+        process.space.write(place, POLLFD.pack(number, events, result))
+    return ready
+
+
+def _select(process: Process, count: int, reads: int, writes: int, errors: int, seconds: float | None) -> int:
+    count = signed(count, 32)
+    if not 0 <= count <= 1024:
+        raise GuestError(Error.EINVAL)
+    size = (count + 63) // 64 * 8
+    wanted = [_read_set(process, address, size) if address else set() for address in (reads, writes)]
+    found = {number: process.description(number) for number in wanted[0] | wanted[1]}
+    ready = [
+        {n for n in wanted[0] if _ready(found[n]) & Poll.IN},
+        {n for n in wanted[1] if _ready(found[n]) & Poll.OUT},
+    ]
+    inputs = {number for number in wanted[0] if _is_input(found[number])}
+    if _wait(process, 0 if ready[0] or ready[1] else seconds, bool(inputs)):
+        ready[0] |= inputs
+    for address, numbers in ((reads, ready[0]), (writes, ready[1]), (errors, set())):
+        if address:
+            words = [sum(1 << n % 64 for n in numbers if n // 64 == word) for word in range(size // 8)]
+            process.space.write(address, struct.pack(f">{len(words)}Q", *words))
+    return len(ready[0]) + len(ready[1])
+
+
+def _read_set(process: Process, address: int, size: int) -> set[int]:
+    words = struct.unpack(f">{size // 8}Q", process.space.read(address, size))
+    return {64 * index + bit for index, word in enumerate(words) for bit in range(64) if word >> bit & 1}
+
+
+def _wait(process: Process, seconds: float | None, wants_input: bool) -> bool:
+    """Wait for input where it is wanted, else for the time; whether there is input."""
+    if wants_input:
+        return process.terminal.wait(seconds, process.cancelled)
+    if seconds != 0:
+        process.clock.sleep((1 << 62) if seconds is None else int(seconds * 1e9), process.cancelled)
+    return False
+
+
+def _seconds(process: Process, address: int, units: float) -> float | None:
+    if address == 0:
+        return None
+    seconds, parts = TIMESPEC.unpack(process.space.read(address, TIMESPEC.size))
+    if seconds < 0 or not 0 <= parts < units:
+        raise GuestError(Error.EINVAL)
+    return float(seconds + parts / units)
+
+
+def _is_input(found: Description | None) -> bool:
+    return isinstance(found, TerminalEnd) and found.stream == STDIN
+
+
+def _ready(found: Description) -> int:
+    """What never waits: reading a file, writing to the terminal."""
+    if isinstance(found, TerminalEnd):
+        return 0 if found.stream == STDIN else Poll.OUT
+    return Poll.IN | Poll.OUT
+
+
+def _output(process: Process, descriptor: int) -> int:
+    found = process.description(descriptor)
+    if not isinstance(found, TerminalEnd) or found.stream == STDIN:
+        raise GuestError(Error.EBADF)
+    return found.stream
+
+
+def _pieces(process: Process, vector: int, count: int) -> list[tuple[int, int]]:
+    """(address, size) of each buffer of a vector."""
+    if count > IOV_MAX:
+        raise GuestError(Error.EINVAL)
+    pieces = list(IOVEC.iter_unpack(process.space.read(vector, count * IOVEC.size)))
+    if sum(size for _, size in pieces) >= 1 << 63:
+        raise GuestError(Error.EINVAL)
+    return pieces
+
+
+CALLS: dict[str, Callable[..., int]] = {
+    call.__name__: call
+    for call in (
+        read, pread64, readv, write, writev, pwrite64, close, lseek, _llseek, fstat, getdents64, ioctl, fcntl,
+        dup, dup2, dup3, poll, ppoll, _newselect, pselect6,
+    )
+}  # fmt: skip

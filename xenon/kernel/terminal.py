@@ -1,0 +1,105 @@
+"""The terminal and the clock: all that a program has of the world outside besides its disc."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import BinaryIO, Protocol
+
+STDIN = 0
+STDOUT = 1
+STDERR = 2
+
+# How often a wait on the host looks whether the machine is being stopped, in seconds.
+_PATIENCE = 0.05
+
+
+class Cancelled(Exception):
+    """The machine is being stopped while a system call waits."""
+
+
+class Clock(Protocol):
+    """Time as the guest sees it, in nanoseconds."""
+
+    def realtime(self) -> int:
+        """Since 1970."""
+
+    def monotonic(self) -> int:
+        """Since some moment, never backwards."""
+
+    def sleep(self, nanoseconds: int, cancelled: threading.Event) -> None:
+        """Let time pass. Raises Cancelled when the machine is stopped meanwhile."""
+
+
+class RealClock:
+    """The host's time."""
+
+    def realtime(self) -> int:
+        return time.time_ns()
+
+    def monotonic(self) -> int:
+        return time.monotonic_ns()
+
+    def sleep(self, nanoseconds: int, cancelled: threading.Event) -> None:
+        if cancelled.wait(min(nanoseconds / 1e9, threading.TIMEOUT_MAX)):
+            raise Cancelled
+
+
+class Terminal:
+    """Descriptors 0, 1 and 2.
+
+    `stdin` is any binary stream; one that has a descriptor is read through it and past its own buffer. None
+    is an empty input. `emit` takes each piece of output with its descriptor. `windows` gives rows and
+    columns of those descriptors that are terminals in the eyes of isatty(); the others are pipes.
+    """
+
+    def __init__(
+        self,
+        stdin: BinaryIO | None,
+        emit: Callable[[int, bytes], None],
+        windows: Mapping[int, tuple[int, int]],
+    ) -> None:
+        self._stdin = stdin
+        self._emit = emit
+        self.windows = windows
+        self._descriptor: int | None = None
+        if stdin is not None:
+            try:
+                self._descriptor = stdin.fileno()
+            except (OSError, ValueError):
+                self._descriptor = None
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Output of the program, to STDOUT or STDERR."""
+        self._emit(stream, data)
+
+    def read(self, count: int, cancelled: threading.Event) -> bytes:
+        """Up to `count` bytes, waiting for the first; none at the end of input. Raises Cancelled."""
+        if self._stdin is None or count == 0:
+            return b""
+        if self._descriptor is None:
+            return self._stdin.read(count)
+        self.wait(None, cancelled)
+        try:
+            return os.read(self._descriptor, count)
+        except OSError:
+            return b""
+
+    def wait(self, seconds: float | None, cancelled: threading.Event) -> bool:
+        """Wait until there is input or its end, for at most `seconds`; whether there is. Raises Cancelled."""
+        if self._descriptor is None:
+            return True
+        waiter = select.poll()
+        waiter.register(self._descriptor, select.POLLIN)
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            if cancelled.is_set():
+                raise Cancelled
+            left = _PATIENCE if deadline is None else min(_PATIENCE, deadline - time.monotonic())
+            if waiter.poll(max(left, 0.0) * 1000):
+                return True
+            if left < _PATIENCE:
+                return False
