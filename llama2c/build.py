@@ -1,0 +1,80 @@
+"""Compiles the port with ziglang from PyPI: the big-endian guest, and the same sources as a host library.
+
+`python -m llama2c.build` writes the guest where an installation looks for it; the package's build does the same.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parent / "src"
+GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
+
+PORT = ("checkpoint", "main", "maths", "matmul", "memory", "sampler", "sort", "text", "tokenizer", "transformer")
+
+# One meaning of every floating-point operation on both sides: no contraction, no reassociation, no library calls.
+COMMON = (
+    "-std=c11 -O3 -g0 -ffreestanding -fno-math-errno -ffp-contract=off -fno-fast-math -fno-stack-protector"
+    " -fno-sanitize=all -fno-unwind-tables -fno-asynchronous-unwind-tables -nostdlib"
+    " -Wall -Wextra -Werror -Wl,--build-id=none"
+).split()
+# PowerPC 970 with AltiVec is the nearest that compilers know to Xenon; the tests scan the result for what Xenon lacks.
+XENON = (
+    "-target powerpc64-freestanding-none -mcpu=970 -maltivec -mno-vsx -static -fno-pic"
+    " -Wl,-T,guest.ld -Wl,-z,stack-size=262144 -Wl,-z,norelro -Wl,--no-rosegment"
+).split()
+HOST = "-shared -fPIC -fvisibility=hidden".split()
+
+
+class BuildError(RuntimeError):
+    """The compiler is missing, or it refused; the message says which and what it printed."""
+
+
+def _zig(arguments: Sequence[str], target: Path) -> Path:
+    """Runs `zig cc` in the folder of the sources and puts its output in place when it is whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as work:
+        output = Path(work) / target.name
+        # A cache of its own: no trace of another build in ours, and none of ours left behind.
+        environment = os.environ | {"ZIG_GLOBAL_CACHE_DIR": f"{work}/cache", "ZIG_LOCAL_CACHE_DIR": f"{work}/cache"}
+        command = [sys.executable, "-m", "ziglang", "cc", *arguments, "-o", str(output)]
+        result = subprocess.run(command, cwd=SOURCES, env=environment, capture_output=True, text=True, check=False)
+        if "No module named ziglang" in result.stderr:
+            raise BuildError("the C compiler is missing: pip install ziglang")
+        if result.returncode != 0:
+            raise BuildError(f"{' '.join(command)}\n{result.stderr}")
+        output.replace(target)
+    return target
+
+
+def build_guest(target: Path = GUEST) -> Path:
+    """Compiles the guest, a static ELF64 (ABI v2) for big-endian PowerPC, to `target`.
+
+    Two builds give the same bytes. Raises BuildError.
+    """
+    sources = [*(f"{name}.c" for name in PORT), "platform_linux.c", "start.S"]
+    return _zig([*COMMON, *XENON, *sources], target)
+
+
+def build_reference(target: Path) -> Path:
+    """Compiles the same sources for this machine as a shared library (reference.c has its functions) to `target`.
+
+    Raises BuildError.
+    """
+    sources = [f"{name}.c" for name in (*PORT, "platform_host", "reference")]
+    return _zig([*COMMON, *HOST, *sources], target)
+
+
+def reference_name() -> str:
+    """The file name that a shared library of this machine has."""
+    return f"libllama2{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
+
+
+if __name__ == "__main__":
+    print(build_guest())

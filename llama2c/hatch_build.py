@@ -1,0 +1,25 @@
+"""The package's build hook: compiles the guest before hatchling packs it, so that the wheel is pure and complete."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class GuestBuildHook(BuildHookInterface[Any]):
+    """Runs for wheels and editable installs; a source distribution carries the sources alone."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if self.target_name != "wheel":
+            return
+        # Loaded by path: the package being built is not importable in the build's own environment.
+        path = Path(self.root) / "llama2c" / "build.py"
+        spec = importlib.util.spec_from_file_location("llama2c_build", path)
+        assert spec is not None and spec.loader is not None
+        build = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(build)
+        guest = build.build_guest()
+        build_data["artifacts"].append(str(guest.relative_to(self.root)))

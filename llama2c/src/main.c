@@ -1,0 +1,198 @@
+// The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
+#include "checkpoint.h"
+#include "memory.h"
+#include "platform.h"
+#include "sampler.h"
+#include "text.h"
+#include "tokenizer.h"
+
+typedef struct {
+    const char *checkpoint;
+    const char *tokenizer;
+    const char *prompt;
+    float temperature;
+    float topp;
+    uint64_t seed;
+    uint64_t steps;  // 0: as many as the context holds
+    Kernel kernel;
+    int write_logits;
+} Options;
+
+enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const char USAGE[] =
+    "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
+    "              [-k scalar|vmx] [-l]\n"
+    "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
+    "  -t  0 to 100, 0 is greedy (1.0)         -p  nucleus, 0 to 1 (0.9)\n"
+    "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
+    "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n";
+
+static int parse_range(const char *text, double most, float *value)
+{
+    double parsed;
+    if (!parse_decimal(text, &parsed) || !(parsed >= 0 && parsed <= most)) {
+        return 0;
+    }
+    *value = (float)parsed;
+    return 1;
+}
+
+static int parse_kernel(const char *text, Kernel *kernel)
+{
+    *kernel = strcmp(text, "vmx") == 0 ? KERNEL_VMX : KERNEL_SCALAR;
+    return *kernel == KERNEL_VMX || strcmp(text, "scalar") == 0;
+}
+
+static int parse_option(Options *o, char letter, const char *value)
+{
+    switch (letter) {
+    case 'z':
+        o->tokenizer = value;
+        return 1;
+    case 'i':
+        o->prompt = value;
+        return 1;
+    case 't':
+        return parse_range(value, 100, &o->temperature);
+    case 'p':
+        return parse_range(value, 1, &o->topp);
+    case 's':
+        return parse_unsigned(value, &o->seed) && o->seed > 0;
+    case 'n':
+        return parse_unsigned(value, &o->steps);
+    case 'k':
+        return parse_kernel(value, &o->kernel);
+    default:
+        return 0;
+    }
+}
+
+static int parse_options(Options *o, int count, char **arguments)
+{
+    if (count < 2) {
+        return 0;
+    }
+    o->checkpoint = arguments[1];
+    for (int i = 2; i < count; i++) {
+        const char *option = arguments[i];
+        if (strcmp(option, "-l") == 0) {
+            o->write_logits = 1;
+        } else if (option[0] != '-' || !option[1] || option[2] || i + 1 >= count ||
+                   !parse_option(o, option[1], arguments[++i])) {
+            print(STANDARD_ERROR, "error: %s %s: not understood\n", option, i < count ? arguments[i] : "");
+            return 0;
+        }
+    }
+    return 1;
+}
+
+// What llama2.c prints: a single byte only when it is ASCII text or white space, anything longer as it is.
+static void print_piece(Piece piece)
+{
+    if (piece.length == 1) {
+        unsigned char byte = (unsigned char)piece.bytes[0];
+        if (!((byte >= 0x20 && byte < 0x7f) || (byte >= '\t' && byte <= '\r'))) {
+            return;
+        }
+    }
+    if (piece.length) {
+        platform_write(STANDARD_OUTPUT, piece.bytes, piece.length);
+    }
+}
+
+static void print_speed(int tokens, int prompt_tokens, uint64_t nanoseconds)
+{
+    double seconds = (double)(int64_t)nanoseconds / 1e9;
+    print(STANDARD_ERROR, "achieved tok/s: %f (%d tokens, %d of them the prompt's, in %f s)\n",
+          seconds > 0 ? (double)tokens / seconds : 0.0, (int64_t)tokens, (int64_t)prompt_tokens, seconds);
+}
+
+// Feeds the prompt, then what the sampler picks, and prints each as it comes; ends at BOS, which parts two stories.
+static void generate(Transformer *transformer, const Tokenizer *tokenizer, Sampler *sampler, const int *prompt,
+                     int prompt_tokens, int steps, int write_logits)
+{
+    int token = prompt[0], pos = 0;
+    uint64_t start = 0;  // set after the first step, whose time is spent on first touches
+    while (pos < steps) {
+        float *logits = transformer_forward(transformer, token, pos);
+        if (write_logits) {
+            platform_write(STANDARD_OUTPUT, logits, (uint64_t)transformer->config.vocab_size * sizeof(float));
+        }
+        pos++;
+        int next = pos < prompt_tokens ? prompt[pos] : sampler_sample(sampler, logits);
+        if (next == TOKEN_BOS) {
+            break;
+        }
+        if (!write_logits) {
+            print_piece(tokenizer_decode(tokenizer, token, next));
+        }
+        token = next;
+        if (start == 0) {
+            start = platform_nanoseconds();
+        }
+    }
+    if (!write_logits) {
+        platform_write(STANDARD_OUTPUT, "\n", 1);
+    }
+    if (pos > 1) {
+        print_speed(pos - 1, prompt_tokens, platform_nanoseconds() - start);
+    }
+}
+
+static int check_length(const Options *o, int prompt_tokens, int seq_len)
+{
+    if (prompt_tokens > seq_len) {
+        print(STANDARD_ERROR, "error: the prompt is %d tokens, the model's context holds %d\n", (int64_t)prompt_tokens,
+              (int64_t)seq_len);
+        return 0;
+    }
+    if (o->steps > (uint64_t)seq_len) {
+        print(STANDARD_ERROR, "error: %u steps, the model's context holds %d\n", o->steps, (int64_t)seq_len);
+        return 0;
+    }
+    return 1;
+}
+
+int main(int argument_count, char **arguments)
+{
+    Options options = {
+        .tokenizer = "tokenizer.bin",
+        .prompt = "",
+        .temperature = 1.0f,
+        .topp = 0.9f,
+        .seed = platform_nanoseconds() | 1,
+        .steps = UINT64_MAX,
+        .kernel = platform_has_vmx() ? KERNEL_VMX : KERNEL_SCALAR,
+    };
+    if (!parse_options(&options, argument_count, arguments)) {
+        platform_write(STANDARD_ERROR, USAGE, sizeof USAGE - 1);
+        return EXIT_USAGE;
+    }
+    Transformer transformer = {.kernel = options.kernel};
+    const Config *config = &transformer.config;
+    Tokenizer tokenizer;
+    Sampler sampler;
+    int *prompt;
+    if (!checkpoint_load(&transformer, options.checkpoint) ||
+        !tokenizer_load(&tokenizer, options.tokenizer, (uint32_t)config->vocab_size)) {
+        return EXIT_FAILED;
+    }
+    if (options.steps == UINT64_MAX) {
+        options.steps = config->seq_len < DEFAULT_STEPS ? (uint64_t)config->seq_len : DEFAULT_STEPS;
+    } else if (options.steps == 0) {
+        options.steps = (uint64_t)config->seq_len;
+    }
+    int prompt_tokens = tokenizer_encode(&tokenizer, options.prompt, &prompt);
+    if (!prompt_tokens || !check_length(&options, prompt_tokens, config->seq_len)) {
+        return EXIT_FAILED;
+    }
+    if (!transformer_start(&transformer) ||
+        !sampler_start(&sampler, config->vocab_size, options.temperature, options.topp, options.seed)) {
+        print(STANDARD_ERROR, "error: %s: no memory is free for a context of %d tokens\n", options.checkpoint,
+              (int64_t)config->seq_len);
+        return EXIT_FAILED;
+    }
+    generate(&transformer, &tokenizer, &sampler, prompt, prompt_tokens, (int)options.steps, options.write_logits);
+    return 0;
+}

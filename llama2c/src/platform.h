@@ -1,0 +1,26 @@
+// What the port asks of the machine it runs on. platform_linux.c answers for Linux/ppc64, platform_host.c for the
+// reference library; a bare-metal port writes one more and changes nothing else.
+#ifndef PLATFORM_H
+#define PLATFORM_H
+
+#include <stdint.h>
+
+enum { STANDARD_OUTPUT = 1, STANDARD_ERROR = 2 };
+enum { CACHE_LINE = 128 };  // bytes; the console's recommended alignment
+
+// A handle, or a negative errno.
+int64_t platform_open(const char *path);
+// Bytes, or a negative errno.
+int64_t platform_size(int64_t handle);
+// Reads exactly size bytes at offset: 0, or a negative errno (-EIO where the file ends early).
+int64_t platform_read(int64_t handle, uint64_t offset, void *buffer, uint64_t size);
+// The file's first size bytes where the disc has them, aligned to a page; NULL when there is no room.
+const void *platform_map(int64_t handle, uint64_t size);
+// Zeroed memory aligned to a page, told to the machine under a purpose; NULL when there is no room.
+void *platform_allocate(const char *purpose, uint64_t size);
+void platform_write(int stream, const void *bytes, uint64_t size);
+uint64_t platform_nanoseconds(void);
+int platform_has_vmx(void);
+_Noreturn void platform_exit(int status);
+
+#endif

@@ -1,0 +1,127 @@
+// The platform as a Linux/ppc64 kernel serves it: raw system calls, numbers and structures of
+// arch/powerpc/kernel/syscalls/syscall.tbl; also where the program starts.
+#include "platform.h"
+
+#include "memory.h"
+
+enum { SYS_EXIT_GROUP = 234, SYS_WRITE = 4, SYS_MMAP = 90, SYS_PRCTL = 171, SYS_PREAD64 = 179,
+       SYS_CLOCK_GETTIME = 246, SYS_OPENAT = 286, SYS_LSEEK = 19 };
+enum { EIO = 5, EINTR = 4, AT_FDCWD = -100, SEEK_END = 2, CLOCK_MONOTONIC = 1 };
+enum { PROT_READ = 1, PROT_WRITE = 2, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_FAILED_LIMIT = 4095 };
+enum { PR_SET_VMA = 0x53564d41, PR_SET_VMA_ANON_NAME = 0 };
+enum { AT_NULL = 0, AT_HWCAP = 16, PPC_FEATURE_HAS_ALTIVEC = 0x10000000 };
+
+static uint64_t hardware_capabilities;
+
+// The kernel's convention: number in r0, arguments in r3 to r8, result in r3, CR0.SO set when r3 is an errno.
+static int64_t system_call(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f)
+{
+    register int64_t r0 __asm__("r0") = number;
+    register int64_t r3 __asm__("r3") = a;
+    register int64_t r4 __asm__("r4") = b;
+    register int64_t r5 __asm__("r5") = c;
+    register int64_t r6 __asm__("r6") = d;
+    register int64_t r7 __asm__("r7") = e;
+    register int64_t r8 __asm__("r8") = f;
+    __asm__ volatile("sc\n\tbns+ 1f\n\tneg %1, %1\n1:"
+                     : "+r"(r0), "+r"(r3), "+r"(r4), "+r"(r5), "+r"(r6), "+r"(r7), "+r"(r8)
+                     :
+                     : "memory", "cr0", "ctr", "xer", "r9", "r10", "r11", "r12");
+    return r3;
+}
+
+int64_t platform_open(const char *path)
+{
+    return system_call(SYS_OPENAT, AT_FDCWD, (int64_t)path, 0, 0, 0, 0);
+}
+
+int64_t platform_size(int64_t handle)
+{
+    return system_call(SYS_LSEEK, handle, 0, SEEK_END, 0, 0, 0);
+}
+
+int64_t platform_read(int64_t handle, uint64_t offset, void *buffer, uint64_t size)
+{
+    uint64_t done = 0;
+    while (done < size) {
+        int64_t got = system_call(SYS_PREAD64, handle, (int64_t)((char *)buffer + done), (int64_t)(size - done),
+                                  (int64_t)(offset + done), 0, 0);
+        if (got == -EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return got < 0 ? got : -EIO;
+        }
+        done += (uint64_t)got;
+    }
+    return 0;
+}
+
+static void *map(uint64_t size, int64_t protection, int64_t flags, int64_t handle)
+{
+    int64_t address = system_call(SYS_MMAP, 0, (int64_t)size, protection, flags, handle, 0);
+    return address < 0 && address >= -MAP_FAILED_LIMIT ? 0 : (void *)address;
+}
+
+const void *platform_map(int64_t handle, uint64_t size)
+{
+    return map(size, PROT_READ, MAP_PRIVATE, handle);
+}
+
+void *platform_allocate(const char *purpose, uint64_t size)
+{
+    void *memory = map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    if (memory) {
+        // A kernel that knows no names for memory refuses, and nothing is lost.
+        system_call(SYS_PRCTL, PR_SET_VMA, PR_SET_VMA_ANON_NAME, (int64_t)memory, (int64_t)size, (int64_t)purpose, 0);
+    }
+    return memory;
+}
+
+void platform_write(int stream, const void *bytes, uint64_t size)
+{
+    uint64_t done = 0;
+    while (done < size) {
+        int64_t put = system_call(SYS_WRITE, stream, (int64_t)((const char *)bytes + done), (int64_t)(size - done), 0, 0, 0);
+        if (put <= 0 && put != -EINTR) {
+            platform_exit(1);
+        }
+        done += put > 0 ? (uint64_t)put : 0;
+    }
+}
+
+uint64_t platform_nanoseconds(void)
+{
+    int64_t time[2] = {0, 0};
+    system_call(SYS_CLOCK_GETTIME, CLOCK_MONOTONIC, (int64_t)time, 0, 0, 0, 0);
+    return (uint64_t)time[0] * 1000000000u + (uint64_t)time[1];
+}
+
+int platform_has_vmx(void)
+{
+    return (hardware_capabilities & PPC_FEATURE_HAS_ALTIVEC) != 0;
+}
+
+void platform_exit(int status)
+{
+    for (;;) {
+        system_call(SYS_EXIT_GROUP, status, 0, 0, 0, 0, 0);
+    }
+}
+
+// Called by start.S with the kernel's initial stack: argc, argv, NULL, environment, NULL, auxiliary vector.
+_Noreturn void platform_start(int64_t *stack)
+{
+    int64_t argument_count = stack[0];
+    char **arguments = (char **)(stack + 1);
+    int64_t *next = stack + 1 + argument_count + 1;
+    while (*next++) {
+    }
+    for (; next[0] != AT_NULL; next += 2) {
+        if (next[0] == AT_HWCAP) {
+            hardware_capabilities = (uint64_t)next[1];
+        }
+    }
+    extern int main(int, char **);
+    platform_exit(main((int)argument_count, arguments));
+}

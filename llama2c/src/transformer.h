@@ -1,0 +1,61 @@
+// The Llama 2 transformer in fp32: its configuration, weights and state, and one forward pass.
+#ifndef TRANSFORMER_H
+#define TRANSFORMER_H
+
+#include "matmul.h"
+
+typedef struct {
+    int dim;         // of the embedding and the residual stream
+    int hidden_dim;  // of the feed-forward network
+    int n_layers;
+    int n_heads;     // query heads
+    int n_kv_heads;  // key and value heads; n_heads / n_kv_heads query heads share one
+    int vocab_size;
+    int seq_len;     // the longest context
+} Config;
+
+typedef struct {
+    const float *token_embedding_table;  // (vocab_size, dim)
+    const float *rms_att_weight;         // (n_layers, dim)
+    const float *rms_ffn_weight;         // (n_layers, dim)
+    const float *wq;                     // (n_layers, dim, dim)
+    const float *wk;                     // (n_layers, kv_dim, dim)
+    const float *wv;                     // (n_layers, kv_dim, dim)
+    const float *wo;                     // (n_layers, dim, dim)
+    const float *w1;                     // (n_layers, hidden_dim, dim)
+    const float *w2;                     // (n_layers, dim, hidden_dim)
+    const float *w3;                     // (n_layers, hidden_dim, dim)
+    const float *rms_final_weight;       // (dim)
+    const float *wcls;                   // (vocab_size, dim); the embedding table again where the two are shared
+} Weights;
+
+typedef struct {
+    float *x;            // (dim) the residual stream
+    float *xb;           // (dim) inside a branch of it
+    float *xb2;          // (dim)
+    float *hb;           // (hidden_dim)
+    float *hb2;          // (hidden_dim)
+    float *q;            // (dim)
+    float *att;          // (n_heads, seq_len) attention scores
+    float *logits;       // (vocab_size)
+    float *rope_freq;    // (head_size / 2) angle per position
+    float *rope_cos;     // (head_size / 2) at the current position
+    float *rope_sin;     // (head_size / 2)
+    float *key_cache;    // (n_layers, seq_len, kv_dim)
+    float *value_cache;  // (n_layers, seq_len, kv_dim)
+} Run_State;
+
+typedef struct {
+    Config config;
+    Weights weights;
+    Run_State state;
+    Kernel kernel;
+} Transformer;
+
+// Allocates the state for the configuration: 1, or 0 when there is no room.
+int transformer_start(Transformer *transformer);
+// The logits (vocab_size) of the token that follows token at position pos; earlier positions must have gone before.
+float *transformer_forward(Transformer *transformer, int token, int pos);
+void softmax(float *x, int size);
+
+#endif
