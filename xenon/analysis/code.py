@@ -28,15 +28,13 @@ _STT_NOTYPE, _STT_FUNC, _STT_GNU_IFUNC = 0, 2, 10
 
 _LONGEST_NAME = 1024  # of a function, in bytes; the rest is cut off
 
-_NOPS = (0, 0x60000000, 0x60420000)  # zero padding, nop, and the nop that ends a group on POWER7
 _BCTR = 0x4E800420
 _TRAP = 0x7FE00008
+_PADDING = (0, 0x60000000, 0x60420000, _TRAP)  # zero, nop, the nop that ends a group on POWER7, and lld's
 _LEAVING = (16, 17, 18, 19)  # primary opcodes of bc, sc, b and of bclr, bcctr, rfid
 _LAST_LANGUAGE = 13  # of a traceback table: 0 is C, 9 C++, 12 assembler
 _CONTROL, _HANDLER = 0x08, 0x80  # flags of traceback tables with parts that no C compiler writes
-_BUILD_HINT = (
-    "build for big-endian 64-bit PowerPC Linux, for example with zig cc -target powerpc64-linux-musl"
-)
+_BUILD_HINT = "build for big-endian 64-bit PowerPC Linux, as with zig cc -target powerpc64-linux-musl"
 
 
 def _leaves(word: int) -> bool:
@@ -294,8 +292,8 @@ def _region(section: _Section, symbol: str, start: int, end: int, function: bool
 
 
 def _unread(section: _Section, regions: list[Region]) -> int:
-    """Words of a section that no region covers and that are neither zero nor nop."""
+    """Words of a section that no region covers and that no linker fills gaps with."""
     whole = _region(section, "", section.address, section.end, function=False).words
     covered = [((r.address - section.address) // 4, (r.end - section.address) // 4) for r in regions]
     gaps = zip([0, *(end for _, end in covered)], [*(start for start, _ in covered), len(whole)], strict=True)
-    return sum(word not in _NOPS for start, end in gaps for word in whole[start:end])
+    return sum(word not in _PADDING for start, end in gaps for word in whole[start:end])

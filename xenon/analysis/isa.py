@@ -75,7 +75,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A scanned program. `unread` counts the words outside of functions that are neither zero nor nop."""
+    """A scanned program. `unread` counts the words outside of functions that are not padding."""
 
     findings: list[Finding]
     instructions: int
