@@ -50,7 +50,7 @@ def plan(
     """
     path = default_target(source.path, byte_order)
     if target is not None:
-        path = target / path.name if target.is_dir() else target
+        path = target / path.name if _is_folder(target) else target
     lifts = isinstance(source, Model) and format not in (None, source.format)
     if isinstance(source, Tokenizer) and format is not None:
         raise LoaderError(f"{source.path}: is a tokenizer, which has no version", "leave --format out")
@@ -64,6 +64,13 @@ def plan(
         image = source.image(byte_order, format)
         return Conversion(source, path, byte_order, format or source.format, image)
     return Conversion(source, path, byte_order, None, source.image(byte_order))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # such as a name too long: `check` will say so
+        return False
 
 
 def default_target(path: Path, byte_order: ByteOrder) -> Path:

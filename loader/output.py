@@ -22,20 +22,19 @@ Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 def check_target(target: Path, sources: Sequence[Path], force: bool) -> None:
     """Raises LoaderError unless `target` may be written: not over an input, not over a file unless forced."""
+    elsewhere = "-o OUT names another file"
     try:
-        exists = target.exists()
         if any(_same(target, source) for source in sources):
-            raise LoaderError(
-                f"{target}: is the input itself, nothing is converted in place", "-o OUT names another file"
-            )
-        if exists and not target.is_file():
-            raise LoaderError(f"{target}: exists and is no regular file", "-o OUT names another file")
+            raise LoaderError(f"{target}: is the input itself, nothing is converted in place", elsewhere)
+        if target.exists():
+            if not target.is_file():
+                raise LoaderError(f"{target}: exists and is no regular file", elsewhere)
+            if not force:
+                raise LoaderError(f"{target}: exists already", f"--force overwrites it, {elsewhere}")
+        elif not target.parent.is_dir():
+            raise LoaderError(f"{target}: the folder {target.parent} does not exist", "make it first")
     except (OSError, ValueError) as error:
         raise LoaderError(f"{target}: {reason(error)}") from error
-    if exists and not force:
-        raise LoaderError(f"{target}: exists already", "--force overwrites it, -o OUT names another file")
-    if not target.parent.is_dir():
-        raise LoaderError(f"{target}: the folder {target.parent} does not exist", "make it first")
 
 
 def write_images(outputs: Sequence[tuple[Image, Path]], progress: Progress | None = None) -> None:

@@ -104,7 +104,7 @@ def tokenizer_from(source: Source) -> Tokenizer:
             raise LoaderError(f"{source.path}: byte {ITEM}: no pieces, expected at least one", _DAMAGED)
         return Tokenizer(source, data, order, starts)
     except _Fault as fault:
-        if _is_model(source, head):
+        if _is_model(source, head) or recognise(head):
             raise _no_tokenizer(source, head) from None
         raise LoaderError(f"{source.path}: byte {fault.offset}: {fault.what}", _DAMAGED) from None
     finally:
