@@ -37,11 +37,12 @@ def _options(
 
 
 def _register() -> None:
-    from xenon.cli import convert, generate, inspect, run
+    from xenon.cli import convert, generate, inspect, run, scan
 
     app.command("convert")(convert.convert)
     app.command("inspect")(inspect.inspect)
     app.command("generate")(generate.generate)
+    app.command("scan")(scan.scan)
     app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
 
 

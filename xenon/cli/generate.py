@@ -1,0 +1,175 @@
+"""`xenon-llm generate`: a story told by a big-endian PowerPC64 program in the emulated console."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xenon.cli.output import print_json, shown
+from xenon.errors import EXIT_USAGE, XenonError
+
+if TYPE_CHECKING:
+    from xenon.session import Matmul, Session, Statistics
+
+
+def generate(
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="The story's beginning; - reads it from stdin.", show_default="none"),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", "-m", envvar="XENON_LLM_MODEL", help="A llama2.c checkpoint.", show_default="bundled"
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option("--tokenizer", "-z", help="Its tokenizer.", show_default="found beside the model"),
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the prompt from a file.")] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", "-t", help="0 to 100; 0 always takes the likeliest token.")
+    ] = 1.0,
+    top_p: Annotated[
+        float, typer.Option("--top-p", "-p", help="0 to 1; sample from this share of the likeliest tokens.")
+    ] = 0.9,
+    seed: Annotated[
+        int | None, typer.Option("--seed", "-s", help="Repeats a story.", show_default="random")
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", "-n", help="Positions to run, the prompt's included; 0: the context.", show_default="256"
+        ),
+    ] = None,
+    matmul: Annotated[
+        str, typer.Option(metavar="vmx|scalar", help="Vector unit, or one by one in llama2.c's order.")
+    ] = "vmx",
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="Stop after this time, exit code 124.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the story and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when it is told.")] = False,
+) -> None:
+    """Tell a story with a language model that runs on an emulated big-endian Xbox 360.
+
+    The story goes to stdout as it is told; notes and one line of figures go to stderr. The letters are those of
+    llama2.c, and so is the text, byte for byte.
+
+    \b
+    With the model that comes with xenon-llm:
+      xenon-llm generate "Sleepy Joe said"
+    With a model of your own, of either byte order, the same story each time:
+      xenon-llm generate -m stories15M.be.bin -t 0.8 -s 42 -n 100 "Once upon a time"
+    A prompt from a pipe or a file:
+      echo "One day" | xenon-llm generate -
+      xenon-llm generate -f prompt.txt --json
+
+    \b
+    Exit codes: 0 told, 1 bad input, 2 wrong command line, 3 the guest is at fault,
+      124 time limit, 130 Ctrl-C.
+    """
+    from xenon.session import Session
+
+    text = _prompt(prompt, file)
+    session = Session(model, tokenizer, matmul=_matmul(matmul))
+    pieces = session.generate(text, temperature, top_p, seed, steps, timeout)
+    if not quiet:
+        _print_notes(session, model, tokenizer)
+    if as_json:
+        story = "".join(pieces).removesuffix("\n")
+        assert session.statistics is not None
+        print_json({"prompt": _shown(text), "text": _shown(story), **_facts(session, session.statistics)})
+        return
+    for piece in pieces:
+        sys.stdout.buffer.write(piece.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    if not quiet and session.statistics is not None:
+        print(_summary(session.statistics, seed), file=sys.stderr)
+
+
+def _prompt(argument: str | None, file: Path | None) -> str | bytes:
+    """The prompt from the argument, a file, or stdin: asked for by `-`, or taken when it is a pipe or a file."""
+    if argument is not None and file is not None:
+        raise XenonError("a prompt and --file", "give one of them", EXIT_USAGE)
+    if file is not None:
+        try:
+            return _one_line_end_less(file.read_bytes())
+        except OSError as error:
+            raise XenonError(f"{shown(file)}: {(error.strerror or str(error)).lower()}") from error
+    if argument == "-" or (argument is None and _piped()):
+        return _one_line_end_less(sys.stdin.buffer.read())
+    return argument or ""
+
+
+def _piped() -> bool:
+    """Whether stdin is a pipe or a file: a closed stdin, a terminal and /dev/null are not."""
+    import os
+    import stat
+
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+
+
+def _one_line_end_less(text: bytes) -> bytes:
+    """Without the line end that editors and echo put behind the last word."""
+    return text.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _matmul(name: str) -> Matmul:
+    from xenon.session import Matmul
+
+    try:
+        return Matmul(name)
+    except ValueError:
+        raise XenonError(f"--matmul {name!r}: expected vmx or scalar", "", EXIT_USAGE) from None
+
+
+def _print_notes(session: Session, model: Path | None, tokenizer: Path | None) -> None:
+    from loader import ByteOrder
+
+    if model is None:
+        return
+    if tokenizer is None:
+        path = shown(session.tokenizer.path)
+        print(f"note: tokenizer {path}, {len(session.tokenizer)} pieces", file=sys.stderr)
+    for opened in (session.model, session.tokenizer):
+        if opened.byte_order is ByteOrder.LITTLE:
+            print(f"note: {shown(opened.path)} is little-endian, swapped as it is read", file=sys.stderr)
+
+
+def _shown(text: str | bytes) -> str:
+    """Text for JSON: bytes that are no UTF-8 become replacement characters."""
+    data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+    return data.decode("utf-8", "replace")
+
+
+def _facts(session: Session, statistics: Statistics) -> dict[str, object]:
+    return {
+        "model": shown(session.model.path),
+        "tokenizer": shown(session.tokenizer.path),
+        **dataclasses.asdict(statistics),
+        "matmul": statistics.matmul.value,
+        "tokens_per_second": statistics.tokens_per_second,
+    }
+
+
+def _summary(statistics: Statistics, seed: int | None) -> str:
+    from xenon.hardware.memory_map import in_units
+
+    parts = [
+        f"{statistics.tokens} tokens in {statistics.seconds:.2f} s",
+        f"{statistics.tokens_per_second:.1f} tokens/s ({statistics.matmul.value})",
+        f"{in_units(statistics.memory_used)} of {in_units(statistics.memory_bytes)} RAM",
+    ]
+    if not seed:
+        parts.append(f"seed {statistics.seed}")
+    return ", ".join(parts)
