@@ -16,7 +16,18 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
-PORT = ("checkpoint", "main", "maths", "matmul", "memory", "sampler", "sort", "text", "tokenizer", "transformer")
+PORT = (
+    "checkpoint",
+    "main",
+    "maths",
+    "matmul",
+    "memory",
+    "sampler",
+    "sort",
+    "text",
+    "tokenizer",
+    "transformer",
+)
 
 # One meaning of every floating-point operation on both sides: no contraction, no reassociation, no library calls.
 # -fno-math-errno stands behind -fno-fast-math, which would take it back; without it a square root is a call.
@@ -42,9 +53,14 @@ def _zig(arguments: Sequence[str], target: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as work:
         output = Path(work) / target.name
         # A cache of its own: no trace of another build in ours, and none of ours left behind.
-        environment = os.environ | {"ZIG_GLOBAL_CACHE_DIR": f"{work}/cache", "ZIG_LOCAL_CACHE_DIR": f"{work}/cache"}
+        environment = os.environ | {
+            "ZIG_GLOBAL_CACHE_DIR": f"{work}/cache",
+            "ZIG_LOCAL_CACHE_DIR": f"{work}/cache",
+        }
         command = [sys.executable, "-m", "ziglang", "cc", *arguments, "-o", str(output)]
-        result = subprocess.run(command, cwd=SOURCES, env=environment, capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            command, cwd=SOURCES, env=environment, capture_output=True, text=True, check=False
+        )
         if "No module named ziglang" in result.stderr:
             raise BuildError("the C compiler is missing: pip install ziglang")
         if result.returncode != 0:

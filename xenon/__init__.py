@@ -1,9 +1,9 @@
 """xenon-llm: a big-endian PowerPC console in software, and a language model running on it.
 
-    import xenon
+import xenon
 
-    for piece in xenon.Session("stories15M.bin").generate("Sleepy Joe said"):
-        print(piece, end="", flush=True)
+for piece in xenon.Session("stories15M.bin").generate("Sleepy Joe said"):
+    print(piece, end="", flush=True)
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from xenon.hardware.memory_map import PROGRAM, RAM_BYTES, in_units
 _MODEL, _TOKENIZER = "/model.bin", "/tokenizer.bin"
 _STACK_BYTES = 1 * MIB
 _MOST_SEED = (1 << 64) - 1
-_MOST_TEMPERATURE = 100.0
+_MOST_TEMPERATURE = 1e30  # llama2.c knows no bound
 _SPEED = re.compile(rb"achieved tok/s: \S+ \((\d+) tokens, (\d+) of them the prompt's, in (\d+\.\d+) s\)")
 DEFAULT_STEPS = 256
 
@@ -92,13 +92,14 @@ class Session:
         seed: int | None = None,
         steps: int | None = None,
         timeout: float | None = None,
+        ignore_eos: bool = False,
     ) -> Iterator[str]:
         """Tell a story that begins with `prompt`; yields its text as it comes, never part of a character.
 
         `temperature` 0 is greedy; `top_p` 0 or 1 samples from all tokens; `seed` 1 to 2^64 - 1 repeats a story
         (None or 0: a random one); `steps` is the number of positions, the prompt's included (None: 256 or what
-        the context holds, 0: the whole context); `timeout` is in seconds. Bytes that are no UTF-8 come as
-        surrogate escapes. The arguments are checked here, before the first piece is asked for.
+        the context holds, 0: the whole context); `timeout` is in seconds; `ignore_eos` goes on where a story
+        ends. Bytes that are no UTF-8 come as surrogate escapes. The arguments are checked here, before the first piece is asked for.
 
         Raises XenonError for arguments out of range and a prompt that the context cannot hold, GuestFault and
         LimitReached as `Console.run` does.
@@ -111,6 +112,7 @@ class Session:
         arguments: list[str | bytes] = [
             *(_MODEL, "-z", _TOKENIZER, "-i", text, "-t", _decimal(temperature), "-p", _decimal(top_p)),
             *("-s", str(seed), "-n", str(steps), "-k", self.matmul.value),
+            *(["-e"] if ignore_eos else []),
         ]
         return self._pieces(arguments, seed, timeout)
 
@@ -152,12 +154,14 @@ class Session:
     ) -> None:
         if not 0 <= temperature <= _MOST_TEMPERATURE:
             raise XenonError(
-                f"temperature {temperature:g}, expected 0 to {_MOST_TEMPERATURE:g}",
+                f"temperature {temperature:g}, expected 0 or more",
                 "0 always takes the likeliest token, 1 takes the model's own odds",
                 EXIT_USAGE,
             )
         if not 0 <= top_p <= 1:
-            raise XenonError(f"top-p {top_p:g}, expected 0 to 1", "0.9 is usual, 1 takes all tokens", EXIT_USAGE)
+            raise XenonError(
+                f"top-p {top_p:g}, expected 0 to 1", "0.9 is usual, 1 takes all tokens", EXIT_USAGE
+            )
         if seed is not None and not 0 <= seed <= _MOST_SEED:
             raise XenonError(f"seed {seed}, expected 0 to {_MOST_SEED}", "0 picks a random one", EXIT_USAGE)
         context = self.model.config.seq_len

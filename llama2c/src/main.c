@@ -16,17 +16,19 @@ typedef struct {
     uint64_t steps;  // 0: as many as the context holds
     Kernel kernel;
     int write_logits;
+    int ignore_end;
 } Options;
 
 enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-k scalar|vmx] [-l]\n"
+    "              [-k scalar|vmx] [-l] [-e]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
-    "  -t  0 to 100, 0 is greedy (1.0)         -p  nucleus, 0 to 1 (0.9)\n"
+    "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
-    "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n";
+    "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
+    "  -e  go on where a story ends\n";
 
 static int parse_range(const char *text, double most, float *value)
 {
@@ -54,7 +56,7 @@ static int parse_option(Options *o, char letter, const char *value)
         o->prompt = value;
         return 1;
     case 't':
-        return parse_range(value, 100, &o->temperature);
+        return parse_range(value, 1e30, &o->temperature);
     case 'p':
         return parse_range(value, 1, &o->topp);
     case 's':
@@ -78,6 +80,8 @@ static int parse_options(Options *o, int count, char **arguments)
         const char *option = arguments[i];
         if (strcmp(option, "-l") == 0) {
             o->write_logits = 1;
+        } else if (strcmp(option, "-e") == 0) {
+            o->ignore_end = 1;
         } else if (option[0] != '-' || !option[1] || option[2] || i + 1 >= count ||
                    !parse_option(o, option[1], arguments[++i])) {
             print(STANDARD_ERROR, "error: %s %s: not understood\n", option, i < count ? arguments[i] : "");
@@ -110,21 +114,21 @@ static void print_speed(int tokens, int prompt_tokens, uint64_t nanoseconds)
 
 // Feeds the prompt, then what the sampler picks, and prints each as it comes; ends at BOS, which parts two stories.
 static void generate(Transformer *transformer, const Tokenizer *tokenizer, Sampler *sampler, const int *prompt,
-                     int prompt_tokens, int steps, int write_logits)
+                     int prompt_tokens, const Options *options)
 {
     int token = prompt[0], pos = 0;
     uint64_t start = 0;  // set after the first step, whose time is spent on first touches
-    while (pos < steps) {
+    while (pos < (int)options->steps) {
         float *logits = transformer_forward(transformer, token, pos);
-        if (write_logits) {
+        if (options->write_logits) {
             platform_write(STANDARD_OUTPUT, logits, (uint64_t)transformer->config.vocab_size * sizeof(float));
         }
         pos++;
         int next = pos < prompt_tokens ? prompt[pos] : sampler_sample(sampler, logits);
-        if (next == TOKEN_BOS) {
+        if (next == TOKEN_BOS && !options->ignore_end) {
             break;
         }
-        if (!write_logits) {
+        if (!options->write_logits) {
             print_piece(tokenizer_decode(tokenizer, token, next));
         }
         token = next;
@@ -132,7 +136,7 @@ static void generate(Transformer *transformer, const Tokenizer *tokenizer, Sampl
             start = platform_nanoseconds();
         }
     }
-    if (!write_logits) {
+    if (!options->write_logits) {
         platform_write(STANDARD_OUTPUT, "\n", 1);
     }
     if (pos > 1) {
@@ -193,6 +197,6 @@ int main(int argument_count, char **arguments)
               (int64_t)config->seq_len);
         return EXIT_FAILED;
     }
-    generate(&transformer, &tokenizer, &sampler, prompt, prompt_tokens, (int)options.steps, options.write_logits);
+    generate(&transformer, &tokenizer, &sampler, prompt, prompt_tokens, &options);
     return 0;
 }

@@ -33,7 +33,7 @@ def generate(
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the prompt from a file.")] = None,
     temperature: Annotated[
-        float, typer.Option("--temperature", "-t", help="0 to 100; 0 always takes the likeliest token.")
+        float, typer.Option("--temperature", "-t", help="0 or more; 0 always takes the likeliest token.")
     ] = 1.0,
     top_p: Annotated[
         float, typer.Option("--top-p", "-p", help="0 to 1; sample from this share of the likeliest tokens.")
@@ -44,12 +44,18 @@ def generate(
     steps: Annotated[
         int | None,
         typer.Option(
-            "--steps", "-n", help="Positions to run, the prompt's included; 0: the context.", show_default="256"
+            "--steps",
+            "-n",
+            help="Positions to run, the prompt's included; 0: the context.",
+            show_default="256",
         ),
     ] = None,
     matmul: Annotated[
         str, typer.Option(metavar="vmx|scalar", help="Vector unit, or one by one in llama2.c's order.")
     ] = "vmx",
+    ignore_eos: Annotated[
+        bool, typer.Option("--ignore-eos", help="Go on with another story where one ends.")
+    ] = False,
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=0, help="Stop after this time, exit code 124.")
     ] = None,
@@ -78,7 +84,7 @@ def generate(
 
     text = _prompt(prompt, file)
     session = Session(model, tokenizer, matmul=_matmul(matmul))
-    pieces = session.generate(text, temperature, top_p, seed, steps, timeout)
+    pieces = session.generate(text, temperature, top_p, seed, steps, timeout, ignore_eos)
     if not quiet:
         _print_notes(session, model, tokenizer)
     if as_json:
