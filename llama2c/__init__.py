@@ -1,4 +1,4 @@
-"""The guest: a port of llama2.c in our own C, the bundled story model, and where an installation keeps them."""
+"""The guest: a port of llama2.c in our own C, the bundled story model, and where they are installed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Compiles the port with ziglang from PyPI: the big-endian guest, and the same sources as a host library.
 
-`python -m llama2c.build` writes the guest where an installation looks for it; the package's build does the same.
+`python -m llama2c.build` writes the guest where an installation looks for it; so does the package's build.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
-PORT = (
+PORT = tuple("checkpoint main maths matmul memory sampler sort text tokenizer transformer".split())
     "checkpoint",
     "main",
     "maths",
@@ -29,14 +29,16 @@ PORT = (
     "transformer",
 )
 
-# One meaning of every floating-point operation on both sides: no contraction, no reassociation, no library calls.
-# -fno-math-errno stands behind -fno-fast-math, which would take it back; without it a square root is a call.
+# One meaning of every floating-point operation on both sides: no contraction, no reassociation, no library
+# calls. -fno-math-errno stands behind -fno-fast-math, which would take it back; without it a square root is
+# a call.
 COMMON = (
     "-std=c11 -O3 -g0 -ffreestanding -fno-fast-math -ffp-contract=off -fno-math-errno -fno-stack-protector"
     " -fno-sanitize=all -fno-unwind-tables -fno-asynchronous-unwind-tables -nostdlib"
     " -Wall -Wextra -Werror -Wl,--build-id=none"
 ).split()
-# PowerPC 970 with AltiVec is the nearest that compilers know to Xenon; the tests scan the result for what Xenon lacks.
+# PowerPC 970 with AltiVec is the nearest that compilers know to Xenon; a test scans the guest for what Xenon
+# lacks.
 XENON = (
     "-target powerpc64-freestanding-none -mcpu=970 -maltivec -mno-vsx -static -fno-pic -Wl,-T,guest.ld"
 ).split()
@@ -79,7 +81,7 @@ def build_guest(target: Path = GUEST) -> Path:
 
 
 def build_reference(target: Path) -> Path:
-    """Compiles the same sources for this machine as a shared library (reference.c has its functions) to `target`.
+    """Compiles the same sources for this machine as a shared library, to `target`; see reference.c.
 
     Raises BuildError.
     """

@@ -1,4 +1,4 @@
-"""The package's build hook: compiles the guest before hatchling packs it, so that the wheel is pure and complete."""
+"""The package's build hook: compiles the guest before hatchling packs it; the wheel is pure and complete."""
 
 from __future__ import annotations
 

@@ -78,8 +78,10 @@ class Console:
         arguments: Sequence[str | bytes] = (),
         environment: Mapping[str, str] | None = None,
         name: str | None = None,
+        stack_bytes: int | None = None,
     ) -> Program:
-        """Load a program (its path or its bytes) with its arguments; `name` is what it and messages call it.
+        """Load a program (its path or its bytes) with its arguments; `name` is what it and messages call it,
+        `stack_bytes` its stack (by default what its file asks for, else 8 MiB).
 
         Raises XenonError for a file that is no such program, OutOfMemoryError when it does not fit.
         """
@@ -94,7 +96,7 @@ class Console:
         if any(b"\0" in word for word in (*words, *variables, *variables.values())):
             raise XenonError("an argument or a variable contains a zero byte")
         space = AddressSpace(self.memory, self.cpus)
-        loaded = load(checked, space, words, variables, os.urandom(16))
+        loaded = load(checked, space, words, variables, os.urandom(16), stack_bytes)
         self._process = Process(
             space, self.disc, self._terminal, self._clock, loaded, len(self.cpus), self._cancelled
         )

@@ -55,11 +55,12 @@ class Statistics:
 class Session:
     """A model on the console's disc, ready to tell stories.
 
-    `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer` its
-    tokenizer, by default the one in the model's folder that fits. Little-endian files are swapped as the console
-    reads them.
+    `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer`
+    its tokenizer, by default the one in the model's folder that fits. Little-endian files are swapped as the
+    console reads them.
 
-    Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot run.
+    Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot
+    run.
 
         for piece in xenon.Session("stories15M.bin").generate("Sleepy Joe said", seed=42):
             print(piece, end="", flush=True)
@@ -96,10 +97,11 @@ class Session:
     ) -> Iterator[str]:
         """Tell a story that begins with `prompt`; yields its text as it comes, never part of a character.
 
-        `temperature` 0 is greedy; `top_p` 0 or 1 samples from all tokens; `seed` 1 to 2^64 - 1 repeats a story
-        (None or 0: a random one); `steps` is the number of positions, the prompt's included (None: 256 or what
-        the context holds, 0: the whole context); `timeout` is in seconds; `ignore_eos` goes on where a story
-        ends. Bytes that are no UTF-8 come as surrogate escapes. The arguments are checked here, before the first piece is asked for.
+        `temperature` 0 is greedy; `top_p` 0 or 1 samples from all tokens; `seed` 1 to 2^64 - 1 repeats a
+        story (None or 0: a random one); `steps` is the number of positions, the prompt's included (None: 256
+        or what the context holds, 0: the whole context); `timeout` is in seconds; `ignore_eos` goes on where
+        a story ends. Bytes that are no UTF-8 come as surrogate escapes. The arguments are checked here,
+        before the first piece is asked for.
 
         Raises XenonError for arguments out of range and a prompt that the context cannot hold, GuestFault and
         LimitReached as `Console.run` does.
@@ -176,8 +178,8 @@ class Session:
         longest = context * self.tokenizer.max_token_length
         if len(prompt) > longest:
             raise XenonError(
-                f"a prompt of {len(prompt)} bytes, and the context of {context} tokens of {self.model.path} holds "
-                f"at most {longest}",
+                f"a prompt of {len(prompt)} bytes, and the context of {self.model.path}, {context} tokens, "
+                f"holds at most {longest}",
                 "shorten the prompt",
             )
 
@@ -205,7 +207,7 @@ def _check_runs(model: loader.Model, memory_bytes: int) -> None:
     size = model.image(loader.ByteOrder.BIG).size
     if size > room:
         raise XenonError(
-            f"{model.path}: {in_units(size)}, and the console has {in_units(room)} for a program and its model",
+            f"{model.path}: {in_units(size)}, and the console has {in_units(room)} for program and model",
             "a model of up to about 110 million parameters fits in fp32",
         )
 
@@ -214,7 +216,8 @@ def _guest() -> Path:
     try:
         return llama2c.guest_program()
     except FileNotFoundError as error:
-        raise XenonError(*str(error).rsplit(": ", 1)) from error
+        path, what, hint = str(error).split(": ", 2)
+        raise XenonError(f"{path}: {what}", hint) from error
 
 
 def _decimal(value: float) -> str:

@@ -64,8 +64,8 @@ def generate(
 ) -> None:
     """Tell a story with a language model that runs on an emulated big-endian Xbox 360.
 
-    The story goes to stdout as it is told; notes and one line of figures go to stderr. The letters are those of
-    llama2.c, and so is the text, byte for byte.
+    The story goes to stdout as it is told; notes and one line of figures go to stderr. The letters are those
+    of llama2.c, and so is the text, byte for byte.
 
     \b
     With the model that comes with xenon-llm:
@@ -100,7 +100,7 @@ def generate(
 
 
 def _prompt(argument: str | None, file: Path | None) -> str | bytes:
-    """The prompt from the argument, a file, or stdin: asked for by `-`, or taken when it is a pipe or a file."""
+    """The prompt from the argument, a file, or stdin: asked for by `-`, or when it is a pipe or a file."""
     if argument is not None and file is not None:
         raise XenonError("a prompt and --file", "give one of them", EXIT_USAGE)
     if file is not None:

@@ -163,6 +163,12 @@ class UnifiedMemory:
         self._regions[index : index + 1] = [low, high]
         return low, high
 
+    def rename(self, region: Region, purpose: str) -> Region:
+        """The region with another purpose in the account."""
+        index = self._index(region)
+        self._regions[index] = renamed = replace(region, purpose=purpose)
+        return renamed
+
     def is_free(self, address: int, size: int) -> bool:
         """Whether all of these bytes lie in RAM and in no region."""
         if size <= 0 or not PROGRAM.start <= address <= PROGRAM.end - size:

@@ -61,6 +61,7 @@ def load(
     arguments: Sequence[bytes],
     environment: Mapping[bytes, bytes],
     random: bytes,
+    stack_bytes: int | None = None,
 ) -> Loaded:
     """Place the segments and build the stack; `arguments` begins with the program's name, `random` is 16
     bytes.
@@ -78,7 +79,7 @@ def load(
         )
         for part in group:
             space.memory.slice(part.address + base, len(part.data))[:] = part.data
-    size = align_up(program.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES
+    size = align_up(stack_bytes or program.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES
     stack = space.allocate(size, "stack", Protection.READ | Protection.WRITE, hidden=STACK_GUARD_BYTES)
     pointer = _build_stack(program, base, space, stack, arguments, environment, random)
     entry, toc = program.entry + base, program.toc + base if program.abi == 1 else 0
@@ -130,7 +131,7 @@ def _build_stack(
         _AT_PAGESZ: PAGE_BYTES,
         _AT_BASE: 0,
         _AT_FLAGS: 0,
-        _AT_ENTRY: program.entry + base,
+        _AT_ENTRY: program.entry_point + base,
         _AT_UID: USER_ID,
         _AT_EUID: USER_ID,
         _AT_GID: USER_ID,

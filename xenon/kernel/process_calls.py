@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from xenon.hardware.memory import Owner
 from xenon.kernel.linux import (
     CLOCK_TICKS,
     IGNORED_SIGNALS,
@@ -41,7 +42,8 @@ _TIMER_ABSOLUTE = 1
 _FUTEX_WAIT, _FUTEX_WAKE, _FUTEX_WAIT_BITSET, _FUTEX_WAKE_BITSET, _FUTEX_COMMANDS = 0, 1, 9, 10, 0x7F
 _LONGEST_RANDOM = 1 << 20  # bytes in one call; a caller asks again for the rest
 _SIGNAL_BLOCK, _SIGNAL_UNBLOCK, _SIGNAL_SET = 0, 1, 2
-_SET_NAME = 15
+_SET_NAME, _SET_MAPPING, _MAPPING_NAME = 15, 0x53564D41, 0  # PR_SET_NAME, PR_SET_VMA, PR_SET_VMA_ANON_NAME
+_LONGEST_MAPPING_NAME = 80  # bytes, as on Linux
 
 
 def exit_(_process: Process, status: int) -> int:
@@ -136,8 +138,16 @@ def sysinfo(process: Process, address: int) -> int:
     return 0
 
 
-def prctl(_process: Process, option: int) -> int:
-    if option != _SET_NAME:
+def prctl(process: Process, option: int, what: int, address: int, _size: int, name: int) -> int:
+    """The thread's name, which nobody reads, and the name of a mapping, which memory's account shows."""
+    if option == _SET_MAPPING and what == _MAPPING_NAME:
+        region = process.space.memory.region_at(address)
+        if region is None or region.owner is not Owner.CPU or region.address != address:
+            raise GuestError(Error.EINVAL)
+        purpose = process.space.read_string(name, _LONGEST_MAPPING_NAME).decode("ascii", "replace")
+        renamed = process.space.memory.rename(region, purpose)
+        process.heap = renamed if process.heap == region else process.heap
+    elif option != _SET_NAME:
         raise GuestError(Error.EINVAL)
     return 0
 
