@@ -17,17 +17,6 @@ SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
 PORT = tuple("checkpoint main maths matmul memory sampler sort text tokenizer transformer".split())
-    "checkpoint",
-    "main",
-    "maths",
-    "matmul",
-    "memory",
-    "sampler",
-    "sort",
-    "text",
-    "tokenizer",
-    "transformer",
-)
 
 # One meaning of every floating-point operation on both sides: no contraction, no reassociation, no library
 # calls. -fno-math-errno stands behind -fno-fast-math, which would take it back; without it a square root is

@@ -12,8 +12,8 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 class XenonError(Exception):
     """Something a user can act on: one line of what is wrong, one line of what to do next.
 
-    `message` names the file, the offset, what was found and what was expected; `hint` is the next step (may be
-    empty); `exit_code` is what the command line ends with.
+    `message` names the file, the offset, what was found and what was expected; `hint` is the next step (may
+    be empty); `exit_code` is what the command line ends with.
     """
 
     exit_code = EXIT_BAD_INPUT

@@ -54,7 +54,7 @@ def _fail(message: str, hint: str, code: int) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 1 bad input, 2 usage, 3 guest fault, 124 time limit, 130 Ctrl-C."""
+    """Run the command line and exit: 0 done, 1 bad input, 2 usage, 3 guest fault, 124 limit, 130 Ctrl-C."""
     from loader.errors import LoaderError
 
     _register()
@@ -71,7 +71,7 @@ def main() -> NoReturn:
         _fail("interrupted", "", EXIT_INTERRUPTED)
     except OSError as error:
         if error.errno == errno.EPIPE:
-            # The reader of our output is gone, as with `| head`: nothing to tell it, and nothing more to flush.
+            # The reader of our output is gone, as with `| head`: nothing to tell it, nothing more to flush.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
         where = f"{error.filename}: " if error.filename else ""
