@@ -24,6 +24,11 @@ EXPORT int reference_load(const Host *host, const char *path, int vmx)
     return checkpoint_load(&transformer, path) && transformer_start(&transformer);
 }
 
+EXPORT int reference_vocab_size(void)
+{
+    return transformer.config.vocab_size;
+}
+
 // The logits (vocab_size) after token at pos.
 EXPORT const float *reference_forward(int token, int pos)
 {

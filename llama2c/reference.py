@@ -1,0 +1,258 @@
+"""The port on this machine: the shared library that build_reference makes, called through ctypes.
+
+The same sources as the guest, compiled for the host (src/reference.c has the functions), so that both byte
+orders can be compared bit for bit and a native run can stand beside an emulated one. Files must be in the
+host's byte order.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llama2c import build
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Buffer = bytes | bytearray | memoryview | mmap.mmap
+Writer = Callable[[int, bytes], None]
+
+MEMORY_BYTES = 1 << 30  # address space; the host commits what is touched
+_MODEL = b"model"
+_FUNCTIONS = {"expf": b"e", "sinf": b"s", "cosf": b"c", "powf": b"p", "sqrtf": b"r"}
+
+
+class _File(ctypes.Structure):
+    """Host_File in src/platform_host.h."""
+
+    _fields_ = (("path", ctypes.c_char_p), ("bytes", ctypes.c_void_p), ("size", ctypes.c_uint64))
+
+
+_WRITE = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64)
+_NANOSECONDS = ctypes.CFUNCTYPE(ctypes.c_uint64)
+
+
+class _Host(ctypes.Structure):
+    """Host in src/platform_host.h."""
+
+    _fields_ = (
+        ("files", ctypes.POINTER(_File)),
+        ("file_count", ctypes.c_int64),
+        ("memory", ctypes.c_void_p),
+        ("memory_size", ctypes.c_uint64),
+        ("write", _WRITE),
+        ("nanoseconds", _NANOSECONDS),
+    )
+
+
+class ReferenceFailedError(RuntimeError):
+    """The reference refused a model; the message is its own."""
+
+
+class _Machine:
+    """A disc, a memory and a terminal for one call; everything the C side points to stays alive with it."""
+
+    def __init__(self, files: Mapping[bytes, Buffer], memory_bytes: int, write: Writer) -> None:
+        self._write = write
+        self.error: BaseException | None = None
+        self._held = [_page_aligned(data) for data in files.values()]
+        table = (_File * max(len(files), 1))()
+        for row, path, (_, address, size) in zip(table, files, self._held, strict=False):
+            row.path, row.bytes, row.size = path, address, size
+        memory = mmap.mmap(-1, max(memory_bytes, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._memory = memory
+        self.host = _Host(
+            table,
+            len(files),
+            _address(memory),
+            len(memory),
+            _WRITE(self._written),
+            _NANOSECONDS(time.perf_counter_ns),
+        )
+
+    def _written(self, stream: int, address: int, size: int) -> None:
+        if self.error is not None:
+            return
+        try:
+            self._write(stream, ctypes.string_at(address, size))
+        except BaseException as error:  # cannot cross the C code; raised again behind it
+            self.error = error
+
+    def check(self) -> None:
+        """Raise what a writer raised during the call."""
+        if self.error is not None:
+            raise self.error
+
+
+class Reference:
+    """The port's own code on this machine. One program or model at a time: the library has one state.
+
+    reference = Reference.build()
+    status, story, messages = reference.run({"m": model, "t": tokenizer}, ["m", "-z", "t", "-i", "Once"])
+    """
+
+    def __init__(self, library: str | os.PathLike[str], memory_bytes: int = MEMORY_BYTES) -> None:
+        """Load a library that `build_reference` made; `memory_bytes` is what each run or model may use."""
+        self.path = Path(library)
+        self.memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._loaded: _Machine | None = None
+        c = ctypes.CDLL(os.fspath(self.path))
+        host, floats = ctypes.POINTER(_Host), ctypes.POINTER(ctypes.c_float)
+        c.reference_main.argtypes = (host, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p))
+        c.reference_load.argtypes = (host, ctypes.c_char_p, ctypes.c_int)
+        c.reference_vocab_size.argtypes = ()
+        c.reference_forward.argtypes = (ctypes.c_int, ctypes.c_int)
+        c.reference_forward.restype = floats
+        c.reference_matmul.argtypes = (*(ctypes.c_void_p,) * 3, *(ctypes.c_int,) * 3)
+        c.reference_matmul.restype = None
+        c.reference_maths.argtypes = (ctypes.c_char, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
+        c.reference_maths.restype = None
+        self._c = c
+
+    @classmethod
+    def build(
+        cls, folder: str | os.PathLike[str] | None = None, memory_bytes: int = MEMORY_BYTES
+    ) -> Reference:
+        """Compile the library into `folder` (the user's cache by default), unless it is there already.
+
+        Raises build.BuildError when the compiler is missing or refuses.
+        """
+        if importlib.util.find_spec("ziglang") is None:
+            raise build.BuildError("the C compiler ziglang is missing: pip install 'xenon-llm[test]'")
+        target = (_cache() if folder is None else Path(folder)) / _fingerprint() / build.reference_name()
+        if not target.is_file():
+            build.build_reference(target)
+        return cls(target, memory_bytes)
+
+    def run(
+        self,
+        files: Mapping[str, Buffer],
+        arguments: Sequence[str | bytes],
+        write: Writer | None = None,
+    ) -> tuple[int, bytes, bytes]:
+        """Run the whole program on a disc with these files: exit status, standard output, standard error.
+
+        `arguments` come after the program's name; `write(stream, data)` sees each piece as it is written, and
+        what it raises is raised here when the program has ended.
+        """
+        written: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
+
+        def collect(stream: int, data: bytes) -> None:
+            written[stream] += data
+            if write is not None:
+                write(stream, data)
+
+        machine = _Machine(
+            {os.fsencode(path): data for path, data in files.items()}, self.memory_bytes, collect
+        )
+        words = [b"llama2", *(os.fsencode(word) for word in arguments)]
+        vector = (ctypes.c_char_p * (len(words) + 1))(*words, None)
+        with self._lock:
+            status = self._c.reference_main(ctypes.byref(machine.host), len(words), vector)
+        machine.check()
+        return status, bytes(written[1]), bytes(written[2])
+
+    def load(self, model: Buffer, vmx: bool = False) -> None:
+        """Load a checkpoint in the host's byte order for `forward`. Raises ReferenceFailedError."""
+        messages = bytearray()
+        machine = _Machine({_MODEL: model}, self.memory_bytes, lambda _, data: messages.extend(data))
+        with self._lock:
+            self._loaded = None
+            if not self._c.reference_load(ctypes.byref(machine.host), _MODEL, vmx):
+                raise ReferenceFailedError(
+                    messages.decode("utf-8", "replace").strip().removeprefix("error: ") or "no memory is free"
+                )
+            self._loaded = machine
+
+    def forward(self, token: int, pos: int) -> NDArray[np.float32]:
+        """The logits (vocab_size) after `token` at `pos`, a copy; earlier positions must have gone before.
+
+        The C code checks neither number: keep them below the model's vocab_size and seq_len.
+        """
+        import numpy as np
+
+        if self._loaded is None:
+            raise ReferenceFailedError("no model is loaded: call load first")
+        with self._lock:
+            logits = self._c.reference_forward(token, pos)
+            return np.ctypeslib.as_array(logits, (self._c.reference_vocab_size(),)).copy()
+
+    def matmul(
+        self, w: NDArray[np.float32], x: NDArray[np.float32], vmx: bool = False
+    ) -> NDArray[np.float32]:
+        """w (d, n) times x (n) by the port's kernel, the rows laid out as they are: (d).
+
+        The vector kernel takes over only where both are aligned to 16 bytes and n is a multiple of 4.
+        """
+        import numpy as np
+
+        if w.ndim != 2 or x.shape != (w.shape[1],):
+            raise ValueError(f"shapes {w.shape} and {x.shape}, expected (d, n) and (n,)")
+        for array in (w, x):
+            if array.dtype != np.float32 or not array.flags.c_contiguous:
+                raise ValueError("expected contiguous float32 arrays")
+        out = np.empty(w.shape[0], np.float32)
+        self._c.reference_matmul(out.ctypes.data, x.ctypes.data, w.ctypes.data, w.shape[1], w.shape[0], vmx)
+        return out
+
+    def maths(
+        self, name: str, x: NDArray[np.float32], y: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """expf, sinf, cosf or sqrtf of every x, or powf of x and y, by the port's own maths.
+
+        Raises KeyError for another name, ValueError for arrays that do not fit it.
+        """
+        import numpy as np
+
+        function = _FUNCTIONS[name]
+        if (y is None) is (name == "powf") or (y is not None and y.shape != x.shape):
+            raise ValueError(f"{name}: powf takes two arrays of one shape, the others take one")
+        x = np.ascontiguousarray(x, np.float32)
+        second = None if y is None else np.ascontiguousarray(y, np.float32)
+        out = np.empty_like(x)
+        self._c.reference_maths(
+            function, x.ctypes.data, None if second is None else second.ctypes.data, out.ctypes.data, x.size
+        )
+        return out
+
+
+def _address(buffer: Any) -> int:
+    """Where a buffer's bytes lie, read-only ones too."""
+    import numpy as np
+
+    return int(np.frombuffer(buffer, np.uint8).ctypes.data)
+
+
+def _page_aligned(data: Buffer) -> tuple[Buffer, int, int]:
+    """The bytes where they are if that is the start of a page, else a copy there: (owner, address, size)."""
+    size = memoryview(data).nbytes
+    if size and _address(data) % mmap.PAGESIZE == 0:
+        return data, _address(data), size
+    copy = mmap.mmap(-1, max(size, 1))
+    copy[:size] = data if isinstance(data, bytes) else memoryview(data).cast("B")
+    return copy, _address(copy), size
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xenon-llm"
+
+
+def _fingerprint() -> str:
+    """Changes with the sources, the flags and the compiler, so that no library of other code is taken."""
+    from importlib.metadata import version
+
+    digest = hashlib.sha256(" ".join((*build.COMMON, *build.HOST, version("ziglang"))).encode())
+    for source in sorted(build.SOURCES.iterdir()):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return f"reference-{digest.hexdigest()[:16]}"
