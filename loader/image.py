@@ -9,10 +9,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from loader.source import Source
+
+if TYPE_CHECKING:
+    import numpy as np  # otherwise where it is used: half of all commands never swap anything
 
 ITEM = 4  # the only item in llama2.c's files that has a byte order: int32 or float32
 
@@ -65,6 +67,8 @@ class Image:
         self._fetch(segment, begin, out)
         if not self._swap or segment.item_size == 1:
             return
+        import numpy as np
+
         end = begin + len(out)
         first = min(-(-begin // ITEM) * ITEM, end)  # the whole items lie between first and last
         last = max(end // ITEM * ITEM, first)
@@ -104,6 +108,8 @@ def _joined(segments: Iterable[Segment]) -> list[Segment]:
 
 def swap_items(data: bytes, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bytes:
     """`data` with the four bytes at each of `offsets` reversed."""
+    import numpy as np
+
     swapped = np.frombuffer(data, np.uint8).copy()
     for left, right in ((0, 3), (1, 2)):
         swapped[offsets + left], swapped[offsets + right] = (

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from loader.errors import LoaderError
 from loader.foreign import HEAD_BYTES, recognise
@@ -17,6 +15,9 @@ from loader.kinds import ByteOrder, Format
 from loader.layout import HEADERS, Config, Tensor, tensors
 from loader.source import Source
 from loader.tokenizer import SWAPPED_HINT, looks_like_tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Model:
@@ -48,6 +49,8 @@ class Model:
 
     def array(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
         """A read-only view of a tensor, in the file's byte order; its pages are read when touched."""
+        import numpy as np
+
         tensor = self.tensor(name)
         dtype = tensor.dtype.numpy(self.byte_order)
         flat = np.frombuffer(self._source.map(), dtype, count=tensor.count, offset=tensor.offset)

@@ -14,8 +14,6 @@ from functools import cached_property
 from math import isfinite
 from typing import NamedTuple
 
-import numpy as np
-
 from loader.errors import LoaderError
 from loader.foreign import HEAD_BYTES, recognise
 from loader.header import read_header
@@ -77,6 +75,8 @@ class Tokenizer:
         """The converted file: length and score of each piece swapped, its bytes not."""
         data = self._data
         if byte_order is not self.byte_order:
+            import numpy as np
+
             starts = np.array(self._starts, np.int64)
             data = swap_items(data, np.concatenate([np.zeros(1, np.int64), starts, starts + ITEM]))
         return Image(self._source, [Segment(len(data), 1, data)], swap=False)

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import loader
 from loader import ByteOrder, LoaderError
 from xenon.cli import convert, inspect
+from xenon.errors import XenonError
 
 Maker = Callable[..., Any]
 
@@ -140,6 +141,17 @@ def test_convert_refuses_and_writes_nothing(
     assert {path: path.read_bytes() for path in here.iterdir()} == before
 
 
+@pytest.mark.parametrize("arguments", [["convert"], ["inspect", "model.bin", "--json", "--diffable"]])
+def test_a_mistake_on_the_command_line_has_the_code_of_a_usage_error(
+    arguments: list[str], here: Path
+) -> None:
+    app = typer.Typer()
+    app.command("convert")(convert.convert)
+    app.command("inspect")(inspect.inspect)
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, XenonError) and error.exit_code == 2 and error.hint
+
+
 def test_a_bad_tokenizer_keeps_the_model_from_being_written(here: Path, maker: Maker) -> None:
     (here / "tokenizer.bin").write_bytes(maker("tokenizer").data[:-1])
     assert "the file ends" in refused("convert", "model.bin", "-z", "tokenizer.bin").message
@@ -207,8 +219,8 @@ def test_help_shows_examples() -> None:
 
 def test_commands_import_neither_numpy_nor_rich_before_they_run() -> None:
     script = (
-        "import sys, xenon.cli.convert, xenon.cli.inspect\n"
-        "assert not {'numpy', 'loader', 'rich.progress'} & set(sys.modules), sorted(sys.modules)"
+        "import sys, loader, xenon.cli.convert, xenon.cli.inspect\n"
+        "assert not {'numpy', 'rich.progress'} & set(sys.modules), sorted(sys.modules)"
     )
     root = str(Path(loader.__file__).parents[1])
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"PYTHONPATH": root})

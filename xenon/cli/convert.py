@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from xenon.cli.output import ProgressBar, print_json, shown
+from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
     from loader import ByteOrder, Conversion
@@ -80,7 +81,7 @@ def _planned(
     import loader
 
     if model is None and tokenizer is None:
-        raise typer.BadParameter("missing MODEL", param_hint="MODEL")
+        raise XenonError("missing MODEL", "xenon-llm convert --help", EXIT_USAGE)
     wanted = None if format is None else loader.Format[format.upper()]
     if model is None:
         return [loader.plan(loader.open_tokenizer(str(tokenizer)), order, None, out)]

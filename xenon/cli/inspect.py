@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xenon.cli.output import print_json, shown
+from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
     from loader import Facts, Model, Tokenizer
@@ -41,7 +42,7 @@ def inspect(
     import loader
 
     if as_json and diffable:
-        raise typer.BadParameter("--json and --diffable exclude each other", param_hint="--json")
+        raise XenonError("--json and --diffable exclude each other", "xenon-llm inspect --help", EXIT_USAGE)
     source = loader.open_any(file)
     found = loader.facts(source) | {"path": shown(file)}
     if diffable:
