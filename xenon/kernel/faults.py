@@ -95,9 +95,9 @@ def _build(process: Process, cpu: Cpu, pc: int, what: str, hint: str, exit_code:
         "callers:",
         *_caller_lines(process, symbols, registers),
     ]
-    return GuestFault(
-        f"{program.name}: {what} (PC {place.replace('  ', ', ')})", "\n".join(lines), hint, exit_code
-    )
+    where = f"PC {place}" if symbols.at(pc) else f"PC {place}, LR {_place(symbols, registers.lr)}"
+    message = f"{program.name}: {what} ({where.replace('  ', ', ')})"
+    return GuestFault(message, "\n".join(lines), hint, exit_code)
 
 
 def _place(symbols: Symbols, address: int) -> str:
@@ -135,7 +135,9 @@ def _caller_lines(process: Process, symbols: Symbols, registers: Registers) -> I
     frame = registers.gpr[1]
     while shown < _MOST_FRAMES and frame % 8 == 0 and process.space.readable(frame, 8):
         above = int.from_bytes(process.space.read(frame, 8))
-        if above <= frame or not process.space.readable(above + _RETURN_ADDRESS, 8):
+        if not frame < above < process.loaded.stack_pointer or not process.space.readable(
+            above + _RETURN_ADDRESS, 8
+        ):
             break
         address = int.from_bytes(process.space.read(above + _RETURN_ADDRESS, 8))
         if address:

@@ -60,15 +60,16 @@ class Segment:
 class Program:
     """A checked program.
 
-    `entry` is the address of the first instruction, `toc` what r2 starts with, both before `base` is added;
-    `abi` is 1 or 2; `headers` is the address of the program headers in memory, 0 when no segment holds
-    them. `movable` programs may be placed anywhere.
+    `entry` is the address of the first instruction, `entry_point` what the header says (the same in ABI v2, a
+    descriptor in v1), `toc` what r2 starts with, all before the load address of a `movable` program is added;
+    `abi` is 1 or 2; `headers` is the address of the program headers in memory, 0 when no segment holds them.
     """
 
     name: str
     image: bytes
     abi: int
     entry: int
+    entry_point: int
     toc: int
     headers: int
     header_count: int
@@ -98,7 +99,7 @@ def read_program(path: Path | str) -> Program:
 
 def parse_program(name: str, image: bytes) -> Program:
     """Check the bytes of a program. Raises XenonError with what was found and what was expected."""
-    kind, machine_flags, entry, table, count = _check_header(name, image)
+    kind, machine_flags, entry_point, table, count = _check_header(name, image)
     segments, interpreted, stack_bytes = _read_segments(name, image, table, count)
     if interpreted:
         raise XenonError(f"{name}: is dynamically linked, expected a static program", "link it with -static")
@@ -107,11 +108,11 @@ def parse_program(name: str, image: bytes) -> Program:
     movable = kind == _TYPE_POSITION_INDEPENDENT
     _check_placement(name, segments, movable)
     abi = 2 if machine_flags & _ABI_MASK == 2 else 1
-    toc = 0
+    entry, toc = entry_point, 0
     if abi == 1:
-        descriptor = _bytes_at(segments, entry, _DESCRIPTOR.size)
+        descriptor = _bytes_at(segments, entry_point, _DESCRIPTOR.size)
         if descriptor is None:
-            raise XenonError(f"{name}: entry point 0x{entry:x} is outside of the file's segments")
+            raise XenonError(f"{name}: entry point 0x{entry_point:x} is outside of the file's segments")
         entry, toc = _DESCRIPTOR.unpack(descriptor)
     if entry % 4 or not any(
         part.address <= entry < part.end and part.protection & Protection.EXECUTE for part in segments
@@ -125,7 +126,9 @@ def parse_program(name: str, image: bytes) -> Program:
         ),
         0,
     )
-    return Program(name, image, abi, entry, toc, headers, count, tuple(segments), stack_bytes, movable)
+    return Program(
+        name, image, abi, entry, entry_point, toc, headers, count, tuple(segments), stack_bytes, movable
+    )
 
 
 def _check_header(name: str, image: bytes) -> tuple[int, int, int, int, int]:
