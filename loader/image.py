@@ -73,7 +73,9 @@ class Image:
         first = min(-(-begin // ITEM) * ITEM, end)  # the whole items lie between first and last
         last = max(end // ITEM * ITEM, first)
         if last > first:
-            np.frombuffer(out[first - begin : last - begin], np.uint32).byteswap(inplace=True)
+            # In place, as numpy promises for overlapping views; several times as fast as its `byteswap`.
+            items = out[first - begin : last - begin]
+            np.frombuffer(items, "<u4")[:] = np.frombuffer(items, ">u4")
         for start, stop in ((begin, first), (last, end)):
             if stop > start:
                 base = start // ITEM * ITEM

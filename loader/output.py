@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -45,7 +46,7 @@ def write_images(outputs: Sequence[tuple[Image, Path]], progress: Progress | Non
     total = sum(image.size for image, _ in outputs)
     done = 0
     made: list[tuple[Path, Path]] = []
-    buffer = memoryview(bytearray(CHUNK))
+    buffer = memoryview(mmap.mmap(-1, CHUNK))  # aligned to a page, which reading and writing are faster with
     try:
         for image, target in outputs:
             temporary = _sibling(target)
