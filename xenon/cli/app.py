@@ -37,12 +37,13 @@ def _options(
 
 
 def _register() -> None:
-    from xenon.cli import convert, generate, inspect, run, scan
+    from xenon.cli import bench, convert, generate, inspect, run, scan
 
     app.command("convert")(convert.convert)
     app.command("inspect")(inspect.inspect)
     app.command("generate")(generate.generate)
     app.command("scan")(scan.scan)
+    app.command("bench")(bench.bench)
     app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
 
 
