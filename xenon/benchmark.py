@@ -58,7 +58,7 @@ class Row:
     """A runner's results in one test, tokens a second."""
 
     runner: Runner
-    test: Workload
+    workload: Workload
     samples: list[float] = field(default_factory=list)
 
     @property
@@ -195,8 +195,8 @@ def measure(
     total = len(rows) * repetitions
     for number in range(total):
         row = rows[number % len(rows)]
-        steps = row.test.tokens + 1  # the first is not timed
-        prompt = (prompt_of(tokenizer, steps) if row.test.kind == "pp" else None) or b""
+        steps = row.workload.tokens + 1  # the first is not timed
+        prompt = (prompt_of(tokenizer, steps) if row.workload.kind == "pp" else None) or b""
         row.samples.append(row.runner(prompt, steps))
         if progress is not None:
             progress(number + 1, total)

@@ -27,7 +27,7 @@ def row_facts(name: str, model: loader.Model, row: Row) -> dict[str, Value]:
         "engine": row.runner.engine,
         "matmul": row.runner.matmul.value,
         "threads": row.runner.threads,
-        "test": str(row.test),
+        "test": str(row.workload),
         "tokens_per_second": row.mean,
         "spread": row.spread,
         "samples": row.samples,
