@@ -1,8 +1,8 @@
 """All of the project's claims about speed, measured in one run: python scripts/bench.py [--json] [MODEL].
 
 Times tokens a second (as `xenon-llm bench`), `convert` against `cp` of the same file, and the way to the
-first character of a story against the imports it needs. What is compared takes turns; of the turns the medians
-are compared. The targets beside the ratios are the project's own.
+first character of a story against the imports it needs. What is compared takes turns, and the medians of the
+turns are compared. The targets beside the ratios are the project's own.
 """
 
 from __future__ import annotations
