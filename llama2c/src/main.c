@@ -1,6 +1,7 @@
 // The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
 #include "checkpoint.h"
 #include "memory.h"
+#include "parallel.h"
 #include "platform.h"
 #include "sampler.h"
 #include "text.h"
@@ -14,6 +15,7 @@ typedef struct {
     float topp;
     uint64_t seed;
     uint64_t steps;  // 0: as many as the context holds
+    uint64_t context;  // 0: the model's own
     Kernel kernel;
     int write_logits;
     int ignore_end;
@@ -23,12 +25,12 @@ enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-k scalar|vmx] [-l] [-e]\n"
+    "              [-c CONTEXT] [-k scalar|vmx] [-l] [-e]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
     "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
-    "  -e  go on where a story ends\n";
+    "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n";
 
 static int parse_range(const char *text, double most, float *value)
 {
@@ -63,6 +65,8 @@ static int parse_option(Options *o, char letter, const char *value)
         return parse_unsigned(value, &o->seed) && o->seed > 0;
     case 'n':
         return parse_unsigned(value, &o->steps);
+    case 'c':
+        return parse_unsigned(value, &o->context) && o->context > 0;
     case 'k':
         return parse_kernel(value, &o->kernel);
     default:
@@ -144,6 +148,20 @@ static void generate(Transformer *transformer, const Tokenizer *tokenizer, Sampl
     }
 }
 
+// The model's own context becomes the one asked for; its file says the own one, so this comes after loading.
+static int cut_context(Config *config, const Options *o)
+{
+    if (o->context > (uint64_t)config->seq_len) {
+        print(STANDARD_ERROR, "error: a context of %u, the model's context holds %d\n", o->context,
+              (int64_t)config->seq_len);
+        return 0;
+    }
+    if (o->context) {
+        config->seq_len = (int)o->context;
+    }
+    return 1;
+}
+
 static int check_length(const Options *o, int prompt_tokens, int seq_len)
 {
     if (prompt_tokens > seq_len) {
@@ -178,7 +196,7 @@ int main(int argument_count, char **arguments)
     Tokenizer tokenizer;
     Sampler sampler;
     int *prompt;
-    if (!checkpoint_load(&transformer, options.checkpoint) ||
+    if (!checkpoint_load(&transformer, options.checkpoint) || !cut_context(&transformer.config, &options) ||
         !tokenizer_load(&tokenizer, options.tokenizer, (uint32_t)config->vocab_size)) {
         return EXIT_FAILED;
     }
@@ -197,6 +215,7 @@ int main(int argument_count, char **arguments)
               (int64_t)config->seq_len);
         return EXIT_FAILED;
     }
+    parallel_start();
     generate(&transformer, &tokenizer, &sampler, prompt, prompt_tokens, &options);
     return 0;
 }

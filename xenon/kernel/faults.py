@@ -82,9 +82,11 @@ def _build(process: Process, cpu: Cpu, pc: int, what: str, hint: str, exit_code:
     program = process.loaded.program
     symbols = Symbols(program, process.loaded.base)
     registers = cpu.registers()
+    number = process.threads.number(cpu) if process.threads else 0
+    on = f" on hardware thread {number}" if number else ""
     place = _place(symbols, pc)
     lines = [
-        f"{program.name}: {what}",
+        f"{program.name}: {what}{on}",
         f"  PC  {place}",
         f"  LR  {_place(symbols, registers.lr)}",
         "",
@@ -96,7 +98,7 @@ def _build(process: Process, cpu: Cpu, pc: int, what: str, hint: str, exit_code:
         *_caller_lines(process, symbols, registers),
     ]
     where = f"PC {place}" if symbols.at(pc) else f"PC {place}, LR {_place(symbols, registers.lr)}"
-    message = f"{program.name}: {what} ({where.replace('  ', ', ')})"
+    message = f"{program.name}: {what}{on} ({where.replace('  ', ', ')})"
     return GuestFault(message, "\n".join(lines), hint, exit_code)
 
 
