@@ -1,6 +1,7 @@
 // The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
 #include "checkpoint.h"
 #include "memory.h"
+#include "parallel.h"
 #include "platform.h"
 #include "sampler.h"
 #include "text.h"
@@ -214,6 +215,7 @@ int main(int argument_count, char **arguments)
               (int64_t)config->seq_len);
         return EXIT_FAILED;
     }
+    parallel_start();
     generate(&transformer, &tokenizer, &sampler, prompt, prompt_tokens, &options);
     return 0;
 }
