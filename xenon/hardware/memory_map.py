@@ -41,6 +41,9 @@ POSITION_INDEPENDENT_BASE = 0x0010_0000
 # A page that each CPU maps for a moment at start, for instructions that no register write can replace.
 START_STUB = 0x0000_1000
 
+# A page behind all RAM, at the end of the address space, through which the recompiler moves vector registers.
+RECOMPILER_EXCHANGE = 0xFFFF_FFFF_FFFF_8000
+
 
 def align_up(value: int, alignment: int) -> int:
     """`value` rounded up to a multiple of `alignment`, a power of two."""

@@ -101,6 +101,8 @@ class UnicornCpu:
         self._running = threading.Lock()  # held while guest code runs
         self._go_on = threading.Event()  # clear while another thread wants the engine at rest
         self._go_on.set()
+        self.resting = ctypes.c_uint32()
+        """Not 0 while the engine is to come to rest: native code that it has called looks at it."""
         self._instructions_left: int | None = None
         self._limit_reached = False
         self._call = _Batch(self._engine, [_GPR[0], *_GPR[3:9], ppc.UC_PPC_REG_CR])
@@ -151,6 +153,7 @@ class UnicornCpu:
         self._go_on.clear()
         try:
             while not self._running.acquire(timeout=_PAUSE_AGAIN):
+                self.resting.value = 1
                 self._engine.emu_stop()
             try:
                 yield
@@ -168,6 +171,7 @@ class UnicornCpu:
             self._stop, self._was_told = False, True
             return Trap(TrapKind.STOPPED, pc)
         failure = None
+        self.resting.value = 0 if self._go_on.is_set() else 1
         try:
             self._engine.emu_start(pc, _NEVER)
         except UcError as error:
@@ -192,7 +196,50 @@ class UnicornCpu:
         # Unicorn forgets an emu_stop that comes before its emu_start has got going: the flag serves the
         # next run, and whoever waits repeats the call until the run has ended.
         self._stop = True
+        self.resting.value = 1
         self._engine.emu_stop()
+
+    def sample(self) -> int | None:
+        """Where guest code is right now, None while none runs. Takes a pause of up to a millisecond."""
+        if not self._running.locked() or not self._go_on.is_set():
+            return None
+        with self._paused():
+            return self._program_counter.read()[0]
+
+    def show_host_page(self, address: int, host_address: int) -> None:
+        """Map a page of the host's that is not RAM, for reading, writing and running."""
+        with self._paused():
+            self._engine.mem_map_ptr(address, PAGE_BYTES, unicorn.UC_PROT_ALL, host_address)
+
+    def hook_native(self, addresses: Sequence[int], callback: int, data: int) -> None:
+        """Call the host function at `callback` with (engine, address, size, `data`) before the instructions
+        at these addresses. It may move the program counter."""
+        with self._paused():
+            for address in addresses:
+                handle = ctypes.c_size_t()
+                uclib.uc_hook_add(
+                    self._engine._uch,
+                    ctypes.cast(ctypes.byref(handle), ctypes.POINTER(ctypes.c_ulong)),
+                    unicorn.UC_HOOK_CODE,
+                    callback,
+                    data,
+                    address,
+                    address,
+                )
+                self._engine.ctl_remove_cache(address, address + INSTRUCTION_BYTES)
+
+    @property
+    def batch_registers(self) -> list[int]:
+        """The engine's numbers of r0 to r31, f0 to f31, LR, CTR, CR, FPSCR."""
+        others = [ppc.UC_PPC_REG_LR, ppc.UC_PPC_REG_CTR, ppc.UC_PPC_REG_CR, ppc.UC_PPC_REG_FPSCR]
+        return [*_GPR, *_FPR, *others]
+
+    @property
+    def batch_functions(self) -> tuple[int, int, int, int]:
+        """Host addresses of the engine's batch read, batch write and single write, and the PC's number."""
+        functions = (uclib.uc_reg_read_batch, uclib.uc_reg_write_batch, uclib.uc_reg_write)
+        read, write, write_one = (ctypes.cast(one, ctypes.c_void_p).value or 0 for one in functions)
+        return read, write, write_one, ppc.UC_PPC_REG_PC
 
     def limit_instructions(self, count: int) -> None:
         if self._instructions_left is None:

@@ -1,0 +1,111 @@
+"""A CPU that runs on Unicorn and hands over to compiled code where there is some (see recompiler.py)."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+
+from xenon.hardware.cpu import Protection, Registers, Trap
+from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
+from xenon.hardware.unicorn_cpu import UnicornCpu
+from xenon.recompiler import bridge
+from xenon.recompiler import state as at
+from xenon.recompiler.recompiler import Recompiler
+from xenon.recompiler.state import Dispatch, PageTable, State
+
+
+class RecompilerCpu:
+    """One hardware thread (see `hardware.cpu.Cpu`). CPUs of one console share their `recompiler`."""
+
+    def __init__(self, memory: UnifiedMemory, recompiler: Recompiler) -> None:
+        self.unicorn = UnicornCpu(memory)
+        self._recompiler = recompiler
+        self._pages = PageTable()
+        self._state = State()
+        self._hooked: set[int] = set()
+        self._exchange: mmap.mmap | None = None
+        self._no_code = Dispatch()
+        self._fill_state(memory)
+        recompiler.add(self)
+
+    def _fill_state(self, memory: UnifiedMemory) -> None:
+        state, engine = self._state, self.unicorn
+        ids = engine.batch_registers
+        offsets = [at.GPR + 8 * number for number in range(32)] + [at.FPR + 8 * number for number in range(32)]
+        offsets += [at.LR, at.CTR, at.CR_WORD, at.FPSCR]
+        self._ids = (ctypes.c_int * len(ids))(*ids)
+        self._places = (ctypes.c_void_p * len(ids))(*(state.host_address + offset for offset in offsets))
+        read, write, write_one, pc_id = engine.batch_functions
+        for offset, value in (
+            (at.RAM, memory.host_address), (at.PAGES, self._pages.host_address),
+            (at.DISPATCH, self._recompiler.dispatch.host_address),
+            (at.STOP, ctypes.addressof(engine.resting)), (at.READ_BATCH, read), (at.WRITE_BATCH, write),
+            (at.WRITE, write_one), (at.ENGINE_IDS, ctypes.addressof(self._ids)),
+            (at.ENGINE_PLACES, ctypes.addressof(self._places)), (at.PC_ID, pc_id), (at.SKIP, at.NEVER),
+        ):  # fmt: skip
+            state.word(offset).value = value
+
+    def hook(self, addresses: list[int], callback: int) -> None:
+        """Hand over to compiled code at these addresses, by the compiled hook at `callback`."""
+        new = [address for address in addresses if address not in self._hooked]
+        if self._exchange is None:
+            self._exchange = mmap.mmap(-1, PAGE_BYTES)
+            self._exchange[:] = bridge.exchange_page()
+            place = ctypes.addressof(ctypes.c_uint8.from_buffer(self._exchange))
+            self._state.word(at.EXCHANGE).value = place
+            self.unicorn.show_host_page(RECOMPILER_EXCHANGE, place)
+            new += [bridge.READ_END, bridge.WRITE_END]
+        if new:
+            self._hooked.update(new)
+            self.unicorn.hook_native(new, callback, self._state.host_address)
+
+    @property
+    def hand_overs(self) -> int:
+        """How often Unicorn has handed over to compiled code, or that to more of it."""
+        return self._state.word(at.NATIVE_CALLS).value
+
+    def map(self, address: int, size: int, protection: Protection) -> None:
+        self.unicorn.map(address, size, protection)
+        self._pages.set(address, size, protection)
+        self._recompiler.show(address, size, protection)
+
+    def unmap(self, address: int, size: int) -> None:
+        self._pages.set(address, size, Protection.NONE)
+        self._recompiler.show(address, size, Protection.NONE)
+        self.unicorn.unmap(address, size)
+
+    def protect(self, address: int, size: int, protection: Protection) -> None:
+        self._pages.set(address, size, protection)
+        self._recompiler.show(address, size, protection)
+        self.unicorn.protect(address, size, protection)
+
+    def forget_code(self, address: int, size: int) -> None:
+        self._recompiler.forget(address, size)
+        self.unicorn.forget_code(address, size)
+
+    def run(self, pc: int) -> Trap:
+        return self.unicorn.run(pc)
+
+    def stop(self) -> None:
+        self.unicorn.stop()
+
+    def limit_instructions(self, count: int) -> None:
+        """Only Unicorn counts instructions: this CPU enters no compiled code from now on."""
+        self._state.word(at.DISPATCH).value = self._no_code.host_address
+        self.unicorn.limit_instructions(count)
+
+    def registers(self) -> Registers:
+        return self.unicorn.registers()
+
+    def read_gpr(self, number: int) -> int:
+        return self.unicorn.read_gpr(number)
+
+    def write_gpr(self, number: int, value: int) -> None:
+        self.unicorn.write_gpr(number, value)
+
+    def call_arguments(self) -> tuple[int, tuple[int, ...]]:
+        return self.unicorn.call_arguments()
+
+    def answer_call(self, value: int, failed: bool = False) -> None:
+        self.unicorn.answer_call(value, failed)

@@ -1,0 +1,177 @@
+"""The compiled code of one console, shared by its CPUs: which functions have some, and why others have not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from xenon.hardware.cpu import Protection
+from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.state import Dispatch
+
+if TYPE_CHECKING:
+    from xenon.recompiler.cpu import RecompilerCpu
+
+_TOC_SETUP = (0x3C4C, 0x3842)  # addis r2, r12, …; addi r2, r2, …: what stands between the entries of ABI v2
+
+
+class Tier(Enum):
+    """How a function is run."""
+
+    COMPILED = "compiled"
+    UNICORN = "unicorn"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the program: address of its code, length in bytes or 0, name."""
+
+    address: int
+    size: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a function: compiled, or the reason why not. `seconds` is what that took."""
+
+    entries: tuple[int, ...]
+    tier: Tier
+    reason: str = ""
+    instructions: int = 0
+    calls: frozenset[int] = frozenset()
+    cached: bool = False
+    seconds: float = 0.0
+
+
+class _Starts:
+    """The addresses that are a function's entry, global or local."""
+
+    def __init__(self, functions: list[Function]) -> None:
+        self._known = {one.address for one in functions} | {one.address + 8 for one in functions}
+
+    def __contains__(self, address: object) -> bool:
+        return address in self._known
+
+
+class Recompiler:
+    """Compiles guest functions and puts them in the way of its CPUs. Without a `cache` nothing is kept on
+    disk."""
+
+    def __init__(self, memory: UnifiedMemory, cache: CodeCache | None = None) -> None:
+        self.dispatch = Dispatch()
+        self.cache = cache
+        self.outcomes: dict[tuple[int, ...], Outcome] = {}
+        self._memory = memory
+        self._cpus: list[RecompilerCpu] = []
+        self._executable = bytearray(RAM_BYTES // PAGE_BYTES)
+        self._functions: list[Function] = []
+        self._addresses: list[int] = []
+        self._starts = _Starts([])
+        self._compiled: dict[tuple[int, ...], tuple[frozenset[int], list[int]]] = {}  # pages, entry points
+        self._lock = threading.Lock()
+
+    def add(self, cpu: RecompilerCpu) -> None:
+        """One more CPU runs this code."""
+        self._cpus.append(cpu)
+
+    @property
+    def cpus(self) -> tuple[RecompilerCpu, ...]:
+        return tuple(self._cpus)
+
+    def know(self, functions: Iterable[Function]) -> None:
+        """Name the program's functions."""
+        self._functions = sorted(functions, key=lambda one: one.address)
+        self._addresses = [one.address for one in self._functions]
+        self._starts = _Starts(self._functions)
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """The named functions in the order of addresses."""
+        return tuple(self._functions)
+
+    def function_at(self, address: int) -> Function | None:
+        """The named function that holds this address."""
+        index = bisect_right(self._addresses, address) - 1
+        if index < 0:
+            return None
+        found = self._functions[index]
+        return found if address < found.address + (found.size or PAGE_BYTES) else None
+
+    def show(self, address: int, size: int, protection: Protection) -> None:
+        """What may be executed has changed; code that was compiled from these pages is void."""
+        first, end = address // PAGE_BYTES, (address + size) // PAGE_BYTES
+        flag = 1 if protection & Protection.EXECUTE else 0
+        if self._executable.count(flag, first, end) != end - first:
+            self._executable[first:end] = bytes([flag]) * (end - first)
+            self.forget(address, size)
+
+    def forget(self, address: int, size: int) -> None:
+        """These bytes have changed: compiled code that came from their pages is used no more."""
+        pages = range(address // PAGE_BYTES, (address + size + PAGE_BYTES - 1) // PAGE_BYTES)
+        with self._lock:
+            for entries, (covered, points) in list(self._compiled.items()):
+                if not covered.isdisjoint(pages):
+                    for point in points:
+                        self.dispatch.remove(point)
+                    del self._compiled[entries]
+                    self.outcomes.pop(entries, None)
+
+    def fetch(self, address: int) -> int | None:
+        """The instruction word at an address, None where nothing may be executed."""
+        if address % 4 or not 0 <= address < RAM_BYTES or not self._executable[address // PAGE_BYTES]:
+            return None
+        return int.from_bytes(self._memory.view[address : address + 4], "big")
+
+    def entries_of(self, address: int) -> tuple[int, ...]:
+        """Global and local entry of ABI v2 where a function has both, else the address itself."""
+        for first in (address, address - 8):
+            words = self.fetch(first), self.fetch(first + 4)
+            if None not in words and tuple((word or 0) >> 16 for word in words) == _TOC_SETUP:
+                return first, first + 8
+        return (address,)
+
+    def compile(self, address: int) -> Outcome:
+        """Compile the function at an address, and have the CPUs hand over to it from now on."""
+        from xenon.recompiler import compile  # llvmlite: not before something is compiled
+        from xenon.recompiler.flow import NotUnderstood
+
+        entries = self.entries_of(address)
+        if entries in self.outcomes:
+            return self.outcomes[entries]
+        start = time.perf_counter()
+        try:
+            unit = compile.make_unit(self.fetch, entries, self._starts, self.cache)
+        except NotUnderstood as reason:
+            outcome = Outcome(entries, Tier.UNICORN, str(reason))
+            self.outcomes[entries] = outcome
+            return outcome
+        hook = compile.bridge(self.cache)
+        with self._lock:
+            points = [point for point in unit.points if self.dispatch.set(point, unit.function)]
+            self._compiled[entries] = unit.pages, points
+        for cpu in self._cpus:
+            cpu.hook(points, hook)
+        seconds = time.perf_counter() - start
+        outcome = Outcome(
+            entries, Tier.COMPILED, "", unit.instructions, unit.calls, unit.cached, seconds
+        )
+        self.outcomes[entries] = outcome
+        return outcome
+
+    def compile_all(self, addresses: Iterable[int]) -> None:
+        """Compile these functions and those that they call."""
+        waiting = list(addresses)
+        seen: set[int] = set()
+        while waiting:
+            address = waiting.pop(0)
+            if address not in seen:
+                seen.add(address)
+                waiting += sorted(self.compile(address).calls - seen)

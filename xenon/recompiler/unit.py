@@ -1,0 +1,264 @@
+"""A whole function as an LLVM module: entries, blocks, branches, calls, and the ways out of it.
+
+It is `void name(state)`: it enters at the PC in the state, its own entry or a place that one of its calls
+returns to, and comes back with another PC and every register written back. Whatever it cannot do it leaves to
+Unicorn that way, at the instruction itself.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from xenon.recompiler import state as at
+from xenon.recompiler.facts import Facts, find_facts, live_before, live_out, narrow_after
+from xenon.recompiler.flow import Block, End, Flow
+from xenon.recompiler.guards import find_guards
+from xenon.recompiler.instruction import RULES, Instruction
+from xenon.recompiler.lift import Lifter, slot_type
+from xenon.recompiler.state import Status
+
+
+@cache
+def prelude() -> str:
+    """Declarations and helpers that open every module."""
+    return resources.files("xenon.recompiler").joinpath("prelude.ll").read_text("utf-8")
+
+
+def lift_unit(flow: Flow, name: str, x86: bool) -> str:
+    """The text of a module that defines the function `name`."""
+    return _Unit(flow, name, x86).text()
+
+
+class _Unit:
+    def __init__(self, flow: Flow, name: str, x86: bool) -> None:
+        self._flow = flow
+        self._name = name
+        self._facts: Facts = find_facts(flow)
+        self._lifter = Lifter(x86)
+        everything = [
+            one
+            for block in flow.blocks.values()
+            for one in (*block.body, *([block.last] if block.last else []))
+        ]
+        self._used = frozenset().union(*(one.reads | one.writes for one in everything))
+        ends = {block.end for block in flow.blocks.values()}
+        if ends & {End.CALL, End.CALL_CTR, End.RETURN}:
+            self._used |= {"lr"}
+        if ends & {End.CALL_CTR, End.JUMP_CTR}:
+            self._used |= {"ctr"}
+        self._needs_extra = any(name[0] == "v" for name in self._used) or any(
+            "ca" in self._facts.live[start] for start in flow.entry_points if "ca" in self._used
+        )
+
+    def text(self) -> str:
+        lifter = self._lifter
+        lines = [
+            prelude(),
+            *(["declare <16 x i8> @llvm.x86.ssse3.pshuf.b.128(<16 x i8>, <16 x i8>)"] if lifter.x86 else []),
+            *(
+                f"declare {kind} @llvm.{sign}{how}.{suffix}({kind}, {kind})"
+                for kind, suffix in (("<16 x i8>", "v16i8"), ("<8 x i16>", "v8i16"), ("<4 x i32>", "v4i32"))
+                for sign in "su"
+                for how in ("min", "max")
+            ),
+            f"define void @{self._name}(ptr noalias %state) nounwind {{",
+            "entry:",
+        ]
+        self._enter()
+        for start in sorted(self._flow.blocks):
+            self._block(self._flow.blocks[start])
+        return "\n".join([*lines, *lifter.lines, "}\n"])
+
+    def _enter(self) -> None:
+        lifter = self._lifter
+        for name in sorted(self._used):
+            slots = (f"s{name[1:]}", f"d{name[1:]}") if name[0] == "f" else (name,)
+            for slot in slots:
+                lifter.emit(f"%{slot} = alloca {slot_type(slot)}")
+                zero = "zeroinitializer" if name[0] == "v" else "0.0" if name[0] == "f" else "0"
+                lifter.emit(f"store {slot_type(slot)} {zero}, ptr %{slot}")
+        for name, offset in (("ram", at.RAM), ("pages", at.PAGES), ("stop", at.STOP)):
+            lifter.emit(f"%{name} = load ptr, ptr {lifter.field(offset)}")
+        if self._needs_extra:
+            ready, not_ready = lifter.label(), lifter.label()
+            have = lifter.op(f"icmp ne i32 {lifter.op(f'load i32, ptr {lifter.field(at.EXTRA)}')}, 0")
+            lifter.emit(f"br i1 {have}, label %{ready}, label %{not_ready}, !prof !1")
+            lifter.start(not_ready)
+            lifter.emit(f"store i32 {int(Status.NEED_EXTRA)}, ptr {lifter.field(at.STATUS)}")
+            lifter.emit("ret void")
+            lifter.start(ready)
+        pc = lifter.op(f"load i64, ptr {lifter.field(at.PC)}")
+        entries = self._flow.entry_points
+        cases = " ".join(f"i64 {start}, label %E{start:x}" for start in entries)
+        lifter.emit(f"switch i64 {pc}, label %nowhere [ {cases} ]")
+        lifter.start("nowhere")
+        lifter.emit(f"store i32 {int(Status.REPEAT)}, ptr {lifter.field(at.STATUS)}")
+        lifter.emit("ret void")
+        for start in entries:
+            lifter.start(f"E{start:x}")
+            lifter.forget()
+            lifter.read_in(self._used)
+            lifter.narrow = set()
+            self._convert(self._facts.narrow[start], self._facts.live[start])
+            lifter.emit(f"br label %B{start:x}")
+
+    def _convert(self, wanted: frozenset[str], live: frozenset[str]) -> None:
+        """Give FPRs that are single here and need not be behind this edge their double form."""
+        lifter = self._lifter
+        for name in sorted(lifter.narrow & live - wanted):
+            if name[0] == "f" and name in self._used:
+                number = int(name[1:])
+                wide = lifter.double(number, exact=True)
+                lifter.emit(f"store double {wide}, ptr %d{number}")
+
+    def _block(self, block: Block) -> None:
+        lifter, facts = self._lifter, self._facts
+        lifter.start(f"B{block.start:x}")
+        lifter.forget()
+        lifter.narrow = set(facts.narrow[block.start])
+        lifter.changed = set(facts.changed[block.start])
+        known = facts.known[block.start]
+        guards = find_guards(block, known)
+        lives = self._lives(block)
+        for index, one in enumerate(block.body):
+            lifter.here = one.address
+            lifter.guard = guards.get(index)
+            lifter.live = lives[index]
+            RULES[one.mnemonic].lift(lifter, one)
+            narrow_after(one, lifter.narrow)
+            lifter.changed |= one.writes
+        lifter.live = lives[-1]
+        self._end(block)
+
+    def _lives(self, block: Block) -> list[frozenset[str]]:
+        """What is live before each instruction of the body, and before the branch."""
+        live = live_out(self._flow, block, self._facts.live)
+        if block.last is not None:
+            live = live_before(block.last, live)
+        found = [live]
+        for one in reversed(block.body):
+            live = live_before(one, live)
+            found.append(live)
+        return found[::-1]
+
+    def _end(self, block: Block) -> None:
+        lifter = self._lifter
+        taken = self._condition(block.last) if block.last is not None else None
+        if block.last is not None and block.end is not End.LEAVE:
+            lifter.changed |= block.last.writes
+            if block.last.mnemonic in ("bl", "bcctrl", "bcl"):
+                lifter.set("lr", str(block.after))
+                lifter.changed.add("lr")
+        if block.end in (End.FALL, End.BRANCH):
+            self._branch(block, taken)
+        elif block.end is End.LEAVE:
+            # An instruction that Unicorn executes, without entering compiled code at it.
+            lifter.leave(str(block.target), Status.REPEAT, lifter.changed)
+        elif block.end is End.TAIL:
+            lifter.leave(str(block.target), Status.GO_ON, lifter.changed)
+        elif block.end is End.JUMP_CTR:
+            target = lifter.op(f"and i64 {lifter.get('ctr')}, -4")
+            lifter.leave(target, Status.GO_ON, lifter.changed)
+        elif block.end is End.RETURN:
+            self._return(block, taken)
+        elif block.end is End.CALL:
+            self._call(block, str(block.target), at.slot(block.target))
+        else:
+            self._call(block, lifter.op(f"and i64 {lifter.get('ctr')}, -4"), None)
+
+    def _condition(self, last: Instruction) -> str | None:
+        """Whether a conditional branch is taken, None when it always is. Counts CTR down."""
+        if not last.mnemonic.startswith("bc"):
+            return None
+        lifter, bo = self._lifter, last.rt
+        terms = []
+        if not bo & 4:
+            lifter.set("ctr", lifter.op(f"add i64 {lifter.get('ctr')}, -1"))
+            terms.append(lifter.op(f"icmp {'eq' if bo & 2 else 'ne'} i64 {lifter.get('ctr')}, 0"))
+        if not bo & 16:
+            bit = lifter.bit(last.ra)
+            terms.append(bit if bo & 8 else lifter.op(f"xor i1 {bit}, true"))
+        if not terms:
+            return None
+        return terms[0] if len(terms) == 1 else lifter.op(f"and i1 {terms[0]}, {terms[1]}")
+
+    def _branch(self, block: Block, taken: str | None) -> None:
+        lifter, facts = self._lifter, self._facts
+        for successor in block.successors:
+            self._convert(facts.narrow[successor], facts.live[successor])
+        labels = []
+        polls = []
+        for successor in block.successors:
+            if successor <= block.start:
+                labels.append(lifter.label())
+                polls.append((labels[-1], successor))
+            else:
+                labels.append(f"B{successor:x}")
+        if taken is None or len(labels) == 1:
+            lifter.emit(f"br label %{labels[0]}")
+        else:
+            lifter.emit(f"br i1 {taken}, label %{labels[0]}, label %{labels[1]}")
+        for label, successor in polls:
+            self._poll(label, successor)
+
+    def _poll(self, label: str, successor: int) -> None:
+        """A back edge: leave here if the CPU is to stop."""
+        lifter = self._lifter
+        lifter.start(label)
+        leave = lifter.label()
+        flag = lifter.op("load atomic i32, ptr %stop monotonic, align 4")
+        go_on = lifter.op(f"icmp eq i32 {flag}, 0")
+        lifter.emit(f"br i1 {go_on}, label %B{successor:x}, label %{leave}, !prof !1")
+        lifter.start(leave)
+        lifter.live = self._facts.live[successor]
+        lifter.leave(str(successor), Status.GO_ON, lifter.written())
+
+    def _return(self, block: Block, taken: str | None) -> None:
+        lifter = self._lifter
+        if taken is not None:
+            out, stay = lifter.label(), lifter.label()
+            lifter.emit(f"br i1 {taken}, label %{out}, label %{stay}")
+            lifter.start(stay)
+            known = lifter.known()
+            self._branch(block, None)
+            lifter.forget(known)
+            lifter.start(out)
+        target = lifter.op(f"and i64 {lifter.get('lr')}, -4")
+        lifter.leave(target, Status.GO_ON, lifter.changed)
+
+    def _call(self, block: Block, target: str, index: int | None) -> None:
+        """Call compiled code if the dispatch table has it; else, or when it comes back elsewhere, return."""
+        lifter = self._lifter
+        lifter.write_back(lifter.changed)
+        lifter.emit(f"store i64 {target}, ptr {lifter.field(at.PC)}")
+        depth = lifter.op(f"load i32, ptr {lifter.field(at.DEPTH)}")
+        room = lifter.op(f"icmp ult i32 {depth}, {at.MOST_DEPTH}")
+        table = lifter.op(f"load ptr, ptr {lifter.field(at.DISPATCH)}")
+        if index is None:
+            number = lifter.op(f"lshr i64 {target}, 2")
+            number = lifter.op(f"and i64 {number}, {at.DISPATCH_SLOTS - 1}")
+            place = lifter.op(f"shl i64 {number}, 4")
+        else:
+            place = str(16 * index)
+        entry = lifter.op(f"getelementptr i8, ptr {table}, i64 {place}")
+        served = lifter.op(f"icmp eq i64 {lifter.op(f'load i64, ptr {entry}')}, {target}")
+        call, back, out = lifter.label(), lifter.label(), lifter.label()
+        lifter.emit(f"br i1 {lifter.op(f'and i1 {room}, {served}')}, label %{call}, label %{out}")
+        lifter.start(call)
+        function_place = lifter.op(f"getelementptr i8, ptr {entry}, i64 8")
+        function = lifter.op(f"load ptr, ptr {function_place}")
+        lifter.emit(f"store i32 {lifter.op(f'add i32 {depth}, 1')}, ptr {lifter.field(at.DEPTH)}")
+        lifter.emit(f"call void {function}(ptr %state)")
+        lifter.emit(f"store i32 {depth}, ptr {lifter.field(at.DEPTH)}")
+        pc = lifter.op(f"load i64, ptr {lifter.field(at.PC)}")
+        status = lifter.op(f"load i32, ptr {lifter.field(at.STATUS)}")
+        here = lifter.op(f"icmp eq i64 {pc}, {block.after}")
+        fine = lifter.op(f"icmp eq i32 {status}, 0")
+        lifter.emit(f"br i1 {lifter.op(f'and i1 {here}, {fine}')}, label %{back}, label %{out}, !prof !1")
+        lifter.start(out)
+        lifter.emit("ret void")
+        lifter.start(back)
+        lifter.emit(f"br label %E{block.after:x}")
+
+
