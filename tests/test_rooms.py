@@ -19,7 +19,8 @@ ALLOWED = {
     "llama2c/": ("llama2c",),
     "xenon/hardware/": ("xenon.hardware", "xenon.errors"),
     "xenon/kernel/": ("xenon.kernel", "xenon.hardware", "xenon.analysis", "xenon.errors"),
-    "xenon/console.py": ("xenon.kernel", "xenon.hardware", "xenon.errors"),
+    "xenon/recompiler/": ("xenon.recompiler", "xenon.hardware", "xenon.analysis.isa", "xenon.errors"),
+    "xenon/console.py": ("xenon.kernel", "xenon.recompiler", "xenon.hardware", "xenon.errors"),
     "xenon/session.py": (
         "xenon.console",
         "xenon.analysis",

@@ -15,17 +15,20 @@ from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.cpu import Cpu
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import HARDWARE_THREADS, MIB, RAM_BYTES
-from xenon.hardware.unicorn_cpu import UnicornCpu
 from xenon.kernel.address_space import AddressSpace
 from xenon.kernel.files import Bytes, Disc, HostFile
 from xenon.kernel.loading import load
 from xenon.kernel.process import Process, TaskEnd
 from xenon.kernel.program import Program, parse_program, read_program
+from xenon.kernel.symbols import Symbols
 from xenon.kernel.terminal import Clock, RealClock, Terminal
 from xenon.kernel.thread import LimitReached, run_thread
 from xenon.kernel.threads import HardwareThreads
+from xenon.recompiler.kind import CpuKind, make_cpus
+from xenon.recompiler.recompiler import Function
+from xenon.recompiler.tier import TierUp
 
-__all__ = ["MIB", "Bytes", "Console", "HostFile", "Output"]
+__all__ = ["MIB", "Bytes", "Console", "CpuKind", "HostFile", "Output"]
 
 _STOP_AGAIN = 0.01  # seconds between two requests to stop: an engine may miss one (see UnicornCpu.stop)
 _MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits
@@ -53,7 +56,8 @@ class Console:
 
     `stdin` is what the program reads, nothing by default; `windows` (descriptor: rows, columns) says which of
     its streams are terminals; the others are pipes; `threads` is the number of hardware threads that the
-    program may use. Raises XenonError for a memory size or a number of threads that cannot be.
+    program may use; `cpu` how they run it, by default the faster way that is installed. Raises XenonError
+    for a memory size or a number of threads that cannot be, and for a way that is not installed.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Console:
         clock: Clock | None = None,
         windows: Mapping[int, tuple[int, int]] | None = None,
         threads: int = 1,
+        cpu: CpuKind | None = None,
     ) -> None:
         if not 1 <= threads <= HARDWARE_THREADS:
             raise XenonError(
@@ -71,7 +76,9 @@ class Console:
                 EXIT_USAGE,
             )
         self.memory = UnifiedMemory(memory_bytes)
-        self.cpus: list[Cpu] = [UnicornCpu(self.memory) for _ in range(threads)]
+        self.cpus: Sequence[Cpu]
+        self.cpus, self.recompiler = make_cpus(self.memory, threads, cpu)
+        self._tier_up: TierUp | None = None
         self.disc = Disc()
         self.exit_status: int | None = None
         """The program's own exit status, once it has ended by itself."""
@@ -88,9 +95,11 @@ class Console:
         environment: Mapping[str, str] | None = None,
         name: str | None = None,
         stack_bytes: int | None = None,
+        hot: Sequence[str] = (),
     ) -> Program:
         """Load a program (its path or its bytes) with its arguments; `name` is what it and messages call it,
-        `stack_bytes` its stack (by default what its file asks for, else 8 MiB).
+        `stack_bytes` its stack (by default what its file asks for, else 8 MiB), `hot` the functions that
+        the recompiler begins with.
 
         Raises XenonError for a file that is no such program, OutOfMemoryError when it does not fit.
         """
@@ -110,6 +119,10 @@ class Console:
             space, self.disc, self._terminal, self._clock, loaded, len(self.cpus), self._cancelled
         )
         self._process.threads = HardwareThreads(self.cpus, self._run_task)
+        if self.recompiler is not None:
+            known = Symbols(checked, loaded.base).functions
+            self.recompiler.know(Function(one.address, one.size, one.name) for one in known)
+            self._tier_up = TierUp(self.recompiler, hot)
         return checked
 
     def run(
@@ -130,6 +143,8 @@ class Console:
             daemon=True,
         )
         deadline = None if timeout is None else time.monotonic() + timeout
+        if self._tier_up is not None and instructions is None:
+            self._tier_up.start()
         worker.start()
         try:
             while True:
@@ -199,3 +214,5 @@ class Console:
             for cpu in self.cpus:
                 cpu.stop()
             time.sleep(_STOP_AGAIN) if not worker.is_alive() else worker.join(_STOP_AGAIN)
+        if self._tier_up is not None:
+            self._tier_up.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 import llama2c
 import loader
 from xenon.analysis.budget import Budget, Run, predict
-from xenon.console import MIB, Console
+from xenon.console import MIB, Console, CpuKind
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.memory_map import RAM_BYTES, in_units
 from xenon.kernel.program import read_program
@@ -27,6 +27,13 @@ _MOST_SEED = (1 << 64) - 1
 _MOST_TEMPERATURE = 1e30  # llama2.c knows no bound
 _SPEED = re.compile(rb"achieved tok/s: \S+ \((\d+) tokens, (\d+) of them the prompt's, in (\d+\.\d+) s\)")
 DEFAULT_STEPS = 256
+# What a story's time goes into, the most first: the recompiler begins with these.
+_HOT = (
+    *("rows_vmx", "rows_scalar", "softmax", "expf", "attend_heads", "memcpy", "memset", "sine", "cosf", "sinf"),
+    *("transformer_forward", "matmul", "parallel_for", "run", "run_task", "sampler_sample", "by_probability"),
+    *("stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove", "transformer_start", "powf"),
+    *("tokenizer_decode", "strlen", "main"),
+)
 
 
 class Matmul(Enum):
@@ -59,7 +66,7 @@ class Session:
 
     `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer`
     its tokenizer, by default the one in the model's folder that fits; `context` keeps keys and values for
-    fewer positions than the model could. Little-endian files are swapped as the console reads them.
+    fewer positions than the model could; `cpu` is how guest code is run, see Console. Little-endian files are swapped as the console reads them.
 
     Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot
     run.
@@ -75,7 +82,9 @@ class Session:
         memory_bytes: int = RAM_BYTES,
         matmul: Matmul = Matmul.VMX,
         context: int | None = None,
+        cpu: CpuKind | None = None,
     ) -> None:
+        self.cpu = cpu
         self.memory_bytes = memory_bytes
         self.matmul = matmul
         self.model = loader.open(llama2c.bundled_model() if model is None else model)
@@ -143,10 +152,10 @@ class Session:
 
     def _pieces(self, arguments: list[str | bytes], seed: int, timeout: float | None) -> Iterator[str]:
         start = time.perf_counter()
-        console = Console(self.memory_bytes)
+        console = Console(self.memory_bytes, cpu=self.cpu)
         console.disc.add(_MODEL, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(_TOKENIZER, self.tokenizer.image(loader.ByteOrder.BIG))
-        console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES)
+        console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES, hot=_HOT)
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         messages = b""
         first = 0.0

@@ -66,6 +66,12 @@ def generate(
     memory: Annotated[
         str, typer.Option(metavar="SIZE", help="RAM of the console, as 256MiB; 32 MiB are the system's.")
     ] = "512MiB",
+    cpu: Annotated[
+        str | None,
+        typer.Option(
+            metavar="unicorn|recompiler", help="How guest code is run.", show_default="the faster installed"
+        ),
+    ] = None,
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Go on with another story where one ends.")
     ] = False,
@@ -95,10 +101,13 @@ def generate(
     Exit codes: 0 told, 1 bad input, 2 wrong command line, 3 the guest is at fault,
       124 time limit, 130 Ctrl-C.
     """
+    from xenon.recompiler.kind import parse_kind
     from xenon.session import Session
 
     text = _prompt(prompt, file)
-    session = Session(model, tokenizer, parse_size("--memory", memory), _matmul(matmul), context)
+    session = Session(
+        model, tokenizer, parse_size("--memory", memory), _matmul(matmul), context, parse_kind(cpu)
+    )
     pieces = session.generate(text, temperature, top_p, seed, steps, timeout, ignore_eos)
     if not quiet:
         _print_notes(session, model, tokenizer)

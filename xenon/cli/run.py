@@ -44,6 +44,12 @@ def run(
     memory: Annotated[
         str, typer.Option(metavar="SIZE", help="RAM of the console, 32 MiB of it for the system.")
     ] = "512M",
+    cpu: Annotated[
+        str | None,
+        typer.Option(
+            metavar="unicorn|recompiler", help="How guest code is run.", show_default="the faster installed"
+        ),
+    ] = None,
 ) -> None:
     """Run a program in an emulated big-endian Xbox 360: any static PowerPC64 Linux executable, ABI v1 or v2.
 
@@ -66,9 +72,13 @@ def run(
     """
     from xenon.console import Console, HostFile
     from xenon.kernel.faults import GuestFault
+    from xenon.recompiler.kind import parse_kind
 
     console = Console(
-        memory_bytes=parse_size(memory), stdin=sys.stdin.buffer if sys.stdin else None, windows=_windows()
+        memory_bytes=parse_size(memory),
+        stdin=sys.stdin.buffer if sys.stdin else None,
+        windows=_windows(),
+        cpu=parse_kind(cpu),
     )
     for word in file or []:
         host, guest = split_grant(word)

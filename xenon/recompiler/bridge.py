@@ -75,6 +75,7 @@ def bridge_text(name: str) -> str:
         ("ids_at", at.ENGINE_IDS), ("places_at", at.ENGINE_PLACES), ("pc_id_at", at.PC_ID),
         ("cr_word_at", at.CR_WORD), ("fpscr_at", at.FPSCR), ("exchange_at", at.EXCHANGE),
         ("calls_at", at.NATIVE_CALLS), ("ca_at", at.CA), ("cr_at", at.CR), ("vr_at", at.VR),
+        ("running_at", at.RUNNING),
     ):  # fmt: skip
         field(label, offset)
     unpack = [
@@ -151,6 +152,7 @@ unpack:
   br label %run
 run:
   store i32 0, ptr %status_at
+  store i32 1, ptr %running_at
   br label %next
 next:
   %stop = load ptr, ptr %stop_at
@@ -178,6 +180,7 @@ go:
   store i64 %calls1, ptr %calls_at
   br label %next
 done:
+  store i32 0, ptr %running_at
   %end = load i32, ptr %status_at
   %wants = icmp eq i32 %end, {int(Status.NEED_EXTRA)}
   br i1 %wants, label %want_extra, label %back

@@ -103,8 +103,12 @@ def make_unit(
     entries: tuple[int, ...],
     functions: Container[int],
     cache: CodeCache | None,
+    worker: Callable[[str], bytes] = compile_text,
 ) -> Unit:
-    """Compile the function with these entries, or take it from the cache. Raises NotUnderstood."""
+    """Compile the function with these entries by `worker`, or take it from the cache.
+
+    Raises NotUnderstood, and what the worker raises.
+    """
     flow = explore(fetch, entries, functions)
     words = flow.words
     source = repr((entries, sorted(flow.calls), [block.end.name for block in flow.blocks.values()], words))
@@ -112,7 +116,7 @@ def make_unit(
     code = cache.get(name) if cache else None
     cached = code is not None
     if code is None:
-        code = compile_text(lift_unit(flow, name, is_x86()))
+        code = worker(lift_unit(flow, name, is_x86()))
         if cache:
             cache.put(name, code)
     pages = frozenset(address // PAGE_BYTES for address, _ in words)

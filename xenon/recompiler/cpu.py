@@ -61,6 +61,11 @@ class RecompilerCpu:
             self.unicorn.hook_native(new, callback, self._state.host_address)
 
     @property
+    def in_compiled_code(self) -> bool:
+        """Whether compiled code runs right now."""
+        return bool(self._state.short(at.RUNNING).value)
+
+    @property
     def hand_overs(self) -> int:
         """How often Unicorn has handed over to compiled code, or that to more of it."""
         return self._state.word(at.NATIVE_CALLS).value

@@ -15,6 +15,7 @@ from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.state import Dispatch
+from xenon.recompiler.worker import Worker
 
 if TYPE_CHECKING:
     from xenon.recompiler.cpu import RecompilerCpu
@@ -77,6 +78,8 @@ class Recompiler:
         self._starts = _Starts([])
         self._compiled: dict[tuple[int, ...], tuple[frozenset[int], list[int]]] = {}  # pages, entry points
         self._lock = threading.Lock()
+        self.worker: Worker | None = None
+        """Compiles in a process of its own; None: in this one."""
 
     def add(self, cpu: RecompilerCpu) -> None:
         """One more CPU runs this code."""
@@ -139,7 +142,10 @@ class Recompiler:
         return (address,)
 
     def compile(self, address: int) -> Outcome:
-        """Compile the function at an address, and have the CPUs hand over to it from now on."""
+        """Compile the function at an address, and have the CPUs hand over to it from now on.
+
+        Raises Stopped when the worker was stopped meanwhile.
+        """
         from xenon.recompiler import compile  # llvmlite: not before something is compiled
         from xenon.recompiler.flow import NotUnderstood
 
@@ -148,7 +154,8 @@ class Recompiler:
             return self.outcomes[entries]
         start = time.perf_counter()
         try:
-            unit = compile.make_unit(self.fetch, entries, self._starts, self.cache)
+            compile_text = self.worker.compile if self.worker else compile.compile_text
+            unit = compile.make_unit(self.fetch, entries, self._starts, self.cache, compile_text)
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self.outcomes[entries] = outcome

@@ -27,6 +27,7 @@ ENGINE_IDS, ENGINE_PLACES, PC_ID = 1168, 1176, 1184
 CR_WORD, FPSCR, SKIP = 1192, 1200, 1208
 EXCHANGE = 1216  # pointer to the page through which VR and XER travel
 NATIVE_CALLS = 1224  # hand-overs so far
+RUNNING = 1232  # 1 while compiled code runs
 SIZE = 1280
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
@@ -64,8 +65,7 @@ class Dispatch:
         self._buffer = mmap.mmap(-1, DISPATCH_SLOTS * 16)
         self._words = (ctypes.c_uint64 * (DISPATCH_SLOTS * 2)).from_buffer(self._buffer)
         self.host_address = ctypes.addressof(self._words)
-        for index in range(DISPATCH_SLOTS):
-            self._words[2 * index] = NEVER
+        ctypes.memset(self.host_address, 0xFF, DISPATCH_SLOTS * 16)  # NEVER in all of them
 
     def set(self, address: int, function: int) -> bool:
         """Serve an address from now on; False when another address has its slot."""

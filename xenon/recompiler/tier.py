@@ -1,0 +1,116 @@
+"""When a function is compiled: a run starts on Unicorn, and a background thread moves up what is hot.
+
+It samples where guest code is. A function that turns up again is compiled, with those that it calls; a place
+that goes on turning up in compiled functions, a loop that is never left, becomes an entry of its own. What a
+program came to need is remembered on disk, and compiled, or rather read back, first in its next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
+from xenon.recompiler.recompiler import Recompiler, Tier
+from xenon.recompiler.worker import Stopped, Worker
+
+_PATIENCE = 0.3  # seconds of a run before the compiler is loaded: a short program ends without it
+_PERIOD = 0.02  # seconds between two samples
+_HOT = 2  # samples in a function until it is compiled
+_STUCK = 3  # samples on Unicorn in a compiled function until the place itself becomes an entry
+_MOST_REMEMBERED = 256  # functions of one program
+
+
+class TierUp:
+    """The background thread of one console. `hot` names the functions to begin with, the hottest first."""
+
+    def __init__(self, recompiler: Recompiler, hot: Sequence[str] = (), patience: float = _PATIENCE) -> None:
+        self._recompiler = recompiler
+        self._hot = hot
+        self._patience = patience
+        self._closing = threading.Event()
+        self._samples: Counter[tuple[int, ...]] = Counter()
+        self._wanted: list[int] = []  # addresses that were compiled, to be remembered
+        self._worker = recompiler.worker = Worker()
+        self._thread = threading.Thread(target=self._work, name="recompiler", daemon=True)
+
+    def start(self) -> None:
+        """Guest code begins to run."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; what it was compiling is given up."""
+        self._closing.set()
+        self._worker.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        if self._closing.wait(self._patience):
+            return
+        named = {one.name: one.address for one in self._recompiler.functions}
+        key = self._program_key()
+        remembered = self._remembered(key)
+        with contextlib.suppress(Stopped):
+            self._compile([*(named[name] for name in self._hot if name in named), *remembered])
+            while not self._closing.wait(_PERIOD):
+                self._look()
+        self._remember(key, remembered)
+
+    def _compile(self, addresses: list[int]) -> None:
+        """Compile these functions, then those that they call, as long as nobody closes."""
+        seen: set[int] = set()
+        while addresses and not self._closing.is_set():
+            address = addresses.pop(0)
+            if address in seen:
+                continue
+            seen.add(address)
+            outcome = self._recompiler.compile(address)
+            if outcome.tier is Tier.COMPILED:
+                self._wanted.append(address)
+                addresses += sorted(outcome.calls - seen)
+
+    def _look(self) -> None:
+        """Take a sample of each CPU, and compile what has become hot."""
+        for cpu in self._recompiler.cpus:
+            pc = None if cpu.in_compiled_code else cpu.unicorn.sample()
+            if pc is None or self._recompiler.fetch(pc) is None:
+                continue
+            function = self._recompiler.function_at(pc)
+            start = function.address if function else pc & -256
+            entries = self._recompiler.entries_of(start) if function else (start,)
+            self._samples[entries] += 1
+            outcome = self._recompiler.outcomes.get(entries)
+            if outcome is None and function is not None:
+                if self._samples[entries] >= _HOT:
+                    self._samples[entries] = 0
+                    self._compile([function.address])
+            elif self._samples[entries] >= _STUCK and (outcome is None or outcome.tier is Tier.COMPILED):
+                self._samples[entries] = 0
+                self._compile([pc])
+
+    def _program_key(self) -> str:
+        """A name for what is remembered of this program: a hash of the code that its functions have."""
+        digest = hashlib.sha256()
+        for one in self._recompiler.functions:
+            words = [self._recompiler.fetch(one.address + offset) for offset in range(0, one.size, 4)]
+            digest.update(repr((one, words)).encode())
+        return f"program_{digest.hexdigest()[:40]}"
+
+    def _remembered(self, key: str) -> list[int]:
+        cache = self._recompiler.cache
+        data = cache.get(key) if cache else None
+        try:
+            found = json.loads(data) if data else []
+        except ValueError:
+            return []
+        return [address for address in found if isinstance(address, int)] if isinstance(found, list) else []
+
+    def _remember(self, key: str, before: list[int]) -> None:
+        cache = self._recompiler.cache
+        wanted = list(dict.fromkeys(self._wanted))[:_MOST_REMEMBERED]
+        if cache and self._recompiler.functions and set(wanted) - set(before):
+            cache.put(key, json.dumps(wanted).encode())
