@@ -29,7 +29,18 @@ _SPEED = re.compile(rb"achieved tok/s: \S+ \((\d+) tokens, (\d+) of them the pro
 DEFAULT_STEPS = 256
 # What a story's time goes into, the most first: the recompiler begins with these.
 _HOT = (
-    *("rows_vmx", "rows_scalar", "softmax", "expf", "attend_heads", "memcpy", "memset", "sine", "cosf", "sinf"),
+    *(
+        "rows_vmx",
+        "rows_scalar",
+        "softmax",
+        "expf",
+        "attend_heads",
+        "memcpy",
+        "memset",
+        "sine",
+        "cosf",
+        "sinf",
+    ),
     *("transformer_forward", "matmul", "parallel_for", "run", "run_task", "sampler_sample", "by_probability"),
     *("stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove", "transformer_start", "powf"),
     *("tokenizer_decode", "strlen", "main"),

@@ -32,7 +32,9 @@ class RecompilerCpu:
     def _fill_state(self, memory: UnifiedMemory) -> None:
         state, engine = self._state, self.unicorn
         ids = engine.batch_registers
-        offsets = [at.GPR + 8 * number for number in range(32)] + [at.FPR + 8 * number for number in range(32)]
+        offsets = [at.GPR + 8 * number for number in range(32)] + [
+            at.FPR + 8 * number for number in range(32)
+        ]
         offsets += [at.LR, at.CTR, at.CR_WORD, at.FPSCR]
         self._ids = (ctypes.c_int * len(ids))(*ids)
         self._places = (ctypes.c_void_p * len(ids))(*(state.host_address + offset for offset in offsets))

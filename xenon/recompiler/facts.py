@@ -137,9 +137,7 @@ def _solve_changed(flow: Flow, facts: Facts) -> None:
 def _solve_narrow(flow: Flow, facts: Facts) -> None:
     entries = _entries(flow)
     top = frozenset(name for name in ALL_LIVE if name[0] in "fv")
-    facts.narrow = {
-        start: top - facts.live[start] if start in entries else top for start in flow.blocks
-    }
+    facts.narrow = {start: top - facts.live[start] if start in entries else top for start in flow.blocks}
     waiting = list(flow.blocks)
     while waiting:
         block = flow.blocks[waiting.pop()]

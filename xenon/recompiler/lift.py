@@ -132,9 +132,7 @@ class Lifter:
         rest = self.op(f"shl i64 {self.op(f'and i64 {bits}, 8388607')}, 29")
         joined = self.op(f"or i64 {self.op(f'or i64 {sign}, {rest}')}, 9218868437227405312")
         nan = self.op(f"fcmp uno float {value}, {value}")
-        return self.op(
-            f"select i1 {nan}, double {self.op(f'bitcast i64 {joined} to double')}, double {wide}"
-        )
+        return self.op(f"select i1 {nan}, double {self.op(f'bitcast i64 {joined} to double')}, double {wide}")
 
     def set_double(self, number: int, value: str) -> None:
         self.set(f"d{number}", value)
@@ -294,9 +292,7 @@ class Lifter:
         return self.op(f"call {kind} @llvm.bswap.{kind}({kind} {value})")
 
     def reverse_bytes(self, value: str) -> str:
-        return self.op(
-            f"shufflevector <16 x i8> {value}, <16 x i8> poison, <16 x i32> <{REVERSED}>"
-        )
+        return self.op(f"shufflevector <16 x i8> {value}, <16 x i8> poison, <16 x i32> <{REVERSED}>")
 
     def update(self, one: Instruction, address: str) -> None:
         """RA of an update form."""

@@ -167,9 +167,7 @@ class Recompiler:
         for cpu in self._cpus:
             cpu.hook(points, hook)
         seconds = time.perf_counter() - start
-        outcome = Outcome(
-            entries, Tier.COMPILED, "", unit.instructions, unit.calls, unit.cached, seconds
-        )
+        outcome = Outcome(entries, Tier.COMPILED, "", unit.instructions, unit.calls, unit.cached, seconds)
         self.outcomes[entries] = outcome
         return outcome
 

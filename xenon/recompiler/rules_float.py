@@ -132,7 +132,9 @@ def _select(lifter: Lifter, one: Instruction) -> None:
 @rule("fcmpu fcmpo", "FA FB", "BF")
 def _compare(lifter: Lifter, one: Instruction) -> None:
     operands, of = _operands(lifter, [one.ra, one.rb], True)
-    flags = [lifter.op(f"fcmp {how} {of} {operands[0]}, {operands[1]}") for how in ("olt", "ogt", "oeq", "uno")]
+    flags = [
+        lifter.op(f"fcmp {how} {of} {operands[0]}, {operands[1]}") for how in ("olt", "ogt", "oeq", "uno")
+    ]
     lifter.set_field(one.bf, *flags)
 
 

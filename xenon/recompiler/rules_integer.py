@@ -14,7 +14,9 @@ _Value = Callable[["Lifter", Instruction], str]
 _ALL = 0xFFFF_FFFF_FFFF_FFFF
 
 
-def _result(mnemonic: str, reads: str, to: str, value: _Value, record: bool = False, carry: bool = False) -> None:
+def _result(
+    mnemonic: str, reads: str, to: str, value: _Value, record: bool = False, carry: bool = False
+) -> None:
     """Register an instruction that computes one GPR, and its form with a dot, which compares it with 0."""
 
     def lift(lifter: Lifter, one: Instruction) -> None:
@@ -32,7 +34,7 @@ def _result(mnemonic: str, reads: str, to: str, value: _Value, record: bool = Fa
 
 def _binary(mnemonic: str, text: str, reads: str, to: str, inverted: str = "") -> None:
     """`text` with {a} and {b} for the two operands; `inverted` names those complemented first, or `result`."""
-    first, second = (("ra", "rb") if to == "RT" else ("rt", "rb"))
+    first, second = ("ra", "rb") if to == "RT" else ("rt", "rb")
 
     def value(lifter: Lifter, one: Instruction) -> str:
         operands = {"a": lifter.gpr(getattr(one, first)), "b": lifter.gpr(getattr(one, second))}
@@ -50,7 +52,11 @@ for _name, _text, _inverted in (
     ("eqv", "xor i64 {a}, {b}", "result"), ("andc", "and i64 {a}, {b}", "b"), ("orc", "or i64 {a}, {b}", "b"),
 ):  # fmt: skip
     _binary(_name, _text, "RS RB", "RA", _inverted)
-for _name, _text in (("add", "add i64 {a}, {b}"), ("subf", "sub i64 {b}, {a}"), ("mulld", "mul i64 {a}, {b}")):
+for _name, _text in (
+    ("add", "add i64 {a}, {b}"),
+    ("subf", "sub i64 {b}, {a}"),
+    ("mulld", "mul i64 {a}, {b}"),
+):
     _binary(_name, _text, "RA RB", "RT")
 
 
@@ -86,9 +92,7 @@ _result("cntlzd", "RS", "RA", _leading_zeros, record=True)
 
 
 def _word_product(lifter: Lifter, one: Instruction) -> str:
-    a, b = (
-        lifter.op(f"sext i32 {lifter.low_word(number)} to i64") for number in (one.ra, one.rb)
-    )
+    a, b = (lifter.op(f"sext i32 {lifter.low_word(number)} to i64") for number in (one.ra, one.rb))
     return lifter.op(f"mul i64 {a}, {b}")
 
 
@@ -155,7 +159,12 @@ _result(
     "addc", "RA RB", "RT", lambda f, i: _sum(f, f.gpr(i.ra), f.gpr(i.rb), "false"), record=True, carry=True
 )
 _result(
-    "subfc", "RA RB", "RT", lambda f, i: _sum(f, _inverse(f, i.ra), f.gpr(i.rb), "true"), record=True, carry=True
+    "subfc",
+    "RA RB",
+    "RT",
+    lambda f, i: _sum(f, _inverse(f, i.ra), f.gpr(i.rb), "true"),
+    record=True,
+    carry=True,
 )
 for _name, _second in (("adde", None), ("addze", "0"), ("addme", "-1")):
 

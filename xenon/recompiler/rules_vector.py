@@ -60,9 +60,7 @@ def _multiply_add(lifter: Lifter, one: Instruction) -> None:
     a, b, c = (_floats(lifter, number) for number in (one.ra, one.rb, one.rc))
     negative = one.mnemonic == "vnmsubfp"
     addend = lifter.op(f"fneg {_FLOATS} {b}") if negative else b
-    found = lifter.op(
-        f"call {_FLOATS} @llvm.fma.v4f32({_FLOATS} {a}, {_FLOATS} {c}, {_FLOATS} {addend})"
-    )
+    found = lifter.op(f"call {_FLOATS} @llvm.fma.v4f32({_FLOATS} {a}, {_FLOATS} {c}, {_FLOATS} {addend})")
     if negative:
         found = lifter.op(f"fneg {_FLOATS} {found}")
     words = lifter.op(f"bitcast {_FLOATS} {found} to {_WORDS}")
@@ -74,7 +72,9 @@ def _multiply_add(lifter: Lifter, one: Instruction) -> None:
     good = _any(lifter, doubtful)
     raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb, one.rc)]
     operands = ", ".join(f"{_FLOATS} {value}" for value in (a, b, c, *raw))
-    repair = f"call {_FLOATS} @multiply_add({_FLOATS} {found}, {operands}, i1 {'true' if negative else 'false'})"
+    repair = (
+        f"call {_FLOATS} @multiply_add({_FLOATS} {found}, {operands}, i1 {'true' if negative else 'false'})"
+    )
     found = lifter.unless(good, found, _FLOATS, repair)
     lifter.set_vector(one.rt, _FLOATS, found)
 
@@ -239,4 +239,3 @@ def _from_integers(lifter: Lifter, one: Instruction) -> None:
     scale = f"0x{(1023 - one.ra) << 52:016X}"  # 2^-UIM, exact
     scales = "<" + ", ".join([f"float {scale}"] * 4) + ">"
     lifter.set_vector(one.rt, _FLOATS, lifter.op(f"fmul {_FLOATS} {whole}, {scales}"))
-

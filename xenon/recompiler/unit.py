@@ -260,5 +260,3 @@ class _Unit:
         lifter.emit("ret void")
         lifter.start(back)
         lifter.emit(f"br label %E{block.after:x}")
-
-
