@@ -53,6 +53,14 @@ def generate(
     matmul: Annotated[
         str, typer.Option(metavar="vmx|scalar", help="Vector unit, or one by one in llama2.c's order.")
     ] = "vmx",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1..6",
+            help="Hardware threads to use; more change the speed, never the text.",
+            show_default="this computer's processors",
+        ),
+    ] = None,
     context: Annotated[
         int | None,
         typer.Option(
@@ -98,7 +106,7 @@ def generate(
     from xenon.session import Session
 
     text = _prompt(prompt, file)
-    session = Session(model, tokenizer, parse_size("--memory", memory), _matmul(matmul), context)
+    session = Session(model, tokenizer, parse_size("--memory", memory), _matmul(matmul), context, threads)
     pieces = session.generate(text, temperature, top_p, seed, steps, timeout, ignore_eos)
     if not quiet:
         _print_notes(session, model, tokenizer)
@@ -183,12 +191,16 @@ def _facts(session: Session, statistics: Statistics) -> dict[str, object]:
     }
 
 
+def _threads(statistics: Statistics) -> str:
+    return f"{statistics.threads} thread{'s' * (statistics.threads > 1)}"
+
+
 def _summary(statistics: Statistics, seed: int | None) -> str:
     from xenon.hardware.memory_map import in_units
 
     parts = [
         f"{statistics.tokens} tokens in {statistics.seconds:.2f} s",
-        f"{statistics.tokens_per_second:.1f} tokens/s ({statistics.matmul.value})",
+        f"{statistics.tokens_per_second:.1f} tokens/s ({statistics.matmul.value}, {_threads(statistics)})",
         f"{in_units(statistics.memory_used)} of {in_units(statistics.memory_bytes)} RAM",
     ]
     if not seed:
