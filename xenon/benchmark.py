@@ -77,11 +77,14 @@ class Console:
 
     session: Session
     engine: str = "unicorn"
-    threads: int = 1
 
     @property
     def matmul(self) -> Matmul:
         return self.session.matmul
+
+    @property
+    def threads(self) -> int:
+        return self.session.threads
 
     def __call__(self, prompt: bytes, steps: int) -> float:
         for _ in self.session.generate(prompt, temperature=0, steps=steps, seed=1, ignore_eos=True):
@@ -131,15 +134,21 @@ def find_runners(
     folder: Path,
     engines: Sequence[str] = ENGINES,
     matmuls: Sequence[Matmul] = tuple(Matmul),
+    threads: Sequence[int] = (1,),
 ) -> tuple[list[Runner], list[str]]:
     """Everything on this machine that can run the model, and a note on each engine that cannot.
 
+    `threads` are the numbers of hardware threads to run the console with; the other engines have one.
     `folder` takes big-endian copies where an engine needs them. Raises XenonError, loader.LoaderError.
     """
     found: list[Runner] = []
     notes: list[str] = []
     if "unicorn" in engines:
-        found += [Console(Session(model.path, tokenizer.path, matmul=matmul)) for matmul in matmuls]
+        found += [
+            Console(Session(model.path, tokenizer.path, matmul=matmul, threads=count))
+            for matmul in matmuls
+            for count in threads
+        ]
     if "qemu-ppc64" in engines:
         program = shutil.which("qemu-ppc64") or shutil.which("qemu-ppc64-static")
         if program is None:

@@ -124,6 +124,7 @@ def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokeni
 def test_all_engines_run_the_same_tests(small: tuple[loader.Model, loader.Tokenizer], tmp_path: Path) -> None:
     runners, notes = benchmark.find_runners(*small, tmp_path)
     assert len(runners) + 2 * len(notes) == 6
+    assert {runner.threads for runner in runners} == {1}
     rows = benchmark.measure(runners, [Workload("pp", 3), Workload("tg", 3)], small[1], 1)
     assert {row.runner.engine for row in rows} >= {"unicorn"}
     assert all(row.mean > 0 for row in rows)
@@ -151,12 +152,14 @@ def test_reports_hold_the_same_rows() -> None:
 def test_the_command_prints_json_with_the_machine(small: tuple[loader.Model, loader.Tokenizer]) -> None:
     result = command(
         *(str(small[0].path), "-z", str(small[1].path), "-p", "2", "-n", "2", "-r", "2"),
-        *("--engine", "unicorn", "--matmul", "vmx", "--json"),
+        *("--engine", "unicorn", "--matmul", "vmx", "--threads", "1,2", "--json"),
     )
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["machine"]["unicorn"] == "2.1.4"
-    assert [row["test"] for row in report["rows"]] == ["pp2", "tg2"]
+    assert [(row["threads"], row["test"]) for row in report["rows"]] == [
+        *((1, "pp2"), (1, "tg2"), (2, "pp2"), (2, "tg2"))
+    ]
     assert all(len(row["samples"]) == 2 and row["matmul"] == "vmx" for row in report["rows"])
 
 
@@ -170,6 +173,8 @@ def test_the_command_measures_a_shape_without_a_file() -> None:
     ("arguments", "code", "message"),
     [
         (["--engine", "warp"], 2, "--engine 'warp': expected unicorn, qemu-ppc64, native"),
+        (["--threads", "two"], 2, "--threads 'two': expected numbers such as 1,2"),
+        (["--shape", "stories260K", "--threads", "7"], 2, "7 hardware threads, expected 1 to 6"),
         (["--matmul", "fast"], 2, "--matmul 'fast': expected vmx or scalar"),
         (["--shape", "stories9M"], 2, "no shape called stories9M"),
         (["m.bin", "--shape", "stories15M"], 2, "a model and --shape"),

@@ -39,6 +39,14 @@ def budget(
     memory: Annotated[
         str, typer.Option(metavar="SIZE", help="RAM of the console, as 256MiB; 32 MiB are the system's.")
     ] = "512MiB",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1..6",
+            help="Hardware threads; each further one has a stack.",
+            show_default="this computer's processors",
+        ),
+    ] = None,
     prompt_bytes: Annotated[int, typer.Option(min=0, help="Length of the prompt, in bytes.")] = 64,
     svg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the budget.", show_default=False)
@@ -63,7 +71,8 @@ def budget(
     from xenon.analysis.budget_drawing import svg as drawn
     from xenon.session import Session
 
-    session = Session(model, tokenizer, parse_size("--memory", memory), context=context)
+    size = parse_size("--memory", memory)
+    session = Session(model, tokenizer, size, context=context, threads=threads)
     found = session.budget(b"x" * prompt_bytes)
     if svg is not None:
         svg.write_text(drawn(found), encoding="utf-8")
@@ -82,6 +91,7 @@ def _facts(found: Budget) -> dict[str, object]:
         "model": shown(found.run.model.path),
         "context": found.run.positions,
         "prompt_bytes": found.run.prompt_bytes,
+        "threads": found.run.threads,
         "memory_bytes": found.run.memory_bytes,
         "total_bytes": found.total,
         "fits": found.fits,
