@@ -22,6 +22,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "scan": {},
     "bench": {},
     "budget": {},
+    "estimate": {},
 }
 
 
