@@ -59,6 +59,7 @@ def budget(
     the longest context that would is named.
 
     \b
+    Whether a model fits, and what takes how much:
       xenon-llm budget stories15M.bin
     A drawing, and a smaller console:
       xenon-llm budget stories15M.bin --memory 128MiB --svg budget.svg

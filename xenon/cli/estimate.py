@@ -35,7 +35,9 @@ def estimate(
     the console. Nothing is run, and nobody has measured it. Measurements of other machines stand beside it.
 
     \b
+    A model of your own:
       xenon-llm estimate stories15M.bin
+    Without a file, for a program to read:
       xenon-llm estimate --shape stories110M --json
     """
     from xenon.analysis import timing
