@@ -87,6 +87,7 @@ def loader_session(small: tuple[loader.Model, loader.Tokenizer]) -> benchmark.Se
 
 def test_tests_default_to_what_the_context_holds(small: tuple[loader.Model, loader.Tokenizer]) -> None:
     assert benchmark.plan_workloads(*small, None, None) == [Workload("pp", 23), Workload("tg", 23)]
+    assert benchmark.plan_workloads(*small, None, 0, 9) == [Workload("pp", 8)]
     assert benchmark.plan_workloads(*small, 0, 5) == [Workload("tg", 5)]
     with pytest.raises(XenonError, match="--n-gen 24, expected 0 to 23"):
         benchmark.plan_workloads(*small, 0, 24)
@@ -122,7 +123,7 @@ def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokeni
 
 
 def test_all_engines_run_the_same_tests(small: tuple[loader.Model, loader.Tokenizer], tmp_path: Path) -> None:
-    runners, notes = benchmark.find_runners(*small, tmp_path)
+    runners, notes = benchmark.find_runners(*small, tmp_path, context=5)
     assert len(runners) + 2 * len(notes) == 6
     assert {runner.threads for runner in runners} == {1}
     rows = benchmark.measure(runners, [Workload("pp", 3), Workload("tg", 3)], small[1], 1)

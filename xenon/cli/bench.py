@@ -61,6 +61,16 @@ def bench(
             show_default="1 and as many as generate takes",
         ),
     ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            "--context",
+            "-c",
+            min=1,
+            help="Positions to keep keys and values for; fewer take less memory.",
+            show_default="the model's",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
@@ -88,8 +98,10 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="xenon-llm-") as work:
         folder = Path(work)
         opened, its_tokenizer = _opened(model, tokenizer, shape, folder)
-        workloads = benchmark.plan_workloads(opened, its_tokenizer, n_prompt, n_gen)
-        runners, notes = benchmark.find_runners(opened, its_tokenizer, folder, engines, matmuls, counts)
+        workloads = benchmark.plan_workloads(opened, its_tokenizer, n_prompt, n_gen, context)
+        runners, notes = benchmark.find_runners(
+            opened, its_tokenizer, folder, engines, matmuls, counts, context
+        )
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
         rows = benchmark.measure(runners, workloads, its_tokenizer, repetitions, _progress)
