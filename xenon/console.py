@@ -50,6 +50,16 @@ class _End:
     error: BaseException | None = None
 
 
+def check_threads(threads: int) -> None:
+    """Raises XenonError for a number of hardware threads that the console does not have."""
+    if not 1 <= threads <= HARDWARE_THREADS:
+        raise XenonError(
+            f"{threads} hardware threads, expected 1 to {HARDWARE_THREADS}",
+            "the console has three cores of two threads each",
+            EXIT_USAGE,
+        )
+
+
 class Console:
     """An Xbox 360 for one program: grant files with `disc.add`, `boot` a program, read what it writes from
     `run`.
@@ -69,12 +79,7 @@ class Console:
         threads: int = 1,
         cpu: CpuKind | None = None,
     ) -> None:
-        if not 1 <= threads <= HARDWARE_THREADS:
-            raise XenonError(
-                f"{threads} hardware threads, expected 1 to {HARDWARE_THREADS}",
-                "the console has three cores of two threads each",
-                EXIT_USAGE,
-            )
+        check_threads(threads)
         self.memory = UnifiedMemory(memory_bytes)
         self.cpus: Sequence[Cpu]
         self.cpus, self.recompiler = make_cpus(self.memory, threads, cpu)

@@ -16,9 +16,9 @@ from pathlib import Path
 import llama2c
 import loader
 from xenon.analysis.budget import Budget, Run, predict
-from xenon.console import MIB, Console, CpuKind
+from xenon.console import MIB, Console, CpuKind, check_threads
 from xenon.errors import EXIT_USAGE, XenonError
-from xenon.hardware.memory_map import RAM_BYTES, in_units
+from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, in_units
 from xenon.kernel.program import read_program
 
 _MODEL, _TOKENIZER = "/model.bin", "/tokenizer.bin"
@@ -41,8 +41,8 @@ _HOT = (
         "cosf",
         "sinf",
     ),
-    *("transformer_forward", "matmul", "parallel_for", "run", "run_task", "sampler_sample", "by_probability"),
-    *("stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove", "transformer_start", "powf"),
+    *("transformer_forward", "matmul", "parallel_for", "run", "run_task", "sampler_sample"),
+    *("by_probability", "stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove", "transformer_start", "powf"),
     *("tokenizer_decode", "strlen", "main"),
 )
 
@@ -66,6 +66,7 @@ class Statistics:
     memory_bytes: int
     seed: int
     matmul: Matmul
+    threads: int
 
     @property
     def tokens_per_second(self) -> float:
@@ -77,7 +78,9 @@ class Session:
 
     `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer`
     its tokenizer, by default the one in the model's folder that fits; `context` keeps keys and values for
-    fewer positions than the model could; `cpu` is how guest code is run, see Console. Little-endian files are swapped as the console reads them.
+    fewer positions than the model could; `threads` are the console's hardware threads, 1 to 6, by default as
+    many as this computer has processors: they change the speed and no bit of the output; `cpu` is how guest
+    code is run, see Console. Little-endian files are swapped as the console reads them.
 
     Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot
     run.
@@ -93,15 +96,17 @@ class Session:
         memory_bytes: int = RAM_BYTES,
         matmul: Matmul = Matmul.VMX,
         context: int | None = None,
+        threads: int | None = None,
         cpu: CpuKind | None = None,
     ) -> None:
         self.cpu = cpu
         self.memory_bytes = memory_bytes
+        self.threads = default_threads() if threads is None else threads
         self.matmul = matmul
         self.model = loader.open(llama2c.bundled_model() if model is None else model)
         self.statistics: Statistics | None = None
         """Of the last story that was told to its end."""
-        _check_runs(self.model)
+        _check_runs(self.model, self.threads)
         self.context = _context(self.model, context)
         if tokenizer is None:
             self.tokenizer = loader.find_tokenizer(self.model)
@@ -123,6 +128,7 @@ class Session:
             prompt_bytes=len(_encoded(prompt)),
             context=self.context,
             memory_bytes=self.memory_bytes,
+            threads=self.threads,
         )
         return predict(run)
 
@@ -163,7 +169,7 @@ class Session:
 
     def _pieces(self, arguments: list[str | bytes], seed: int, timeout: float | None) -> Iterator[str]:
         start = time.perf_counter()
-        console = Console(self.memory_bytes, cpu=self.cpu)
+        console = Console(self.memory_bytes, threads=self.threads, cpu=self.cpu)
         console.disc.add(_MODEL, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(_TOKENIZER, self.tokenizer.image(loader.ByteOrder.BIG))
         console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES, hot=_HOT)
@@ -192,6 +198,7 @@ class Session:
             memory_bytes=self.memory_bytes,
             seed=seed,
             matmul=self.matmul,
+            threads=self.threads,
         )
 
     def _check(
@@ -239,8 +246,18 @@ class Session:
         return XenonError(line.removeprefix("error: ") or "the guest program ended without a word", hint)
 
 
-def _check_runs(model: loader.Model) -> None:
-    """Raises XenonError for a model that the guest does not run, before anything is started."""
+def default_threads() -> int:
+    """As many hardware threads as this process may use processors, up to the console's six."""
+    try:
+        processors = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        processors = os.cpu_count() or 1
+    return min(processors, HARDWARE_THREADS)
+
+
+def _check_runs(model: loader.Model, threads: int) -> None:
+    """Raises XenonError for what the console or the guest does not run, before anything is started."""
+    check_threads(threads)
     if model.format is loader.Format.V2:
         raise XenonError(
             f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)",

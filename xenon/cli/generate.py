@@ -53,6 +53,14 @@ def generate(
     matmul: Annotated[
         str, typer.Option(metavar="vmx|scalar", help="Vector unit, or one by one in llama2.c's order.")
     ] = "vmx",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1..6",
+            help="Hardware threads to use; more change the speed, never the text.",
+            show_default="this computer's processors",
+        ),
+    ] = None,
     context: Annotated[
         int | None,
         typer.Option(
@@ -84,7 +92,8 @@ def generate(
     """Tell a story with a language model that runs on an emulated big-endian Xbox 360.
 
     The story goes to stdout as it is told; notes and one line of figures go to stderr. The letters are those
-    of llama2.c, and so is the text, byte for byte.
+    of llama2.c, and so is the text, byte for byte, but where rounding decides between two tokens that are as
+    good as equal; --matmul scalar also adds in llama2.c's order.
 
     \b
     With the model that comes with xenon-llm:
@@ -106,7 +115,13 @@ def generate(
 
     text = _prompt(prompt, file)
     session = Session(
-        model, tokenizer, parse_size("--memory", memory), _matmul(matmul), context, parse_kind(cpu)
+        model,
+        tokenizer,
+        parse_size("--memory", memory),
+        _matmul(matmul),
+        context,
+        threads,
+        parse_kind(cpu),
     )
     pieces = session.generate(text, temperature, top_p, seed, steps, timeout, ignore_eos)
     if not quiet:
@@ -151,7 +166,7 @@ def _piped() -> bool:
 
 def _one_line_end_less(text: bytes) -> bytes:
     """Without the line end that editors and echo put behind the last word."""
-    return text.removesuffix(b"\n").removesuffix(b"\r")
+    return text.removesuffix(b"\r\n") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
 
 
 def _matmul(name: str) -> Matmul:
@@ -192,12 +207,16 @@ def _facts(session: Session, statistics: Statistics) -> dict[str, object]:
     }
 
 
+def _threads(statistics: Statistics) -> str:
+    return f"{statistics.threads} thread{'s' * (statistics.threads > 1)}"
+
+
 def _summary(statistics: Statistics, seed: int | None) -> str:
     from xenon.hardware.memory_map import in_units
 
     parts = [
         f"{statistics.tokens} tokens in {statistics.seconds:.2f} s",
-        f"{statistics.tokens_per_second:.1f} tokens/s ({statistics.matmul.value})",
+        f"{statistics.tokens_per_second:.1f} tokens/s ({statistics.matmul.value}, {_threads(statistics)})",
         f"{in_units(statistics.memory_used)} of {in_units(statistics.memory_bytes)} RAM",
     ]
     if not seed:
