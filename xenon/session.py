@@ -28,7 +28,7 @@ _MOST_TEMPERATURE = 1e30  # llama2.c knows no bound
 _SPEED = re.compile(rb"achieved tok/s: \S+ \((\d+) tokens, (\d+) of them the prompt's, in (\d+\.\d+) s\)")
 DEFAULT_STEPS = 256
 # What a story's time goes into, the most first: the recompiler begins with these.
-_HOT = (
+HOT_FUNCTIONS = (
     *(
         "rows_vmx",
         "rows_scalar",
@@ -42,7 +42,8 @@ _HOT = (
         "sinf",
     ),
     *("transformer_forward", "matmul", "parallel_for", "run", "run_task", "sampler_sample"),
-    *("by_probability", "stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove", "transformer_start", "powf"),
+    *("by_probability", "stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove"),
+    *("transformer_start", "powf"),
     *("tokenizer_decode", "strlen", "main"),
 )
 
@@ -172,7 +173,7 @@ class Session:
         console = Console(self.memory_bytes, threads=self.threads, cpu=self.cpu)
         console.disc.add(_MODEL, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(_TOKENIZER, self.tokenizer.image(loader.ByteOrder.BIG))
-        console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES, hot=_HOT)
+        console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES, hot=HOT_FUNCTIONS)
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         messages = b""
         first = 0.0

@@ -218,7 +218,7 @@ class UnicornCpu:
         if not self._running.locked() or not self._go_on.is_set():
             return None
         with self._paused():
-            return self._program_counter.read()[0]
+            return int(self._engine.reg_read(ppc.UC_PPC_REG_PC))
 
     def show_host_page(self, address: int, host_address: int) -> None:
         """Map a page of the host's that is not RAM, for reading, writing and running."""

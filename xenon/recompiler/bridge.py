@@ -1,8 +1,8 @@
 """The hook that hands over from Unicorn to compiled code and back, itself compiled: no Python on the way.
 
 Unicorn calls it at the entries of compiled functions. General and floating-point registers go by its batch
-calls. VR and XER have no register numbers in Unicorn 2.1.4: where a function needs them, the PC goes through a
-stub in guest code that moves them to and from a page of their own, behind all RAM.
+calls. VR and XER have no register numbers in Unicorn 2.1.4: where a function needs them, the PC goes through
+a stub in guest code that moves them to and from a page of their own, behind all RAM.
 """
 
 from __future__ import annotations
@@ -120,7 +120,10 @@ unskip:
   store i64 -1, ptr %skip_at
   ret void
 which:
-  switch i64 %address, label %enter [ i64 {_signed(READ_END)}, label %have_extra i64 {_signed(WRITE_END)}, label %finish ]
+  switch i64 %address, label %enter [
+    i64 {_signed(READ_END)}, label %have_extra
+    i64 {_signed(WRITE_END)}, label %finish
+  ]
 enter:
   %table0 = load ptr, ptr %dispatch_at
   %n0 = lshr i64 %address, 2

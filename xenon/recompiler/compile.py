@@ -42,7 +42,16 @@ def compiler_name() -> str:
     machine = _machine()
     version = ".".join(map(str, llvm.llvm_version_info))
     features = llvm.get_host_cpu_features().flatten()
-    return f"llvmlite {llvmlite.__version__} LLVM {version} {machine.triple} {llvm.get_host_cpu_name()} {features}"
+    parts = [
+        "llvmlite",
+        llvmlite.__version__,
+        "LLVM",
+        version,
+        machine.triple,
+        llvm.get_host_cpu_name(),
+        features,
+    ]
+    return " ".join(map(str, parts))
 
 
 def is_x86() -> bool:

@@ -9,8 +9,8 @@ from enum import Enum
 
 from xenon.analysis.isa import decode, foreign
 from xenon.recompiler import rules_float, rules_integer, rules_memory, rules_vector  # noqa: F401
-from xenon.recompiler.rules_condition import rule_name
 from xenon.recompiler.instruction import RULES, Instruction, registers, signed
+from xenon.recompiler.rules_condition import rule_name
 
 MOST_INSTRUCTIONS = 3000
 _ALWAYS = 0b10100

@@ -236,10 +236,12 @@ class Lifter:
         self.emit("ret void")
         self._now = known
 
-    def written(self) -> set[str]:
+    def written(self) -> frozenset[str]:
         """What an exit before the instruction at hand must write back: of FPRs, VRs and CR only what some
         instruction may still read."""
-        return {name for name in self.changed if name[0] in "rl" or name == "ctr" or name in self.live}
+        return frozenset(
+            name for name in self.changed if name[0] in "rl" or name == "ctr" or name in self.live
+        )
 
     # Memory
 

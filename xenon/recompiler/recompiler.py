@@ -1,4 +1,4 @@
-"""The compiled code of one console, shared by its CPUs: which functions have some, and why others have not."""
+"""The compiled code of one console, shared by its CPUs: which functions have some, and why others do not."""
 
 from __future__ import annotations
 

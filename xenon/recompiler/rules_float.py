@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from xenon.recompiler.lift import Lifter
 
 _ARITHMETIC = {"fadd": "fadd", "fsub": "fsub", "fmul": "fmul", "fdiv": "fdiv"}
-_SIGN_BIT = -(1 << 63)
 
 
 def _finish(lifter: Lifter, one: Instruction, value: str, kind: str, operands: list[str], of: str) -> None:
@@ -147,14 +146,15 @@ def _from_integer(lifter: Lifter, one: Instruction) -> None:
 @rule("fctid fctidz fctiw fctiwz", "FB", "FT")
 def _to_integer(lifter: Lifter, one: Instruction) -> None:
     """Saturates; NaN gives the lowest integer. The upper word of fctiw's result, undefined in the books, is
-    the sign, as on Unicorn."""
+    as on Unicorn: the sign, and 0 for NaN."""
     value = lifter.double(one.rb)
     if not one.mnemonic.endswith("z"):
         value = lifter.op(f"call double @llvm.roundeven.f64(double {value})")
     bits = 64 if "fctid" in one.mnemonic else 32
     found = lifter.op(f"call i{bits} @llvm.fptosi.sat.i{bits}.f64(double {value})")
     nan = lifter.op(f"fcmp uno double {value}, {value}")
-    found = lifter.op(f"select i1 {nan}, i{bits} {-(1 << (bits - 1))}, i{bits} {found}")
     if bits == 32:
         found = lifter.op(f"sext i32 {found} to i64")
+    lowest = 0x8000_0000 if bits == 32 else -(1 << 63)
+    found = lifter.op(f"select i1 {nan}, i64 {lowest}, i64 {found}")
     lifter.set_double(one.rt, lifter.op(f"bitcast i64 {found} to double"))

@@ -33,7 +33,7 @@ def _result(
 
 
 def _binary(mnemonic: str, text: str, reads: str, to: str, inverted: str = "") -> None:
-    """`text` with {a} and {b} for the two operands; `inverted` names those complemented first, or `result`."""
+    """`text` with {a} and {b} for the two operands; `inverted` names what is complemented."""
     first, second = ("ra", "rb") if to == "RT" else ("rt", "rb")
 
     def value(lifter: Lifter, one: Instruction) -> str:
@@ -200,10 +200,7 @@ def _word_rotation(lifter: Lifter, one: Instruction) -> str:
     first, last = one.rc, one.word >> 1 & 31
     # Where the mask goes around the end it takes the upper word's copy along (the books' ROTL32).
     ones = mask(first + 32, last + 32)
-    if name == "rlwnm":
-        by = lifter.op(f"and i64 {lifter.gpr(one.rb)}, 31")
-    else:
-        by = str(one.rb)
+    by = lifter.op(f"and i64 {lifter.gpr(one.rb)}, 31") if name == "rlwnm" else str(one.rb)
     if name != "rlwnm" and last == 31 - one.rb and first <= last:
         turned = lifter.op(f"shl i64 {lifter.gpr(one.rt)}, {by}")
     else:
@@ -266,10 +263,8 @@ def _arithmetic_shift(lifter: Lifter, one: Instruction) -> str:
     """CA is set where a negative number loses ones."""
     name = one.mnemonic.rstrip(".")
     bits = 32 if "aw" in name else 64
-    if bits == 32:
-        source = lifter.op(f"sext i32 {lifter.low_word(one.rt)} to i64")
-    else:
-        source = lifter.gpr(one.rt)
+    word = bits == 32
+    source = lifter.op(f"sext i32 {lifter.low_word(one.rt)} to i64") if word else lifter.gpr(one.rt)
     if name.endswith("i"):
         by = str(one.rb | (one.word & 2) << 4 if bits == 64 else one.rb)
     else:

@@ -48,7 +48,8 @@ def _add(lifter: Lifter, one: Instruction) -> None:
     found = lifter.op(f"{'fadd' if one.mnemonic == 'vaddfp' else 'fsub'} {_FLOATS} {a}, {b}")
     good = _any(lifter, lifter.op(f"fcmp uno {_FLOATS} {found}, {found}"))
     raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb)]
-    repair = f"call {_FLOATS} @nan4({_FLOATS} {found}, {_FLOATS} {raw[0]}, {_FLOATS} {raw[1]}, {_FLOATS} zeroinitializer)"
+    operands = ", ".join(f"{_FLOATS} {value}" for value in (found, *raw, "zeroinitializer"))
+    repair = f"call {_FLOATS} @nan4({operands})"
     found = lifter.unless(good, found, _FLOATS, repair)
     lifter.set_vector(one.rt, _WORDS, _flushed(lifter, lifter.op(f"bitcast {_FLOATS} {found} to {_WORDS}")))
 

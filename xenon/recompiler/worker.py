@@ -1,6 +1,7 @@
 """A process that compiles: LLVM takes up to seconds for a function, and nothing may wait for it to stop.
 
-Both ways go lines of JSON, each followed by as many bytes as it says: a module's text there, object code back.
+Both ways go lines of JSON, each followed by as many bytes as it says: a module's text there, object code
+back.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from typing import BinaryIO
+from typing import IO
 
 
 class Stopped(Exception):
@@ -51,12 +52,12 @@ class Worker:
             self._process.wait()
 
 
-def _send(stream: BinaryIO, data: bytes) -> None:
+def _send(stream: IO[bytes], data: bytes) -> None:
     stream.write(json.dumps({"size": len(data)}).encode() + b"\n" + data)
     stream.flush()
 
 
-def _receive(stream: BinaryIO) -> bytes:
+def _receive(stream: IO[bytes]) -> bytes:
     """Raises EOFError where the other side is gone."""
     line = stream.readline()
     if not line:

@@ -1,0 +1,105 @@
+"""Our guest on the recompiler: whole functions, logits and stories are those of Unicorn, bit for bit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Made
+
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+
+import llama2c
+import loader
+from xenon.console import Console, CpuKind
+from xenon.recompiler.recompiler import Tier
+from xenon.session import HOT_FUNCTIONS
+
+KERNELS = ["scalar", "vmx"]
+
+
+def booted(
+    model: loader.Model, tokenizer: loader.Tokenizer, arguments: list[str], kind: CpuKind, threads: int = 1
+) -> Console:
+    console = Console(cpu=kind, threads=threads)
+    console.disc.add("m", model.image(loader.ByteOrder.BIG))
+    console.disc.add("t", tokenizer.image(loader.ByteOrder.BIG))
+    console.boot(llama2c.guest_program(), ["m", "-z", "t", *arguments])
+    return console
+
+
+def compile_all(console: Console) -> None:
+    """Compile every function of the program before its first instruction."""
+    assert console.recompiler is not None
+    console.recompiler.compile_all([one.address for one in console.recompiler.functions])
+
+
+def output(console: Console) -> bytes:
+    written = b"".join(one.data for one in console.run(timeout=100) if one.fd == 1)
+    assert console.exit_status == 0
+    return written
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_logit_has_the_bits_of_unicorn(
+    stories260K: loader.Model, tok512: loader.Tokenizer, kernel: str, threads: int
+) -> None:
+    arguments = ["-i", "Sleepy Joe said", "-s", "5", "-n", "24", "-e", "-k", kernel, "-l"]
+    reference = booted(stories260K, tok512, arguments, CpuKind.UNICORN)
+    console = booted(stories260K, tok512, arguments, CpuKind.RECOMPILER, threads)
+    compile_all(console)
+    assert output(console) == output(reference)
+
+
+@pytest.mark.parametrize("shape", [{"dim": 18, "n_heads": 3, "n_kv_heads": 3, "hidden_dim": 23}, {}], ids=str)
+def test_made_up_models_agree_as_well(make_model: Callable[..., Made], shape: dict[str, int]) -> None:
+    made = make_model(**shape)
+    model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
+    arguments = ["-i", "a bee", "-s", "3", "-n", "12", "-e", "-l"]
+    console = booted(model, tokenizer, arguments, CpuKind.RECOMPILER)
+    compile_all(console)
+    assert output(console) == output(booted(model, tokenizer, arguments, CpuKind.UNICORN))
+
+
+def test_no_function_of_the_guest_stays_on_unicorn(make_model: Callable[..., Made]) -> None:
+    made = make_model()
+    model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
+    console = booted(model, tokenizer, [], CpuKind.RECOMPILER)
+    compile_all(console)
+    assert console.recompiler is not None
+    left = [one for one in console.recompiler.outcomes.values() if one.tier is not Tier.COMPILED]
+    assert left == []
+
+
+def test_the_hot_functions_are_functions_of_the_guest(make_model: Callable[..., Made]) -> None:
+    made = make_model()
+    model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
+    console = booted(model, tokenizer, [], CpuKind.RECOMPILER)
+    assert console.recompiler is not None
+    assert set(HOT_FUNCTIONS) <= {one.name for one in console.recompiler.functions}
+
+
+def test_a_story_ends_soon_after_it_is_closed_and_leaves_no_thread(
+    stories260K: loader.Model, tok512: loader.Tokenizer
+) -> None:
+    arguments = ["-s", "5", "-n", "512", "-e"]
+    console = booted(stories260K, tok512, arguments, CpuKind.RECOMPILER)
+    compile_all(console)
+    outputs = console.run()
+    next(outputs)
+    start = time.monotonic()
+    outputs.close()
+    assert time.monotonic() - start < 5
+    assert not [one for one in threading.enumerate() if one.name == "recompiler"]
+
+
+def test_the_cache_is_where_xdg_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    console = Console(cpu=CpuKind.RECOMPILER)
+    assert console.recompiler is not None
+    assert console.recompiler.cache is not None
+    assert console.recompiler.cache.folder == tmp_path / "xenon-llm" / "code"
