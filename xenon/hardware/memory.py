@@ -25,6 +25,9 @@ from xenon.hardware.memory_map import (
 )
 
 _ADDRESS = attrgetter("address")
+# Behind RAM in the host's memory, and no part of it: room for a byte a page and some more, for an engine that
+# has the address of RAM at hand.
+BEHIND_BYTES = RAM_BYTES // PAGE_BYTES + PAGE_BYTES
 
 
 class Owner(Enum):
@@ -72,8 +75,8 @@ class UnifiedMemory:
                 f"{in_units(NULL_GUARD.size + SYSTEM.size)} of it belong to the system",
             )
         self.size = memory_bytes
-        self._buffer = mmap.mmap(-1, RAM_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self.view = memoryview(self._buffer)
+        self._buffer = mmap.mmap(-1, RAM_BYTES + BEHIND_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.view = memoryview(self._buffer)[:RAM_BYTES]
         """All of RAM; slices of it are zero-copy, also for numpy.frombuffer."""
         self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._buffer))
         """Where physical address 0 lies in the host's memory."""

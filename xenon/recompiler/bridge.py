@@ -158,8 +158,7 @@ run:
   store i32 1, ptr %running_at
   br label %next
 next:
-  %stop = load ptr, ptr %stop_at
-  %flag = load atomic i32, ptr %stop monotonic, align 4
+  %flag = load atomic i32, ptr %stop_at monotonic, align 4
   %status = load i32, ptr %status_at
   %both = or i32 %flag, %status
   %clear = icmp eq i32 %both, 0

@@ -21,7 +21,7 @@ class RecompilerCpu:
     def __init__(self, memory: UnifiedMemory, recompiler: Recompiler) -> None:
         self.unicorn = UnicornCpu(memory)
         self._recompiler = recompiler
-        self._pages = PageTable()
+        self._pages = PageTable(memory)
         self._state = State()
         self._hooked: set[int] = set()
         self._exchange: mmap.mmap | None = None
@@ -40,13 +40,14 @@ class RecompilerCpu:
         self._places = (ctypes.c_void_p * len(ids))(*(state.host_address + offset for offset in offsets))
         read, write, write_one, pc_id = engine.batch_functions
         for offset, value in (
-            (at.RAM, memory.host_address), (at.PAGES, self._pages.host_address),
+            (at.RAM, memory.host_address),
             (at.DISPATCH, self._recompiler.dispatch.host_address),
-            (at.STOP, ctypes.addressof(engine.resting)), (at.READ_BATCH, read), (at.WRITE_BATCH, write),
+            (at.READ_BATCH, read), (at.WRITE_BATCH, write),
             (at.WRITE, write_one), (at.ENGINE_IDS, ctypes.addressof(self._ids)),
             (at.ENGINE_PLACES, ctypes.addressof(self._places)), (at.PC_ID, pc_id), (at.SKIP, at.NEVER),
         ):  # fmt: skip
             state.word(offset).value = value
+        engine.resting = state.short(at.STOP)
 
     def hook(self, addresses: list[int], callback: int) -> None:
         """Hand over to compiled code at these addresses, by the compiled hook at `callback`."""

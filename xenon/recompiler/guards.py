@@ -27,11 +27,14 @@ class Guard:
     write: bool
     aligned: bool  # the lowest access ignores the low address bits
     aligned_end: bool  # so does the highest
+    origin: Hashable  # of that address, and its distance from it
+    offset: int
 
 
 @dataclass(slots=True)
 class _Group:
     first: int  # index in the block
+    origin: Hashable
     offset: int  # of its first access
     members: list[tuple[int, Access]]
 
@@ -49,11 +52,14 @@ class _Group:
             lowest.write,
             any(access.aligned for _, access in self.members),
             highest.aligned,
+            self.origin,
+            self.offset,
         )
 
 
-def find_guards(block: Block, known_at_start: dict[int, int]) -> dict[int, Guard]:
-    """The check to make before the instruction at each index of the block's body."""
+def find_guards(block: Block, known_at_start: dict[int, int]) -> tuple[dict[int, Guard], dict[int, int]]:
+    """The check to make before the instruction at each index of the block's body, and by how much the block
+    moves each GPR of which that can be said. An origin that is a number is that GPR as it is at the start."""
     known = dict(known_at_start)
     places: dict[int, _Place] = {}
     open_groups: dict[Hashable, _Group] = {}
@@ -73,14 +79,16 @@ def find_guards(block: Block, known_at_start: dict[int, int]) -> dict[int, Guard
             key = (target[0], access.write, access.aligned)
             group = open_groups.get(key)
             if group is None or group.span(target[1], access) > PAGE_BYTES:
-                group = open_groups[key] = _Group(index, target[1], [])
+                group = open_groups[key] = _Group(index, target[0], target[1], [])
                 groups.append(group)
                 group.members.append((target[1], access))
             else:
                 group.members.append((target[1], access))
         _follow(one, index, access, target, places, place)
         constants_after(one, known)
-    return {group.first: group.guard() for group in groups}
+    moved = {number: place(number) for number in range(32)}
+    steps = {number: offset for number, (origin, offset) in moved.items() if origin == number}
+    return {group.first: group.guard() for group in groups}, steps
 
 
 def _target(one: Instruction, access: Access, base: _Place, place: object) -> _Place:

@@ -11,6 +11,7 @@ import mmap
 from enum import IntEnum
 
 from xenon.hardware.cpu import Protection
+from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 
 GPR, FPR, VR = 0, 256, 512
@@ -21,7 +22,8 @@ STATUS = 1092  # what an exit asks for, see Status
 EXTRA = 1096  # 1 when VR and CA hold the guest's values, which come through a stub in guest code
 DIRTY = 1100  # bits of Dirty: what of them has changed
 DEPTH = 1104  # compiled functions under way
-RAM, PAGES, DISPATCH, STOP = 1112, 1120, 1128, 1136  # pointers
+RAM, DISPATCH = 1112, 1128  # pointers
+STOP = 1136  # not 0 when compiled code is to come back (32 bits)
 READ_BATCH, WRITE_BATCH, WRITE = 1144, 1152, 1160  # Unicorn's functions
 ENGINE_IDS, ENGINE_PLACES, PC_ID = 1168, 1176, 1184
 CR_WORD, FPSCR, SKIP = 1192, 1200, 1208
@@ -35,7 +37,7 @@ NEVER = 0xFFFF_FFFF_FFFF_FFFF
 DISPATCH_SLOTS = 1 << 16  # guest address and host function, 16 bytes each; a slot serves one address
 MOST_DEPTH = 64  # nested compiled calls: the host's stack is finite, the guest's recursion need not be
 
-# Bits of a page's byte in the table that PAGES points to. "Run": the page behind it allows the same.
+# Bits of a page's byte in the table behind RAM. "Run": the page behind it allows the same.
 READ, READ_RUN, WRITE_ONE, WRITE_RUN = 1, 2, 4, 8
 PAGE_COUNT = RAM_BYTES // PAGE_BYTES
 
@@ -90,11 +92,12 @@ class PageTable:
     """What compiled code may read and write, a byte a page; kept in step with what the engine maps.
 
     A page that holds code is not writable here, so that a program which changes its code does so on Unicorn.
+    The table stands behind RAM: one address leads to both.
     """
 
-    def __init__(self) -> None:
-        self._bytes = (ctypes.c_uint8 * (PAGE_COUNT + 1))()
-        self.host_address = ctypes.addressof(self._bytes)
+    def __init__(self, memory: UnifiedMemory) -> None:
+        self._memory = memory  # owns the bytes
+        self._bytes = (ctypes.c_uint8 * (PAGE_COUNT + 1)).from_address(memory.host_address + RAM_BYTES)
 
     def set(self, address: int, size: int, protection: Protection) -> None:
         """Whole pages inside RAM."""

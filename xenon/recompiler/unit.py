@@ -10,13 +10,15 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
+from xenon.hardware.memory_map import RAM_BYTES
 from xenon.recompiler import state as at
 from xenon.recompiler.facts import Facts, find_facts, live_before, live_out, narrow_after
 from xenon.recompiler.flow import Block, End, Flow
-from xenon.recompiler.guards import find_guards
+from xenon.recompiler.guards import Guard, find_guards
 from xenon.recompiler.instruction import RULES, Instruction
 from xenon.recompiler.lift import Lifter, slot_type
 from xenon.recompiler.state import Status
+from xenon.recompiler.streams import find_streams, safe_rounds
 
 
 @cache
@@ -36,6 +38,7 @@ class _Unit:
         self._name = name
         self._facts: Facts = find_facts(flow)
         self._lifter = Lifter(x86)
+        self._loops = ""  # F in the fast form of a loop, S in its slow form
         everything = [
             one
             for block in flow.blocks.values()
@@ -72,14 +75,15 @@ class _Unit:
 
     def _enter(self) -> None:
         lifter = self._lifter
+        lifter.emit("%rounds = alloca i64")
         for name in sorted(self._used):
             slots = (f"s{name[1:]}", f"d{name[1:]}") if name[0] == "f" else (name,)
             for slot in slots:
                 lifter.emit(f"%{slot} = alloca {slot_type(slot)}")
                 zero = "zeroinitializer" if name[0] == "v" else "0.0" if name[0] == "f" else "0"
                 lifter.emit(f"store {slot_type(slot)} {zero}, ptr %{slot}")
-        for name, offset in (("ram", at.RAM), ("pages", at.PAGES), ("stop", at.STOP)):
-            lifter.emit(f"%{name} = load ptr, ptr {lifter.field(offset)}")
+        lifter.emit(f"%ram = load ptr, ptr {lifter.field(at.RAM)}")
+        lifter.emit(f"%pages = getelementptr i8, ptr %ram, i64 {RAM_BYTES}")
         if self._needs_extra:
             ready, not_ready = lifter.label(), lifter.label()
             have = lifter.op(f"icmp ne i32 {lifter.op(f'load i32, ptr {lifter.field(at.EXTRA)}')}, 0")
@@ -113,13 +117,41 @@ class _Unit:
                 lifter.emit(f"store double {wide}, ptr %d{number}")
 
     def _block(self, block: Block) -> None:
-        lifter, facts = self._lifter, self._facts
+        lifter = self._lifter
+        guards, steps = find_guards(block, self._facts.known[block.start])
+        streams = find_streams(block, guards, steps)
         lifter.start(f"B{block.start:x}")
+        if not streams:
+            self._body(block, guards)
+            self._end(block)
+            return
         lifter.forget()
+        self._set_facts(block)
+        self._poll_here(block.start)
+        rounds = safe_rounds(lifter, streams)
+        lifter.emit(f"store i64 {rounds}, ptr %rounds")
+        some = lifter.op(f"icmp ne i64 {rounds}, 0")
+        lifter.emit(f"br i1 {some}, label %F{block.start:x}, label %S{block.start:x}, !prof !1")
+        for label, needed in (
+            ("F", {i: one for i, one in guards.items() if i not in streams}),
+            ("S", guards),
+        ):
+            lifter.start(f"{label}{block.start:x}")
+            self._body(block, needed)
+            self._loops = label
+            self._end(block)
+        self._loops = ""
+
+    def _set_facts(self, block: Block) -> None:
+        lifter, facts = self._lifter, self._facts
         lifter.narrow = set(facts.narrow[block.start])
         lifter.changed = set(facts.changed[block.start])
-        known = facts.known[block.start]
-        guards = find_guards(block, known)
+        lifter.live = facts.live[block.start]
+
+    def _body(self, block: Block, guards: dict[int, Guard]) -> None:
+        lifter = self._lifter
+        lifter.forget()
+        self._set_facts(block)
         lives = self._lives(block)
         for index, one in enumerate(block.body):
             lifter.here = one.address
@@ -129,7 +161,6 @@ class _Unit:
             narrow_after(one, lifter.narrow)
             lifter.changed |= one.writes
         lifter.live = lives[-1]
-        self._end(block)
 
     def _lives(self, block: Block) -> list[frozenset[str]]:
         """What is live before each instruction of the body, and before the branch."""
@@ -190,7 +221,9 @@ class _Unit:
         labels = []
         polls = []
         for successor in block.successors:
-            if successor <= block.start:
+            if successor == block.start and self._loops == "S":
+                labels.append(f"B{successor:x}")  # which polls
+            elif successor <= block.start:
                 labels.append(lifter.label())
                 polls.append((labels[-1], successor))
             else:
@@ -200,19 +233,32 @@ class _Unit:
         else:
             lifter.emit(f"br i1 {taken}, label %{labels[0]}, label %{labels[1]}")
         for label, successor in polls:
-            self._poll(label, successor)
+            lifter.start(label)
+            if successor == block.start and self._loops:
+                self._count_round(successor)
+            else:
+                self._poll_here(successor)
+                lifter.emit(f"br label %B{successor:x}")
 
-    def _poll(self, label: str, successor: int) -> None:
-        """A back edge: leave here if the CPU is to stop."""
+    def _count_round(self, start: int) -> None:
+        """The back edge of a loop's fast form: once more, or look how far its addresses are good now."""
         lifter = self._lifter
-        lifter.start(label)
-        leave = lifter.label()
-        flag = lifter.op("load atomic i32, ptr %stop monotonic, align 4")
+        left = lifter.op(f"add i64 {lifter.op('load i64, ptr %rounds')}, -1")
+        lifter.emit(f"store i64 {left}, ptr %rounds")
+        some = lifter.op(f"icmp ne i64 {left}, 0")
+        lifter.emit(f"br i1 {some}, label %F{start:x}, label %B{start:x}, !prof !1")
+
+    def _poll_here(self, successor: int) -> None:
+        """Leave for Unicorn, at `successor`, if the CPU is to stop."""
+        lifter = self._lifter
+        leave, stay = lifter.label(), lifter.label()
+        flag = lifter.op(f"load atomic i32, ptr {lifter.field(at.STOP)} monotonic, align 4")
         go_on = lifter.op(f"icmp eq i32 {flag}, 0")
-        lifter.emit(f"br i1 {go_on}, label %B{successor:x}, label %{leave}, !prof !1")
+        lifter.emit(f"br i1 {go_on}, label %{stay}, label %{leave}, !prof !1")
         lifter.start(leave)
         lifter.live = self._facts.live[successor]
         lifter.leave(str(successor), Status.GO_ON, lifter.written())
+        lifter.start(stay)
 
     def _return(self, block: Block, taken: str | None) -> None:
         lifter = self._lifter

@@ -1,0 +1,69 @@
+"""The long random test of the recompiler against Unicorn: every form, then mixtures, until the time is up.
+
+python scripts/fuzz_recompiler.py [--seconds 600] [--seed 1] [FORM ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Iterator
+
+from xenon.recompiler.differential import (
+    EXCEPTIONS,
+    Difference,
+    Domain,
+    Laboratory,
+    domain_of,
+    forms,
+    is_excused,
+    random_word,
+)
+
+_CASES = 48
+_MOST_MIXED = 24
+
+
+def experiments(names: list[str], chance: random.Random) -> Iterator[tuple[list[str], Domain]]:
+    """Forms to run one after the other, and what their operands may be, without end."""
+    while True:
+        for name in names:
+            yield [name], domain_of(name)
+        free = [name for name in names if name not in EXCEPTIONS]
+        for _ in range(len(names) if free else 0):
+            yield chance.choices(free, k=chance.randrange(2, _MOST_MIXED)), Domain.ANY
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="FORM", help="only these, as fmadds or vperm")
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    opcodes = forms()
+    unknown = set(options.names) - set(opcodes)
+    if unknown:
+        parser.error(f"no rule for {', '.join(sorted(unknown))}")
+    chance = random.Random(options.seed)
+    laboratory = Laboratory()
+    deadline = time.monotonic() + options.seconds
+    functions = failures = 0
+    for names, domain in experiments(options.names or list(opcodes), chance):
+        if time.monotonic() > deadline:
+            break
+        words = [random_word(name, opcodes[name], chance) for name in names]
+        found: list[Difference] = laboratory.differences(words, _CASES, chance.getrandbits(32), domain)
+        functions += 1
+        for one in [one for one in found if not is_excused(one)][:1]:
+            failures += 1
+            print(f"{' '.join(names)}\n{one}", flush=True)
+    print(f"{functions} functions of {len(opcodes)} forms, {functions * _CASES} cases, {failures} differ")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
