@@ -293,7 +293,7 @@ class Laboratory:
 
     def _run(self, blocks: list[bytes]) -> list[bytes]:
         for number, block in enumerate(blocks):
-            self._memory.write(_DATA + _STRIDE * number, block)
+            self._memory.write(_DATA + _STRIDE * number, block.ljust(_STRIDE, b"\0"))
         trap = self._cpu.run(_CODE)
         assert trap.kind is TrapKind.SYSTEM_CALL, trap
         size = len(blocks[0])

@@ -6,7 +6,7 @@ remembers them by name. An FPR has two slots, `s` for a value known to be single
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.recompiler import state as at
@@ -167,17 +167,26 @@ class Lifter:
 
     # Rare paths
 
-    def unless(self, good: str, usual: str, kind: str, repair: str) -> str:
-        """`usual` where `good` holds, else what the instruction `repair` gives, on an unlikely branch."""
+    def unless(
+        self, good: str, usual: str, kind: str, repair: str, harmless: Callable[[], str] | None = None
+    ) -> str:
+        """`usual` where `good` holds, else what the instruction `repair` gives, on an unlikely branch; there
+        `harmless` may emit a closer look, an i1, that lets `usual` pass after all."""
         rare, join, before = self.label(), self.label(), self.label()
         self.emit(f"br label %{before}")
         self.start(before)
         self.emit(f"br i1 {good}, label %{join}, label %{rare}, !prof !1")
         self.start(rare)
-        repaired = self.op(repair)
+        sources = [(usual, before)]
+        if harmless is not None:
+            sources.append((usual, rare))
+            passes, rare = harmless(), self.label()
+            self.emit(f"br i1 {passes}, label %{join}, label %{rare}")
+            self.start(rare)
+        sources.append((self.op(repair), rare))
         self.emit(f"br label %{join}")
         self.start(join)
-        return self.op(f"phi {kind} [ {usual}, %{before} ], [ {repaired}, %{rare} ]")
+        return self.op(f"phi {kind} " + ", ".join(f"[ {value}, %{label} ]" for value, label in sources))
 
     def write_back(self, names: Iterable[str]) -> None:
         """Store registers in the state: f1 in its double format."""

@@ -141,6 +141,23 @@ class Recompiler:
                 return first, first + 8
         return (address,)
 
+    def loop_start(self, pc: int) -> int:
+        """Where the innermost loop around an instruction begins, the instruction itself if it is in none."""
+        from xenon.recompiler.flow import NotUnderstood, explore
+
+        try:
+            flow = explore(self.fetch, (pc,), self._starts)
+        except NotUnderstood:
+            return pc
+        starts = [
+            successor
+            for block in flow.blocks.values()
+            if block.last is not None and block.last.address >= pc
+            for successor in block.successors
+            if successor <= pc
+        ]
+        return max(starts, default=pc)
+
     def compile(self, address: int) -> Outcome:
         """Compile the function at an address, and have the CPUs hand over to it from now on.
 

@@ -37,7 +37,7 @@ def _floats(lifter: Lifter, number: int) -> str:
     return lifter.op(f"bitcast {_WORDS} {words} to {_FLOATS}")
 
 
-def _any(lifter: Lifter, lanes: str) -> str:
+def _none(lifter: Lifter, lanes: str) -> str:
     """Whether no lane of <4 x i1> is set."""
     return lifter.op(f"icmp eq i4 {lifter.op(f'bitcast <4 x i1> {lanes} to i4')}, 0")
 
@@ -46,7 +46,7 @@ def _any(lifter: Lifter, lanes: str) -> str:
 def _add(lifter: Lifter, one: Instruction) -> None:
     a, b = _floats(lifter, one.ra), _floats(lifter, one.rb)
     found = lifter.op(f"{'fadd' if one.mnemonic == 'vaddfp' else 'fsub'} {_FLOATS} {a}, {b}")
-    good = _any(lifter, lifter.op(f"fcmp uno {_FLOATS} {found}, {found}"))
+    good = _none(lifter, lifter.op(f"fcmp uno {_FLOATS} {found}, {found}"))
     raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb)]
     operands = ", ".join(f"{_FLOATS} {value}" for value in (found, *raw, "zeroinitializer"))
     repair = f"call {_FLOATS} @nan4({operands})"
@@ -70,13 +70,20 @@ def _multiply_add(lifter: Lifter, one: Instruction) -> None:
     doubled = lifter.op(f"add {_WORDS} {words}, {words}")
     turned = lifter.op(f"add {_WORDS} {doubled}, {_all(_WORDS, 0x00FFFFFF)}")
     doubtful = lifter.op(f"icmp ult {_WORDS} {turned}, {_all(_WORDS, 0x02000000)}")
-    good = _any(lifter, doubtful)
+    good = _none(lifter, doubtful)
     raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb, one.rc)]
     operands = ", ".join(f"{_FLOATS} {value}" for value in (a, b, c, *raw))
     repair = (
         f"call {_FLOATS} @multiply_add({_FLOATS} {found}, {operands}, i1 {'true' if negative else 'false'})"
     )
-    found = lifter.unless(good, found, _FLOATS, repair)
+
+    def only_zeros() -> str:
+        small = lifter.op(f"add {_WORDS} {doubled}, {_all(_WORDS, -1)}")
+        tiny = lifter.op(f"icmp ult {_WORDS} {small}, {_all(_WORDS, 0x01000000)}")
+        nan = lifter.op(f"icmp ugt {_WORDS} {doubled}, {_all(_WORDS, 0xFF000000)}")
+        return _none(lifter, lifter.op(f"or <4 x i1> {tiny}, {nan}"))
+
+    found = lifter.unless(good, found, _FLOATS, repair, only_zeros)
     lifter.set_vector(one.rt, _FLOATS, found)
 
 

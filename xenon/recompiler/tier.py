@@ -90,7 +90,7 @@ class TierUp:
                     self._compile([function.address])
             elif self._samples[entries] >= _STUCK and (outcome is None or outcome.tier is Tier.COMPILED):
                 self._samples[entries] = 0
-                self._compile([pc])
+                self._compile([self._recompiler.loop_start(pc)])
 
     def _program_key(self) -> str:
         """A name for what is remembered of this program: a hash of the code that its functions have."""
