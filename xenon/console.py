@@ -1,4 +1,4 @@
-"""The console: wires RAM, CPU and kernel together, boots a program and hands out what it writes."""
+"""The console: wires RAM, CPU, GPU and kernel together, boots a program and hands out what it writes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from xenon.errors import XenonError
+from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu
+from xenon.hardware.gpu import Gpu
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import MIB, RAM_BYTES
+from xenon.hardware.memory_map import GPU_REGISTERS, MIB, RAM_BYTES
 from xenon.hardware.unicorn_cpu import UnicornCpu
 from xenon.kernel.address_space import AddressSpace
 from xenon.kernel.files import Bytes, Disc, HostFile
@@ -62,7 +64,10 @@ class Console:
         windows: Mapping[int, tuple[int, int]] | None = None,
     ) -> None:
         self.memory = UnifiedMemory(memory_bytes)
-        self.cpus: list[Cpu] = [UnicornCpu(self.memory)]
+        self.bus = Bus()
+        self.gpu = Gpu(self.memory, self.bus.fail)
+        self.bus.attach(GPU_REGISTERS, self.gpu)
+        self.cpus: list[Cpu] = [UnicornCpu(self.memory, self.bus)]
         self.disc = Disc()
         self.exit_status: int | None = None
         """The program's own exit status, once it has ended by itself."""
@@ -171,6 +176,7 @@ class Console:
 
     def _stop(self, worker: threading.Thread) -> None:
         self._cancelled.set()
+        self.gpu.stop()
         while worker.is_alive():
             for cpu in self.cpus:
                 cpu.stop()

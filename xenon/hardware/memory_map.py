@@ -34,6 +34,9 @@ SYSTEM = Range("system and framebuffer", 0x1E00_0000, 32 * MIB)
 
 PHYSICAL_MAP = (NULL_GUARD, PROGRAM, SYSTEM)
 
+# Registers of the graphics processor in the address space of the CPUs (xenia graphics_system.cc).
+GPU_REGISTERS = Range("GPU registers", 0x7FC8_0000, 64 * KIB)
+
 # Where a position-independent program is placed: low, so that the space above stays in one piece.
 POSITION_INDEPENDENT_BASE = 0x0010_0000
 

@@ -12,6 +12,7 @@ from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
 from xenon.errors import XenonError
+from xenon.hardware.bus import Bus, DeviceError
 from xenon.hardware.cpu import Access, Protection, Registers, Trap, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB
@@ -81,9 +82,9 @@ class _Batch:
 
 
 class UnicornCpu:
-    """One hardware thread, run by Unicorn over the unified memory (see `cpu.Cpu`)."""
+    """One hardware thread, run by Unicorn over the unified memory (see `cpu.Cpu`); a bus gives it devices."""
 
-    def __init__(self, memory: UnifiedMemory) -> None:
+    def __init__(self, memory: UnifiedMemory, bus: Bus | None = None) -> None:
         self._memory = memory  # the engine points into its buffer
         self._engine = Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
         self._engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
@@ -99,6 +100,11 @@ class UnicornCpu:
         self._program_counter = _Batch(self._engine, [ppc.UC_PPC_REG_PC])
         self._engine.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
         self._engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_bad_access)
+        self._bus = bus or Bus()
+        self._bus.stop_cpus.append(self.stop)
+        for window in self._bus.windows:
+            start, size = window.range.start, window.range.size
+            self._engine.mmio_map(start, size, self._on_device_read, start, self._on_device_write, start)
 
     def map(self, address: int, size: int, protection: Protection) -> None:
         if address < 0 or address + size > RAM_BYTES:
@@ -123,13 +129,15 @@ class UnicornCpu:
         self._limit_reached = False
         if self._stop:
             self._stop = False
-            return Trap(TrapKind.STOPPED, pc)
+            return self._device_trap(pc) or Trap(TrapKind.STOPPED, pc)
         failure = None
         try:
             self._engine.emu_start(pc, _NEVER)
         except UcError as error:
             failure = error
         pc = self._program_counter.read()[0]
+        if (trap := self._device_trap(pc)) is not None:
+            return trap
         if self._bad_access is not None:
             kind, address, size = self._bad_access
             access, mapped = _BAD_ACCESSES[kind]
@@ -180,6 +188,26 @@ class UnicornCpu:
         self._answer.values[0] = value & 0xFFFF_FFFF_FFFF_FFFF
         self._answer.values[1] = flags | (CR0_SUMMARY_OVERFLOW if failed else 0)
         self._answer.write()
+
+    def _device_trap(self, pc: int) -> Trap | None:
+        """The error of a device on the bus, whichever CPU it comes from."""
+        error = self._bus.take_fault()
+        return None if error is None else Trap(TrapKind.DEVICE, pc, detail=str(error), hint=error.hint)
+
+    # Exceptions do not get through the engine: the bus keeps them, and stops the CPUs.
+
+    def _on_device_read(self, _engine: Uc, offset: int, size: int, start: int) -> int:
+        try:
+            return self._bus.read(start + offset, size)
+        except DeviceError as error:
+            self._bus.fail(error)
+            return 0
+
+    def _on_device_write(self, _engine: Uc, offset: int, size: int, value: int, start: int) -> None:
+        try:
+            self._bus.write(start + offset, size, value)
+        except DeviceError as error:
+            self._bus.fail(error)
 
     def _on_exception(self, engine: Uc, vector: int, _: object) -> None:
         self._vector = vector

@@ -44,6 +44,8 @@ def fault_of_trap(process: Process, cpu: Cpu, trap: Trap) -> GuestFault:
         what = "trap instruction (a check that the compiler put in, or __builtin_trap)"
     elif trap.kind is TrapKind.MISALIGNED:
         what = "misaligned address for an instruction that needs an aligned one"
+    elif trap.kind is TrapKind.DEVICE:
+        return _build(process, cpu, trap.pc, trap.detail, trap.hint, None, at_fault="")
     else:
         what = f"{trap.kind.value} {trap.vector}"
     return _build(process, cpu, trap.pc, what, hint, None)
@@ -78,13 +80,23 @@ def _bad_address(process: Process, cpu: Cpu, trap: Trap) -> tuple[str, str]:
     return f"{what}: not mapped", ""
 
 
-def _build(process: Process, cpu: Cpu, pc: int, what: str, hint: str, exit_code: int | None) -> GuestFault:
+def _build(
+    process: Process,
+    cpu: Cpu,
+    pc: int,
+    what: str,
+    hint: str,
+    exit_code: int | None,
+    at_fault: str | None = None,
+) -> GuestFault:
+    """`at_fault` begins the message, the program's name by default; a device's words begin with its own."""
     program = process.loaded.program
+    what = f"{program.name}: {what}" if at_fault is None else at_fault + what
     symbols = Symbols(program, process.loaded.base)
     registers = cpu.registers()
     place = _place(symbols, pc)
     lines = [
-        f"{program.name}: {what}",
+        what,
         f"  PC  {place}",
         f"  LR  {_place(symbols, registers.lr)}",
         "",
@@ -96,7 +108,7 @@ def _build(process: Process, cpu: Cpu, pc: int, what: str, hint: str, exit_code:
         *_caller_lines(process, symbols, registers),
     ]
     where = f"PC {place}" if symbols.at(pc) else f"PC {place}, LR {_place(symbols, registers.lr)}"
-    message = f"{program.name}: {what} ({where.replace('  ', ', ')})"
+    message = f"{what} ({where.replace('  ', ', ')})"
     return GuestFault(message, "\n".join(lines), hint, exit_code)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import OutOfMemoryError, Owner, Region
 from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, align_up
-from xenon.kernel.files import OpenFile
+from xenon.kernel.files import OpenDevice, OpenFile
 from xenon.kernel.linux import Error, GuestError, Map
 from xenon.kernel.process import Process
 
@@ -49,6 +49,8 @@ def mmap(
     if size > PROGRAM.size or not process.space.has_room_for_regions():
         raise GuestError(Error.ENOMEM)
     allowed = Protection(protection & _ALL_PROTECTION)
+    if not flags & Map.ANONYMOUS and isinstance(device := process.description(descriptor), OpenDevice):
+        return _device_window(device, size, flags, offset)
     file = None if flags & Map.ANONYMOUS else _mappable(process, descriptor, flags, allowed)
     place = _fixed_place(process, address, size, flags)
     purpose = "mmap" if file is None else _FILE_PURPOSE + file.path.decode(errors="replace")
@@ -117,6 +119,13 @@ def madvise(process: Process, address: int, size: int, advice: int) -> int:
 
 def no_effect(_process: Process) -> int:
     return 0
+
+
+def _device_window(device: OpenDevice, size: int, flags: int, offset: int) -> int:
+    """The address of a device's registers: they are where the console has them, mapped or not."""
+    if not flags & Map.SHARED or flags & Map.FIXED or offset + size > device.window.size:
+        raise GuestError(Error.EINVAL)
+    return device.window.start
 
 
 def _mappable(process: Process, descriptor: int, flags: int, allowed: Protection) -> OpenFile:
