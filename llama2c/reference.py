@@ -112,6 +112,10 @@ class Reference:
         c.reference_main.argtypes = (host, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p))
         c.reference_load.argtypes = (host, ctypes.c_char_p, ctypes.c_int)
         c.reference_vocab_size.argtypes = ()
+        c.reference_encode.argtypes = (
+            *(host, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p),
+            *(ctypes.POINTER(ctypes.c_int), ctypes.c_int),
+        )
         c.reference_forward.argtypes = (ctypes.c_int, ctypes.c_int)
         c.reference_forward.restype = floats
         c.reference_matmul.argtypes = (*(ctypes.c_void_p,) * 3, *(ctypes.c_int,) * 3)
@@ -187,6 +191,22 @@ class Reference:
         with self._lock:
             logits = self._c.reference_forward(token, pos)
             return np.ctypeslib.as_array(logits, (self._c.reference_vocab_size(),)).copy()
+
+    def encode(self, tokenizer: Buffer, vocab_size: int, text: bytes) -> list[int]:
+        """BOS and a text's tokens; the tokenizer is a file in the host's byte order.
+
+        Raises ReferenceFailedError.
+        """
+        messages = bytearray()
+        machine = _Machine({_MODEL: tokenizer}, self.memory_bytes, lambda _, data: messages.extend(data))
+        tokens = (ctypes.c_int * (len(text) + 2))()
+        with self._lock:
+            count = self._c.reference_encode(
+                ctypes.byref(machine.host), _MODEL, vocab_size, text, tokens, len(tokens)
+            )
+        if not count:
+            raise ReferenceFailedError(messages.decode("utf-8", "replace").strip().removeprefix("error: "))
+        return tokens[:count]
 
     def matmul(
         self, w: NDArray[np.float32], x: NDArray[np.float32], vmx: bool = False

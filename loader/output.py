@@ -34,6 +34,8 @@ def check_target(target: Path, sources: Sequence[Path], force: bool) -> None:
                 raise LoaderError(f"{target}: exists already", f"--force overwrites it, {elsewhere}")
         elif not target.parent.is_dir():
             raise LoaderError(f"{target}: the folder {target.parent} does not exist", "make it first")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise LoaderError(f"{target}: the folder {target.parent} cannot be written to", elsewhere)
     except (OSError, ValueError) as error:
         raise LoaderError(f"{target}: {reason(error)}") from error
 

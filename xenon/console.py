@@ -95,7 +95,7 @@ class Console:
         if isinstance(program, bytes):
             checked = parse_program(name or "program", program)
         else:
-            checked = read_program(program)
+            checked = read_program(program, name)
         words = [os.fsencode(word) for word in (name or checked.name, *arguments)]
         variables = {os.fsencode(key): os.fsencode(value) for key, value in (environment or {}).items()}
         if any(b"\0" in word for word in (*words, *variables, *variables.values())):

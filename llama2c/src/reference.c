@@ -2,6 +2,7 @@
 #include "checkpoint.h"
 #include "maths.h"
 #include "platform_host.h"
+#include "tokenizer.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -33,6 +34,22 @@ EXPORT int reference_vocab_size(void)
 EXPORT const float *reference_forward(int token, int pos)
 {
     return transformer_forward(&transformer, token, pos);
+}
+
+// The tokens of a text, up to most of them, in tokens: their number, or 0 after a message.
+EXPORT int reference_encode(const Host *host, const char *path, int vocab_size, const char *text, int *tokens, int most)
+{
+    Tokenizer tokenizer;
+    int *found;
+    host_use(host);
+    if (!tokenizer_load(&tokenizer, path, (uint32_t)vocab_size)) {
+        return 0;
+    }
+    int n = tokenizer_encode(&tokenizer, text, &found);
+    for (int i = 0; i < n && i < most; i++) {
+        tokens[i] = found[i];
+    }
+    return n;
 }
 
 EXPORT void reference_matmul(float *out, const float *x, const float *w, int n, int d, int vmx)

@@ -93,6 +93,13 @@ def test_a_folder_that_does_not_exist(source: Path) -> None:
         loader.convert(source, source.parent / "nowhere" / "x.bin", ByteOrder.BIG)
 
 
+def test_a_folder_that_cannot_be_written_to(source: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("loader.output.os.access", lambda *_: False)  # root may write anywhere
+    conversion = loader.plan(loader.open(source), ByteOrder.BIG)
+    with pytest.raises(LoaderError, match="cannot be written to"):
+        loader.check_outputs([conversion])
+
+
 def test_a_name_that_is_too_long(source: Path) -> None:
     with pytest.raises(LoaderError, match="too long"):
         loader.convert(source, source.parent / ("x" * 300), ByteOrder.BIG)

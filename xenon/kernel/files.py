@@ -54,12 +54,12 @@ class HostFile:
         self._path = Path(path)
         if self._path.is_dir():
             raise XenonError(f"{path}: is a directory", "grant the files in it one by one")
+        if self._path.exists() and not self._path.is_file():
+            raise XenonError(f"{path}: not a regular file", "write its bytes to a file first")
         try:
             self._file = self._path.open("rb", buffering=0)
         except OSError as error:
             raise XenonError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-        if not self._path.is_file():
-            raise XenonError(f"{path}: not a regular file", "write its bytes to a file first")
         self._size = os.fstat(self._file.fileno()).st_size
 
     @property

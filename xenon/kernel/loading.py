@@ -55,6 +55,30 @@ class Loaded:
     heap_start: int
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Segments that share pages: one region of `size` bytes from `address`, before a base is added."""
+
+    address: int
+    size: int
+    protection: Protection
+    segments: Sequence[Segment]
+
+    @property
+    def purpose(self) -> str:
+        return f"program {_letters(self.protection)}"
+
+
+def placements(program: Program) -> list[Placement]:
+    """The regions that a program's segments take, in the order of addresses."""
+    found = []
+    for group in _share_pages(program.segments):
+        start = align_down(group[0].address, PAGE_BYTES)
+        protection = Protection(reduce(or_, (part.protection for part in group)))
+        found.append(Placement(start, group[-1].end - start, protection, group))
+    return found
+
+
 def load(
     program: Program,
     space: AddressSpace,
@@ -71,13 +95,11 @@ def load(
     base = 0
     if program.movable:
         base = POSITION_INDEPENDENT_BASE - align_down(program.segments[0].address, PAGE_BYTES)
-    for group in _share_pages(program.segments):
-        start = align_down(group[0].address, PAGE_BYTES)
-        protection = Protection(reduce(or_, (part.protection for part in group)))
+    for placement in placements(program):
         region = space.allocate(
-            group[-1].end - start, f"program {_letters(protection)}", protection, start + base
+            placement.size, placement.purpose, placement.protection, placement.address + base
         )
-        for part in group:
+        for part in placement.segments:
             space.memory.slice(part.address + base, len(part.data))[:] = part.data
     size = align_up(stack_bytes or program.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES
     stack = space.allocate(size, "stack", Protection.READ | Protection.WRITE, hidden=STACK_GUARD_BYTES)

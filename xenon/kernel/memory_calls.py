@@ -23,7 +23,10 @@ def brk(process: Process, wanted: int) -> int:
     start = process.loaded.heap_start
     heap = process.heap
     end = start + process.heap_bytes
-    if not start <= wanted <= PROGRAM.end:
+    changed = (
+        heap is not None and process.space.memory.region_at(start) != heap
+    )  # by munmap: it stays as it is
+    if changed or not start <= wanted <= PROGRAM.end:
         return end
     size = wanted - start
     try:

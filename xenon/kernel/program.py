@@ -78,8 +78,8 @@ class Program:
     movable: bool
 
 
-def read_program(path: Path | str) -> Program:
-    """Read and check a program file. Raises XenonError."""
+def read_program(path: Path | str, name: str | None = None) -> Program:
+    """Read and check a program file; messages call it `name`, else by its path. Raises XenonError."""
     file = Path(path)
     try:
         if file.is_dir():
@@ -94,7 +94,7 @@ def read_program(path: Path | str) -> Program:
             image = head + stream.read() if head == _MAGIC else head
     except OSError as error:
         raise XenonError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    return parse_program(str(path), image)
+    return parse_program(name or str(path), image)
 
 
 def parse_program(name: str, image: bytes) -> Program:

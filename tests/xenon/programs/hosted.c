@@ -93,6 +93,15 @@ static void file(const char *path) {
     munmap(mapped, info.st_size);
 }
 
+static void map(const char *path) {
+    int fd = open(path, O_RDONLY);
+    struct stat info;
+    fstat(fd, &info);
+    void *mapped = mmap(NULL, info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (mapped == MAP_FAILED) perror(path);
+    else printf("mapped %lld\n", (long long)info.st_size);
+}
+
 static void times(void) {
     struct timespec before, after, nap = {0, 20000000};
     clock_gettime(CLOCK_MONOTONIC, &before);
@@ -113,6 +122,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(job, "times")) times();
         else if (!strcmp(job, "environment")) printf("%s\n", getenv("GREETING"));
         else if (!strcmp(job, "file")) file(argv[++i]);
+        else if (!strcmp(job, "map")) map(argv[++i]);
         else if (!strcmp(job, "error")) { fflush(stdout); fprintf(stderr, "to stderr\n"); }
         else if (!strcmp(job, "abort")) abort();
         else if (!strcmp(job, "status")) return atoi(argv[++i]);

@@ -1,0 +1,85 @@
+"""The two kernels, and the plain C that stands for the vector unit on the host."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support import aligned
+
+from llama2c.reference import Reference
+
+
+def rounded(exact: Fraction) -> np.float32:
+    """The float nearest to an exact value, ties to even; no overflow."""
+    if exact == 0:
+        return np.float32(0)
+    guess = np.float32(float(exact))
+    around = [np.nextafter(guess, np.float32(-np.inf)), guess, np.nextafter(guess, np.float32(np.inf))]
+    return min(around, key=lambda f: (abs(Fraction(float(f)) - exact), int(f.view(np.uint32)) & 1))
+
+
+def fused(reference: Reference, a: float, b: float, c: float) -> np.float32:
+    """a * b + c by the vector kernel: the second of two products of one lane is added to the first."""
+    w = aligned((1, 32), np.zeros((1, 32)))
+    x = aligned((32,), np.zeros(32))
+    w[0, 0], x[0] = c, 1
+    w[0, 16], x[16] = a, b
+    return np.float32(reference.matmul(w, x, vmx=True)[0])
+
+
+def test_vector_multiply_add_rounds_once(reference: Reference) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(500):
+        a, b = (float(np.float32(v)) for v in rng.normal(0, 1, 2))
+        product = Fraction(a) * Fraction(b)
+        # c just so large that the sum lies near a tie of the last place
+        c = float(np.float32(float(product) * 2.0 ** int(rng.integers(-30, 30)) * rng.choice([-1, 1])))
+        assert fused(reference, a, b, c) == rounded(product + Fraction(c)), (a, b, c)
+
+
+def test_vector_multiply_add_sees_past_a_tie_in_double_precision(reference: Reference) -> None:
+    # 1 + 2^-24 is a tie between two floats; the product's tail, far below double precision, decides.
+    a, b = 1 + 2.0**-12, 1 - 2.0**-12
+    assert fused(reference, a, b * 2.0**-24, 1.0) == np.float32(1.0)
+    assert fused(reference, 1 + 2.0**-23, 2.0**-24, 1.0) == np.float32(1 + 2.0**-23)
+    tiny = 2.0**-60
+    assert fused(reference, tiny, tiny, 1.0) == np.float32(1.0)
+
+
+def test_vector_unit_flushes_what_is_denormal(reference: Reference) -> None:
+    smallest = 2.0**-126
+    assert fused(reference, smallest, 0.5, 0.0) == 0
+    assert fused(reference, smallest / 2, 4.0, 0.0) == 0
+    assert fused(reference, smallest, 1.0, 0.0) == np.float32(smallest)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 4), (3, 16), (7, 20), (5, 64), (64, 172), (2, 288)])
+def test_both_kernels_are_near_the_exact_product(reference: Reference, rows: int, columns: int) -> None:
+    rng = np.random.default_rng(rows * columns)
+    w = aligned((rows, columns), rng.normal(0, 1, (rows, columns)))
+    x = aligned((columns,), rng.normal(0, 1, columns))
+    exact: NDArray[np.float64] = w.astype(np.float64) @ x.astype(np.float64)
+    bound = columns * 2.0**-24 * (np.abs(w).astype(np.float64) @ np.abs(x).astype(np.float64))
+    assert (np.abs(reference.matmul(w, x) - exact) <= bound).all()
+    assert (np.abs(reference.matmul(w, x, vmx=True) - exact) <= bound).all()
+
+
+def test_scalar_kernel_adds_one_product_after_the_other(reference: Reference) -> None:
+    rng = np.random.default_rng(3)
+    w = rng.normal(0, 1, (4, 50)).astype(np.float32)
+    x = rng.normal(0, 1, 50).astype(np.float32)
+    sums = np.zeros(4, np.float32)
+    for j in range(50):
+        sums = sums + w[:, j] * x[j]
+    np.testing.assert_array_equal(reference.matmul(w, x), sums)
+
+
+@pytest.mark.parametrize("columns", [5, 30, 63])
+def test_rows_that_vectors_cannot_load_go_to_the_scalar_kernel(reference: Reference, columns: int) -> None:
+    rng = np.random.default_rng(columns)
+    w = aligned((3, columns), rng.normal(0, 1, (3, columns)))
+    x = aligned((columns,), rng.normal(0, 1, columns))
+    np.testing.assert_array_equal(reference.matmul(w, x, vmx=True), reference.matmul(w, x))

@@ -1,0 +1,82 @@
+"""Helpers that tests import: real files, whole images, made-up models."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import loader
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+NATIVE = loader.ByteOrder(sys.byteorder)
+Floats = NDArray[np.float32]
+BYTE_PIECES = 259  # unknown, BOS, EOS, and a piece for every byte
+
+
+def shared_file(name: str) -> Path:
+    """A file of the folder of real models beside the project; skips where it is not."""
+    path = SHARED / name
+    if not path.is_file():
+        pytest.skip(f"no {path.parent.name}/{path.name} beside the project: real models are not part of it")
+    return path
+
+
+def image_bytes(opened: loader.Model | loader.Tokenizer, order: loader.ByteOrder) -> bytes:
+    """A whole file in a byte order."""
+    image = opened.image(order)
+    data = bytearray(image.size)
+    image.read_into(0, memoryview(data))
+    return bytes(data)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model with random weights and its tokenizer, as files."""
+
+    model: Path
+    tokenizer: Path
+
+
+def write_model(
+    folder: Path,
+    dim: int = 16,
+    hidden_dim: int = 24,
+    n_layers: int = 2,
+    n_heads: int = 4,
+    n_kv_heads: int = 2,
+    vocab_size: int = 272,
+    seq_len: int = 32,
+    shared: bool = True,
+) -> Made:
+    """Writes a little-endian v0 model of this shape, whose tokenizer has a piece for every byte."""
+    rng = np.random.default_rng([dim, hidden_dim, n_layers, n_heads, vocab_size])
+    kv_dim, half_head = dim // n_heads * n_kv_heads, dim // n_heads // 2
+    attention = n_layers * (2 * dim * dim + 2 * dim * kv_dim)
+    count = vocab_size * dim * (1 if shared else 2) + attention + 3 * n_layers * dim * hidden_dim
+    count += 2 * n_layers * dim + dim + 2 * seq_len * half_head
+    sizes = (dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size if shared else -vocab_size, seq_len)
+    weights = rng.normal(0, 0.3, count).astype("<f4")
+    (folder / "model.bin").write_bytes(struct.pack("<7i", *sizes) + weights.tobytes())
+    pieces = [b"<unk>", b"\n<s>\n", b"\n</s>\n", *(b"<0x%02X>" % byte for byte in range(256))]
+    words = [b" ", b"a", b"e", b" a", b"\xc3\xa9", b"ae", b" ae", b"b", b"ab", b" ab", b"o", b"so", b"t"]
+    pieces += [words[i % 13] + b"'" * (i // 13) for i in range(vocab_size - BYTE_PIECES)]
+    entries = (struct.pack("<fi", -float(i), len(piece)) + piece for i, piece in enumerate(pieces))
+    longest = max(map(len, pieces))
+    (folder / "tokenizer.bin").write_bytes(struct.pack("<i", longest) + b"".join(entries))
+    return Made(folder / "model.bin", folder / "tokenizer.bin")
+
+
+def aligned(shape: tuple[int, ...], values: NDArray[np.float64]) -> Floats:
+    """A copy as float32 that starts at a multiple of 128 bytes."""
+    count = int(np.prod(shape))
+    room = np.empty(count + 32, np.float32)
+    start = -(room.ctypes.data // 4) % 32
+    array = room[start : start + count].reshape(shape)
+    array[...] = values
+    return array

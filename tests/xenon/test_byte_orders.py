@@ -1,0 +1,113 @@
+"""The strongest test: the big-endian console and the little-endian host agree in every bit of every logit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from support import NATIVE, Floats, Made, image_bytes
+
+import llama2c
+import loader
+from llama2c.reference import Reference
+from xenon.console import Console
+
+POSITIONS = 64
+KERNELS = ["scalar", "vmx"]
+
+
+def console_logits(
+    model: loader.Model,
+    tokenizer: loader.Tokenizer,
+    arguments: list[str],
+    format: loader.Format | None = None,
+) -> Floats:
+    """(positions, vocab_size) that the guest writes."""
+    console = Console()
+    console.disc.add("m", model.image(loader.ByteOrder.BIG, format))
+    console.disc.add("t", tokenizer.image(loader.ByteOrder.BIG))
+    console.boot(llama2c.guest_program(), ["m", "-z", "t", "-l", *arguments])
+    outputs = list(console.run(timeout=100))
+    assert console.exit_status == 0, outputs
+    written = b"".join(output.data for output in outputs if output.fd == 1)
+    return np.frombuffer(written, ">f4").astype(np.float32).reshape(-1, model.config.vocab_size)
+
+
+def host_logits(
+    reference: Reference, model: loader.Model, tokenizer: loader.Tokenizer, arguments: list[str]
+) -> Floats:
+    """The same from the same sources in the host's byte order."""
+    files = {"m": image_bytes(model, NATIVE), "t": image_bytes(tokenizer, NATIVE)}
+    status, written, messages = reference.run(files, ["m", "-z", "t", "-l", *arguments])
+    assert status == 0, messages
+    return np.frombuffer(written, np.float32).reshape(-1, model.config.vocab_size)
+
+
+def assert_same_bits(found: Floats, expected: Floats) -> None:
+    assert np.isfinite(expected).all()
+    np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_bit_of_every_logit_agrees_over_64_positions(
+    reference: Reference, stories260K: loader.Model, tok512: loader.Tokenizer, kernel: str
+) -> None:
+    arguments = ["-i", "Sleepy Joe said", "-t", "0.9", "-s", "5", "-n", str(POSITIONS), "-e", "-k", kernel]
+    found = console_logits(stories260K, tok512, arguments)
+    assert found.shape == (POSITIONS, 512)
+    assert_same_bits(found, host_logits(reference, stories260K, tok512, arguments))
+
+
+def test_the_bundled_model_agrees_as_well(reference: Reference) -> None:
+    model, tokenizer = (
+        loader.open(llama2c.bundled_model()),
+        loader.open_tokenizer(llama2c.bundled_tokenizer()),
+    )
+    arguments = ["-i", "Sleepy Joe said", "-s", "1", "-n", str(POSITIONS), "-e"]
+    assert_same_bits(
+        console_logits(model, tokenizer, arguments), host_logits(reference, model, tokenizer, arguments)
+    )
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"shared": False},
+        {"n_heads": 4, "n_kv_heads": 4},
+        {"n_heads": 4, "n_kv_heads": 1},
+        {"n_heads": 1, "n_kv_heads": 1, "n_layers": 1},
+        {"dim": 18, "n_heads": 3, "n_kv_heads": 3, "hidden_dim": 23},  # rows that vectors cannot load
+        {
+            "dim": 64,
+            "hidden_dim": 160,
+            "n_layers": 3,
+            "seq_len": 40,
+            "vocab_size": 320,
+        },  # all tensors aligned
+    ],
+    ids=str,
+)
+def test_models_of_every_shape_agree(
+    reference: Reference, make_model: Callable[..., Made], shape: dict[str, int], kernel: str
+) -> None:
+    made = make_model(**shape)
+    model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
+    arguments = ["-i", "a bee", "-s", "3", "-n", "12", "-e", "-k", kernel]
+    expected = host_logits(reference, model, tokenizer, arguments)
+    assert_same_bits(console_logits(model, tokenizer, arguments), expected)
+    assert_same_bits(console_logits(model, tokenizer, arguments, loader.Format.V1), expected)
+
+
+def test_a_wrong_bit_would_be_seen(reference: Reference, make_model: Callable[..., Made]) -> None:
+    made = make_model()
+    data = bytearray(made.model.read_bytes())
+    data[28 + 4 * 200] ^= 1  # the last bit of one number in the embedding table
+    changed = made.model.with_name("changed.bin")
+    changed.write_bytes(data)
+    tokenizer = loader.open_tokenizer(made.tokenizer)
+    arguments = ["-i", "a bee", "-s", "3", "-n", "12", "-e"]
+    found = console_logits(loader.open(changed), tokenizer, arguments)
+    expected = host_logits(reference, loader.open(made.model), tokenizer, arguments)
+    assert (found.view(np.uint32) != expected.view(np.uint32)).any()
