@@ -187,9 +187,12 @@ int forward_gpu_start(Forward_Gpu *engine, const Transformer *transformer)
     const Config *p = &transformer->config;
     uint64_t kv_dim = (uint64_t)(p->dim / p->n_heads) * (uint64_t)p->n_kv_heads;
     *engine = (Forward_Gpu){.forward = {0}};
-    int started = fits(p) ? gpu_start(&engine->gpu) : 0;
+    if (!fits(p)) {
+        return 0;
+    }
+    int started = gpu_start(&engine->gpu);
     if (started <= 0) {
-        return !fits(p) ? 0 : complain(started ? "no memory is free for the ring buffer" : "this machine has no GPU");
+        return complain(started ? "no memory is free for the ring buffer" : "this machine has no GPU");
     }
     char *memory = platform_allocate("gpu vectors", 2 * lines(kv_dim) + lines((uint64_t)p->vocab_size) + CACHE_LINE);
     record(engine, transformer);

@@ -21,6 +21,14 @@ void *platform_allocate(const char *purpose, uint64_t size);
 void platform_write(int stream, const void *bytes, uint64_t size);
 uint64_t platform_nanoseconds(void);
 int platform_has_vmx(void);
+// Whether there is a Xenos; the functions after it are for machines that have one.
+int platform_has_gpu(void);
+// Sets a register, by dword index, after all that was written to memory before.
+void platform_gpu_write(uint32_t index, uint32_t value);
+// What the GPU has written is read after this, not before.
+void platform_gpu_barrier(void);
+// Where the GPU finds what is at this address.
+uint32_t platform_physical(const volatile void *address);
 _Noreturn void platform_exit(int status);
 
 #endif

@@ -175,9 +175,8 @@ def _swiglu(binder: Binder) -> Run:
 
     def run(_: Sequence[int]) -> None:
         values = gate.read()
-        divisor = np.exp(-values)
-        divisor += 1.0
-        out.write(values / divisor * up.read())
+        divisor = np.exp(-values) + np.float32(1.0)
+        out.write(np.multiply(values / divisor, up.read(), dtype=np.float32))
 
     return run
 
