@@ -29,15 +29,11 @@ typedef struct {
     const uint32_t *programs;
 } Recorder;
 
-static void shape(Recorder *r, int index, int value)
-{
-    gpu_constant(r->commands, GPU_LOOP, index, (uint32_t)value);
-}
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-static void draw(Recorder *r, int program)
-{
-    gpu_draw(r->commands, r->programs + program * GPU_PROGRAM_WORDS);
-}
+// One draw; arrays and shapes are C arrays of their own length.
+#define DRAW(r, program, arrays, shapes)                                                                     \
+    gpu_draw((r)->commands, (r)->programs + (program) * GPU_PROGRAM_WORDS, arrays, COUNT(arrays), shapes, COUNT(shapes))
 
 // out (d) = w (d, n) x (n), in as many draws as fetch constants need to describe w
 static void matmul_gpu(Recorder *r, float *out, const float *x, const float *w, int n, int d)
@@ -45,70 +41,63 @@ static void matmul_gpu(Recorder *r, float *out, const float *x, const float *w, 
     int most = GPU_MOST_WORDS / n;
     for (int row = 0; row < d; row += most) {
         int rows = d - row < most ? d - row : most;
-        gpu_array(r->commands, 0, out + row, (uint64_t)rows);
-        gpu_array(r->commands, 1, w + (int64_t)row * n, (uint64_t)rows * (uint64_t)n);
-        gpu_array(r->commands, 2, x, (uint64_t)n);
-        shape(r, 0, n);
-        shape(r, 1, rows);
-        draw(r, MATMUL);
+        const float *part = w + (int64_t)row * n;
+        Gpu_Array arrays[] = {{out + row, (uint64_t)rows}, {part, (uint64_t)rows * (uint64_t)n}, {x, (uint64_t)n}};
+        int shapes[] = {n, rows};
+        DRAW(r, MATMUL, arrays, shapes);
     }
 }
 
 // A program with three vectors of the same size.
 static void vectors(Recorder *r, int program, float *out, const float *x, const float *y, int n)
 {
-    gpu_array(r->commands, 0, out, (uint64_t)n);
-    gpu_array(r->commands, 1, x, (uint64_t)n);
-    gpu_array(r->commands, 2, y, (uint64_t)n);
-    shape(r, 0, n);
-    draw(r, program);
+    Gpu_Array arrays[] = {{out, (uint64_t)n}, {x, (uint64_t)n}, {y, (uint64_t)n}};
+    int shapes[] = {n};
+    DRAW(r, program, arrays, shapes);
 }
 
+// x (dim) = the token's row of the table (rows, dim), which may need several fetch constants
 static void embed(Recorder *r, float *x, const float *table, int dim, int rows)
 {
+    Gpu_Array arrays[1 + MOST_PIECES] = {{x, (uint64_t)dim}};
     int most = GPU_MOST_WORDS / dim, pieces = 0;
     for (int row = 0; row < rows; row += most) {
         uint64_t count = (uint64_t)(rows - row < most ? rows - row : most) * (uint64_t)dim;
-        gpu_array(r->commands, 1 + pieces++, table + (int64_t)row * dim, count);
+        arrays[1 + pieces++] = (Gpu_Array){table + (int64_t)row * dim, count};
     }
-    gpu_array(r->commands, 0, x, (uint64_t)dim);
-    shape(r, 0, dim);
-    shape(r, 1, rows);
-    shape(r, 2, most);
-    draw(r, EMBEDDING);
+    int shapes[] = {dim, rows, most};
+    gpu_draw(r->commands, r->programs + EMBEDDING * GPU_PROGRAM_WORDS, arrays, 1 + pieces, shapes, COUNT(shapes));
 }
 
+// The row of this position of table (rows, n) = x (n)
 static void store_row(Recorder *r, float *table, const float *x, int n, int rows)
 {
-    gpu_array(r->commands, 0, table, (uint64_t)n * (uint64_t)rows);
-    gpu_array(r->commands, 1, x, (uint64_t)n);
-    shape(r, 0, n);
-    shape(r, 1, rows);
-    draw(r, STORE_ROW);
+    Gpu_Array arrays[] = {{table, (uint64_t)n * (uint64_t)rows}, {x, (uint64_t)n}};
+    int shapes[] = {n, rows};
+    DRAW(r, STORE_ROW, arrays, shapes);
 }
 
 static void rope_gpu(Recorder *r, float *x, const float *angles, int head_size, int heads)
 {
-    gpu_array(r->commands, 0, x, (uint64_t)head_size * (uint64_t)heads);
-    gpu_array(r->commands, 1, angles, (uint64_t)head_size / 2);
-    shape(r, 0, head_size);
-    shape(r, 1, heads);
-    draw(r, ROPE);
+    Gpu_Array arrays[] = {{x, (uint64_t)head_size * (uint64_t)heads}, {angles, (uint64_t)head_size / 2}};
+    int shapes[] = {head_size, heads};
+    DRAW(r, ROPE, arrays, shapes);
 }
 
 static void attend_gpu(Recorder *r, const Config *p, float *out, const float *q, const float *keys, const float *values)
 {
     int head_size = p->dim / p->n_heads;
-    uint64_t cache = (uint64_t)p->seq_len * (uint64_t)head_size * (uint64_t)p->n_kv_heads;
-    gpu_array(r->commands, 0, out, (uint64_t)p->dim);
-    gpu_array(r->commands, 1, q, (uint64_t)p->dim);
-    gpu_array(r->commands, 2, keys, cache);
-    gpu_array(r->commands, 3, values, cache);
-    shape(r, 0, head_size);
-    shape(r, 1, p->n_heads);
-    shape(r, 2, p->n_kv_heads);
-    shape(r, 3, p->seq_len);
-    draw(r, ATTENTION);
+    uint64_t dim = (uint64_t)p->dim, cache = (uint64_t)p->seq_len * (uint64_t)head_size * (uint64_t)p->n_kv_heads;
+    Gpu_Array arrays[] = {{out, dim}, {q, dim}, {keys, cache}, {values, cache}};
+    int shapes[] = {head_size, p->n_heads, p->n_kv_heads, p->seq_len};
+    DRAW(r, ATTENTION, arrays, shapes);
+}
+
+static void pick(Recorder *r, int program, const void *out, int out_words, const float *logits, int vocab_size)
+{
+    Gpu_Array arrays[] = {{out, (uint64_t)out_words}, {logits, (uint64_t)vocab_size}};
+    int shapes[] = {vocab_size};
+    DRAW(r, program, arrays, shapes);
 }
 
 static void record_forward(Recorder *r, const Forward_Gpu *engine, const Transformer *transformer)
@@ -150,14 +139,6 @@ static void record_forward(Recorder *r, const Forward_Gpu *engine, const Transfo
     matmul_gpu(r, s->logits, s->x, w->wcls, dim, p->vocab_size);
 }
 
-static void record_pick(Recorder *r, int program, void *out, int out_words, const float *logits, int vocab_size)
-{
-    gpu_array(r->commands, 0, out, (uint64_t)out_words);
-    gpu_array(r->commands, 1, logits, (uint64_t)vocab_size);
-    shape(r, 0, vocab_size);
-    draw(r, program);
-}
-
 // All three buffers, to where they stand; without words, only their sizes.
 static void record(Forward_Gpu *engine, const Transformer *transformer)
 {
@@ -165,9 +146,8 @@ static void record(Forward_Gpu *engine, const Transformer *transformer)
     int vocab_size = transformer->config.vocab_size;
     engine->forward.count = engine->softmax.count = engine->argmax.count = 0;
     record_forward(&(Recorder){&engine->forward, engine->programs}, engine, transformer);
-    record_pick(&(Recorder){&engine->softmax, engine->programs}, SOFTMAX, engine->probabilities, vocab_size, logits,
-                vocab_size);
-    record_pick(&(Recorder){&engine->argmax, engine->programs}, ARGMAX, engine->likeliest, 1, logits, vocab_size);
+    pick(&(Recorder){&engine->softmax, engine->programs}, SOFTMAX, engine->probabilities, vocab_size, logits, vocab_size);
+    pick(&(Recorder){&engine->argmax, engine->programs}, ARGMAX, engine->likeliest, 1, logits, vocab_size);
 }
 
 static int fits(const Config *p)
@@ -226,8 +206,8 @@ static int run(Forward_Gpu *engine, const Commands *commands)
 
 float *forward_gpu(Forward_Gpu *engine, const Transformer *transformer, int token, int pos)
 {
-    gpu_set(&engine->gpu, GPU_LOOP, TOKEN, (uint32_t)token);
-    gpu_set(&engine->gpu, GPU_LOOP, POSITION, (uint32_t)pos);
+    gpu_set_loop(&engine->gpu, TOKEN, (uint32_t)token);
+    gpu_set_loop(&engine->gpu, POSITION, (uint32_t)pos);
     return run(engine, &engine->forward) ? transformer->state.logits : 0;
 }
 

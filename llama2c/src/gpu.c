@@ -11,6 +11,7 @@ static const uint32_t RESET_POINTERS = 0x80000000, NO_UPDATE = 0x08000000, SWAP_
 // Packets of type 3.
 enum { IM_LOAD = 0x27, SET_CONSTANT = 0x2d, DRAW_INDX_2 = 0x36, WAIT_REG_MEM = 0x3c, INDIRECT_BUFFER = 0x3f,
        ME_INIT = 0x48, EVENT_WRITE_SHD = 0x58 };
+enum { FLOAT = 0, FETCH = 1, LOOP = 3 };  // kinds of constants
 enum { CACHE_FLUSH_TS = 4, WAIT_EQUAL = 3, ME_INIT_WORDS = 18, VERTEX_FETCH = 3 };
 static const uint32_t DRAW_POINT = 0x00010081;  // one auto-indexed point
 
@@ -73,33 +74,32 @@ int gpu_start(Gpu *gpu)
     return 1;
 }
 
-void gpu_constant(Commands *commands, int kind, int index, uint32_t value)
+void gpu_draw(Commands *commands, const uint32_t *program, const Gpu_Array *arrays, int n_arrays, const int *shapes,
+              int n_shapes)
 {
-    emit(commands, type_3(SET_CONSTANT, 2));
-    emit(commands, (uint32_t)kind << 16 | (uint32_t)index);
-    emit(commands, value);
-}
-
-void gpu_float_constant(Commands *commands, int index, float value)
-{
-    gpu_constant(commands, GPU_FLOAT, 4 * index, bits_of(value));
-}
-
-void gpu_array(Commands *commands, int index, const void *array, uint64_t words)
-{
-    emit(commands, type_3(SET_CONSTANT, 3));
-    emit(commands, GPU_FETCH << 16 | (uint32_t)(2 * index));
-    emit(commands, platform_physical(array) | VERTEX_FETCH);
-    emit(commands, (uint32_t)words << 2 | SWAP_8_IN_32);
-}
-
-void gpu_draw(Commands *commands, const uint32_t *program)
-{
+    emit(commands, type_3(SET_CONSTANT, 1 + 2 * (uint32_t)n_arrays));
+    emit(commands, FETCH << 16);
+    for (int i = 0; i < n_arrays; i++) {
+        emit(commands, platform_physical(arrays[i].address) | VERTEX_FETCH);
+        emit(commands, (uint32_t)arrays[i].words << 2 | SWAP_8_IN_32);
+    }
+    emit(commands, type_3(SET_CONSTANT, 1 + (uint32_t)n_shapes));
+    emit(commands, LOOP << 16);
+    for (int i = 0; i < n_shapes; i++) {
+        emit(commands, (uint32_t)shapes[i]);
+    }
     emit(commands, type_3(IM_LOAD, 2));
     emit(commands, platform_physical(program));
     emit(commands, GPU_PROGRAM_WORDS);
     emit(commands, type_3(DRAW_INDX_2, 1));
     emit(commands, DRAW_POINT);
+}
+
+void gpu_float_constant(Commands *commands, int index, float value)
+{
+    emit(commands, type_3(SET_CONSTANT, 2));
+    emit(commands, FLOAT << 16 | (uint32_t)(4 * index));
+    emit(commands, bits_of(value));
 }
 
 void gpu_name_program(uint32_t *header, const char *name)
@@ -125,16 +125,18 @@ void gpu_invalidate(Gpu *gpu)
     put(gpu, 0);
 }
 
-void gpu_set(Gpu *gpu, int kind, int index, uint32_t value)
+void gpu_set_loop(Gpu *gpu, int index, uint32_t value)
 {
     put(gpu, type_3(SET_CONSTANT, 2));
-    put(gpu, (uint32_t)kind << 16 | (uint32_t)index);
+    put(gpu, LOOP << 16 | (uint32_t)index);
     put(gpu, value);
 }
 
 void gpu_set_float(Gpu *gpu, int index, float value)
 {
-    gpu_set(gpu, GPU_FLOAT, 4 * index, bits_of(value));
+    put(gpu, type_3(SET_CONSTANT, 2));
+    put(gpu, FLOAT << 16 | (uint32_t)(4 * index));
+    put(gpu, bits_of(value));
 }
 
 void gpu_call(Gpu *gpu, const Commands *commands)

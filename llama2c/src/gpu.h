@@ -18,27 +18,31 @@ typedef struct {
     uint32_t submissions;
 } Gpu;
 
+typedef struct {
+    const void *address;  // in unified memory
+    uint64_t words;
+} Gpu_Array;
+
 enum { GPU_MOST_WORDS = (1 << 24) - 1 };     // that a fetch constant can describe
 enum { GPU_MOST_COMMANDS = (1 << 20) - 1 };  // dwords of a command buffer
-enum { GPU_FLOAT, GPU_FETCH, GPU_BOOL, GPU_LOOP };  // kinds of constants
 enum { GPU_PROGRAM_WORDS = 8 };
 
 // Finds the GPU, allocates its ring buffer and starts the command processor: 1; 0 when there is no GPU, -1 when there
 // is no room.
 int gpu_start(Gpu *gpu);
 
-// Recording. Arrays are in unified memory, written by a CPU or by the GPU in the CPU's byte order.
-void gpu_constant(Commands *commands, int kind, int index, uint32_t value);
+// Recording. One execution of a program: the arrays are vf0 and following, of 32-bit words in the byte order of the
+// CPU; the shapes are i0 and following.
+void gpu_draw(Commands *commands, const uint32_t *program, const Gpu_Array *arrays, int n_arrays, const int *shapes,
+              int n_shapes);
 void gpu_float_constant(Commands *commands, int index, float value);
-void gpu_array(Commands *commands, int index, const void *array, uint64_t words);
-void gpu_draw(Commands *commands, const uint32_t *program);
 
 // The header (GPU_PROGRAM_WORDS) that names a program.
 void gpu_name_program(uint32_t *header, const char *name);
 // What CPUs have written is seen by the commands submitted from now on.
 void gpu_invalidate(Gpu *gpu);
 // Submitting: constants for this time, then the recorded buffer, then a fence to wait for.
-void gpu_set(Gpu *gpu, int kind, int index, uint32_t value);
+void gpu_set_loop(Gpu *gpu, int index, uint32_t value);
 void gpu_set_float(Gpu *gpu, int index, float value);
 void gpu_call(Gpu *gpu, const Commands *commands);
 // Starts what was submitted and waits until it is done: 1, or 0 when the GPU does not answer within seconds.

@@ -68,7 +68,8 @@ class Bus:
         found.device.write(address - found.range.start, value & 0xFFFF_FFFF)
 
     def fail(self, error: DeviceError) -> bool:
-        """Keep a device's error, the first of them counts, and stop the CPUs; whether one has come back with it.
+        """Keep a device's error, the first of them counts, and stop the CPUs; whether one has come back with
+        it.
 
         Who is not on a CPU's own thread repeats the call until then: an engine may miss a request to stop.
         """

@@ -1,9 +1,10 @@
 """Xenos, the graphics processor, as far as a program computes with it; `gpu.py` is the device.
 
-Registers (dword index; byte offset in the window is index x 4), after xenia register_table.inc and libxenon xe.c:
+Registers by dword index, after xenia register_table.inc and libxenon xe.c; a byte offset is index x 4:
 
   01C0  CP_RB_BASE        physical base of the ring buffer, a multiple of 128
-  01C1  CP_RB_CNTL        5-0 log2 of its quadwords, 17-16 endian mode, 27 no write-back of RPTR, 31 reset pointers
+  01C1  CP_RB_CNTL        5-0 log2 of its quadwords, 17-16 endian mode, 27 no write-back of RPTR,
+                          31 reset pointers
   01C3  CP_RB_RPTR_ADDR   where RPTR is written back; 1-0 endian mode
   01C4  CP_RB_RPTR        next dword that the command processor reads
   01C5  CP_RB_WPTR        end of what is written; the write that starts the GPU

@@ -1,9 +1,9 @@
 """The GPU's read cache: host-ordered copies of lines of RAM, kept until the program invalidates them.
 
-It shadows all of RAM in lazily committed host memory, so that an operand is one contiguous array wherever it lies
-and costs host memory only where it was read. A line is 128 bytes and is held in one endian mode at a time. What
-the GPU writes goes to RAM and, where the cache holds the line, into the cache; what a CPU writes is not seen
-before an invalidation, as on the console.
+It shadows all of RAM in lazily committed host memory, so that an operand is one contiguous array wherever it
+lies and costs host memory only where it was read. A line is 128 bytes and is held in one endian mode at a
+time. What the GPU writes goes to RAM and, where the cache holds the line, into the cache; what a CPU writes
+is not seen before an invalidation, as on the console.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _ABSENT = 255
 class ReadCache:
     """Lines of RAM as the GPU sees them. Addresses are physical, in bytes; the caller keeps within RAM.
 
-    `generation` changes with every invalidation, and when a line changes its endian mode: as long as it stays,
-    what has been fetched is still there.
+    `generation` changes with every invalidation, and when a line changes its endian mode: as long as it
+    stays, what has been fetched is still there.
     """
 
     def __init__(self, memory: UnifiedMemory) -> None:
@@ -52,22 +52,9 @@ class ReadCache:
         for start, end in edges.reshape(-1, 2):
             self._load(first + int(start), first + int(end), mode)
 
-    def store(self, address: int, values: Words, mode: int) -> None:
-        """Write dwords to RAM, and keep them in the cache."""
-        first = address // _WORD
-        last = first + len(values)
-        copy_words(self.ram[first:last], values, mode)
-        self.words[first:last] = values
-        self._keep(address, len(values), mode)
-
-    def publish(self, address: int, words: int, mode: int) -> None:
-        """Write through to RAM what was computed in place, in `words` of this cache, after a `fetch`."""
-        first = address // _WORD
-        copy_words(self.ram[first : first + words], self.words[first : first + words], mode)
-
     def store_bytes(self, address: int, data: bytes) -> None:
-        """Write a few bytes, whole dwords, to RAM as the command processor does, past the cache: lines that are
-        held follow."""
+        """Write a few bytes, whole dwords, to RAM as the command processor does, past the cache: lines that
+        are held follow."""
         self.memory.view[address : address + len(data)] = data
         for place in range(address, address + len(data), _WORD):
             mode = int(self._modes[place // CACHE_LINE_BYTES])
@@ -80,24 +67,10 @@ class ReadCache:
         if address >= end:
             return
         self.generation += 1
-        self._modes[address // CACHE_LINE_BYTES : align_up(end, CACHE_LINE_BYTES) // CACHE_LINE_BYTES] = _ABSENT
+        self._modes[address // CACHE_LINE_BYTES : (end - 1) // CACHE_LINE_BYTES + 1] = _ABSENT
         first, last = align_up(address, mmap.PAGESIZE), align_down(end, mmap.PAGESIZE)
         if sys.platform == "linux" and first < last:
             self._shadow.madvise(mmap.MADV_DONTNEED, first, last - first)
-
-    def _keep(self, address: int, words: int, mode: int) -> None:
-        """These dwords were written in full: their lines are held from now on, the rest of them read from RAM."""
-        first = address // CACHE_LINE_BYTES
-        last = (address + words * _WORD - 1) // CACHE_LINE_BYTES + 1
-        modes = self._modes[first:last]
-        if (modes == mode).all():
-            return
-        if bool(((modes != mode) & (modes != _ABSENT)).any()):
-            self.generation += 1
-        for edge in {first, last - 1}:
-            if self._modes[edge] != mode:
-                self._load(edge, edge + 1, mode)
-        modes[:] = mode
 
     def _load(self, first: int, last: int, mode: int) -> None:
         """Read lines from RAM."""

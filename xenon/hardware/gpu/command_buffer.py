@@ -11,7 +11,6 @@ from xenon.hardware.gpu.endian import copy_words
 from xenon.hardware.gpu.operands import PacketError
 from xenon.hardware.gpu.packets import (
     NOP_WORDS,
-    NOT_SIMULATED,
     ONE_REGISTER,
     OPCODE_MASK,
     OPCODE_SHIFT,
@@ -20,14 +19,17 @@ from xenon.hardware.gpu.packets import (
     packet_words,
 )
 
-Handler = Callable[[Sequence[int]], bool]
+Handler = Callable[[Sequence[int]], bool | None]
 """Runs a packet's payload; true when the processor must look at its stack again. Raises PacketError."""
+
+Prepare = Callable[[int, Sequence[int]], Handler]
+"""The handler of an opcode, or of REGISTER_WRITE, made ready for a payload. Raises PacketError."""
 
 Step = tuple[Handler, Sequence[int], int, int]
 """A packet: its handler and payload, its address and header."""
 
 REGISTER_WRITE = -1
-"""Stands for packets of type 0 in a table of handlers; their payload begins with register and step (0 or 1)."""
+"""In place of an opcode: packets of type 0. Their payload begins with the register and the step, 0 or 1."""
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ def words_of(data: bytes | memoryview, mode: int) -> list[int]:
 
 
 def decode(
-    words: Sequence[int], address_of: Callable[[int], int], handlers: dict[int, Handler], limit: str
+    words: Sequence[int], address_of: Callable[[int], int], prepare: Prepare, limit: str
 ) -> list[Step]:
     """The packets in `words`. What is wrong with one of them is raised when its turn comes, by its step.
 
@@ -65,34 +67,27 @@ def decode(
             at += 1
             continue
         size = packet_words(header)
-        if at + size > end:
-            what = f"{size} dwords, {end - at} up to {limit}"
-            steps.append((_refuse(what), (), address_of(at), header))
-            break
-        handler, payload = _decode_one(header, words[at + 1 : at + size], handlers)
+        payload = words[at + 1 : at + size]
+        try:
+            if at + size > end:
+                raise PacketError(f"{size} dwords, {end - at} up to {limit}")
+            handler, payload = _decode_one(header, payload, prepare)
+        except PacketError as error:
+            handler = _refuse(str(error))
         steps.append((handler, payload, address_of(at), header))
         at += size
     return steps
 
 
-def _decode_one(
-    header: int, payload: Sequence[int], handlers: dict[int, Handler]
-) -> tuple[Handler, Sequence[int]]:
+def _decode_one(header: int, payload: Sequence[int], prepare: Prepare) -> tuple[Handler, Sequence[int]]:
     kind = header >> TYPE_SHIFT
     if kind == 0:
-        return handlers[REGISTER_WRITE], (
-            header & REGISTER_MASK,
-            0 if header & ONE_REGISTER else 1,
-            *payload,
-        )
+        step = 0 if header & ONE_REGISTER else 1
+        payload = header & REGISTER_MASK, step, *payload
+        return prepare(REGISTER_WRITE, payload), payload
     if kind != 3:
-        return _refuse(f"packets of type {kind} are not simulated"), ()
-    opcode = header >> OPCODE_SHIFT & OPCODE_MASK
-    if opcode in handlers:
-        return handlers[opcode], payload
-    if opcode in NOT_SIMULATED:
-        return _refuse("is not simulated"), ()
-    return _refuse("unknown opcode"), ()
+        raise PacketError(f"packets of type {kind} are not simulated")
+    return prepare(header >> OPCODE_SHIFT & OPCODE_MASK, payload), payload
 
 
 def _refuse(what: str) -> Handler:

@@ -1,7 +1,7 @@
 """The command processor: reads PM4 packets from the ring buffer and indirect buffers, and carries them out.
 
-It runs at once, on the host thread of the CPU that wrote the write pointer, and is done when that store is; only
-a WAIT_REG_MEM that does not hold yet makes it go on later, on a thread of its own.
+It runs at once, on the host thread of the CPU that wrote the write pointer, and is done when that store is;
+only a WAIT_REG_MEM that does not hold yet makes it go on later, on a thread of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from xenon.hardware.memory_map import CACHE_LINE_BYTES, MIB, RAM_BYTES, in_units
 UNIT = "GPU command processor"
 MOST_RING_BYTES = 4 * MIB
 MOST_NESTED = 2
-"""The hardware has registers for a first and a second level of indirect buffers (freedreno a2xx.xml: CP_IB1, CP_IB2)."""
+"""Levels of indirect buffers: the hardware has registers for two (freedreno a2xx.xml: CP_IB1, CP_IB2)."""
 WAIT_SECONDS = 2.0
 """How long a WAIT_REG_MEM may wait before it is taken for one that never comes true."""
 _WAIT_STEP = 0.0005  # seconds between two looks at the condition
@@ -41,8 +41,8 @@ _MOST_KEPT_WORDS = 1 << 20  # of indirect buffers in their decoded form
 
 
 class CommandProcessor:
-    """Consumes the ring. `fail` is told of what goes wrong while no CPU waits for an answer, until it returns true.
-    """
+    """Consumes the ring. `fail` is told of what goes wrong while no CPU waits for an answer, until it returns
+    true."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class CommandProcessor:
         self.stopped = False
         """Set to make the processor give up soon."""
         self.handlers = Handlers(registers, cache, self._call)
-        # Indirect buffers in decoded form: (address, dwords): their bytes when they were decoded, and the packets.
+        # Indirect buffers in decoded form, by start, end and endian mode: their bytes then, and their packets.
         self._kept: dict[tuple[int, int, int], tuple[bytes, list[Step]]] = {}
         self._kept_words = 0
 
@@ -130,42 +130,43 @@ class CommandProcessor:
     def _read_ring(self) -> None:
         """Take what lies between the read and the write pointer."""
         registers = self._registers
-        base, control = registers[Register.CP_RB_BASE], registers[Register.CP_RB_CNTL]
+        base, size = self._ring()
         read, write = registers[Register.CP_RB_RPTR], registers[Register.CP_RB_WPTR]
-        capacity = 1 << (control & RB_CNTL_SIZE_MASK) + 3
-        if base % CACHE_LINE_BYTES:
-            raise DeviceError(UNIT, f"ring buffer at 0x{base:08x}: not a multiple of {CACHE_LINE_BYTES}")
-        if capacity > MOST_RING_BYTES:
-            raise DeviceError(
-                UNIT,
-                f"ring buffer at 0x{base:08x}: 2^{control & RB_CNTL_SIZE_MASK} quadwords, "
-                f"expected at most {in_units(MOST_RING_BYTES)}",
-            )
-        if base + capacity > RAM_BYTES:
-            raise DeviceError(UNIT, f"ring buffer at 0x{base:08x} to 0x{base + capacity:08x} leaves RAM")
-        size = capacity // _WORD_BYTES
-        if max(read, write) >= size:
-            name = "CP_RB_WPTR" if write >= size else "CP_RB_RPTR"
-            raise DeviceError(
-                UNIT,
-                f"{name} 0x{max(read, write):08x} is outside of the ring buffer of {size} dwords at 0x{base:08x}",
-            )
-        ring = self._cache.memory.view[base : base + capacity]
-        mode = control >> RB_CNTL_SWAP_SHIFT & 3
-        self.handlers.mode = mode
+        for register in (Register.CP_RB_WPTR, Register.CP_RB_RPTR):
+            if registers[register] >= size:
+                raise DeviceError(
+                    UNIT,
+                    f"{register.name} 0x{registers[register]:08x} is outside of the ring buffer of {size} "
+                    f"dwords at 0x{base:08x}",
+                )
+        self.handlers.mode = mode = registers[Register.CP_RB_CNTL] >> RB_CNTL_SWAP_SHIFT & 3
+        ring = self._cache.memory.view[base : base + size * _WORD_BYTES]
         if write > read:
             words = words_of(ring[read * _WORD_BYTES : write * _WORD_BYTES], mode)
         else:
-            words = words_of(ring[read * _WORD_BYTES :], mode)
-            words += words_of(ring[: write * _WORD_BYTES], mode)
-        steps = decode(
-            words,
-            lambda at: base + (read + at) % size * _WORD_BYTES,
-            self.handlers.table,
-            "the write pointer",
-        )
+            words = words_of(ring[read * _WORD_BYTES :], mode) + words_of(ring[: write * _WORD_BYTES], mode)
+
+        def address_of(at: int) -> int:
+            return base + (read + at) % size * _WORD_BYTES
+
+        steps = decode(words, address_of, self.handlers.prepare, "the write pointer")
         self._ring_end = write
-        self._stack.append(CommandBuffer(base, base + capacity, iter(steps)))
+        self._stack.append(CommandBuffer(base, base + size * _WORD_BYTES, iter(steps)))
+
+    def _ring(self) -> tuple[int, int]:
+        """(base, dwords) of the ring buffer. Raises DeviceError when it cannot be one."""
+        base, control = (self._registers[r] for r in (Register.CP_RB_BASE, Register.CP_RB_CNTL))
+        log2_quadwords = control & RB_CNTL_SIZE_MASK
+        end = base + (8 << log2_quadwords)
+        where = f"ring buffer at 0x{base:08x}"
+        if base % CACHE_LINE_BYTES:
+            raise DeviceError(UNIT, f"{where}: not a multiple of {CACHE_LINE_BYTES}")
+        if end - base > MOST_RING_BYTES:
+            most = in_units(MOST_RING_BYTES)
+            raise DeviceError(UNIT, f"{where}: 2^{log2_quadwords} quadwords, expected at most {most}")
+        if end > RAM_BYTES:
+            raise DeviceError(UNIT, f"{where} to 0x{end:08x} leaves RAM")
+        return base, (end - base) // _WORD_BYTES
 
     def _call(self, address: int, count: int) -> None:
         """INDIRECT_BUFFER: step into a buffer of `count` dwords. Raises PacketError."""
@@ -193,7 +194,10 @@ class CommandProcessor:
             self._kept_words = 0
         words = words_of(data, self.handlers.mode)
         steps = decode(
-            words, lambda at: address + at * _WORD_BYTES, self.handlers.table, "the end of the indirect buffer"
+            words,
+            lambda at: address + at * _WORD_BYTES,
+            self.handlers.prepare,
+            "the end of the indirect buffer",
         )
         self._kept[key] = data, steps
         self._kept_words += len(words)

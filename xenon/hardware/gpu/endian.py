@@ -1,7 +1,7 @@
 """The four endian modes of Xenos' memory clients (xenia xenos.h): how the bytes of a dword are permuted.
 
-The GPU itself is little-endian: with mode NONE it takes a dword's first byte in memory as the lowest. Words that
-a big-endian CPU has stored come out right in mode SWAP_8_IN_32.
+The GPU itself is little-endian: with mode NONE it takes a dword's first byte in memory as the lowest. Words
+that a big-endian CPU has stored come out right in mode SWAP_8_IN_32.
 """
 
 from __future__ import annotations
@@ -47,15 +47,18 @@ def word_bytes(value: int, mode: int) -> bytes:
     return swap_word(value, mode).to_bytes(4, "little")
 
 
+_SWAPPED = np.dtype(np.uint32).newbyteorder()
+_SWAPPED_HALF = np.dtype(np.uint16).newbyteorder()
+
+
 def copy_words(target: Words, source: Words, mode: int) -> None:
     """Copy dwords permuted, between two arrays of the same length, either of them memory."""
     if mode == Endian.NONE:
         target[:] = source
     elif mode == Endian.SWAP_8_IN_32:
-        target[:] = source.view(source.dtype.newbyteorder())
+        target[:] = source.view(_SWAPPED)
     elif mode == Endian.SWAP_8_IN_16:
-        halves = source.view(np.uint16)
-        target.view(np.uint16)[:] = halves.view(halves.dtype.newbyteorder())
+        target.view(np.uint16)[:] = source.view(_SWAPPED_HALF)
     else:
         for start in range(0, len(source), _CHUNK_WORDS):
             halves = source[start : start + _CHUNK_WORDS].view(np.uint16).reshape(-1, 2)

@@ -21,8 +21,8 @@ _KICKS = frozenset((Register.CP_RB_WPTR, Register.CP_ME_CNTL))
 
 
 class Gpu:
-    """Xenos over the unified memory. `fail` is told of an error that comes up while no CPU waits for an answer,
-    until it returns true.
+    """Xenos over the unified memory. `fail` is told of an error that comes up while no CPU waits for an
+    answer, until it returns true.
 
     `wait_seconds` is how long a WAIT_REG_MEM may wait. Reading and writing raise DeviceError.
     """

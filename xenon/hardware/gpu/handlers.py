@@ -14,6 +14,7 @@ from xenon.hardware.gpu.packets import (
     EQUAL,
     INVALIDATING_EVENTS,
     NEVER,
+    NOT_SIMULATED,
     POLL_MEMORY,
     WRITE_MEMORY,
     Opcode,
@@ -49,12 +50,10 @@ class Waiting(Exception):
 
 
 class Handlers:
-    """The packets' meanings. `table` maps opcodes to what runs them; a payload shorter than its packet needs, a
-    register or an address that does not exist raise PacketError."""
+    """The packets' meanings. A payload of the wrong length, a register or an address that does not exist
+    raise PacketError."""
 
-    def __init__(
-        self, registers: list[int], cache: ReadCache, call: Callable[[int, int], None]
-    ) -> None:
+    def __init__(self, registers: list[int], cache: ReadCache, call: Callable[[int, int], None]) -> None:
         self._registers = registers
         self._cache = cache
         self._call = call
@@ -63,7 +62,7 @@ class Handlers:
         """Endian mode of the command stream, after CP_RB_CNTL."""
         self.on_interrupt: Callable[[int], None] | None = None
         """Told of each INTERRUPT packet with its mask of hardware threads."""
-        self.table: dict[int, Handler] = {
+        self._table: dict[int, Handler] = {
             REGISTER_WRITE: self._write_registers,
             Opcode.NOP: self._nothing,
             Opcode.WAIT_FOR_IDLE: self._nothing,
@@ -71,7 +70,6 @@ class Handlers:
             Opcode.ME_INIT: self._nothing,
             Opcode.REG_RMW: self._reg_rmw,
             Opcode.IM_LOAD: self._im_load,
-            Opcode.SET_CONSTANT: self._set_constant,
             Opcode.LOAD_ALU_CONSTANT: self._load_alu_constant,
             Opcode.DRAW_INDX_2: self._draw,
             Opcode.INDIRECT_BUFFER: self._indirect_buffer,
@@ -84,6 +82,14 @@ class Handlers:
             Opcode.EVENT_WRITE_SHD: self._event_write_shd,
             Opcode.INTERRUPT: self._interrupt,
         }
+
+    def prepare(self, opcode: int, payload: Sequence[int]) -> Handler:
+        """What runs a packet with this opcode and payload. Raises PacketError."""
+        if opcode == Opcode.SET_CONSTANT:
+            return self._prepare_set_constant(payload)
+        if opcode in self._table:
+            return self._table[opcode]
+        raise PacketError("is not simulated" if opcode in NOT_SIMULATED else "unknown opcode")
 
     def write_register(self, index: int, value: int) -> None:
         """Set a register and do what that starts. Raises PacketError."""
@@ -139,22 +145,23 @@ class Handlers:
         self._shader.load(bytes(self._cache.memory.view[start : start + size * _WORD_BYTES]))
         return False
 
-    def _set_constant(self, payload: Sequence[int]) -> bool:
-        group = payload[0] >> 16 & 0xFF
-        first, count = self._constants(payload[0], len(payload) - 1)
-        if _CONSTANT_GROUPS[group] == CONTEXT_REGISTERS:
-            for index, value in enumerate(payload[1:], first):
-                self._set(index, value)
-        else:
-            self._registers[first : first + count] = payload[1:]
-        return False
+    def _prepare_set_constant(self, payload: Sequence[int]) -> Handler:
+        """Packets that set constants are most of a command buffer: those without side effects are one
+        slice."""
+        first = self._first_constant(payload[0], len(payload) - 1)
+        values = payload[1:]
+        if first >= FLOAT_CONSTANTS:
+            place = slice(first, first + len(values))
+            return lambda _: self._registers.__setitem__(place, values)
+        return lambda _: self._write_registers((first, 1, *values))
 
     def _load_alu_constant(self, payload: Sequence[int]) -> bool:
         source, target, count = _exactly(payload, 3)
-        first, count = self._constants(target, count & _COUNT_MASK)
+        count &= _COUNT_MASK
         start = self._address(source & ~3, max(count, 1))
         values = words_of(self._cache.memory.view[start : start + count * _WORD_BYTES], self.mode)
-        return self._set_constant((target, *values))
+        self._prepare_set_constant((target, *values))(())
+        return False
 
     def _draw(self, payload: Sequence[int]) -> bool:
         self._registers[Register.VGT_DRAW_INITIATOR] = payload[0]
@@ -227,14 +234,15 @@ class Handlers:
         address = self._address(source & ~3, 1)
         return read_word(self._cache.memory.view[address : address + _WORD_BYTES], source & 3)
 
-    def _constants(self, target: int, count: int) -> tuple[int, int]:
-        """(first register, how many) of constants that a packet sets. Raises PacketError past the last one."""
+    def _first_constant(self, target: int, count: int) -> int:
+        """The register where a packet's constants begin. Raises PacketError where they go past the last
+        one."""
         group, offset = target >> 16 & 0xFF, target & 0x7FF
         if group >= len(_CONSTANT_GROUPS):
             raise PacketError(f"constants of kind {group}, expected 0 to {len(_CONSTANT_GROUPS) - 1}")
         first = _CONSTANT_GROUPS[group] + offset
         self._check_register(first + max(count, 1) - 1)
-        return first, count
+        return first
 
     def _register(self, index: int) -> int:
         self._check_register(index)

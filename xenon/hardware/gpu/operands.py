@@ -1,4 +1,4 @@
-"""What a draw works on: arrays in RAM by fetch constants (xenia xenos.h), numbers by float and loop constants."""
+"""What a draw works on: arrays by fetch constants (xenia xenos.h), numbers by float and loop constants."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xenon.hardware.gpu.cache import ReadCache
-from xenon.hardware.gpu.endian import Endian, Words
+from xenon.hardware.gpu.endian import Words, copy_words
 from xenon.hardware.gpu.registers import (
     FETCH_CONSTANTS,
     FLOAT_CONSTANTS,
     LOOP_CONSTANTS,
 )
-from xenon.hardware.memory_map import CACHE_LINE_BYTES, RAM_BYTES
+from xenon.hardware.memory_map import CACHE_LINE_BYTES, RAM_BYTES, align_down
 
 Floats = NDArray[np.float32]
 
@@ -35,22 +35,40 @@ class PacketError(Exception):
 class Operand:
     """An array in RAM, seen through the cache."""
 
-    __slots__ = ("_cache", "_generation", "_held", "address", "floats", "mode", "name", "words")
+    __slots__ = (
+        "_cache",
+        "_count",
+        "_generation",
+        "_held",
+        "_ram",
+        "address",
+        "floats",
+        "mode",
+        "name",
+        "words",
+    )
 
-    def __init__(self, cache: ReadCache, name: str, address: int, words: Words, mode: Endian) -> None:
+    def __init__(self, cache: ReadCache, name: str, address: int, count: int, mode: int) -> None:
+        place = slice(address // _WORD_BYTES, address // _WORD_BYTES + count)
         self._cache = cache
+        self._count = count
         self._generation = -1
         self._held = 0  # words from the start on that are in the cache in this generation
+        self._ram = cache.ram[place]
         self.name = name
         self.address = address
         self.mode = mode
-        self.words = words
-        self.floats: Floats = words.view(np.float32)
+        self.words: Words = cache.words[place]
+        self.floats: Floats = self.words.view(np.float32)
+
+    @property
+    def end(self) -> int:
+        return self.address + self._count * _WORD_BYTES
 
     def read(self) -> Floats:
-        """All of it, host-ordered; in place, so that it can be written too before `publish`."""
-        if self._generation != self._cache.generation or self._held != len(self.words):
-            self.hold(len(self.words))
+        """All of it, host-ordered."""
+        if self._generation != self._cache.generation or self._held != self._count:
+            self.hold(self._count)
         return self.floats
 
     def hold(self, count: int) -> None:
@@ -70,17 +88,20 @@ class Operand:
     def write(self, values: Floats) -> None:
         """Replace all of it, in the cache and in RAM."""
         self.read()[:] = values
-        self._cache.publish(self.address, len(self.words), self.mode)
+        copy_words(self._ram, self.words, self.mode)
 
     def write_word(self, value: int) -> None:
         """Replace its first word, an integer."""
         self.read()
         self.words[0] = value
-        self._cache.publish(self.address, 1, self.mode)
+        copy_words(self._ram[:1], self.words[:1], self.mode)
 
     def write_part(self, first: int, values: Floats) -> None:
         """Replace some of it, from word `first` on."""
-        self._cache.store(self.address + first * _WORD_BYTES, values.view(np.uint32), self.mode)
+        end = first + len(values)
+        self.hold(end)
+        self.floats[first:end] = values
+        copy_words(self._ram[first:end], self.words[first:end], self.mode)
 
 
 class Binder:
@@ -117,12 +138,8 @@ class Binder:
         if size < words:
             raise PacketError(f"{place}: {size} words, the program needs {words}")
         if address + words * _WORD_BYTES > RAM_BYTES:
-            raise PacketError(
-                f"{place}: 0x{address:08x} to 0x{address + words * _WORD_BYTES:08x} leaves RAM"
-            )
-        start = address // _WORD_BYTES
-        view = self._cache.words[start : start + words]
-        operand = Operand(self._cache, place, address, view, Endian(second & 3))
+            raise PacketError(f"{place}: 0x{address:08x} to 0x{address + words * _WORD_BYTES:08x} leaves RAM")
+        operand = Operand(self._cache, place, address, words, second & 3)
         self._operands.append(operand)
         return operand
 
@@ -130,9 +147,10 @@ class Binder:
         """Raises PacketError where two operands share a cache line in different modes: it would have to be
         there twice."""
         for one, other in combinations(self._operands, 2):
-            if one.mode != other.mode and _lines(one).start < _lines(other).stop and (
-                _lines(other).start < _lines(one).stop
-            ):
+            apart = one.end <= align_down(other.address, CACHE_LINE_BYTES) or other.end <= align_down(
+                one.address, CACHE_LINE_BYTES
+            )
+            if one.mode != other.mode and not apart:
                 raise PacketError(f"{one.name} and {other.name} share a cache line in different endian modes")
 
 
@@ -150,8 +168,3 @@ def positive_float(registers: Sequence[int], index: int, name: str) -> float:
     if not (value > 0 and math.isfinite(value)):
         raise PacketError(f"c{index}.x ({name}) is {value:g}, expected a positive number")
     return float(value)
-
-
-def _lines(operand: Operand) -> range:
-    end = operand.address + len(operand.words) * _WORD_BYTES
-    return range(operand.address // CACHE_LINE_BYTES, (end - 1) // CACHE_LINE_BYTES + 1)

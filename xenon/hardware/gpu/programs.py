@@ -1,8 +1,8 @@
 """The shader programs, emulated by name with NumPy in fp32. A program in memory is a header that names it.
 
-The header is eight big-endian dwords: magic "XPRG", version 1, then 24 bytes of name in ASCII, padded with zeros.
-vf0 is always the result. Loop constants i0 to i7 are shapes; i30 (token) and i31 (position) change from draw to
-draw, so do float constants. docs/gpu.md has the table.
+The header is eight big-endian dwords: magic "XPRG", version 1, then 24 bytes of name in ASCII, padded with
+zeros. vf0 is always the result. Loop constants i0 to i7 are shapes; i30 (token) and i31 (position) change
+from draw to draw, so do float constants. docs/gpu.md has the table.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _rmsnorm(binder: Binder) -> Run:
 
 
 def _rope(binder: Binder) -> Run:
-    """Turns each neighbouring pair of vf0 (heads, head size) by i31 times the pair's angle in vf1 (head size / 2)"""
+    """Turns each neighbouring pair of vf0 (heads, head size) by i31 times its angle, vf1 (head size / 2)"""
     head_size, heads = binder.shape(0, "head size"), binder.shape(1, "heads")
     if head_size % 2:
         raise PacketError(f"i0 (head size) is {head_size}, expected an even number")
@@ -135,8 +135,8 @@ def _rope(binder: Binder) -> Run:
 
 
 def _attention(binder: Binder) -> Run:
-    """vf0 (heads, head size) = softmax(vf1 (heads, head size) . keys / sqrt(head size)) values over positions 0
-    to i31; keys vf2 and values vf3 (positions, kv heads, head size); heads / kv heads of them share one"""
+    """vf0 (heads, head size) = softmax(vf1 (heads, head size) . keys / sqrt(head size)) values over positions
+    0 to i31; keys vf2 and values vf3 (positions, kv heads, head size); heads / kv heads of them share one"""
     head_size, heads = binder.shape(0, "head size"), binder.shape(1, "heads")
     kv_heads, positions = binder.shape(2, "kv heads"), binder.shape(3, "positions")
     if heads % kv_heads:

@@ -1,4 +1,4 @@
-"""Names and numbers of Xenos' registers (xenia register_table.inc, libxenon xe.c); see the list in __init__.py."""
+"""Names and numbers of Xenos' registers (xenia register_table.inc, libxenon xe.c); __init__.py lists them."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ DRAW_POINTS = _POINT_LIST | _AUTO_INDEX << 6 | 1 << 16
 
 
 class Shader:
-    """Runs the loaded program on the current constants. A program that was run before with the same shapes and
-    fetch constants is found ready."""
+    """Runs the loaded program on the current constants. A program that was run before with the same shapes
+    and fetch constants is found ready."""
 
     def __init__(self, registers: list[int], cache: ReadCache) -> None:
         self._registers = registers
