@@ -63,7 +63,7 @@ class CommandProcessor:
         self.stopped = False
         """Set to make the processor give up soon."""
         self.handlers = Handlers(registers, cache, self._call)
-        # Indirect buffers in decoded form, by start, end and endian mode: their bytes then, and their packets.
+        # Indirect buffers in decoded form, by start, end and endian mode: their bytes then, and the packets.
         self._kept: dict[tuple[int, int, int], tuple[bytes, list[Step]]] = {}
         self._kept_words = 0
 
