@@ -22,6 +22,7 @@ ALLOWED = {
     "xenon/console.py": ("xenon.kernel", "xenon.hardware", "xenon.errors"),
     "xenon/session.py": (
         "xenon.console",
+        "xenon.analysis",
         "xenon.hardware",
         "xenon.kernel",
         "xenon.errors",

@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from xenon.errors import XenonError
+from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu
 from xenon.hardware.gpu import Gpu
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import GPU_REGISTERS, MIB, RAM_BYTES
+from xenon.hardware.memory_map import GPU_REGISTERS, HARDWARE_THREADS, MIB, RAM_BYTES
 from xenon.hardware.unicorn_cpu import UnicornCpu
 from xenon.kernel.address_space import AddressSpace
 from xenon.kernel.files import Bytes, Disc, HostFile
 from xenon.kernel.loading import load
-from xenon.kernel.process import Process
+from xenon.kernel.process import Process, TaskEnd
 from xenon.kernel.program import Program, parse_program, read_program
 from xenon.kernel.terminal import Clock, RealClock, Terminal
 from xenon.kernel.thread import LimitReached, run_thread
+from xenon.kernel.threads import HardwareThreads
 
 __all__ = ["MIB", "Bytes", "Console", "HostFile", "Output"]
 
@@ -53,7 +54,8 @@ class Console:
     `run`.
 
     `stdin` is what the program reads, nothing by default; `windows` (descriptor: rows, columns) says which of
-    its streams are terminals; the others are pipes. Raises XenonError for a memory size that cannot be.
+    its streams are terminals; the others are pipes; `threads` is the number of hardware threads that the
+    program may use. Raises XenonError for a memory size or a number of threads that cannot be.
     """
 
     def __init__(
@@ -62,12 +64,19 @@ class Console:
         stdin: BinaryIO | None = None,
         clock: Clock | None = None,
         windows: Mapping[int, tuple[int, int]] | None = None,
+        threads: int = 1,
     ) -> None:
+        if not 1 <= threads <= HARDWARE_THREADS:
+            raise XenonError(
+                f"{threads} hardware threads, expected 1 to {HARDWARE_THREADS}",
+                "the console has three cores of two threads each",
+                EXIT_USAGE,
+            )
         self.memory = UnifiedMemory(memory_bytes)
         self.bus = Bus()
         self.gpu = Gpu(self.memory, self.bus.fail)
         self.bus.attach(GPU_REGISTERS, self.gpu)
-        self.cpus: list[Cpu] = [UnicornCpu(self.memory, self.bus)]
+        self.cpus: list[Cpu] = [UnicornCpu(self.memory, self.bus) for _ in range(threads)]
         self.disc = Disc()
         self.exit_status: int | None = None
         """The program's own exit status, once it has ended by itself."""
@@ -105,6 +114,7 @@ class Console:
         self._process = Process(
             space, self.disc, self._terminal, self._clock, loaded, len(self.cpus), self._cancelled
         )
+        self._process.threads = HardwareThreads(self.cpus, self._run_task)
         return checked
 
     def run(
@@ -161,6 +171,17 @@ class Console:
         finally:
             self._put(end)
 
+    def _run_task(self, cpu: Cpu, pc: int) -> None:
+        """On a further hardware thread: run a task; all but its return ends the program."""
+        assert self._process is not None
+        try:
+            end = _End(run_thread(self._process, cpu, pc))
+        except TaskEnd:
+            return
+        except BaseException as error:  # handed over to the thread that called run
+            end = _End(None, error)
+        self._put(end)
+
     def _emit(self, stream: int, data: bytes) -> None:
         self._put(Output(stream, data))
 
@@ -177,7 +198,10 @@ class Console:
     def _stop(self, worker: threading.Thread) -> None:
         self._cancelled.set()
         self.gpu.stop()
-        while worker.is_alive():
+        further = self._process.threads if self._process else None
+        if further is not None:
+            further.stop()
+        while worker.is_alive() or (further is not None and further.alive()):
             for cpu in self.cpus:
                 cpu.stop()
-            worker.join(_STOP_AGAIN)
+            time.sleep(_STOP_AGAIN) if not worker.is_alive() else worker.join(_STOP_AGAIN)

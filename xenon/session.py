@@ -15,9 +15,11 @@ from pathlib import Path
 
 import llama2c
 import loader
+from xenon.analysis.budget import Budget, Run, predict
 from xenon.console import MIB, Console
 from xenon.errors import EXIT_USAGE, XenonError
-from xenon.hardware.memory_map import PROGRAM, RAM_BYTES, in_units
+from xenon.hardware.memory_map import RAM_BYTES, in_units
+from xenon.kernel.program import read_program
 
 _MODEL, _TOKENIZER = "/model.bin", "/tokenizer.bin"
 _STACK_BYTES = 1 * MIB
@@ -56,8 +58,8 @@ class Session:
     """A model on the console's disc, ready to tell stories.
 
     `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer`
-    its tokenizer, by default the one in the model's folder that fits. Little-endian files are swapped as the
-    console reads them.
+    its tokenizer, by default the one in the model's folder that fits; `context` keeps keys and values for
+    fewer positions than the model could. Little-endian files are swapped as the console reads them.
 
     Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot
     run.
@@ -72,18 +74,37 @@ class Session:
         tokenizer: str | os.PathLike[str] | None = None,
         memory_bytes: int = RAM_BYTES,
         matmul: Matmul = Matmul.VMX,
+        context: int | None = None,
     ) -> None:
         self.memory_bytes = memory_bytes
         self.matmul = matmul
         self.model = loader.open(llama2c.bundled_model() if model is None else model)
         self.statistics: Statistics | None = None
         """Of the last story that was told to its end."""
-        _check_runs(self.model, memory_bytes)
+        _check_runs(self.model)
+        self.context = _context(self.model, context)
         if tokenizer is None:
             self.tokenizer = loader.find_tokenizer(self.model)
         else:
             self.tokenizer = loader.open_tokenizer(tokenizer)
             loader.check_vocabulary(self.model, self.tokenizer)
+
+    def budget(self, prompt: str | bytes = "") -> Budget:
+        """What a story with this prompt would take of the console's memory, to the byte.
+
+        Raises XenonError for a memory size that cannot be.
+        """
+        run = Run(
+            program=read_program(_guest()),
+            stack_bytes=_STACK_BYTES,
+            model=self.model,
+            tokenizer=self.tokenizer,
+            model_path=_MODEL,
+            prompt_bytes=len(_encoded(prompt)),
+            context=self.context,
+            memory_bytes=self.memory_bytes,
+        )
+        return predict(run)
 
     def generate(
         self,
@@ -103,17 +124,19 @@ class Session:
         a story ends. Bytes that are no UTF-8 come as surrogate escapes. The arguments are checked here,
         before the first piece is asked for.
 
-        Raises XenonError for arguments out of range and a prompt that the context cannot hold, GuestFault and
-        LimitReached as `Console.run` does.
+        Raises XenonError for arguments out of range and a prompt that the context cannot hold,
+        OutOfMemoryError for a model that the memory cannot hold, GuestFault and LimitReached as `Console.run`
+        does.
         """
-        text = prompt.encode("utf-8", "surrogateescape") if isinstance(prompt, str) else prompt
+        text = _encoded(prompt)
         self._check(text, temperature, top_p, seed, steps)
+        self.budget(text).check()
         seed = seed or secrets.randbelow(2**31 - 1) + 1
         if steps is None:
-            steps = min(DEFAULT_STEPS, self.model.config.seq_len)
+            steps = min(DEFAULT_STEPS, self.context)
         arguments: list[str | bytes] = [
             *(_MODEL, "-z", _TOKENIZER, "-i", text, "-t", _decimal(temperature), "-p", _decimal(top_p)),
-            *("-s", str(seed), "-n", str(steps), "-k", self.matmul.value),
+            *("-s", str(seed), "-n", str(steps), "-k", self.matmul.value, "-c", str(self.context)),
             *(["-e"] if ignore_eos else []),
         ]
         return self._pieces(arguments, seed, timeout)
@@ -166,7 +189,7 @@ class Session:
             )
         if seed is not None and not 0 <= seed <= _MOST_SEED:
             raise XenonError(f"seed {seed}, expected 0 to {_MOST_SEED}", "0 picks a random one", EXIT_USAGE)
-        context = self.model.config.seq_len
+        context = self.context
         if steps is not None and not 0 <= steps <= context:
             raise XenonError(
                 f"{steps} steps, expected 0 to {context}, the context of {self.model.path}",
@@ -196,20 +219,29 @@ class Session:
         return XenonError(line.removeprefix("error: ") or "the guest program ended without a word", hint)
 
 
-def _check_runs(model: loader.Model, memory_bytes: int) -> None:
+def _check_runs(model: loader.Model) -> None:
     """Raises XenonError for a model that the guest does not run, before anything is started."""
     if model.format is loader.Format.V2:
         raise XenonError(
             f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)",
             "llama2.c's export.py writes fp32 with --version 1",
         )
-    room = PROGRAM.size - (RAM_BYTES - memory_bytes)
-    size = model.image(loader.ByteOrder.BIG).size
-    if size > room:
+
+
+def _context(model: loader.Model, wanted: int | None) -> int:
+    """The positions that a run keeps keys and values for. Raises XenonError for more than the model has."""
+    most = model.config.seq_len
+    if wanted is not None and not 1 <= wanted <= most:
         raise XenonError(
-            f"{model.path}: {in_units(size)}, and the console has {in_units(room)} for program and model",
-            "a model of up to about 110 million parameters fits in fp32",
+            f"context {wanted}, expected 1 to {most}, the context of {model.path}",
+            "leave it out to take the model's own",
+            EXIT_USAGE if wanted < 1 else None,
         )
+    return most if wanted is None else wanted
+
+
+def _encoded(prompt: str | bytes) -> bytes:
+    return prompt.encode("utf-8", "surrogateescape") if isinstance(prompt, str) else prompt
 
 
 def _guest() -> Path:

@@ -2,6 +2,7 @@
 #include "checkpoint.h"
 #include "forward_gpu.h"
 #include "memory.h"
+#include "parallel.h"
 #include "platform.h"
 #include "sampler.h"
 #include "text.h"
@@ -15,6 +16,7 @@ typedef struct {
     float topp;
     uint64_t seed;
     uint64_t steps;  // 0: as many as the context holds
+    uint64_t context;  // 0: the model's own
     Kernel kernel;
     int write_logits;
     int ignore_end;
@@ -25,12 +27,13 @@ enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-k scalar|vmx] [-g] [-l] [-e]\n"
+    "              [-c CONTEXT] [-k scalar|vmx] [-g] [-l] [-e]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
     "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
-    "  -e  go on where a story ends            -g  let the GPU compute\n";
+    "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n"
+    "  -g  let the GPU compute\n";
 
 static int parse_range(const char *text, double most, float *value)
 {
@@ -65,6 +68,8 @@ static int parse_option(Options *o, char letter, const char *value)
         return parse_unsigned(value, &o->seed) && o->seed > 0;
     case 'n':
         return parse_unsigned(value, &o->steps);
+    case 'c':
+        return parse_unsigned(value, &o->context) && o->context > 0;
     case 'k':
         return parse_kernel(value, &o->kernel);
     default:
@@ -169,6 +174,20 @@ static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer 
     return 1;
 }
 
+// The model's own context becomes the one asked for; its file says the own one, so this comes after loading.
+static int cut_context(Config *config, const Options *o)
+{
+    if (o->context > (uint64_t)config->seq_len) {
+        print(STANDARD_ERROR, "error: a context of %u, the model's context holds %d\n", o->context,
+              (int64_t)config->seq_len);
+        return 0;
+    }
+    if (o->context) {
+        config->seq_len = (int)o->context;
+    }
+    return 1;
+}
+
 static int check_length(const Options *o, int prompt_tokens, int seq_len)
 {
     if (prompt_tokens > seq_len) {
@@ -203,7 +222,7 @@ int main(int argument_count, char **arguments)
     Tokenizer tokenizer;
     Sampler sampler;
     int *prompt;
-    if (!checkpoint_load(&transformer, options.checkpoint) ||
+    if (!checkpoint_load(&transformer, options.checkpoint) || !cut_context(&transformer.config, &options) ||
         !tokenizer_load(&tokenizer, options.tokenizer, (uint32_t)config->vocab_size)) {
         return EXIT_FAILED;
     }
@@ -223,6 +242,9 @@ int main(int argument_count, char **arguments)
         return EXIT_FAILED;
     }
     Forward_Gpu gpu;
+    if (!options.gpu) {
+        parallel_start();
+    }
     if (options.gpu && !forward_gpu_start(&gpu, &transformer)) {
         return EXIT_FAILED;
     }

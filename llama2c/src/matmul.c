@@ -3,19 +3,30 @@
 
 #include <stdint.h>
 
+#include "parallel.h"
 #include "vector.h"
 
 enum { PREFETCH_AHEAD = 1024 };  // bytes: eight cache lines, as many misses as a core keeps in flight
 
-static void matmul_scalar(float *out, const float *x, const float *w, int n, int d)
+enum { LEAST_SHARE = 16384 };  // multiply-adds that are worth a thread of their own
+
+typedef struct {
+    float *out;
+    const float *x;
+    const float *w;
+    int n;
+} Product;
+
+static void rows_scalar(const void *context, int start, int end)
 {
-    for (int i = 0; i < d; i++) {
-        const float *row = w + (int64_t)i * n;
+    const Product *p = context;
+    for (int i = start; i < end; i++) {
+        const float *row = p->w + (int64_t)i * p->n;
         float sum = 0.0f;
-        for (int j = 0; j < n; j++) {
-            sum += row[j] * x[j];
+        for (int j = 0; j < p->n; j++) {
+            sum += row[j] * p->x[j];
         }
-        out[i] = sum;
+        p->out[i] = sum;
     }
 }
 
@@ -38,14 +49,17 @@ static float dot_vmx(const float *row, const float *x, int n)
     return (vector_lane(sum, 0) + vector_lane(sum, 1)) + (vector_lane(sum, 2) + vector_lane(sum, 3));
 }
 
+static void rows_vmx(const void *context, int start, int end)
+{
+    const Product *p = context;
+    for (int i = start; i < end; i++) {
+        p->out[i] = dot_vmx(p->w + (int64_t)i * p->n, p->x, p->n);
+    }
+}
+
 void matmul(float *out, const float *x, const float *w, int n, int d, Kernel kernel)
 {
     int aligned = (((uintptr_t)w | (uintptr_t)x) & 15) == 0 && (n & 3) == 0;
-    if (kernel == KERNEL_SCALAR || !aligned) {
-        matmul_scalar(out, x, w, n, d);
-        return;
-    }
-    for (int i = 0; i < d; i++) {
-        out[i] = dot_vmx(w + (int64_t)i * n, x, n);
-    }
+    Product product = {out, x, w, n};
+    parallel_for(d, LEAST_SHARE / n + 1, kernel == KERNEL_VMX && aligned ? rows_vmx : rows_scalar, &product);
 }

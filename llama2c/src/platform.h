@@ -21,6 +21,12 @@ void *platform_allocate(const char *purpose, uint64_t size);
 void platform_write(int stream, const void *bytes, uint64_t size);
 uint64_t platform_nanoseconds(void);
 int platform_has_vmx(void);
+// Hardware threads of the machine, the caller's own among them; 1 where only that one can be had.
+int platform_thread_count(void);
+// Starts task(argument) on hardware thread 1 or above, on a stack that grows down from its end.
+void platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument);
+// Waits until that task has returned.
+void platform_join_thread_task(int thread);
 // Whether there is a Xenos; the functions after it are for machines that have one.
 int platform_has_gpu(void);
 // Sets a register, by dword index, after all that was written to memory before.

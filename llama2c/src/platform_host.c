@@ -66,6 +66,23 @@ uint64_t platform_nanoseconds(void)
     return host.nanoseconds();
 }
 
+int platform_thread_count(void)
+{
+    return 1;
+}
+
+void platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument)
+{
+    (void)thread;
+    (void)stack_end;
+    task(argument);
+}
+
+void platform_join_thread_task(int thread)
+{
+    (void)thread;
+}
+
 int platform_has_vmx(void)
 {
     return 1;

@@ -10,6 +10,8 @@ enum { O_RDWR = 2 };
 enum { EIO = 5, EINTR = 4, AT_FDCWD = -100, SEEK_END = 2, CLOCK_MONOTONIC = 1 };
 enum { PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_FAILED_LIMIT = 4095 };
 enum { PR_SET_VMA = 0x53564d41, PR_SET_VMA_ANON_NAME = 0 };
+// The console's own calls, in the manner of libxenon's xenon_run_thread_task; a Linux kernel answers ENOSYS.
+enum { SYS_THREAD_COUNT = 0x7800, SYS_RUN_THREAD_TASK = 0x7801, SYS_JOIN_THREAD_TASK = 0x7802, SYS_END_THREAD_TASK = 0x7803 };
 enum { AT_NULL = 0, AT_HWCAP = 16, PPC_FEATURE_HAS_ALTIVEC = 0x10000000 };
 
 static const uint64_t PHYSICAL = 0x1fffffff;  // the part of an address that the GPU sees
@@ -100,6 +102,43 @@ uint64_t platform_nanoseconds(void)
     int64_t time[2] = {0, 0};
     system_call(SYS_CLOCK_GETTIME, CLOCK_MONOTONIC, (int64_t)time, 0, 0, 0, 0);
     return (uint64_t)time[0] * 1000000000u + (uint64_t)time[1];
+}
+
+int platform_thread_count(void)
+{
+    int64_t count = system_call(SYS_THREAD_COUNT, 0, 0, 0, 0, 0, 0);
+    return count < 1 ? 1 : (int)count;
+}
+
+typedef struct {
+    void (*task)(void *);
+    void *argument;
+} Task;
+
+// Where a hardware thread starts, on its own stack: nobody has called it, so it does not return.
+_Noreturn static void run_task(Task *given)
+{
+    given->task(given->argument);
+    for (;;) {
+        system_call(SYS_END_THREAD_TASK, 0, 0, 0, 0, 0, 0);
+    }
+}
+
+void platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument)
+{
+    // What the thread needs lies at the top of its stack, above a first frame with a back chain of 0.
+    Task *given = (Task *)stack_end - 1;
+    *given = (Task){task, argument};
+    uint64_t *frame = (uint64_t *)given - 8;
+    *frame = 0;
+    if (system_call(SYS_RUN_THREAD_TASK, thread, (int64_t)frame, (int64_t)run_task, (int64_t)given, 0, 0) < 0) {
+        task(argument);  // the thread cannot be had: its work is done here
+    }
+}
+
+void platform_join_thread_task(int thread)
+{
+    system_call(SYS_JOIN_THREAD_TASK, thread, 0, 0, 0, 0, 0);
 }
 
 int platform_has_vmx(void)

@@ -5,6 +5,7 @@
 
 #include "maths.h"
 #include "memory.h"
+#include "parallel.h"
 #include "platform.h"
 
 static uint64_t floats(uint64_t count)
@@ -132,6 +133,30 @@ static void attend(float *xb, float *att, const float *q, const float *keys, con
     }
 }
 
+enum { LEAST_SHARE = 16384 };  // multiply-adds that are worth a thread of their own
+
+typedef struct {
+    const Config *config;
+    Run_State *state;
+    const float *keys;    // (seq_len, kv_dim) of this layer
+    const float *values;
+    int pos;
+} Attention;
+
+static void attend_heads(const void *context, int start, int end)
+{
+    const Attention *a = context;
+    const Config *p = a->config;
+    Run_State *s = a->state;
+    int head_size = p->dim / p->n_heads;
+    int kv_mul = p->n_heads / p->n_kv_heads;  // query heads to one key and value head
+    for (int h = start; h < end; h++) {
+        int head = h / kv_mul * head_size;  // this head's part of k and v
+        attend(s->xb + h * head_size, s->att + (int64_t)h * p->seq_len, s->q + h * head_size, a->keys + head,
+               a->values + head, a->pos, head_size, head_size * p->n_kv_heads);
+    }
+}
+
 static void add(float *x, const float *y, int size)
 {
     for (int i = 0; i < size; i++) {
@@ -148,7 +173,6 @@ float *transformer_forward(Transformer *transformer, int token, int pos)
     int dim = p->dim, hidden_dim = p->hidden_dim;
     int head_size = dim / p->n_heads;
     int kv_dim = head_size * p->n_kv_heads;
-    int kv_mul = p->n_heads / p->n_kv_heads;  // query heads to one key and value head
 
     memcpy(s->x, w->token_embedding_table + (int64_t)token * dim, (size_t)dim * sizeof(float));
     rope_turn_to(s, pos, head_size);
@@ -165,11 +189,8 @@ float *transformer_forward(Transformer *transformer, int token, int pos)
         matmul(v, s->xb, w->wv + l * dim * kv_dim, dim, kv_dim, kernel);
         rope(s, s->q, dim, head_size);
         rope(s, k, kv_dim, head_size);
-        for (int h = 0; h < p->n_heads; h++) {
-            int head = h / kv_mul * head_size;  // this head's part of k and v
-            attend(s->xb + h * head_size, s->att + (int64_t)h * p->seq_len, s->q + h * head_size, keys + head,
-                   values + head, pos, head_size, kv_dim);
-        }
+        Attention attention = {p, s, keys, values, pos};
+        parallel_for(p->n_heads, LEAST_SHARE / (2 * (pos + 1) * head_size) + 1, attend_heads, &attention);
         matmul(s->xb2, s->xb, w->wo + l * dim * dim, dim, dim, kernel);
         add(s->x, s->xb2, dim);
 

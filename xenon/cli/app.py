@@ -1,5 +1,4 @@
-"""The command `xenon-llm`: finds the command that is asked for, and turns every error into one line and an exit
-code."""
+"""The command `xenon-llm`: finds the command asked for, turns every error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +20,6 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "generate": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
-    "bench": {},
     "bench": {},
 }
 

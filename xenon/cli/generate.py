@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xenon.cli.output import print_json, shown
+from xenon.cli.output import parse_size, print_json, shown
 from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
@@ -53,6 +53,19 @@ def generate(
     matmul: Annotated[
         str, typer.Option(metavar="vmx|scalar", help="Vector unit, or one by one in llama2.c's order.")
     ] = "vmx",
+    context: Annotated[
+        int | None,
+        typer.Option(
+            "--context",
+            "-c",
+            min=1,
+            help="Positions to keep keys and values for; fewer take less memory.",
+            show_default="the model's",
+        ),
+    ] = None,
+    memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="RAM of the console, as 256MiB; 32 MiB are the system's.")
+    ] = "512MiB",
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Go on with another story where one ends.")
     ] = False,
@@ -75,6 +88,8 @@ def generate(
     A prompt from a pipe or a file:
       echo "One day" | xenon-llm generate -
       xenon-llm generate -f prompt.txt --json
+    A model whose caches would not fit at its full context (see xenon-llm budget):
+      xenon-llm generate -m stories110M.bin --context 512 "Once upon a time"
 
     \b
     Exit codes: 0 told, 1 bad input, 2 wrong command line, 3 the guest is at fault,
@@ -83,7 +98,7 @@ def generate(
     from xenon.session import Session
 
     text = _prompt(prompt, file)
-    session = Session(model, tokenizer, matmul=_matmul(matmul))
+    session = Session(model, tokenizer, parse_size("--memory", memory), _matmul(matmul), context)
     pieces = session.generate(text, temperature, top_p, seed, steps, timeout, ignore_eos)
     if not quiet:
         _print_notes(session, model, tokenizer)

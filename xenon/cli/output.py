@@ -1,13 +1,16 @@
-"""What several commands print the same way: paths, JSON, and a progress bar."""
+"""What several commands read or print the same way: sizes, paths, JSON, and a progress bar."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -18,6 +21,14 @@ QUIET_SECONDS = 1.0
 def shown(path: str | os.PathLike[str]) -> str:
     """A path that can be printed, whatever bytes its name has."""
     return os.fsencode(path).decode(errors="replace")
+
+
+def parse_size(option: str, text: str) -> int:
+    """Bytes from `256MiB`, `64 KiB`, `256M` or `268435456`. Raises XenonError, which names the option."""
+    match = re.fullmatch(r"(\d{1,15}) ?(?:([kmg])(?:i?b)?)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise XenonError(f"{option} {text!r}: expected a size such as 256MiB", "", EXIT_USAGE)
+    return int(match[1]) << {"k": 10, "m": 20, "g": 30}.get((match[2] or "").lower(), 0)
 
 
 def print_json(value: Mapping[str, object]) -> None:

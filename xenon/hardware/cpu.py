@@ -74,7 +74,11 @@ class Registers:
 
 
 class Cpu(Protocol):
-    """One hardware thread over the unified memory. Only `stop` may be called from another thread."""
+    """One hardware thread over the unified memory.
+
+    Another thread than the one that runs it may call `stop`, `map`, `unmap`, `protect` and `forget_code`;
+    guest code rests meanwhile.
+    """
 
     def map(self, address: int, size: int, protection: Protection) -> None:
         """Show whole pages of RAM to guest code, at their physical address."""

@@ -10,6 +10,7 @@ MIB = 1024 * KIB
 RAM_BYTES = 512 * MIB
 PAGE_BYTES = 4 * KIB
 CACHE_LINE_BYTES = 128
+HARDWARE_THREADS = 6  # three cores of two threads (IEEE Micro)
 
 
 @dataclass(frozen=True, slots=True)

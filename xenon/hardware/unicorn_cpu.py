@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import unicorn
 from unicorn import ppc_const as ppc
@@ -61,6 +63,9 @@ _GPR = [ppc.UC_PPC_REG_0 + number for number in range(32)]
 _FPR = [ppc.UC_PPC_REG_FPR0 + number for number in range(32)]
 
 
+_PAUSE_AGAIN = 0.001  # seconds between two requests to pause: the engine may miss one
+
+
 class _Batch:
     """A set of registers moved in one call through arrays built once: 1.5 us, where one reg_read costs 1 to
     2 us."""
@@ -93,6 +98,10 @@ class UnicornCpu:
         self._vector = 0
         self._bad_access: tuple[int, int, int] | None = None
         self._stop = False
+        self._was_told = False  # the last STOPPED answers a stop(), not a pause
+        self._running = threading.Lock()  # held while guest code runs
+        self._go_on = threading.Event()  # clear while another thread wants the engine at rest
+        self._go_on.set()
         self._instructions_left: int | None = None
         self._limit_reached = False
         self._call = _Batch(self._engine, [_GPR[0], *_GPR[3:9], ppc.UC_PPC_REG_CR])
@@ -109,26 +118,60 @@ class UnicornCpu:
     def map(self, address: int, size: int, protection: Protection) -> None:
         if address < 0 or address + size > RAM_BYTES:
             raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
-        self._engine.mem_map_ptr(address, size, int(protection), self._memory.host_address + address)
-        self.forget_code(address, size)
+        with self._paused():
+            self._engine.mem_map_ptr(address, size, int(protection), self._memory.host_address + address)
+            self._engine.ctl_remove_cache(address, address + size)
 
     def unmap(self, address: int, size: int) -> None:
-        self._engine.mem_unmap(address, size)
-        self.forget_code(address, size)
+        with self._paused():
+            self._engine.mem_unmap(address, size)
+            self._engine.ctl_remove_cache(address, address + size)
 
     def protect(self, address: int, size: int, protection: Protection) -> None:
-        self._engine.mem_protect(address, size, int(protection))
-        self.forget_code(address, size)
+        with self._paused():
+            self._engine.mem_protect(address, size, int(protection))
+            self._engine.ctl_remove_cache(address, address + size)
 
     def forget_code(self, address: int, size: int) -> None:
-        self._engine.ctl_remove_cache(address, address + size)
+        with self._paused():
+            self._engine.ctl_remove_cache(address, address + size)
 
     def run(self, pc: int) -> Trap:
+        while True:
+            self._go_on.wait()
+            with self._running:
+                trap = self._run(pc)
+            if trap.kind is not TrapKind.STOPPED or self._was_told:
+                return trap
+            pc = trap.pc  # it was only paused
+
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
+        """The engine at rest, so that another thread may change what it maps; guest code goes on after."""
+        if self._running.acquire(blocking=False):
+            try:
+                yield
+            finally:
+                self._running.release()
+            return
+        self._go_on.clear()
+        try:
+            while not self._running.acquire(timeout=_PAUSE_AGAIN):
+                self._engine.emu_stop()
+            try:
+                yield
+            finally:
+                self._running.release()
+        finally:
+            self._go_on.set()
+
+    def _run(self, pc: int) -> Trap:
+        self._was_told = False
         self._vector = 0
         self._bad_access = None
         self._limit_reached = False
         if self._stop:
-            self._stop = False
+            self._stop, self._was_told = False, True
             return self._device_trap(pc) or Trap(TrapKind.STOPPED, pc)
         failure = None
         try:
@@ -150,7 +193,7 @@ class UnicornCpu:
             return Trap(kind_of, pc - INSTRUCTION_BYTES, vector=self._vector)
         if self._limit_reached:
             return Trap(TrapKind.INSTRUCTION_LIMIT, pc)
-        self._stop = False
+        self._stop, self._was_told = False, self._stop
         return Trap(TrapKind.STOPPED, pc)
 
     def stop(self) -> None:

@@ -94,9 +94,11 @@ def _build(
     what = f"{program.name}: {what}" if at_fault is None else at_fault + what
     symbols = Symbols(program, process.loaded.base)
     registers = cpu.registers()
+    number = process.threads.number(cpu) if process.threads else 0
+    on = f" on hardware thread {number}" if number else ""
     place = _place(symbols, pc)
     lines = [
-        what,
+        f"{what}{on}",
         f"  PC  {place}",
         f"  LR  {_place(symbols, registers.lr)}",
         "",
@@ -108,7 +110,7 @@ def _build(
         *_caller_lines(process, symbols, registers),
     ]
     where = f"PC {place}" if symbols.at(pc) else f"PC {place}, LR {_place(symbols, registers.lr)}"
-    message = f"{what} ({where.replace('  ', ', ')})"
+    message = f"{what}{on} ({where.replace('  ', ', ')})"
     return GuestFault(message, "\n".join(lines), hint, exit_code)
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from xenon.hardware.memory import Region
 from xenon.kernel.address_space import AddressSpace
@@ -22,6 +23,9 @@ from xenon.kernel.linux import (
 from xenon.kernel.loading import Loaded
 from xenon.kernel.terminal import STDERR, STDIN, STDOUT, Clock, Terminal
 
+if TYPE_CHECKING:
+    from xenon.kernel.threads import HardwareThreads
+
 MOST_DESCRIPTORS = 256
 PROCESS_ID = 1000
 
@@ -32,6 +36,10 @@ class Exit(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+class TaskEnd(Exception):
+    """The task of a hardware thread has returned; the program goes on."""
 
 
 class Refusal(Exception):
@@ -68,6 +76,8 @@ class Process:
     loaded: Loaded
     cpu_count: int = 1
     cancelled: threading.Event = field(default_factory=threading.Event)
+    threads: HardwareThreads | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)  # one system call at a time
     entropy: Callable[[int], bytes] = os.urandom
     folder: bytes = b"/"
     heap: Region | None = None

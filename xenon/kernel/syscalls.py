@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from xenon.kernel import io_calls, memory_calls, path_calls, process_calls
+from xenon.kernel import io_calls, memory_calls, path_calls, process_calls, threads
 from xenon.kernel.call_names import CALL_NUMBERS, call_name
 from xenon.kernel.linux import Error, GuestError
 from xenon.kernel.process import Process, Refusal
@@ -14,6 +14,7 @@ _SERVED: dict[str, Callable[..., int]] = {
     **path_calls.CALLS,
     **memory_calls.CALLS,
     **process_calls.CALLS,
+    **threads.CALLS,
 }
 
 UNKNOWN_TO_OLD_KERNELS = (
@@ -38,8 +39,11 @@ def serve(process: Process, number: int, arguments: Sequence[int]) -> int:
     stops while the call waits, Refusal for a call that is not in the table.
     """
     function = CALL_TABLE.get(number)
+    if function is threads.xenon_join_thread_task:  # waits for threads that may call, too
+        return function(process, arguments[0])
     if function is not None:
-        return function(process, *arguments[: _ARGUMENT_COUNTS[number]])
+        with process.lock:
+            return function(process, *arguments[: _ARGUMENT_COUNTS[number]])
     if number in _ENOSYS:
         raise GuestError(Error.ENOSYS)
     shown = ", ".join(f"0x{argument:x}" for argument in arguments)

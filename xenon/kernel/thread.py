@@ -21,7 +21,8 @@ def run_thread(process: Process, cpu: Cpu, pc: int) -> int | None:
     """Run guest code from `pc` to the program's end. Returns its exit status, None when the machine was
     stopped.
 
-    Raises GuestFault when the program is at fault, LimitReached at the instruction limit.
+    Raises GuestFault when the program is at fault, LimitReached at the instruction limit, TaskEnd when the
+    thread was only there for a task.
     """
     while not process.cancelled.is_set():
         trap = cpu.run(pc)

@@ -29,6 +29,22 @@ def test_writing_reaches_the_terminal_with_its_descriptor(call: Any) -> None:
     assert call.written == [(1, b"hello"), (2, b"oops")]
 
 
+def test_a_long_write_is_whole_and_comes_in_pieces(call: Any) -> None:
+    size = 300_000
+    address = call("mmap", 0, size, 3, 0x22, -1, 0)
+    call.process.space.write(address, b"x" * size)
+    assert call("write", 1, address, size) == size
+    call.process.space.write(
+        call.scratch, struct.pack(">8Q", address, 10, address, size, address, 5, address, 5)
+    )
+    assert call("writev", 2, call.scratch, 4) == size + 20
+    for stream, total in ((1, size), (2, size + 20)):
+        pieces = [data for number, data in call.written if number == stream]
+        assert b"".join(pieces) == b"x" * total
+        assert max(map(len, pieces)) <= 65_536
+    assert call("write", 1, address, size + (16 << 20)) == -Error.EFAULT
+
+
 def test_vectors_are_gathered_and_scattered(call: Any) -> None:
     call.process.space.write(call.scratch, b"hello world")
     vector = struct.pack(">6Q", call.scratch, 6, call.scratch, 0, call.scratch + 6, 5)

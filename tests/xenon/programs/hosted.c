@@ -123,6 +123,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(job, "environment")) printf("%s\n", getenv("GREETING"));
         else if (!strcmp(job, "file")) file(argv[++i]);
         else if (!strcmp(job, "map")) map(argv[++i]);
+        else if (!strcmp(job, "terminal")) printf("%d %d %d\n", isatty(0), isatty(1), isatty(2));
         else if (!strcmp(job, "error")) { fflush(stdout); fprintf(stderr, "to stderr\n"); }
         else if (!strcmp(job, "abort")) abort();
         else if (!strcmp(job, "status")) return atoi(argv[++i]);

@@ -1,0 +1,111 @@
+"""Hardware threads: forked and joined by the kernel, stopped together, and named when one is at fault."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Made
+
+import llama2c
+import loader
+from llama2c.build import build_guest
+from xenon.console import Console
+from xenon.errors import EXIT_TIMEOUT, XenonError
+from xenon.kernel.faults import GuestFault
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    main = Path(__file__).parent / "programs" / "threads.c"
+    return build_guest(tmp_path_factory.mktemp("threads") / "threads", main)
+
+
+def run(program: Path, how: str, threads: int = 6, timeout: float = 20) -> tuple[int | None, str]:
+    console = Console(threads=threads)
+    console.boot(program, [how])
+    text = b"".join(output.data for output in console.run(timeout))
+    return console.exit_status, text.decode()
+
+
+@pytest.fixture(autouse=True)
+def no_host_thread_is_left() -> object:
+    yield
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and any("hardware" in thread.name for thread in threading.enumerate()):
+        time.sleep(0.01)
+    assert not [thread for thread in threading.enumerate() if "hardware" in thread.name]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 6])
+def test_every_thread_runs_its_task_and_is_joined(program: Path, threads: int) -> None:
+    expected = "".join(f"{n * n} " for n in range(1, threads)) + "\n"
+    assert run(program, "square", threads) == (0, expected)
+
+
+def test_threads_may_map_memory_at_the_same_time(program: Path) -> None:
+    assert run(program, "allocate", 4) == (0, "60 120 180 \n")
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("twice", "hardware thread 1 is started twice"),
+        ("seventh", "hardware thread 6 cannot be started: the console has 6"),
+        ("itself", "hardware thread 0 cannot be started"),
+        ("crash", r"write of 4 bytes at 0x1234: null pointer on hardware thread 2 \(PC .*crash"),
+    ],
+)
+def test_a_wrong_use_is_a_fault_that_names_the_thread(program: Path, how: str, message: str) -> None:
+    with pytest.raises(GuestFault, match=message) as caught:
+        run(program, how)
+    assert caught.value.exit_code == 3
+    assert "PC  0x" in caught.value.report
+
+
+def test_any_thread_may_end_the_program(program: Path) -> None:
+    assert run(program, "leave") == (42, "")
+
+
+def test_a_program_that_leaves_a_thread_running_ends_all_the_same(program: Path) -> None:
+    assert run(program, "abandon") == (0, "")
+
+
+def test_waiting_for_a_thread_that_never_ends_stops_at_the_time_limit(program: Path) -> None:
+    start = time.monotonic()
+    with pytest.raises(XenonError, match="time limit") as caught:
+        run(program, "wait", timeout=0.3)
+    assert caught.value.exit_code == EXIT_TIMEOUT
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("threads", [0, 7])
+def test_the_console_has_one_to_six_threads(threads: int) -> None:
+    with pytest.raises(XenonError, match=f"{threads} hardware threads, expected 1 to 6"):
+        Console(threads=threads)
+
+
+@pytest.mark.parametrize("kernel", ["scalar", "vmx"])
+def test_logits_are_the_same_bits_for_every_number_of_threads(
+    make_model: Callable[..., Made], kernel: str
+) -> None:
+    made = make_model(dim=128, hidden_dim=320, n_layers=2, n_heads=8, n_kv_heads=4, vocab_size=400)
+    model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
+    found = set()
+    regions = {}
+    for threads in (1, 2, 3, 6):
+        console = Console(threads=threads)
+        console.disc.add("m", model.image(loader.ByteOrder.BIG))
+        console.disc.add("t", tokenizer.image(loader.ByteOrder.BIG))
+        console.boot(
+            llama2c.guest_program(), ["m", "-z", "t", "-l", "-e", "-s", "1", "-n", "8", "-k", kernel]
+        )
+        found.add(b"".join(output.data for output in console.run(60) if output.fd == 1))
+        regions[threads] = [region.purpose for region in console.memory.regions]
+    assert len(found) == 1
+    assert [purpose for purpose in regions[6] if "of thread" in purpose] == [
+        f"stack of thread {thread}" for thread in (5, 4, 3, 2, 1)
+    ]
