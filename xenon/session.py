@@ -17,6 +17,7 @@ import llama2c
 import loader
 from xenon.analysis.budget import Budget, Run, predict
 from xenon.console import MIB, Console
+from xenon.engine import Engine, resolve
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.memory_map import RAM_BYTES, in_units
 from xenon.kernel.program import read_program
@@ -48,6 +49,7 @@ class Statistics:
     memory_bytes: int
     seed: int
     matmul: Matmul
+    engine: Engine
 
     @property
     def tokens_per_second(self) -> float:
@@ -59,7 +61,8 @@ class Session:
 
     `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer`
     its tokenizer, by default the one in the model's folder that fits; `context` keeps keys and values for
-    fewer positions than the model could. Little-endian files are swapped as the console reads them.
+    fewer positions than the model could; `engine` says who computes, the faster of the two by default, but
+    the CPU when a way to multiply is asked for. Little-endian files are swapped as the console reads them.
 
     Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot
     run.
@@ -73,16 +76,20 @@ class Session:
         model: str | os.PathLike[str] | None = None,
         tokenizer: str | os.PathLike[str] | None = None,
         memory_bytes: int = RAM_BYTES,
-        matmul: Matmul = Matmul.VMX,
+        matmul: Matmul | None = None,
         context: int | None = None,
+        engine: Engine = Engine.AUTO,
     ) -> None:
         self.memory_bytes = memory_bytes
-        self.matmul = matmul
+        self.matmul = matmul or Matmul.VMX
         self.model = loader.open(llama2c.bundled_model() if model is None else model)
         self.statistics: Statistics | None = None
         """Of the last story that was told to its end."""
         _check_runs(self.model)
         self.context = _context(self.model, context)
+        if matmul is not None and engine is Engine.AUTO:
+            engine = Engine.CPU
+        self.engine = resolve(engine, self.model.config, self.context)
         if tokenizer is None:
             self.tokenizer = loader.find_tokenizer(self.model)
         else:
@@ -103,6 +110,7 @@ class Session:
             prompt_bytes=len(_encoded(prompt)),
             context=self.context,
             memory_bytes=self.memory_bytes,
+            gpu=self.engine is Engine.GPU,
         )
         return predict(run)
 
@@ -137,6 +145,7 @@ class Session:
         arguments: list[str | bytes] = [
             *(_MODEL, "-z", _TOKENIZER, "-i", text, "-t", _decimal(temperature), "-p", _decimal(top_p)),
             *("-s", str(seed), "-n", str(steps), "-k", self.matmul.value, "-c", str(self.context)),
+            *(["-g"] if self.engine is Engine.GPU else []),
             *(["-e"] if ignore_eos else []),
         ]
         return self._pieces(arguments, seed, timeout)
@@ -172,6 +181,7 @@ class Session:
             memory_bytes=self.memory_bytes,
             seed=seed,
             matmul=self.matmul,
+            engine=self.engine,
         )
 
     def _check(

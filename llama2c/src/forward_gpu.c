@@ -11,7 +11,7 @@ static const char *const NAMES[PROGRAMS] = {"matmul", "embedding", "store_row", 
                                             "attention", "swiglu", "add", "softmax", "argmax"};
 enum { EPSILON = 0, TEMPERATURE = 1 };  // float constants
 enum { TOKEN = 30, POSITION = 31 };     // loop constants
-enum { MOST_PIECES = 8 };               // of the embedding table
+enum { MOST_PIECES = 8, MOST_SCORES = 1 << 24 };  // of the embedding table; of a layer's attention
 
 static uint64_t lines(uint64_t words)
 {
@@ -156,6 +156,9 @@ static int fits(const Config *p)
     if (cache > GPU_MOST_WORDS) {
         return complain("a layer's key cache is larger than a fetch constant can describe");
     }
+    if ((uint64_t)p->seq_len * (uint64_t)p->n_heads > MOST_SCORES) {
+        return complain("more attention scores in a layer than the GPU takes");
+    }
     if ((uint64_t)p->vocab_size > MOST_PIECES * (uint64_t)(GPU_MOST_WORDS / p->dim)) {
         return complain("the embedding table is larger than eight fetch constants can describe");
     }
@@ -194,6 +197,14 @@ int forward_gpu_start(Forward_Gpu *engine, const Transformer *transformer)
         gpu_name_program(engine->programs + i * GPU_PROGRAM_WORDS, NAMES[i]);
     }
     record(engine, transformer);
+    const Weights *w = &transformer->weights;
+    const Run_State *s = &transformer->state;
+    // The first tensor of either format, at most a header behind the allocation's start.
+    platform_share(w->token_embedding_table < w->rms_att_weight ? w->token_embedding_table : w->rms_att_weight,
+                   "shared weights");
+    platform_share(s->x, "shared activations");
+    platform_share(s->key_cache, "shared key cache");
+    platform_share(s->value_cache, "shared value cache");
     gpu_invalidate(&engine->gpu);
     return 1;
 }

@@ -15,7 +15,7 @@ enum { FLOAT = 0, FETCH = 1, LOOP = 3 };  // kinds of constants
 enum { CACHE_FLUSH_TS = 4, WAIT_EQUAL = 3, ME_INIT_WORDS = 18, VERTEX_FETCH = 3 };
 static const uint32_t DRAW_POINT = 0x00010081;  // one auto-indexed point
 
-enum { LOG2_RING_QUADWORDS = 9, RING_WORDS = 2 << LOG2_RING_QUADWORDS, RING_BYTES = 4 * RING_WORDS };
+enum { LOG2_RING_QUADWORDS = 8, RING_WORDS = 2 << LOG2_RING_QUADWORDS, RING_BYTES = 4 * RING_WORDS };
 static const uint32_t RAM_BYTES = 0x20000000;
 static const uint64_t PATIENCE = 10000000000u;  // nanoseconds that a submission may take
 enum { LOOKS = 1 << 16 };                       // at the fence between two looks at the clock

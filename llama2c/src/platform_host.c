@@ -103,6 +103,12 @@ void platform_gpu_barrier(void)
 {
 }
 
+void platform_share(const void *memory, const char *purpose)
+{
+    (void)memory;
+    (void)purpose;
+}
+
 uint32_t platform_physical(const volatile void *address)
 {
     (void)address;

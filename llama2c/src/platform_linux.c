@@ -6,7 +6,7 @@
 
 enum { SYS_EXIT_GROUP = 234, SYS_WRITE = 4, SYS_MMAP = 90, SYS_PRCTL = 171, SYS_PREAD64 = 179,
        SYS_CLOCK_GETTIME = 246, SYS_OPENAT = 286, SYS_LSEEK = 19 };
-enum { O_RDWR = 2 };
+enum { O_RDWR = 2, PAGE = 4096 };
 enum { EIO = 5, EINTR = 4, AT_FDCWD = -100, SEEK_END = 2, CLOCK_MONOTONIC = 1 };
 enum { PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_FAILED_LIMIT = 4095 };
 enum { PR_SET_VMA = 0x53564d41, PR_SET_VMA_ANON_NAME = 0 };
@@ -166,6 +166,12 @@ void platform_gpu_write(uint32_t index, uint32_t value)
 void platform_gpu_barrier(void)
 {
     __asm__ volatile("lwsync" ::: "memory");
+}
+
+void platform_share(const void *memory, const char *purpose)
+{
+    int64_t start = (int64_t)memory & -PAGE;
+    system_call(SYS_PRCTL, PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, PAGE, (int64_t)purpose, 0);
 }
 
 uint32_t platform_physical(const volatile void *address)

@@ -13,6 +13,7 @@ from xenon.cli.output import parse_size, print_json, shown
 from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
+    from xenon.engine import Engine
     from xenon.session import Matmul, Session, Statistics
 
 
@@ -50,9 +51,17 @@ def generate(
             show_default="256",
         ),
     ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="cpu|gpu|auto", help="Who computes; auto takes the faster one.")
+    ] = "auto",
     matmul: Annotated[
-        str, typer.Option(metavar="vmx|scalar", help="Vector unit, or one by one in llama2.c's order.")
-    ] = "vmx",
+        str | None,
+        typer.Option(
+            metavar="vmx|scalar",
+            help="How the CPU multiplies: vector unit, or one by one in llama2.c's order.",
+            show_default="vmx",
+        ),
+    ] = None,
     context: Annotated[
         int | None,
         typer.Option(
@@ -98,7 +107,9 @@ def generate(
     from xenon.session import Session
 
     text = _prompt(prompt, file)
-    session = Session(model, tokenizer, parse_size("--memory", memory), _matmul(matmul), context)
+    session = Session(
+        model, tokenizer, parse_size("--memory", memory), _matmul(matmul), context, _engine(engine)
+    )
     pieces = session.generate(text, temperature, top_p, seed, steps, timeout, ignore_eos)
     if not quiet:
         _print_notes(session, model, tokenizer)
@@ -145,11 +156,20 @@ def _one_line_end_less(text: bytes) -> bytes:
     return text.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def _matmul(name: str) -> Matmul:
+def _engine(name: str) -> Engine:
+    from xenon.engine import Engine
+
+    try:
+        return Engine(name)
+    except ValueError:
+        raise XenonError(f"--engine {name!r}: expected cpu, gpu or auto", "", EXIT_USAGE) from None
+
+
+def _matmul(name: str | None) -> Matmul | None:
     from xenon.session import Matmul
 
     try:
-        return Matmul(name)
+        return None if name is None else Matmul(name)
     except ValueError:
         raise XenonError(f"--matmul {name!r}: expected vmx or scalar", "", EXIT_USAGE) from None
 
@@ -174,11 +194,14 @@ def _shown(text: str | bytes) -> str:
 
 
 def _facts(session: Session, statistics: Statistics) -> dict[str, object]:
+    from xenon.engine import Engine
+
     return {
         "model": shown(session.model.path),
         "tokenizer": shown(session.tokenizer.path),
         **dataclasses.asdict(statistics),
-        "matmul": statistics.matmul.value,
+        "engine": statistics.engine.value,
+        "matmul": statistics.matmul.value if statistics.engine is Engine.CPU else None,
         "tokens_per_second": statistics.tokens_per_second,
     }
 
@@ -188,9 +211,18 @@ def _summary(statistics: Statistics, seed: int | None) -> str:
 
     parts = [
         f"{statistics.tokens} tokens in {statistics.seconds:.2f} s",
-        f"{statistics.tokens_per_second:.1f} tokens/s ({statistics.matmul.value})",
+        f"{statistics.tokens_per_second:.1f} tokens/s ({_computed_by(statistics)})",
         f"{in_units(statistics.memory_used)} of {in_units(statistics.memory_bytes)} RAM",
     ]
     if not seed:
         parts.append(f"seed {statistics.seed}")
     return ", ".join(parts)
+
+
+def _computed_by(statistics: Statistics) -> str:
+    """`gpu`, or `cpu, vmx`."""
+    from xenon.engine import Engine
+
+    if statistics.engine is Engine.GPU:
+        return "gpu"
+    return f"cpu, {statistics.matmul.value}"

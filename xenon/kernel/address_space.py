@@ -51,7 +51,7 @@ class AddressSpace:
         """Unmap whole pages and free what regions have in them; the system's own regions are not touched."""
         end = min(start + align_up(size, PAGE_BYTES), RAM_BYTES)
         for found in self.memory.overlapping(start, end):
-            if found.owner is not Owner.CPU:
+            if found.owner is Owner.SYSTEM:
                 continue
             region = found
             if region.address < start:

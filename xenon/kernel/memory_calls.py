@@ -92,7 +92,7 @@ def mremap(process: Process, address: int, old_size: int, new_size: int, flags: 
     protection = process.space.protection_at(address)
     if (
         region is None
-        or region.owner is not Owner.CPU
+        or region.owner is Owner.SYSTEM
         or protection is None
         or address + old_size > region.end
     ):
@@ -115,7 +115,7 @@ def madvise(process: Process, address: int, size: int, advice: int) -> int:
         return 0
     end = address + align_up(size, PAGE_BYTES)
     for region in process.space.memory.overlapping(address, end):
-        if region.owner is Owner.CPU and not region.purpose.startswith(_FILE_PURPOSE):
+        if region.owner is not Owner.SYSTEM and not region.purpose.startswith(_FILE_PURPOSE):
             process.space.memory.clear(max(address, region.address), min(end, region.end))
     return 0
 
@@ -152,7 +152,7 @@ def _fixed_place(process: Process, address: int, size: int, flags: int) -> int |
     taken = process.space.memory.overlapping(address, address + size)
     if flags & Map.FIXED_NO_REPLACE and taken:
         raise GuestError(Error.EEXIST)
-    if any(region.owner is not Owner.CPU for region in taken):
+    if any(region.owner is Owner.SYSTEM for region in taken):
         raise GuestError(Error.ENOMEM)
     process.space.release(address, size)
     return address

@@ -1,0 +1,56 @@
+"""Who computes the forward pass, the console's CPU or its GPU, and which of them is faster for a model."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from loader import Config
+from xenon.errors import XenonError
+
+# What the GPU's programs take (hardware/gpu/operands.py, programs.py): words of a fetch constant, fetch
+# constants of the embedding table, attention scores of a layer.
+_MOST_FETCH_WORDS = (1 << 24) - 1
+_MOST_TABLE_PIECES = 8
+_MOST_SCORES = 1 << 24
+
+_GPU_WINS_FROM_DIM = 4
+
+
+class Engine(Enum):
+    """The CPU runs the guest's C code, the GPU the draws that the guest has recorded; AUTO is the faster."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+    AUTO = "auto"
+
+
+def gpu_limit(config: Config, context: int) -> str:
+    """Why the GPU cannot run the model with a context of so many positions; empty when it can."""
+    if context * config.kv_dim > _MOST_FETCH_WORDS:
+        return f"a layer's keys are {context * config.kv_dim} words, the GPU takes {_MOST_FETCH_WORDS}"
+    if config.vocab_size > _MOST_TABLE_PIECES * (_MOST_FETCH_WORDS // config.dim):
+        return f"the embedding table is larger than {_MOST_TABLE_PIECES} fetch constants can say"
+    if context * config.n_heads > _MOST_SCORES:
+        return f"{config.n_heads} heads by {context} positions, the GPU takes {_MOST_SCORES} scores"
+    return ""
+
+
+def faster_engine(config: Config, context: int) -> Engine:
+    """CPU or GPU, whichever takes less time for a token.
+
+    A draw costs the host about 15 microseconds whatever it computes, emulated guest code about 25
+    nanoseconds for each multiply-add and as much again around it. Measured, the two meet between a dim of 2
+    and one of 4 (docs/gpu.md has the figures): only models for tests are below.
+    """
+    if config.dim < _GPU_WINS_FROM_DIM or gpu_limit(config, context):
+        return Engine.CPU
+    return Engine.GPU
+
+
+def resolve(engine: Engine, config: Config, context: int) -> Engine:
+    """The engine that a choice comes to. Raises XenonError when the GPU is asked for and cannot."""
+    if engine is Engine.AUTO:
+        return faster_engine(config, context)
+    if engine is Engine.GPU and (limit := gpu_limit(config, context)):
+        raise XenonError(f"the GPU cannot run this model: {limit}", "--engine cpu runs it")
+    return engine
