@@ -16,8 +16,8 @@ from pathlib import Path
 import llama2c
 import loader
 from xenon.analysis.budget import Budget, Run, predict
+from xenon.analysis.engine import Engine, resolve
 from xenon.console import MIB, Console
-from xenon.engine import Engine, resolve
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.memory_map import RAM_BYTES, in_units
 from xenon.kernel.program import read_program

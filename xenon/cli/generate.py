@@ -13,7 +13,7 @@ from xenon.cli.output import parse_size, print_json, shown
 from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
-    from xenon.engine import Engine
+    from xenon.analysis.engine import Engine
     from xenon.session import Matmul, Session, Statistics
 
 
@@ -157,7 +157,7 @@ def _one_line_end_less(text: bytes) -> bytes:
 
 
 def _engine(name: str) -> Engine:
-    from xenon.engine import Engine
+    from xenon.analysis.engine import Engine
 
     try:
         return Engine(name)
@@ -194,7 +194,7 @@ def _shown(text: str | bytes) -> str:
 
 
 def _facts(session: Session, statistics: Statistics) -> dict[str, object]:
-    from xenon.engine import Engine
+    from xenon.analysis.engine import Engine
 
     return {
         "model": shown(session.model.path),
@@ -221,7 +221,7 @@ def _summary(statistics: Statistics, seed: int | None) -> str:
 
 def _computed_by(statistics: Statistics) -> str:
     """`gpu`, or `cpu, vmx`."""
-    from xenon.engine import Engine
+    from xenon.analysis.engine import Engine
 
     if statistics.engine is Engine.GPU:
         return "gpu"
