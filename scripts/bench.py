@@ -22,7 +22,7 @@ import llama2c
 import loader
 from xenon import benchmark, benchmark_report, synthetic
 from xenon.benchmark import Row
-from xenon.session import Matmul
+from xenon.session import Matmul, default_threads
 
 STORIES = Path(__file__).resolve().parents[2] / "shared" / "models" / "stories260K.bin"
 IMPORTS = "import numpy, unicorn, typer"
@@ -156,19 +156,27 @@ def start_figures(model: Path, tokenizer: Path, turns: int) -> list[Figure]:
     ]
 
 
-def kernel_figures(rows: Sequence[Row]) -> list[Figure]:
-    """The vector kernel over the scalar one, on each engine and in each test that has both."""
-    speeds = {(row.runner.engine, str(row.workload), row.runner.matmul): row.mean for row in rows}
+def ratio_figures(rows: Sequence[Row]) -> list[Figure]:
+    """The vector kernel over the scalar one, and several hardware threads over one, where both were run."""
     found = []
-    for (engine, test, matmul), speed in speeds.items():
-        scalar = speeds.get((engine, test, Matmul.SCALAR))
-        if matmul is Matmul.VMX and scalar:
-            ratio = speed / scalar
-            wanted = engine != "native"  # there the vector unit is imitated
-            target = "more than 1" if wanted else ""
-            found.append(
-                Figure(f"vmx / scalar, {engine}, {test}", ratio, "", target, ratio > 1 if wanted else None)
-            )
+    for row in rows:
+        runner = row.runner
+        for other in rows:
+            if (other.runner.engine, other.workload) != (runner.engine, row.workload):
+                continue
+            ratio = row.mean / other.mean
+            place = f"{runner.engine}, {row.workload}"
+            if (
+                runner.matmul is Matmul.VMX
+                and other.runner.matmul is Matmul.SCALAR
+                and runner.threads == other.runner.threads == 1
+            ):
+                wanted = runner.engine != "native"  # there the vector unit is imitated
+                target, met = ("more than 1", ratio > 1) if wanted else ("", None)
+                found.append(Figure(f"vmx / scalar, {place}", ratio, "", target, met))
+            if runner.threads > other.runner.threads == 1 and runner.matmul is other.runner.matmul:
+                name = f"{runner.threads} threads / 1, {place}, {runner.matmul.value}"
+                found.append(Figure(name, ratio, ""))
     return found
 
 
@@ -208,11 +216,13 @@ def main() -> None:
             model = loader.open(path)
             tokenizer = loader.find_tokenizer(model)
             workloads = benchmark.plan_workloads(model, tokenizer, options.n_prompt, options.n_gen)
-            runners, notes = benchmark.find_runners(model, tokenizer, folder)
+            runners, notes = benchmark.find_runners(
+                model, tokenizer, folder, threads=sorted({1, default_threads()})
+            )
             rows = benchmark.measure(runners, workloads, tokenizer, options.repetitions)
             facts = [benchmark_report.row_facts(path.name.removesuffix(".bin"), model, row) for row in rows]
             figures += [Figure(note, None, "") for note in notes]
-            figures += kernel_figures(rows)
+            figures += ratio_figures(rows)
             figures += start_figures(path, tokenizer.path, options.turns)
         if not options.skip_convert:
             figures += conversion_figures(folder, options.turns)

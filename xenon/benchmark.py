@@ -77,11 +77,14 @@ class Console:
 
     session: Session
     engine: str = "unicorn"
-    threads: int = 1
 
     @property
     def matmul(self) -> Matmul:
         return self.session.matmul
+
+    @property
+    def threads(self) -> int:
+        return self.session.threads
 
     def __call__(self, prompt: bytes, steps: int) -> float:
         for _ in self.session.generate(prompt, temperature=0, steps=steps, seed=1, ignore_eos=True):
@@ -97,11 +100,12 @@ class Native:
     reference: Reference
     files: dict[str, memoryview]
     matmul: Matmul
+    context: int
     engine: str = "native"
     threads: int = 1
 
     def __call__(self, prompt: bytes, steps: int) -> float:
-        arguments = _arguments("model", "tokenizer", prompt, steps, self.matmul)
+        arguments = _arguments("model", "tokenizer", prompt, steps, self.matmul, self.context)
         status, _, messages = self.reference.run(self.files, arguments)
         return _speed(self.engine, status, messages)
 
@@ -114,11 +118,13 @@ class Qemu:
     model: Path
     tokenizer: Path
     matmul: Matmul
+    context: int
     engine: str = "qemu-ppc64"
     threads: int = 1
 
     def __call__(self, prompt: bytes, steps: int) -> float:
-        arguments = _arguments(str(self.model), str(self.tokenizer), prompt, steps, self.matmul)
+        paths = str(self.model), str(self.tokenizer)
+        arguments = _arguments(*paths, prompt, steps, self.matmul, self.context)
         result = subprocess.run(
             [self.program, str(llama2c.guest_program()), *arguments], capture_output=True, check=False
         )
@@ -131,22 +137,30 @@ def find_runners(
     folder: Path,
     engines: Sequence[str] = ENGINES,
     matmuls: Sequence[Matmul] = tuple(Matmul),
+    threads: Sequence[int] = (1,),
+    context: int | None = None,
 ) -> tuple[list[Runner], list[str]]:
     """Everything on this machine that can run the model, and a note on each engine that cannot.
 
+    `threads` are the numbers of hardware threads to run the console with; the other engines have one.
     `folder` takes big-endian copies where an engine needs them. Raises XenonError, loader.LoaderError.
     """
+    positions = model.config.seq_len if context is None else context
     found: list[Runner] = []
     notes: list[str] = []
     if "unicorn" in engines:
-        found += [Console(Session(model.path, tokenizer.path, matmul=matmul)) for matmul in matmuls]
+        found += [
+            Console(Session(model.path, tokenizer.path, matmul=matmul, threads=count, context=context))
+            for matmul in matmuls
+            for count in threads
+        ]
     if "qemu-ppc64" in engines:
         program = shutil.which("qemu-ppc64") or shutil.which("qemu-ppc64-static")
         if program is None:
             notes.append("qemu-ppc64 is left out: it is not installed (apt-get install qemu-user)")
         else:
             paths = _big_endian(model, folder), _big_endian(tokenizer, folder)
-            found += [Qemu(program, *paths, matmul) for matmul in matmuls]
+            found += [Qemu(program, *paths, matmul, positions) for matmul in matmuls]
     if "native" in engines:
         try:
             reference = Reference.build(memory_bytes=MEMORY_BYTES + 2 * model.size)
@@ -154,25 +168,30 @@ def find_runners(
             notes.append(f"native is left out: {str(error).splitlines()[0]}")
         else:
             files = {"model": _host_order(model), "tokenizer": _host_order(tokenizer)}
-            found += [Native(reference, files, matmul) for matmul in matmuls]
+            found += [Native(reference, files, matmul, positions) for matmul in matmuls]
     return found, notes
 
 
 def plan_workloads(
-    model: loader.Model, tokenizer: loader.Tokenizer, n_prompt: int | None, n_gen: int | None
+    model: loader.Model,
+    tokenizer: loader.Tokenizer,
+    n_prompt: int | None,
+    n_gen: int | None,
+    context: int | None = None,
 ) -> list[Workload]:
     """The tests asked for; None takes 32 tokens or what the context holds, 0 leaves the test out.
 
     Raises XenonError for more than the context holds.
     """
-    most = model.config.seq_len - 1
+    positions = model.config.seq_len if context is None else context
+    most = positions - 1
     planned = []
     for kind, option, wanted in (("pp", "--n-prompt", n_prompt), ("tg", "--n-gen", n_gen)):
         count = min(DEFAULT_TOKENS, most) if wanted is None else wanted
         if not 0 <= count <= most:
             raise XenonError(
                 f"{option} {count}, expected 0 to {most} with {model.path}",
-                f"the context holds {model.config.seq_len} positions, and the first is not timed",
+                f"the context holds {positions} positions, and the first is not timed",
                 EXIT_USAGE if count < 0 else None,
             )
         if count and (kind == "tg" or prompt_of(tokenizer, count + 1) is not None):
@@ -217,11 +236,13 @@ def prompt_of(tokenizer: loader.Tokenizer, tokens: int) -> bytes | None:
     return None
 
 
-def _arguments(model: str, tokenizer: str, prompt: bytes, steps: int, matmul: Matmul) -> list[str]:
+def _arguments(
+    model: str, tokenizer: str, prompt: bytes, steps: int, matmul: Matmul, context: int
+) -> list[str]:
     """The guest's command line for one test."""
     return [
         *(model, "-z", tokenizer, "-i", prompt.decode(), "-t", "0", "-s", "1"),
-        *("-n", str(steps), "-k", matmul.value, "-e"),
+        *("-n", str(steps), "-k", matmul.value, "-c", str(context), "-e"),
     ]
 
 

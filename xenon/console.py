@@ -49,6 +49,16 @@ class _End:
     error: BaseException | None = None
 
 
+def check_threads(threads: int) -> None:
+    """Raises XenonError for a number of hardware threads that the console does not have."""
+    if not 1 <= threads <= HARDWARE_THREADS:
+        raise XenonError(
+            f"{threads} hardware threads, expected 1 to {HARDWARE_THREADS}",
+            "the console has three cores of two threads each",
+            EXIT_USAGE,
+        )
+
+
 class Console:
     """An Xbox 360 for one program: grant files with `disc.add`, `boot` a program, read what it writes from
     `run`.
@@ -66,12 +76,7 @@ class Console:
         windows: Mapping[int, tuple[int, int]] | None = None,
         threads: int = 1,
     ) -> None:
-        if not 1 <= threads <= HARDWARE_THREADS:
-            raise XenonError(
-                f"{threads} hardware threads, expected 1 to {HARDWARE_THREADS}",
-                "the console has three cores of two threads each",
-                EXIT_USAGE,
-            )
+        check_threads(threads)
         self.memory = UnifiedMemory(memory_bytes)
         self.bus = Bus()
         self.gpu = Gpu(self.memory, self.bus.fail)

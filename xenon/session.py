@@ -17,9 +17,9 @@ import llama2c
 import loader
 from xenon.analysis.budget import Budget, Run, predict
 from xenon.analysis.engine import Engine, resolve
-from xenon.console import MIB, Console
+from xenon.console import MIB, Console, check_threads
 from xenon.errors import EXIT_USAGE, XenonError
-from xenon.hardware.memory_map import RAM_BYTES, in_units
+from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, in_units
 from xenon.kernel.program import read_program
 
 _MODEL, _TOKENIZER = "/model.bin", "/tokenizer.bin"
@@ -49,6 +49,7 @@ class Statistics:
     memory_bytes: int
     seed: int
     matmul: Matmul
+    threads: int
     engine: Engine
 
     @property
@@ -61,8 +62,10 @@ class Session:
 
     `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer`
     its tokenizer, by default the one in the model's folder that fits; `context` keeps keys and values for
-    fewer positions than the model could; `engine` says who computes, the faster of the two by default, but
-    the CPU when a way to multiply is asked for. Little-endian files are swapped as the console reads them.
+    fewer positions than the model could; `threads` are the console's hardware threads, 1 to 6, by default as
+    many as this computer has processors: they change the speed and no bit of the output. `engine` says who
+    computes, the faster of the two by default; the CPU when `matmul` or `threads` are given, which are the
+    CPU's. Little-endian files are swapped as the console reads them.
 
     Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot
     run.
@@ -78,6 +81,7 @@ class Session:
         memory_bytes: int = RAM_BYTES,
         matmul: Matmul | None = None,
         context: int | None = None,
+        threads: int | None = None,
         engine: Engine = Engine.AUTO,
     ) -> None:
         self.memory_bytes = memory_bytes
@@ -85,11 +89,12 @@ class Session:
         self.model = loader.open(llama2c.bundled_model() if model is None else model)
         self.statistics: Statistics | None = None
         """Of the last story that was told to its end."""
-        _check_runs(self.model)
         self.context = _context(self.model, context)
-        if matmul is not None and engine is Engine.AUTO:
-            engine = Engine.CPU
-        self.engine = resolve(engine, self.model.config, self.context)
+        cpu_wanted = matmul is not None or threads is not None
+        self.engine = resolve(engine, self.model.config, self.context, cpu_wanted)
+        own_threads = 1 if self.engine is Engine.GPU else default_threads()
+        self.threads = own_threads if threads is None else threads
+        _check_runs(self.model, self.threads)
         if tokenizer is None:
             self.tokenizer = loader.find_tokenizer(self.model)
         else:
@@ -110,6 +115,7 @@ class Session:
             prompt_bytes=len(_encoded(prompt)),
             context=self.context,
             memory_bytes=self.memory_bytes,
+            threads=self.threads,
             gpu=self.engine is Engine.GPU,
         )
         return predict(run)
@@ -152,7 +158,7 @@ class Session:
 
     def _pieces(self, arguments: list[str | bytes], seed: int, timeout: float | None) -> Iterator[str]:
         start = time.perf_counter()
-        console = Console(self.memory_bytes)
+        console = Console(self.memory_bytes, threads=self.threads)
         console.disc.add(_MODEL, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(_TOKENIZER, self.tokenizer.image(loader.ByteOrder.BIG))
         console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES)
@@ -181,6 +187,7 @@ class Session:
             memory_bytes=self.memory_bytes,
             seed=seed,
             matmul=self.matmul,
+            threads=self.threads,
             engine=self.engine,
         )
 
@@ -229,8 +236,18 @@ class Session:
         return XenonError(line.removeprefix("error: ") or "the guest program ended without a word", hint)
 
 
-def _check_runs(model: loader.Model) -> None:
-    """Raises XenonError for a model that the guest does not run, before anything is started."""
+def default_threads() -> int:
+    """As many hardware threads as this process may use processors, up to the console's six."""
+    try:
+        processors = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        processors = os.cpu_count() or 1
+    return min(processors, HARDWARE_THREADS)
+
+
+def _check_runs(model: loader.Model, threads: int) -> None:
+    """Raises XenonError for what the console or the guest does not run, before anything is started."""
+    check_threads(threads)
     if model.format is loader.Format.V2:
         raise XenonError(
             f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)",

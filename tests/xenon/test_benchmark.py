@@ -87,6 +87,7 @@ def loader_session(small: tuple[loader.Model, loader.Tokenizer]) -> benchmark.Se
 
 def test_tests_default_to_what_the_context_holds(small: tuple[loader.Model, loader.Tokenizer]) -> None:
     assert benchmark.plan_workloads(*small, None, None) == [Workload("pp", 23), Workload("tg", 23)]
+    assert benchmark.plan_workloads(*small, None, 0, 9) == [Workload("pp", 8)]
     assert benchmark.plan_workloads(*small, 0, 5) == [Workload("tg", 5)]
     with pytest.raises(XenonError, match="--n-gen 24, expected 0 to 23"):
         benchmark.plan_workloads(*small, 0, 24)
@@ -122,8 +123,9 @@ def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokeni
 
 
 def test_all_engines_run_the_same_tests(small: tuple[loader.Model, loader.Tokenizer], tmp_path: Path) -> None:
-    runners, notes = benchmark.find_runners(*small, tmp_path)
+    runners, notes = benchmark.find_runners(*small, tmp_path, context=5)
     assert len(runners) + 2 * len(notes) == 6
+    assert {runner.threads for runner in runners} == {1}
     rows = benchmark.measure(runners, [Workload("pp", 3), Workload("tg", 3)], small[1], 1)
     assert {row.runner.engine for row in rows} >= {"unicorn"}
     assert all(row.mean > 0 for row in rows)
@@ -151,12 +153,14 @@ def test_reports_hold_the_same_rows() -> None:
 def test_the_command_prints_json_with_the_machine(small: tuple[loader.Model, loader.Tokenizer]) -> None:
     result = command(
         *(str(small[0].path), "-z", str(small[1].path), "-p", "2", "-n", "2", "-r", "2"),
-        *("--engine", "unicorn", "--matmul", "vmx", "--json"),
+        *("--engine", "unicorn", "--matmul", "vmx", "--threads", "1,2", "--json"),
     )
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["machine"]["unicorn"] == "2.1.4"
-    assert [row["test"] for row in report["rows"]] == ["pp2", "tg2"]
+    assert [(row["threads"], row["test"]) for row in report["rows"]] == [
+        *((1, "pp2"), (1, "tg2"), (2, "pp2"), (2, "tg2"))
+    ]
     assert all(len(row["samples"]) == 2 and row["matmul"] == "vmx" for row in report["rows"])
 
 
@@ -170,6 +174,8 @@ def test_the_command_measures_a_shape_without_a_file() -> None:
     ("arguments", "code", "message"),
     [
         (["--engine", "warp"], 2, "--engine 'warp': expected unicorn, qemu-ppc64, native"),
+        (["--threads", "two"], 2, "--threads 'two': expected numbers such as 1,2"),
+        (["--shape", "stories260K", "--threads", "7"], 2, "7 hardware threads, expected 1 to 6"),
         (["--matmul", "fast"], 2, "--matmul 'fast': expected vmx or scalar"),
         (["--shape", "stories9M"], 2, "no shape called stories9M"),
         (["m.bin", "--shape", "stories15M"], 2, "a model and --shape"),

@@ -1,8 +1,8 @@
 """What a run of the guest will take of the console's memory, region by region, without running it.
 
-Follows the guest's allocations (llama2c/src: checkpoint.c, tokenizer.c, transformer.c, sampler.c) and the
-kernel's way to place them (kernel/loading.py, kernel/memory_calls.py). A run never gives memory back, so the
-sum of its regions is its high-water mark.
+Follows the guest's allocations (llama2c/src: checkpoint.c, tokenizer.c, transformer.c, sampler.c, parallel.c)
+and the kernel's way to place them (kernel/loading.py, kernel/memory_calls.py). A run never gives memory back,
+so the sum of its regions is its high-water mark.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from loader import Config, Format, Model, Tokenizer
 from xenon.analysis.gpu_budget import gpu_requests
 from xenon.errors import XenonError
 from xenon.hardware.memory import OutOfMemoryError, Owner, UnifiedMemory
-from xenon.hardware.memory_map import CACHE_LINE_BYTES, PAGE_BYTES, RAM_BYTES, align_up, in_units
+from xenon.hardware.memory_map import CACHE_LINE_BYTES, KIB, PAGE_BYTES, RAM_BYTES, align_up, in_units
 from xenon.kernel.loading import STACK_GUARD_BYTES, placements
 from xenon.kernel.owners import owner_named
 from xenon.kernel.program import Program
 
 _FLOAT, _INT, _PIECE = 4, 4, 16  # bytes; sizeof(Piece) in tokenizer.h
+_THREAD_STACK = 64 * KIB  # STACK_SIZE in parallel.c
 _HELPFUL = 3  # regions that a refusal names
 
 
@@ -39,6 +40,7 @@ class Run:
     prompt_bytes: int
     context: int | None = None
     memory_bytes: int = RAM_BYTES
+    threads: int = 1
     gpu: bool = False
 
     @property
@@ -91,7 +93,10 @@ class Budget:
             else "no context is short enough: a smaller model fits"
         )
         system = sum(use.size for use in self.uses if use.owner is Owner.SYSTEM)
-        needed, room = in_units(self.total - system), in_units(self.run.memory_bytes - system)
+        sizes = self.total - system, self.run.memory_bytes - system
+        needed, room = map(in_units, sizes)
+        if needed == room:
+            needed, room = (f"{size:,} bytes" for size in sizes)
         raise OutOfMemoryError(
             f"{self.run.model.path}: needs {needed} with a context of {self.run.positions}, and the console "
             f"has {room} for a program; the largest regions are {named}",
@@ -155,6 +160,8 @@ def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
     yield shared + "key cache", cache, None
     yield shared + "value cache", cache, None
     yield "sampler", 2 * config.vocab_size * _INT, None
+    for thread in range(1, run.threads):
+        yield f"stack of thread {thread}", _THREAD_STACK, None
     if run.gpu:
         for name, size in gpu_requests(config):
             yield name, size, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from loader import Config
-from xenon.errors import XenonError
+from xenon.errors import EXIT_USAGE, XenonError
 
 # What the GPU's programs take (hardware/gpu/operands.py, programs.py): words of a fetch constant, fetch
 # constants of the embedding table, attention scores of a layer.
@@ -47,10 +47,17 @@ def faster_engine(config: Config, context: int) -> Engine:
     return Engine.GPU
 
 
-def resolve(engine: Engine, config: Config, context: int) -> Engine:
-    """The engine that a choice comes to. Raises XenonError when the GPU is asked for and cannot."""
+def resolve(engine: Engine, config: Config, context: int, cpu_wanted: bool) -> Engine:
+    """The engine that a choice comes to; `cpu_wanted`: something was asked for that only the CPU has.
+
+    Raises XenonError when the GPU is asked for and cannot.
+    """
     if engine is Engine.AUTO:
-        return faster_engine(config, context)
+        return Engine.CPU if cpu_wanted else faster_engine(config, context)
+    if engine is Engine.GPU and cpu_wanted:
+        raise XenonError(
+            "the engine gpu with a matmul or threads, which are the CPU's", "leave them out", EXIT_USAGE
+        )
     if engine is Engine.GPU and (limit := gpu_limit(config, context)):
         raise XenonError(f"the GPU cannot run this model: {limit}", "--engine cpu runs it")
     return engine

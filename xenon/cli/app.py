@@ -21,6 +21,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
     "bench": {},
+    "budget": {},
+    "estimate": {},
 }
 
 

@@ -53,6 +53,24 @@ def bench(
     matmul: Annotated[
         str | None, typer.Option(metavar="vmx|scalar", help="Only this kernel.", show_default="both")
     ] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,…",
+            help="Hardware threads of the console, 1 to 6.",
+            show_default="1 and as many as generate takes",
+        ),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            "--context",
+            "-c",
+            min=1,
+            help="Positions to keep keys and values for; fewer take less memory.",
+            show_default="the model's",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
@@ -76,12 +94,14 @@ def bench(
         raise XenonError("--json and --csv", "give one of them", EXIT_USAGE)
     from xenon import benchmark, benchmark_report
 
-    engines, matmuls = _engines(engine), _matmuls(matmul)
+    engines, matmuls, counts = _engines(engine), _matmuls(matmul), _threads(threads)
     with tempfile.TemporaryDirectory(prefix="xenon-llm-") as work:
         folder = Path(work)
         opened, its_tokenizer = _opened(model, tokenizer, shape, folder)
-        workloads = benchmark.plan_workloads(opened, its_tokenizer, n_prompt, n_gen)
-        runners, notes = benchmark.find_runners(opened, its_tokenizer, folder, engines, matmuls)
+        workloads = benchmark.plan_workloads(opened, its_tokenizer, n_prompt, n_gen, context)
+        runners, notes = benchmark.find_runners(
+            opened, its_tokenizer, folder, engines, matmuls, counts, context
+        )
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
         rows = benchmark.measure(runners, workloads, its_tokenizer, repetitions, _progress)
@@ -141,3 +161,14 @@ def _matmuls(name: str | None) -> list[Matmul]:
         return [Matmul(name)]
     except ValueError:
         raise XenonError(f"--matmul {name!r}: expected vmx or scalar", "", EXIT_USAGE) from None
+
+
+def _threads(numbers: str | None) -> list[int]:
+    from xenon.session import default_threads
+
+    if numbers is None:
+        return sorted({1, default_threads()})
+    try:
+        return [int(number) for number in numbers.split(",")]
+    except ValueError:
+        raise XenonError(f"--threads {numbers!r}: expected numbers such as 1,2", "", EXIT_USAGE) from None

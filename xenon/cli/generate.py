@@ -62,6 +62,14 @@ def generate(
             show_default="vmx",
         ),
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1..6",
+            help="The CPU's hardware threads to use; more change the speed, never the text.",
+            show_default="this computer's processors",
+        ),
+    ] = None,
     context: Annotated[
         int | None,
         typer.Option(
@@ -108,7 +116,13 @@ def generate(
 
     text = _prompt(prompt, file)
     session = Session(
-        model, tokenizer, parse_size("--memory", memory), _matmul(matmul), context, _engine(engine)
+        model,
+        tokenizer,
+        parse_size("--memory", memory),
+        _matmul(matmul),
+        context,
+        threads,
+        _engine(engine),
     )
     pieces = session.generate(text, temperature, top_p, seed, steps, timeout, ignore_eos)
     if not quiet:
@@ -206,6 +220,10 @@ def _facts(session: Session, statistics: Statistics) -> dict[str, object]:
     }
 
 
+def _threads(statistics: Statistics) -> str:
+    return f"{statistics.threads} thread{'s' * (statistics.threads > 1)}"
+
+
 def _summary(statistics: Statistics, seed: int | None) -> str:
     from xenon.hardware.memory_map import in_units
 
@@ -220,9 +238,9 @@ def _summary(statistics: Statistics, seed: int | None) -> str:
 
 
 def _computed_by(statistics: Statistics) -> str:
-    """`gpu`, or `cpu, vmx`."""
+    """`gpu`, or `cpu, vmx, 2 threads`."""
     from xenon.analysis.engine import Engine
 
     if statistics.engine is Engine.GPU:
         return "gpu"
-    return f"cpu, {statistics.matmul.value}"
+    return f"cpu, {statistics.matmul.value}, {_threads(statistics)}"

@@ -112,7 +112,7 @@ class Cpu(Protocol):
         """Set general register r0 to r31."""
 
     def call_arguments(self) -> tuple[int, tuple[int, ...]]:
-        """The number (r0) and the six arguments (r3 to r8) of a system call."""
+        """The number (r0) and the six arguments (r3 to r8) of the system call that `run` came back with."""
 
     def answer_call(self, value: int, failed: bool = False) -> None:
         """The result of a system call: r3, and the summary overflow bit of CR0 when it failed."""

@@ -1,0 +1,126 @@
+"""`xenon-llm estimate`: what a real Xbox 360 would do with a model, calculated."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xenon.cli.output import print_json, shown
+from xenon.errors import EXIT_USAGE, XenonError
+
+if TYPE_CHECKING:
+    from loader import Config
+
+
+def estimate(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="A llama2.c checkpoint.", show_default="bundled")
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="No file: the dimensions of stories260K, stories15M, stories42M or stories110M.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Calculate the tokens a second that a real Xbox 360 could reach with a model, and what would limit it.
+
+    This is a roofline: bytes and operations of the model against the published bandwidths and latencies of
+    the console. Nothing is run, and nobody has measured it. Measurements of other machines stand beside it.
+
+    \b
+    A model of your own:
+      xenon-llm estimate stories15M.bin
+    Without a file, for a program to read:
+      xenon-llm estimate --shape stories110M --json
+    """
+    from xenon.analysis import timing
+
+    name, config = _config(model, shape)
+    first, last = timing.estimate(config), timing.estimate(config, config.seq_len - 1)
+    if as_json:
+        print_json(
+            {
+                "model": name,
+                "work_of_the_first_token": dataclasses.asdict(timing.work(config)),
+                "last_position": config.seq_len - 1,
+                "estimates": [
+                    {
+                        "variant": early.variant,
+                        "tokens_per_second": early.tokens_per_second,
+                        "tokens_per_second_at_last_position": late.tokens_per_second,
+                        "limit": early.limit,
+                        "limit_at_last_position": late.limit,
+                    }
+                    for early, late in zip(first, last, strict=True)
+                ],
+                "assumptions": [dataclasses.asdict(row) for row in timing.ASSUMPTIONS],
+                "published": [dataclasses.asdict(row) for row in timing.PUBLISHED],
+            }
+        )
+        return
+    _print(name, config)
+
+
+def _config(model: Path | None, shape: str | None) -> tuple[str, Config]:
+    """A name and the dimensions of a fp32 model."""
+    import llama2c
+    import loader
+    from xenon import synthetic
+
+    if shape is not None:
+        if model is not None:
+            raise XenonError("a model and --shape", "give one of them", EXIT_USAGE)
+        return shape, synthetic.shape(shape)
+    opened = loader.open(model or llama2c.bundled_model())
+    if opened.format is loader.Format.V2:
+        raise XenonError(f"{opened.path}: an int8 model (v2); only fp32 models (v0 and v1) are estimated")
+    return shown(opened.path), opened.config
+
+
+def _print(name: str, config: Config) -> None:
+    from xenon.analysis import timing
+    from xenon.hardware.memory_map import in_units
+
+    most = config.seq_len - 1
+    asked, late = timing.work(config), timing.work(config, most)
+    print(
+        f"{name}: {in_units(asked.weight_bytes)} of weights and {asked.multiply_adds / 1e6:.2f} million "
+        f"multiply-adds a token; {in_units(late.cache_bytes)} of keys and values at position {most}\n"
+    )
+    print(f"{'calculated for an Xbox 360':32}{'tokens/s':>10}{f'at {most}':>10}  limited by")
+    last = timing.estimate(config, most)
+    for early, end in zip(timing.estimate(config), last, strict=True):
+        limit = early.limit if early.limit == end.limit else f"{early.limit}, then {end.limit}"
+        speeds = f"{_speed(early.tokens_per_second):>10}{_speed(end.tokens_per_second):>10}"
+        print(f"{early.variant:32}{speeds}  {limit}")
+    print(f"\n{'assumed':48}{'value':>16}  source")
+    for row in timing.ASSUMPTIONS:
+        print(f"{row.name:48}{_quantity(row.value, row.unit):>16}  {row.source}")
+    print(f"\n{'published for other machines':40}{'model':14}{'tokens/s':>13}  source")
+    for found in timing.PUBLISHED:
+        print(f"{found.machine:40}{found.model:14}{found.tokens_per_second:>13}  {found.source}")
+    print(f"\n{timing.NOT_PUBLISHED}")
+
+
+def _speed(value: float) -> str:
+    """Two or three significant figures: more would not be true."""
+    if value >= 10:
+        return f"{float(f'{value:.2e}'):,.0f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _quantity(value: float, unit: str) -> str:
+    """A value with its unit: 3.2 GHz, 200 ns, 8 lines."""
+    for scale, prefix in ((1e9, "G"), (1e6, "M")):
+        if unit in ("Hz", "bytes/s") and value >= scale:
+            return f"{value / scale:g} {prefix}{unit.replace('bytes', 'B')}"
+    if unit == "s":
+        return f"{value * 1e9:g} ns"
+    return f"{value:g} {unit}".strip()
