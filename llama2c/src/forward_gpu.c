@@ -200,11 +200,10 @@ int forward_gpu_start(Forward_Gpu *engine, const Transformer *transformer)
     const Weights *w = &transformer->weights;
     const Run_State *s = &transformer->state;
     // The first tensor of either format, at most a header behind the allocation's start.
-    platform_share(w->token_embedding_table < w->rms_att_weight ? w->token_embedding_table : w->rms_att_weight,
-                   "shared weights");
-    platform_share(s->x, "shared activations");
-    platform_share(s->key_cache, "shared key cache");
-    platform_share(s->value_cache, "shared value cache");
+    platform_share(w->token_embedding_table < w->rms_att_weight ? w->token_embedding_table : w->rms_att_weight);
+    platform_share(s->x);
+    platform_share(s->key_cache);
+    platform_share(s->value_cache);
     gpu_invalidate(&engine->gpu);
     return 1;
 }

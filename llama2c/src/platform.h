@@ -33,8 +33,8 @@ int platform_has_gpu(void);
 void platform_gpu_write(uint32_t index, uint32_t value);
 // What the GPU has written is read after this, not before.
 void platform_gpu_barrier(void);
-// Tells the machine that the GPU works on this allocation too; the purpose begins with "shared ".
-void platform_share(const void *memory, const char *purpose);
+// Tells the machine that the GPU works on this allocation too.
+void platform_share(const void *memory);
 // Where the GPU finds what is at this address.
 uint32_t platform_physical(const volatile void *address);
 _Noreturn void platform_exit(int status);

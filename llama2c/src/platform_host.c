@@ -103,10 +103,9 @@ void platform_gpu_barrier(void)
 {
 }
 
-void platform_share(const void *memory, const char *purpose)
+void platform_share(const void *memory)
 {
     (void)memory;
-    (void)purpose;
 }
 
 uint32_t platform_physical(const volatile void *address)

@@ -168,10 +168,10 @@ void platform_gpu_barrier(void)
     __asm__ volatile("lwsync" ::: "memory");
 }
 
-void platform_share(const void *memory, const char *purpose)
+void platform_share(const void *memory)
 {
     int64_t start = (int64_t)memory & -PAGE;
-    system_call(SYS_PRCTL, PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, PAGE, (int64_t)purpose, 0);
+    system_call(SYS_PRCTL, PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, PAGE, (int64_t)"shared", 0);
 }
 
 uint32_t platform_physical(const volatile void *address)

@@ -149,7 +149,7 @@ def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
     yield "stack", align_up(run.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES, None
     config = run.model.config
     purpose, size, _ = _weights(run)
-    yield shared + "weights" if run.gpu else purpose, size, None
+    yield shared + purpose, size, None
     yield "tokenizer file", run.tokenizer.size, None
     yield "tokenizer table", config.vocab_size * _PIECE, None
     yield "prompt", _prompt_bytes(run), None

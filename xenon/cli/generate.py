@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xenon.cli.output import parse_size, print_json, shown
+from xenon.cli.output import parse_engine, parse_size, print_json, shown
 from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
-    from xenon.analysis.engine import Engine
     from xenon.session import Matmul, Session, Statistics
 
 
@@ -122,7 +121,7 @@ def generate(
         _matmul(matmul),
         context,
         threads,
-        _engine(engine),
+        parse_engine(engine),
     )
     pieces = session.generate(text, temperature, top_p, seed, steps, timeout, ignore_eos)
     if not quiet:
@@ -168,15 +167,6 @@ def _piped() -> bool:
 def _one_line_end_less(text: bytes) -> bytes:
     """Without the line end that editors and echo put behind the last word."""
     return text.removesuffix(b"\n").removesuffix(b"\r")
-
-
-def _engine(name: str) -> Engine:
-    from xenon.analysis.engine import Engine
-
-    try:
-        return Engine(name)
-    except ValueError:
-        raise XenonError(f"--engine {name!r}: expected cpu, gpu or auto", "", EXIT_USAGE) from None
 
 
 def _matmul(name: str | None) -> Matmul | None:

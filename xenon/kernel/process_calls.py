@@ -147,7 +147,7 @@ def prctl(process: Process, option: int, what: int, address: int, _size: int, na
             raise GuestError(Error.EINVAL)
         given = process.space.read_string(name, _LONGEST_MAPPING_NAME).decode("ascii", "replace")
         owner, purpose = owner_named(given)
-        renamed = process.space.memory.rename(region, purpose, owner)
+        renamed = process.space.memory.rename(region, purpose or region.purpose, owner)
         process.heap = renamed if process.heap == region else process.heap
     elif option != _SET_NAME:
         raise GuestError(Error.EINVAL)
