@@ -115,3 +115,9 @@ def driver() -> Iterator[Driver]:
     made = Driver()
     yield made
     made.gpu.stop()
+
+
+@pytest.fixture(scope="session")
+def make_driver() -> type[Driver]:
+    """For tests that need a GPU of their own for each example."""
+    return Driver
