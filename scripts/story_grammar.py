@@ -96,16 +96,30 @@ def _animal(rng: random.Random, male: bool) -> Character:
     )
 
 
-def make_cast(rng: random.Random) -> tuple[Character, Character]:
-    """A hero and a friend; one is a he and the other a she, so that every pronoun has one meaning."""
+def _familiar(name: str, kind: str, male: bool) -> Character:
+    """A character of words.PAIRS."""
+    animal = name.startswith("the ")
+    called = name.removeprefix("Sleepy ").removeprefix("the ")
+    is_a = name.replace("the ", "a ")
+    return Character(name, called, is_a, kind, male, name.startswith("Sleepy"), animal)
+
+
+def make_cast(rng: random.Random, free: bool = False) -> tuple[Character, Character]:
+    """A hero and a friend; one is a he and the other a she, so that every pronoun has one meaning.
+
+    They are one of words.PAIRS, or if `free` anybody with anybody.
+    """
+    if not free:
+        hero, friend, _ = rng.choices(words.PAIRS, [weight for *_, weight in words.PAIRS])[0]
+        return _familiar(*hero), _familiar(*friend)
     draw = rng.random()
-    if draw < 0.38:
+    if draw < 0.50:
         hero = _child(rng, rng.random() < 0.85, sleepy=True)
-    elif draw < 0.82:
+    elif draw < 0.88:
         hero = _child(rng, rng.random() < 0.42, sleepy=False)
     else:
         hero = _animal(rng, rng.random() < 0.5)
-    friend = _animal(rng, not hero.male) if rng.random() < 0.2 else _child(rng, not hero.male, sleepy=False)
+    friend = _animal(rng, not hero.male) if rng.random() < 0.1 else _child(rng, not hero.male, sleepy=False)
     return hero, friend
 
 
@@ -183,6 +197,11 @@ def tidy(text: str) -> str:
     text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
     capital = rf'(^"?|[.!?] "?|\." |[!?]" {_SPEECH_TAG}|, "|" ")([a-z])'
     return re.sub(capital, lambda m: m.group(1) + m.group(2).upper(), text)
+
+
+def length(text: str) -> int:
+    """Words, with Sleepy Joe as one."""
+    return len(text.replace("Sleepy ", "").split())
 
 
 def _introduce(rng: random.Random, hero: Character) -> tuple[str, str]:
@@ -264,11 +283,11 @@ def _opening(
     return opening, [intro, trait, day + start]
 
 
-def make_story(rng: random.Random, plots: list[Plot]) -> Story:
+def make_story(rng: random.Random, plots: list[Plot], free_cast: bool = False) -> Story:
     """One story; its length is between MIN_WORDS and MAX_WORDS words."""
     plot = rng.choice(plots)
     while True:
-        hero, friend = make_cast(rng)
+        hero, friend = make_cast(rng, free_cast)
         slots = make_slots(rng, plot, hero, friend)
         opening, templates = _opening(rng, plot, hero, friend, slots)
         for sentence in plot.body:
@@ -287,13 +306,13 @@ def make_story(rng: random.Random, plots: list[Plot]) -> Story:
                 "yawned and went to bed]."
             )
         text = tidy(" ".join(expand(rng, template, slots) for template in templates))
-        if MIN_WORDS <= len(text.split()) <= MAX_WORDS:
+        if MIN_WORDS <= length(text) <= MAX_WORDS:
             return Story(text, plot.name, opening, hero, friend)
 
 
-def stories(seed: int, plots_file: Path = PLOTS_FILE) -> Iterator[Story]:
-    """An endless stream of stories; the same seed gives the same stories."""
+def stories(seed: int, free_cast: bool = False) -> Iterator[Story]:
+    """An endless stream of stories; the same seed gives the same stories. `free_cast`: see make_cast."""
     rng = random.Random(seed)
-    plots = load_plots(plots_file)
+    plots = load_plots()
     while True:
-        yield make_story(rng, plots)
+        yield make_story(rng, plots, free_cast)

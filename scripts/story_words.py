@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BOYS = "Joe Tom Tim Ben Sam Max Jack Leo".split()
-GIRLS = "Lily Mia Anna Sue Lucy Emma Amy Nina".split()
+BOYS = "Joe Tom Tim Ben".split()  # each is one piece of the tokenizer: a small model can copy it
+GIRLS = "Lily Mia Anna Sue Lucy".split()
 SLEEPY_BOYS = ["Joe", "Joe", "Joe", "Joe", "Joe", "Joe", "Joe", "Tom", "Ben"]  # Sleepy Joe is the flagship
 SLEEPY_GIRLS = ["Sue", "Mia", "Lucy"]
+# The bundled model's cast: hero, friend, and how often. Always the same friends, so that a very small
+# model learns who is who; each is (name, kind, is a he).
+PAIRS: list[tuple[tuple[str, str, bool], tuple[str, str, bool], int]] = [
+    (("Sleepy Joe", "boy", True), ("Lily", "girl", False), 68),
+    (("Lily", "girl", False), ("Tom", "boy", True), 14),
+    (("Ben", "boy", True), ("Mia", "girl", False), 8),
+    (("Sue", "girl", False), ("Tim", "boy", True), 8),
+    (("the little dog", "dog", True), ("Anna", "girl", False), 7),
+    (("the little cat", "cat", False), ("Joe", "boy", True), 7),
+]
 # kind of animal: (is it a he?, its adjectives). Each has paws, so that hands and paws can be told apart.
 ANIMALS: dict[str, tuple[bool, list[str]]] = {
     "dog": (True, ["little", "brown", "big", "sleepy"]),
@@ -20,7 +30,7 @@ ANIMALS: dict[str, tuple[bool, list[str]]] = {
 BYSTANDERS = (
     "frog bird mouse rabbit squirrel turtle duck pig".split()
 )  # always "it", never the hero's or friend's kind
-PARENTS = ["mom", "mom", "dad", "dad", "grandma", "grandpa"]
+PARENTS = ["mom", "mom", "dad", "dad", "grandma"]
 PETS = ["Spot", "Lucky", "Buddy"]
 
 COLORS = "red blue green yellow white brown".split()

@@ -88,15 +88,16 @@ def rows(flat: np.ndarray, starts: np.ndarray, which: np.ndarray, length: int) -
     return flat[starts[which][:, None] + np.arange(length + 1)].astype(np.int64)
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: int = 200) -> float:
+def learning_rate(step: int, steps: int, peak: float) -> float:
     """Linear warmup, then a cosine to 2% of the peak."""
+    warmup = min(200, steps // 10 + 1)
     if step < warmup:
         return peak * (step + 1) / warmup
     return peak * (0.02 + 0.49 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
 def prepare(
-    out: Path, seed: int, count: int, held_out: int
+    out: Path, seed: int, count: int, held_out: int, start: Path | None
 ) -> tuple[SentencePieceProcessor, dict[str, np.ndarray]]:
     """The tokenizer and the encoded corpus, made once and then read from OUT."""
     import sentencepiece
@@ -112,7 +113,11 @@ def prepare(
         for story in islice(stories(seed + HELD_OUT_SEED_OFFSET), held_out)
         if story.text not in known
     ]
-    tokenizer = train_tokenizer(texts[:30000], out / "tok512")
+    if start is None:
+        tokenizer = train_tokenizer(texts[:30000], out / "tok512")
+    else:
+        model_file.write_bytes((start / "tok512.model").read_bytes())
+        tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(model_file))
     corpus: dict[str, np.ndarray] = {}
     for name, part in (("train", texts), ("test", test)):
         corpus[name], corpus[f"{name}_starts"] = encode(tokenizer, part)
@@ -146,18 +151,21 @@ def train(
     batch: int,
     peak: float,
 ) -> None:
-    """Train in place; a checkpoint every 500 steps."""
+    """Train in place; a checkpoint every 250 steps."""
     import torch
 
-    decayed = [p for p in model.parameters() if p.dim() == 2]
-    rest = [p for p in model.parameters() if p.dim() != 2]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), eps=1e-8, fused=True)
+    hidden = [p for name, p in model.named_parameters() if p.dim() == 2 and not name.startswith("tok")]
+    rest = [p for name, p in model.named_parameters() if p.dim() != 2 or name.startswith("tok")]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.Muon(hidden, lr=peak, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=peak, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+    ]
     checkpoint, first, spent = out / "checkpoint.pt", 0, 0.0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         first, spent = saved["step"], saved["seconds"]
         say(f"resuming at step {first}")
     begun, recent = time.monotonic() - spent, []
@@ -165,15 +173,16 @@ def train(
     usable = len(starts) - 1 - int(np.searchsorted(-starts[::-1], LONG_ROW - len(flat)))
     for step in range(first, steps):
         rate = learning_rate(step, steps, peak)
-        for group in optimizer.param_groups:
+        for group in [group for optimizer in optimizers for group in optimizer.param_groups]:
             group["lr"] = rate
         length, size = (LONG_ROW, batch // 2) if step % 16 == 15 else (SHORT_ROW, batch)
         which = np.random.default_rng([seed, step]).integers(0, usable, size)
         loss = model.loss(torch.from_numpy(rows(flat, starts, which, length)))
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         recent.append(loss.item())
         done = step + 1
         if done % 100 == 0 or done == steps:
@@ -181,10 +190,10 @@ def train(
                 f"step {done}/{steps} loss {np.mean(recent[-100:]):.4f} "
                 f"rate {rate:.5f} {time.monotonic() - begun:.0f} s"
             )
-        if done % 500 == 0 or done == steps:
+        if done % 250 == 0 or done == steps:
             state = {
                 "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 "step": done,
                 "seconds": time.monotonic() - begun,
             }
@@ -211,6 +220,9 @@ def main(
     batch: Annotated[int, typer.Option(help="Rows of 232 tokens a step.")] = 8,
     peak: Annotated[float, typer.Option(help="Highest learning rate.")] = 0.003,
     story_count: Annotated[int, typer.Option("--stories", help="Stories in the corpus.")] = 80_000,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with the tokenizer and weights of the training in this folder.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="Torch threads.")] = 1,
     sample: Annotated[
         str | None, typer.Option(help="Do not train: continue this prompt with the model in OUT.")
@@ -244,8 +256,10 @@ def main(
             print(f"[seed {number}] {tokenizer.decode(prompt + story)}")
         return
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer, corpus = prepare(out, seed, story_count, 4000)
+    tokenizer, corpus = prepare(out, seed, story_count, min(4000, story_count), start)
     say(f"{sum(p.numel() for p in model.parameters())} parameters")
+    if start is not None:
+        model.load_state_dict(torch.load(start / "checkpoint.pt", weights_only=True)["model"])
     train(model, corpus, out, seed, steps, batch, peak)
     for name, write, what in (("joe260K", write_model, model), ("tok512", write_tokenizer, tokenizer)):
         write(what, out / f"{name}.bin")

@@ -122,7 +122,8 @@ class UnicornCpu:
         if address < 0 or address + size > RAM_BYTES:
             raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
         with self._paused():
-            self._engine.mem_map_ptr(address, size, int(protection), self._memory.host_address + address)
+            start, end = self._merge_neighbours(address, address + size, protection)
+            self._engine.mem_map_ptr(start, end - start, int(protection), self._memory.host_address + start)
             self._engine.ctl_remove_cache(address, address + size)
 
     def unmap(self, address: int, size: int) -> None:
@@ -147,6 +148,16 @@ class UnicornCpu:
             if trap.kind is not TrapKind.STOPPED or self._was_told:
                 return trap
             pc = trap.pc  # it was only paused
+
+    def _merge_neighbours(self, start: int, end: int, protection: Protection) -> tuple[int, int]:
+        """What to map in one piece: each change of the engine's map costs time for every piece there is."""
+        if protection & Protection.EXECUTE:  # unmapping would throw translations away
+            return start, end
+        for first, last, rights in list(self._engine.mem_regions()):
+            if rights == protection and (last + 1 == start or first == end):
+                self._engine.mem_unmap(first, last + 1 - first)
+                start, end = min(start, first), max(end, last + 1)
+        return start, end
 
     @contextmanager
     def _paused(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from xenon.kernel.linux import Error, GuestError
 _MAPPED = 8
 _READABLE = bytes(_MAPPED | bits for bits in range(8) if bits & Protection.READ)
 _WRITABLE = bytes(_MAPPED | bits for bits in range(8) if bits & Protection.WRITE)
-_MOST_REGIONS = 16_384  # as Linux bounds its map count, so that a hostile program cannot slow the host down
+_MOST_REGIONS = 4096  # as Linux bounds its map count: pieces slow each change of the map
 
 
 class AddressSpace:

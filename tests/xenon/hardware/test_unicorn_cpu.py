@@ -128,3 +128,17 @@ def test_registers_show_what_was_set(machine: Machine) -> None:
     registers = machine.cpu.registers()
     assert (registers.gpr[31], registers.lr, registers.ctr, registers.pc) == (31, DATA, DATA, CODE + 16)
     assert registers.fpr[1] == 0x3FF8_0000_0000_0000
+
+
+def test_neighbours_with_the_same_rights_become_one_piece_and_part_again(machine: Machine) -> None:
+    rights = Protection.READ | Protection.WRITE
+    for place in (0x40000, 0x42000, 0x41000, 0x3F000):
+        machine.cpu.map(place, PAGE_BYTES, rights)
+    assert (0x3F000, 0x42FFF, int(rights)) in list(machine.cpu._engine.mem_regions())
+    machine.cpu.unmap(0x41000, PAGE_BYTES)
+    machine.code(0x80640000, SC)  # lwz r3,0(r4)
+    machine.memory.write(0x42000, b"\0\0\0\7")
+    for place, kind in ((0x41000, TrapKind.BAD_ADDRESS), (0x42000, TrapKind.SYSTEM_CALL)):
+        machine.cpu.write_gpr(4, place)
+        assert machine.cpu.run(CODE).kind is kind
+    assert machine.cpu.read_gpr(3) == 7
