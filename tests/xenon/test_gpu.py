@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_golden_stories_are_the_same_on_the_gpu(golden: list[dict[str, Any]]) ->
 def test_logits_are_the_cpus_within_a_ten_thousandth_of_their_range(
     reference: Reference, stories260K: loader.Model, tok512: loader.Tokenizer
 ) -> None:
-    """The host's build of the same C stands for the CPU: test_byte_orders.py finds them equal in every bit."""
+    """The host's build of the same C stands for the CPU: test_byte_orders.py finds every bit the same."""
     options = ("-n", "256", "-i", "Once upon a time")
     gpu = logits(stories260K, tok512, *options, "-g")
     files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
@@ -158,3 +159,16 @@ def test_the_device_file_gives_its_registers_and_nothing_else(build: Callable[..
     lines = b"".join(output.data for output in console.run(timeout=30)).split()
     bad_descriptor, invalid = -9 & (1 << 64) - 1, -22 & (1 << 64) - 1
     assert [int(line, 16) for line in lines] == [0x7FC8_0000, bad_descriptor, invalid, 0]
+
+
+def test_the_program_of_the_guide_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text()
+    (block,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
+    headers = "".join(f"#include <{name}.h>\n" for name in ("fcntl", "stdint", "stdio", "stdlib", "sys/mman"))
+    body = "static volatile uint32_t answer;\nint main(void)\n{\n" + block + '    printf("%u", answer);\n}\n'
+    (tmp_path / "guide.c").write_text(headers + body)
+    zig = [sys.executable, "-m", "ziglang", "cc", "-target", "powerpc64-linux-musl", "-mcpu=970", "-static"]
+    subprocess.run([*zig, "guide.c", "-o", "guide"], cwd=tmp_path, check=True, capture_output=True)
+    console = Console()
+    console.boot(tmp_path / "guide")
+    assert b"".join(output.data for output in console.run(timeout=30)) == b"42"

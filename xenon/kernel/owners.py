@@ -8,6 +8,6 @@ _NAMED = {"gpu": Owner.GPU, "shared": Owner.SHARED}
 
 
 def owner_named(name: str) -> tuple[Owner, str]:
-    """(owner, purpose): what the name says, or all of it for memory of the CPU; without a NAME, no purpose."""
+    """(owner, purpose): what the name says, all of it for memory of the CPU; without a NAME, no purpose."""
     first, _, rest = name.partition(" ")
     return (_NAMED[first], rest) if first in _NAMED else (Owner.CPU, name)

@@ -80,9 +80,7 @@ class Driver:
         copy_words(target, words, mode)
         self.memory.write(address, target.tobytes())
 
-    def load(
-        self, address: int, count: int, mode: Endian = Endian.SWAP_8_IN_32
-    ) -> NDArray[np.float32]:
+    def load(self, address: int, count: int, mode: Endian = Endian.SWAP_8_IN_32) -> NDArray[np.float32]:
         source = np.frombuffer(self.memory.read(address, 4 * count), np.uint32)
         target = np.empty_like(source)
         copy_words(target, source, mode)

@@ -71,9 +71,7 @@ def test_the_gpu_sees_its_own_writes(driver: Any) -> None:
 def test_a_line_read_in_two_modes_is_right_in_both(driver: Any) -> None:
     driver.store(X, [1, 2])
     for mode in (*Endian, *Endian):
-        driver.draw(
-            "add", [driver.fetch(OUT, 2), driver.fetch(X, 2, mode), driver.fetch(Y, 2)], [2]
-        )
+        driver.draw("add", [driver.fetch(OUT, 2), driver.fetch(X, 2, mode), driver.fetch(Y, 2)], [2])
         source = np.frombuffer(driver.memory.read(X, 8), np.uint32)
         expected = np.empty_like(source)
         copy_words(expected, source, mode)

@@ -103,8 +103,18 @@ def test_reg_rmw_takes_values_or_registers(driver: Any) -> None:
 
 @pytest.mark.parametrize(
     ("condition", "value", "holds"),
-    [(0, 5, False), (1, 4, True), (1, 5, False), (2, 5, True), (3, 5, True), (3, 4, False), (4, 4, True)]
-    + [(4, 5, False), (5, 5, True), (5, 4, False), (6, 6, True), (6, 5, False), (7, 0, True)],
+    [
+        *((0, 5, False), (1, 4, True), (1, 5, False), (2, 5, True), (3, 5, True), (3, 4, False)),
+        *(
+            (4, 4, True),
+            (4, 5, False),
+            (5, 5, True),
+            (5, 4, False),
+            (6, 6, True),
+            (6, 5, False),
+            (7, 0, True),
+        ),
+    ],
 )
 def test_cond_write_writes_where_its_condition_holds(
     driver: Any, condition: int, value: int, holds: bool

