@@ -17,6 +17,8 @@ class XenonError(Exception):
     """
 
     exit_code = EXIT_BAD_INPUT
+    report = ""
+    """Lines to print before the message, where there is more to say."""
 
     def __init__(self, message: str, hint: str = "", exit_code: int | None = None) -> None:
         super().__init__(message)

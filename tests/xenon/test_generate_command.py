@@ -64,7 +64,8 @@ def test_the_prompt_may_come_from_an_argument_a_pipe_or_a_file(made: Made, tmp_p
     (tmp_path / "prompt.txt").write_bytes(b"ab so\n")
     expected = run(*options, "ab so").stdout
     assert run(*options, "-", stdin=b"ab so\n").stdout == expected
-    assert run(*options, stdin=b"ab so\n").stdout == expected
+    assert run(*options, stdin=b"ab so\r\n").stdout == expected
+    assert run(*options, stdin=b"ab so\r").stdout != expected  # only a line's end is no part of the prompt
     assert run(*options, "-f", tmp_path / "prompt.txt").stdout == expected
     assert run(*options).stdout == run(*options, "").stdout
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from xenon.cli.run import parse_size, split_grant
+from xenon.cli.output import parse_size
+from xenon.cli.run import split_grant
 from xenon.errors import XenonError
 
 COMMAND = [sys.executable, "-c", "from xenon.cli.app import main; main()", "run"]
@@ -173,11 +174,11 @@ def test_help_shows_how_to_build_a_program() -> None:
 
 
 def test_sizes_and_grants_are_read() -> None:
-    assert [parse_size(text) for text in ("256M", "1.5 MiB", "64k", "65536", "512MB")] == [
+    assert [parse_size("--memory", text) for text in ("256M", "1.5 MiB", "64k", "65536", "512MB")] == [
         256 << 20, 3 << 19, 64 << 10, 65536, 512 << 20,
     ]  # fmt: skip
     assert split_grant("a/b.bin") == ("a/b.bin", "a/b.bin")
     assert split_grant("a=b.bin=/c") == ("a=b.bin", "/c")
     for bad in ("", "-1M", "M", "1T", "1e9", "0x10"):
         with pytest.raises(XenonError):
-            parse_size(bad)
+            parse_size("--memory", bad)

@@ -92,6 +92,8 @@ def main() -> NoReturn:
             raise KeyboardInterrupt
         sys.exit(code)
     except XenonError as error:
+        if error.report:
+            print(error.report, file=sys.stderr)
         _fail(error.message, error.hint, error.exit_code)
     except LoaderError as error:
         _fail(error.message, error.hint, EXIT_BAD_INPUT)

@@ -26,11 +26,12 @@ def shown(path: str | os.PathLike[str]) -> str:
 
 
 def parse_size(option: str, text: str) -> int:
-    """Bytes from `256MiB`, `64 KiB`, `256M` or `268435456`. Raises XenonError, which names the option."""
-    match = re.fullmatch(r"(\d{1,15}) ?(?:([kmg])(?:i?b)?)?", text.strip(), re.IGNORECASE)
-    if match is None:
-        raise XenonError(f"{option} {text!r}: expected a size such as 256MiB", "", EXIT_USAGE)
-    return int(match[1]) << {"k": 10, "m": 20, "g": 30}.get((match[2] or "").lower(), 0)
+    """Bytes from `256MiB`, `1.5 GiB`, `256M` or `268435456`, all of 1024. Raises XenonError, which names the
+    option."""
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?) ?(?:([kmg])(?:i?b)?)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise XenonError(f"{option} {text!r}: not a size", "write it like 256M", EXIT_USAGE)
+    return int(float(found[1]) * (1 << {"k": 10, "m": 20, "g": 30}.get((found[2] or "").lower(), 0)))
 
 
 def print_json(value: Mapping[str, object]) -> None:

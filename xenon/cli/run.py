@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from contextlib import closing
 from typing import Annotated
 
 import typer
 
+from xenon.cli.output import parse_size
 from xenon.errors import EXIT_USAGE, XenonError
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _STREAMS = (0, 1, 2)
 
 
@@ -65,33 +64,22 @@ def run(
       124 time or instruction limit, 130 Ctrl-C.
     """
     from xenon.console import Console, HostFile
-    from xenon.kernel.faults import GuestFault
 
     console = Console(
-        memory_bytes=parse_size(memory), stdin=sys.stdin.buffer if sys.stdin else None, windows=_windows()
+        memory_bytes=parse_size("--memory", memory),
+        stdin=sys.stdin.buffer if sys.stdin else None,
+        windows=_windows(),
     )
     for word in file or []:
         host, guest = split_grant(word)
         console.disc.add(guest, HostFile(host))
     console.boot(program, arguments or [], dict(_split_variable(word) for word in env or []))
     streams = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
-    try:
-        with closing(console.run(timeout, instructions)) as outputs:
-            for output in outputs:
-                streams[output.fd].write(output.data)
-                streams[output.fd].flush()
-    except GuestFault as fault:
-        print(fault.report, file=sys.stderr)
-        raise
+    with closing(console.run(timeout, instructions)) as outputs:
+        for output in outputs:
+            streams[output.fd].write(output.data)
+            streams[output.fd].flush()
     raise typer.Exit(console.exit_status or 0)
-
-
-def parse_size(text: str) -> int:
-    """`256M`, `1.5 MiB`, `65536`: a size in bytes, K, M and G of 1024. Raises XenonError."""
-    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if not found:
-        raise XenonError(f"--memory {text!r}: not a size", "write it like 256M", EXIT_USAGE)
-    return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
 def split_grant(word: str) -> tuple[str, str]:

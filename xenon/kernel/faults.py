@@ -18,7 +18,7 @@ _RETURN_ADDRESS = 16  # in a stack frame, above the pointer to the caller's fram
 
 
 class GuestFault(XenonError):
-    """The program is at fault. `report` has several lines: registers, code around the place, callers."""
+    """The program is at fault. Its report has several lines: registers, code around the place, callers."""
 
     exit_code = EXIT_GUEST_FAULT
 
