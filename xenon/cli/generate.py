@@ -95,7 +95,7 @@ def generate(
 
     The story goes to stdout as it is told; notes and one line of figures go to stderr. The letters are those
     of llama2.c, and so is the text, byte for byte, but where rounding decides between two tokens that are as
-    good as equal; --matmul scalar also adds in llama2.c's order.
+    good as equal; --matmul scalar also adds in llama2.c's order, the GPU in one of its own.
 
     \b
     With the model that comes with xenon-llm:

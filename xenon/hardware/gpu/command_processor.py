@@ -111,7 +111,7 @@ class CommandProcessor:
             if self._waiting is not None:
                 step, self._waiting = self._waiting, None
                 step[0](step[1])
-            while stack:
+            while stack and not self.stopped:
                 for step in stack[-1].steps:
                     if step[0](step[1]):
                         break
