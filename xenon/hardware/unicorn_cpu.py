@@ -249,7 +249,8 @@ class UnicornCpu:
         error = self._bus.take_fault()
         return None if error is None else Trap(TrapKind.DEVICE, pc, detail=str(error), hint=error.hint)
 
-    # Exceptions do not get through the engine: the bus keeps them, and stops the CPUs.
+    # Exceptions do not get through the engine: the bus keeps them, and stops the CPUs. An engine that is
+    # stopped during an access makes it again when it goes on: a register must bear being written twice.
 
     def _on_device_read(self, _engine: Uc, offset: int, size: int, start: int) -> int:
         try:
