@@ -6,12 +6,8 @@ from enum import Enum
 
 from loader import Config
 from xenon.errors import EXIT_USAGE, XenonError
-
-# What the GPU's programs take (hardware/gpu/operands.py, programs.py): words of a fetch constant, fetch
-# constants of the embedding table, attention scores of a layer.
-_MOST_FETCH_WORDS = (1 << 24) - 1
-_MOST_TABLE_PIECES = 8
-_MOST_SCORES = 1 << 24
+from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
+from xenon.hardware.gpu.programs import MOST_SCORES, MOST_TABLE_PIECES
 
 _GPU_WINS_FROM_DIM = 4
 
@@ -26,12 +22,12 @@ class Engine(Enum):
 
 def gpu_limit(config: Config, context: int) -> str:
     """Why the GPU cannot run the model with a context of so many positions; empty when it can."""
-    if context * config.kv_dim > _MOST_FETCH_WORDS:
-        return f"a layer's keys are {context * config.kv_dim} words, the GPU takes {_MOST_FETCH_WORDS}"
-    if config.vocab_size > _MOST_TABLE_PIECES * (_MOST_FETCH_WORDS // config.dim):
-        return f"the embedding table is larger than {_MOST_TABLE_PIECES} fetch constants can say"
-    if context * config.n_heads > _MOST_SCORES:
-        return f"{config.n_heads} heads by {context} positions, the GPU takes {_MOST_SCORES} scores"
+    if context * config.kv_dim > MOST_FETCH_WORDS:
+        return f"a layer's keys are {context * config.kv_dim} words, the GPU takes {MOST_FETCH_WORDS}"
+    if config.vocab_size > MOST_TABLE_PIECES * (MOST_FETCH_WORDS // config.dim):
+        return f"the embedding table is larger than {MOST_TABLE_PIECES} fetch constants can say"
+    if context * config.n_heads > MOST_SCORES:
+        return f"{config.n_heads} heads by {context} positions, the GPU takes {MOST_SCORES} scores"
     return ""
 
 

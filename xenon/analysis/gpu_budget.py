@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loader import Config
+from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
+from xenon.hardware.gpu.programs import HEADER_WORDS, PROGRAMS
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, align_up
 
 _WORD = 4
 _RING_BYTES = 2048
-_MOST_FETCH_WORDS = (1 << 24) - 1
-_PROGRAMS, _HEADER_WORDS = 10, 8
 
 
 def gpu_requests(config: Config) -> Iterator[tuple[str, int]]:
@@ -18,7 +18,7 @@ def gpu_requests(config: Config) -> Iterator[tuple[str, int]]:
     yield "gpu ring buffer", _RING_BYTES + CACHE_LINE_BYTES
     yield "gpu vectors", 2 * _lines(config.kv_dim) + _lines(config.vocab_size) + CACHE_LINE_BYTES
     pick = _lines(_draw(2, 1))
-    yield "gpu command buffers", _lines(_forward(config)) + 2 * pick + _lines(_PROGRAMS * _HEADER_WORDS)
+    yield "gpu command buffers", _lines(_forward(config)) + 2 * pick + _lines(len(PROGRAMS) * HEADER_WORDS)
 
 
 def _lines(words: int) -> int:
@@ -32,7 +32,7 @@ def _draw(arrays: int, shapes: int) -> int:
 
 def _matmul(n: int, d: int) -> int:
     """In as many draws as fetch constants need to describe the matrix."""
-    return -(-d // (_MOST_FETCH_WORDS // n)) * _draw(3, 2)
+    return -(-d // (MOST_FETCH_WORDS // n)) * _draw(3, 2)
 
 
 def _forward(config: Config) -> int:
@@ -42,5 +42,5 @@ def _forward(config: Config) -> int:
     layer = 2 * vectors + 2 * _matmul(dim, dim) + 2 * _matmul(dim, kv_dim)  # norms, wq and wo, wk and wv
     layer += 2 * _draw(2, 2) + 2 * _draw(2, 2) + _draw(4, 4)  # rope, into the caches, attention
     layer += 2 * _matmul(dim, hidden) + _matmul(hidden, dim) + 3 * vectors  # w1, w3, w2; swiglu and two sums
-    pieces = -(-config.vocab_size // (_MOST_FETCH_WORDS // dim))
+    pieces = -(-config.vocab_size // (MOST_FETCH_WORDS // dim))
     return 3 + _draw(1 + pieces, 3) + config.n_layers * layer + vectors + _matmul(dim, config.vocab_size)
