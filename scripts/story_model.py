@@ -117,7 +117,7 @@ class StoryModel(nn.Module):
         return F.linear(self.rms_final(x), self.tok_embeddings.weight)
 
     def loss(self, rows: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Mean cross entropy, in nats per token, of rows (batch, time + 1); `weights` (batch, time) if given."""
+        """Mean cross entropy, in nats a token, of rows (batch, time + 1), weighted by `weights`."""
         logits = self(rows[:, :-1]).flatten(0, 1)
         if weights is None:
             return F.cross_entropy(logits, rows[:, 1:].flatten())

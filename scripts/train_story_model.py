@@ -159,7 +159,7 @@ def train(
     detail: float = 1.0,
     repeated: np.ndarray | None = None,
 ) -> None:
-    """Train in place; a checkpoint every 250 steps. Tokens marked in `repeated` count `detail` times in the loss."""
+    """Train in place; a checkpoint every 250 steps. Tokens marked in `repeated` count `detail` times."""
     import torch
 
     hidden = [p for name, p in model.named_parameters() if p.dim() == 2 and not name.startswith("tok")]
@@ -235,7 +235,10 @@ def main(
         Path | None, typer.Option(help="Begin with the tokenizer and weights of the training in this folder.")
     ] = None,
     detail: Annotated[
-        float, typer.Option(help="How much a detail that the story had before (a colour, a place) counts in the loss.")
+        float,
+        typer.Option(
+            help="How much a detail that the story had before (a colour, a place) counts in the loss."
+        ),
     ] = 1.0,
     threads: Annotated[int, typer.Option(help="Torch threads.")] = 1,
     sample: Annotated[
