@@ -17,7 +17,7 @@ from xenon.errors import XenonError
 from xenon.hardware.bus import Bus, DeviceError
 from xenon.hardware.cpu import Access, Protection, Registers, Trap, TrapKind
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB, VIEWS, physical
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
 MSR_VECTOR = 1 << 25
@@ -58,6 +58,8 @@ _BAD_ACCESSES = {
     unicorn.UC_MEM_WRITE_PROT: (Access.WRITE, True),
     unicorn.UC_MEM_FETCH_PROT: (Access.EXECUTE, True),
 }
+
+_UNMAPPED = frozenset(kind for kind, (_, mapped) in _BAD_ACCESSES.items() if not mapped)
 
 _GPR = [ppc.UC_PPC_REG_0 + number for number in range(32)]
 _FPR = [ppc.UC_PPC_REG_FPR0 + number for number in range(32)]
@@ -100,6 +102,7 @@ class UnicornCpu:
         self._call: list[int] = []  # r0 and r3 to r8 at the last trap
         self._vector = 0
         self._bad_access: tuple[int, int, int] | None = None
+        self._views: list[tuple[int, int]] = []  # address and size of what is shown in physical views
         self._stop = False
         self._was_told = False  # the last STOPPED answers a stop(), not a pause
         self._running = threading.Lock()  # held while guest code runs
@@ -122,17 +125,20 @@ class UnicornCpu:
         if address < 0 or address + size > RAM_BYTES:
             raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
         with self._paused():
+            self._drop_views()
             start, end = self._merge_neighbours(address, address + size, protection)
             self._engine.mem_map_ptr(start, end - start, int(protection), self._memory.host_address + start)
             self._engine.ctl_remove_cache(address, address + size)
 
     def unmap(self, address: int, size: int) -> None:
         with self._paused():
+            self._drop_views()
             self._engine.mem_unmap(address, size)
             self._engine.ctl_remove_cache(address, address + size)
 
     def protect(self, address: int, size: int, protection: Protection) -> None:
         with self._paused():
+            self._drop_views()
             self._engine.mem_protect(address, size, int(protection))
             self._engine.ctl_remove_cache(address, address + size)
 
@@ -148,6 +154,31 @@ class UnicornCpu:
             if trap.kind is not TrapKind.STOPPED or self._was_told:
                 return trap
             pc = trap.pc  # it was only paused
+
+    def _show_view(self, address: int) -> bool:
+        """Show the piece of RAM behind an address in a physical view there, too; False where there is none.
+
+        Only when it is asked for, because few programs do.
+        """
+        place = physical(address)
+        if place == address:
+            return False
+        for first, last, rights in self._engine.mem_regions():
+            if first <= place <= last and last < RAM_BYTES:
+                view, begin = next((view, begin) for view, begin in VIEWS if view.start <= address < view.end)
+                first, size = max(first, begin), last + 1 - max(first, begin)
+                start = view.start + first - begin
+                self._engine.mem_map_ptr(start, size, rights, self._memory.host_address + first)
+                self._views.append((start, size))
+                return True
+        return False
+
+    def _drop_views(self) -> None:
+        """The map changes: views are shown anew when they are asked for."""
+        for start, size in self._views:
+            self._engine.mem_unmap(start, size)
+            self._engine.ctl_remove_cache(start, start + size)
+        self._views.clear()
 
     def _merge_neighbours(self, start: int, end: int, protection: Protection) -> tuple[int, int]:
         """What to map in one piece: each change of the engine's map costs time for every piece there is."""
@@ -270,6 +301,8 @@ class UnicornCpu:
         engine.emu_stop()
 
     def _on_bad_access(self, _engine: Uc, kind: int, address: int, size: int, _value: int, _: object) -> bool:
+        if kind in _UNMAPPED and self._show_view(address & 0xFFFF_FFFF_FFFF_FFFF):
+            return True  # the access is tried again
         self._bad_access = (kind, address & 0xFFFF_FFFF_FFFF_FFFF, size)
         return False
 
