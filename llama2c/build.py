@@ -16,7 +16,9 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
-PORT = tuple("checkpoint maths matmul memory parallel sampler sort text tokenizer transformer".split())
+PORT = tuple(
+    "checkpoint forward_gpu gpu maths matmul memory parallel sampler sort text tokenizer transformer".split()
+)
 
 # One meaning of every floating-point operation on both sides: no contraction, no reassociation, no library
 # calls. -fno-math-errno stands behind -fno-fast-math, which would take it back; without it a square root is

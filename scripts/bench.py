@@ -28,6 +28,7 @@ STORIES = Path(__file__).resolve().parents[2] / "shared" / "models" / "stories26
 IMPORTS = "import numpy, unicorn, typer"
 MOST_CONVERT, MOST_START = 1.5, 4.0  # times cp, times the imports
 CONVERT_SHAPES = ("stories15M", "stories42M")  # 61 and 167 MB
+GPU_SHAPE = "stories15M"
 # VmHWM and not getrusage: that one also remembers the process that started this one.
 PEAK = """
 import atexit, re, resource, sys
@@ -174,9 +175,31 @@ def ratio_figures(rows: Sequence[Row]) -> list[Figure]:
                 wanted = runner.engine != "native"  # there the vector unit is imitated
                 target, met = ("more than 1", ratio > 1) if wanted else ("", None)
                 found.append(Figure(f"vmx / scalar, {place}", ratio, "", target, met))
-            if runner.threads > other.runner.threads == 1 and runner.matmul is other.runner.matmul:
+            if (
+                runner.matmul
+                and runner.threads > other.runner.threads == 1
+                and runner.matmul is other.runner.matmul
+            ):
                 name = f"{runner.threads} threads / 1, {place}, {runner.matmul.value}"
                 found.append(Figure(name, ratio, ""))
+    return found
+
+
+def gpu_figures(folder: Path, repetitions: int) -> list[Figure]:
+    """The console's GPU against a native scalar build of the same C, each on one core of the host."""
+    paths = synthetic.write_shape(GPU_SHAPE, folder)
+    model, tokenizer = loader.open(paths[0]), loader.open_tokenizer(paths[1])
+    workloads = benchmark.plan_workloads(model, tokenizer, 0, None)
+    runners, notes = benchmark.find_runners(model, tokenizer, folder, ("gpu", "native"), (Matmul.SCALAR,))
+    rows = benchmark.measure(runners, workloads, tokenizer, repetitions)
+    speeds = {row.runner.engine: row.mean for row in rows}
+    found = [Figure(note, None, "") for note in notes]
+    found += [
+        Figure(f"{engine}, shape of {GPU_SHAPE}", speed, "tokens/s") for engine, speed in speeds.items()
+    ]
+    if len(speeds) == 2:
+        ratio = speeds["gpu"] / speeds["native"]
+        found.append(Figure("gpu / native scalar", ratio, "", "at least 1", ratio >= 1))
     return found
 
 
@@ -226,6 +249,7 @@ def main() -> None:
             figures += start_figures(path, tokenizer.path, options.turns)
         if not options.skip_convert:
             figures += conversion_figures(folder, options.turns)
+            figures += gpu_figures(folder, options.repetitions)
     machine = benchmark_report.machine()
     if options.json:
         report = {"machine": machine, "rows": facts, "figures": [asdict(figure) for figure in figures]}

@@ -10,27 +10,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import story_words as words
+from story_plots import Plot, load_plots
 
 MIN_WORDS, MAX_WORDS = 60, 109
-PLOTS_FILE = Path(__file__).with_name("story_plots.txt")
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SPEECH_TAG = r"(?!said |asked )"
-
-
-@dataclass
-class Plot:
-    """One plot: options from its header and its sentences, still with choices and slots in them."""
-
-    name: str
-    options: dict[str, str]
-    setup: str = ""
-    said: str = ""
-    lead: str = ""
-    body: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -55,27 +42,6 @@ class Story:
     opening: str
     hero: Character
     friend: Character
-
-
-def load_plots(path: Path = PLOTS_FILE) -> list[Plot]:
-    """Read `== name key=value`, then `setup:`, `said:`, `lead:` and `- sentence` lines; # is a comment."""
-    plots: list[Plot] = []
-    for number, line in enumerate(path.read_text(encoding="ascii").splitlines(), 1):
-        if not line or line.startswith("#"):
-            continue
-        if line.startswith("== "):
-            name, *options = line[3:].split()
-            plots.append(
-                Plot(name, {key: value for key, _, value in (option.partition("=") for option in options)})
-            )
-        elif line.startswith("- "):
-            plots[-1].body.append(line[2:])
-        elif line.split(": ")[0] in ("setup", "said", "lead"):
-            key, _, text = line.partition(": ")
-            setattr(plots[-1], key, text)
-        else:
-            raise ValueError(f"{path.name}: line {number}: not a plot line: {line[:40]!r}")
-    return plots
 
 
 def _child(rng: random.Random, male: bool, sleepy: bool, taken: str = "") -> Character:

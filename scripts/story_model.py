@@ -116,10 +116,13 @@ class StoryModel(nn.Module):
             x = layer(x, cos, sin)
         return F.linear(self.rms_final(x), self.tok_embeddings.weight)
 
-    def loss(self, rows: Tensor) -> Tensor:
-        """Mean cross entropy, in nats per token, of rows (batch, time + 1)."""
-        logits = self(rows[:, :-1])
-        return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
+    def loss(self, rows: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Mean cross entropy, in nats a token, of rows (batch, time + 1), weighted by `weights`."""
+        logits = self(rows[:, :-1]).flatten(0, 1)
+        if weights is None:
+            return F.cross_entropy(logits, rows[:, 1:].flatten())
+        losses = F.cross_entropy(logits, rows[:, 1:].flatten(), reduction="none")
+        return (losses * weights.flatten()).sum() / weights.sum()
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
+from story_details import repeated_details
 from story_grammar import stories
 
 if TYPE_CHECKING:
@@ -83,9 +84,14 @@ def encode(tokenizer: SentencePieceProcessor, texts: list[str]) -> tuple[np.ndar
     return flat, starts[:-1]
 
 
+def at(starts: np.ndarray, which: np.ndarray, length: int) -> np.ndarray:
+    """(len(which), length + 1) positions, each row from the start of a story on."""
+    return starts[which][:, None] + np.arange(length + 1)
+
+
 def rows(flat: np.ndarray, starts: np.ndarray, which: np.ndarray, length: int) -> np.ndarray:
     """(len(which), length + 1) tokens, each row from the start of a story on."""
-    return flat[starts[which][:, None] + np.arange(length + 1)].astype(np.int64)
+    return flat[at(starts, which, length)].astype(np.int64)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -150,8 +156,10 @@ def train(
     steps: int,
     batch: int,
     peak: float,
+    detail: float = 1.0,
+    repeated: np.ndarray | None = None,
 ) -> None:
-    """Train in place; a checkpoint every 250 steps."""
+    """Train in place; a checkpoint every 250 steps. Tokens marked in `repeated` count `detail` times."""
     import torch
 
     hidden = [p for name, p in model.named_parameters() if p.dim() == 2 and not name.startswith("tok")]
@@ -177,7 +185,10 @@ def train(
             group["lr"] = rate
         length, size = (LONG_ROW, batch // 2) if step % 16 == 15 else (SHORT_ROW, batch)
         which = np.random.default_rng([seed, step]).integers(0, usable, size)
-        loss = model.loss(torch.from_numpy(rows(flat, starts, which, length)))
+        weights = None
+        if repeated is not None:
+            weights = torch.from_numpy(1.0 + (detail - 1.0) * repeated[at(starts, which, length)[:, 1:]])
+        loss = model.loss(torch.from_numpy(rows(flat, starts, which, length)), weights)
         model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -223,6 +234,12 @@ def main(
     start: Annotated[
         Path | None, typer.Option(help="Begin with the tokenizer and weights of the training in this folder.")
     ] = None,
+    detail: Annotated[
+        float,
+        typer.Option(
+            help="How much a detail that the story had before (a colour, a place) counts in the loss."
+        ),
+    ] = 1.0,
     threads: Annotated[int, typer.Option(help="Torch threads.")] = 1,
     sample: Annotated[
         str | None, typer.Option(help="Do not train: continue this prompt with the model in OUT.")
@@ -260,7 +277,8 @@ def main(
     say(f"{sum(p.numel() for p in model.parameters())} parameters")
     if start is not None:
         model.load_state_dict(torch.load(start / "checkpoint.pt", weights_only=True)["model"])
-    train(model, corpus, out, seed, steps, batch, peak)
+    repeated = None if detail == 1 else repeated_details(corpus["train"], tokenizer)
+    train(model, corpus, out, seed, steps, batch, peak, detail, repeated)
     for name, write, what in (("joe260K", write_model, model), ("tok512", write_tokenizer, tokenizer)):
         write(what, out / f"{name}.bin")
         write_big_endian(out / f"{name}.bin", out / f"{name}.be.bin")

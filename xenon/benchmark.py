@@ -21,10 +21,11 @@ import llama2c
 import loader
 from llama2c.build import BuildError
 from llama2c.reference import MEMORY_BYTES, Reference
+from xenon.analysis.engine import Engine
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.session import Matmul, Session
 
-ENGINES = ("unicorn", "qemu-ppc64", "native")
+ENGINES = ("unicorn", "gpu", "qemu-ppc64", "native")
 DEFAULT_TOKENS = 32
 _SPEED = re.compile(rb"achieved tok/s: (\d+\.\d+)")
 
@@ -46,7 +47,7 @@ class Runner(Protocol):
     @property
     def engine(self) -> str: ...
     @property
-    def matmul(self) -> Matmul: ...
+    def matmul(self) -> Matmul | None: ...  # None: the GPU's own
     @property
     def threads(self) -> int: ...
     def __call__(self, prompt: bytes, steps: int) -> float:
@@ -73,14 +74,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The guest in the emulated console."""
+    """The guest in the emulated console, on its CPU (unicorn) or its GPU."""
 
     session: Session
     engine: str = "unicorn"
 
     @property
-    def matmul(self) -> Matmul:
-        return self.session.matmul
+    def matmul(self) -> Matmul | None:
+        return None if self.session.engine is Engine.GPU else self.session.matmul
 
     @property
     def threads(self) -> int:
@@ -154,6 +155,9 @@ def find_runners(
             for matmul in matmuls
             for count in threads
         ]
+    if "gpu" in engines:
+        session = Session(model.path, tokenizer.path, context=context, engine=Engine.GPU)
+        found.append(Console(session, "gpu"))
     if "qemu-ppc64" in engines:
         program = shutil.which("qemu-ppc64") or shutil.which("qemu-ppc64-static")
         if program is None:

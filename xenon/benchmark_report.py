@@ -25,7 +25,7 @@ def row_facts(name: str, model: loader.Model, row: Row) -> dict[str, Value]:
         "size_bytes": model.size,
         "parameters": model.parameter_count,
         "engine": row.runner.engine,
-        "matmul": row.runner.matmul.value,
+        "matmul": row.runner.matmul.value if row.runner.matmul else "-",
         "threads": row.runner.threads,
         "test": str(row.workload),
         "tokens_per_second": row.mean,

@@ -1,4 +1,4 @@
-"""The console: wires RAM, CPU and kernel together, boots a program and hands out what it writes."""
+"""The console: wires RAM, CPU, GPU and kernel together, boots a program and hands out what it writes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from xenon.errors import EXIT_USAGE, XenonError
+from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu
+from xenon.hardware.gpu import Gpu
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import HARDWARE_THREADS, MIB, RAM_BYTES
+from xenon.hardware.memory_map import GPU_REGISTERS, HARDWARE_THREADS, MIB, RAM_BYTES
 from xenon.kernel.address_space import AddressSpace
 from xenon.kernel.files import Bytes, Disc, HostFile
 from xenon.kernel.loading import load
@@ -81,8 +83,11 @@ class Console:
     ) -> None:
         check_threads(threads)
         self.memory = UnifiedMemory(memory_bytes)
+        self.bus = Bus()
+        self.gpu = Gpu(self.memory, self.bus.fail)
+        self.bus.attach(GPU_REGISTERS, self.gpu)
         self.cpus: Sequence[Cpu]
-        self.cpus, self.recompiler = make_cpus(self.memory, threads, cpu)
+        self.cpus, self.recompiler = make_cpus(self.memory, self.bus, threads, cpu)
         self._tier_up: TierUp | None = None
         self.disc = Disc()
         self.exit_status: int | None = None
@@ -212,6 +217,7 @@ class Console:
 
     def _stop(self, worker: threading.Thread) -> None:
         self._cancelled.set()
+        self.gpu.stop()
         further = self._process.threads if self._process else None
         if further is not None:
             further.stop()

@@ -16,6 +16,7 @@ from pathlib import Path
 import llama2c
 import loader
 from xenon.analysis.budget import Budget, Run, predict
+from xenon.analysis.engine import Engine, resolve
 from xenon.console import MIB, Console, CpuKind, check_threads
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, in_units
@@ -68,6 +69,7 @@ class Statistics:
     seed: int
     matmul: Matmul
     threads: int
+    engine: Engine
 
     @property
     def tokens_per_second(self) -> float:
@@ -80,8 +82,10 @@ class Session:
     `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer`
     its tokenizer, by default the one in the model's folder that fits; `context` keeps keys and values for
     fewer positions than the model could; `threads` are the console's hardware threads, 1 to 6, by default as
-    many as this computer has processors: they change the speed and no bit of the output; `cpu` is how guest
-    code is run, see Console. Little-endian files are swapped as the console reads them.
+    many as this computer has processors: they change the speed and no bit of the output. `engine` says who
+    computes, the faster of the two by default; the CPU when `matmul` or `threads` are given, which are the
+    CPU's. `cpu` is how guest code is run, see Console. Little-endian files are swapped as the console reads
+    them.
 
     Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot
     run.
@@ -95,20 +99,24 @@ class Session:
         model: str | os.PathLike[str] | None = None,
         tokenizer: str | os.PathLike[str] | None = None,
         memory_bytes: int = RAM_BYTES,
-        matmul: Matmul = Matmul.VMX,
+        matmul: Matmul | None = None,
         context: int | None = None,
         threads: int | None = None,
+        engine: Engine = Engine.AUTO,
         cpu: CpuKind | None = None,
     ) -> None:
         self.cpu = cpu
         self.memory_bytes = memory_bytes
-        self.threads = default_threads() if threads is None else threads
-        self.matmul = matmul
+        self.matmul = matmul or Matmul.VMX
         self.model = loader.open(llama2c.bundled_model() if model is None else model)
         self.statistics: Statistics | None = None
         """Of the last story that was told to its end."""
-        _check_runs(self.model, self.threads)
         self.context = _context(self.model, context)
+        cpu_wanted = matmul is not None or threads is not None
+        self.engine = resolve(engine, self.model.config, self.context, cpu_wanted)
+        own_threads = 1 if self.engine is Engine.GPU else default_threads()
+        self.threads = own_threads if threads is None else threads
+        _check_runs(self.model, self.threads)
         if tokenizer is None:
             self.tokenizer = loader.find_tokenizer(self.model)
         else:
@@ -130,6 +138,7 @@ class Session:
             context=self.context,
             memory_bytes=self.memory_bytes,
             threads=self.threads,
+            gpu=self.engine is Engine.GPU,
         )
         return predict(run)
 
@@ -164,6 +173,7 @@ class Session:
         arguments: list[str | bytes] = [
             *(_MODEL, "-z", _TOKENIZER, "-i", text, "-t", _decimal(temperature), "-p", _decimal(top_p)),
             *("-s", str(seed), "-n", str(steps), "-k", self.matmul.value, "-c", str(self.context)),
+            *(["-g"] if self.engine is Engine.GPU else []),
             *(["-e"] if ignore_eos else []),
         ]
         return self._pieces(arguments, seed, timeout)
@@ -200,6 +210,7 @@ class Session:
             seed=seed,
             matmul=self.matmul,
             threads=self.threads,
+            engine=self.engine,
         )
 
     def _check(

@@ -1,5 +1,6 @@
 // The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
 #include "checkpoint.h"
+#include "forward_gpu.h"
 #include "memory.h"
 #include "parallel.h"
 #include "platform.h"
@@ -19,18 +20,20 @@ typedef struct {
     Kernel kernel;
     int write_logits;
     int ignore_end;
+    int gpu;
 } Options;
 
 enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-c CONTEXT] [-k scalar|vmx] [-l] [-e]\n"
+    "              [-c CONTEXT] [-k scalar|vmx] [-g] [-l] [-e]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
     "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
-    "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n";
+    "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n"
+    "  -g  let the GPU compute\n";
 
 static int parse_range(const char *text, double most, float *value)
 {
@@ -86,6 +89,8 @@ static int parse_options(Options *o, int count, char **arguments)
             o->write_logits = 1;
         } else if (strcmp(option, "-e") == 0) {
             o->ignore_end = 1;
+        } else if (strcmp(option, "-g") == 0) {
+            o->gpu = 1;
         } else if (option[0] != '-' || !option[1] || option[2] || i + 1 >= count ||
                    !parse_option(o, option[1], arguments[++i])) {
             print(STANDARD_ERROR, "error: %s %s: not understood\n", option, i < count ? arguments[i] : "");
@@ -116,19 +121,39 @@ static void print_speed(int tokens, int prompt_tokens, uint64_t nanoseconds)
           seconds > 0 ? (double)tokens / seconds : 0.0, (int64_t)tokens, (int64_t)prompt_tokens, seconds);
 }
 
+// The next token, or -1 when the GPU does not answer. It has the logits at hand, whether they are wanted or not.
+static int pick(Forward_Gpu *gpu, Sampler *sampler, float *logits)
+{
+    if (!gpu) {
+        return sampler_sample(sampler, logits);
+    }
+    if (sampler->temperature == 0.0f) {
+        return forward_gpu_argmax(gpu);
+    }
+    const float *probabilities = forward_gpu_softmax(gpu, sampler->temperature);
+    return probabilities ? sampler_pick(sampler, probabilities) : -1;
+}
+
 // Feeds the prompt, then what the sampler picks, and prints each as it comes; ends at BOS, which parts two stories.
-static void generate(Transformer *transformer, const Tokenizer *tokenizer, Sampler *sampler, const int *prompt,
-                     int prompt_tokens, const Options *options)
+// Without a GPU the CPU computes. 1, or 0 when the GPU does not answer.
+static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer *tokenizer, Sampler *sampler,
+                    const int *prompt, int prompt_tokens, const Options *options)
 {
     int token = prompt[0], pos = 0;
     uint64_t start = 0;  // set after the first step, whose time is spent on first touches
     while (pos < (int)options->steps) {
-        float *logits = transformer_forward(transformer, token, pos);
+        float *logits = gpu ? forward_gpu(gpu, transformer, token, pos) : transformer_forward(transformer, token, pos);
+        if (!logits) {
+            return 0;
+        }
         if (options->write_logits) {
             platform_write(STANDARD_OUTPUT, logits, (uint64_t)transformer->config.vocab_size * sizeof(float));
         }
         pos++;
-        int next = pos < prompt_tokens ? prompt[pos] : sampler_sample(sampler, logits);
+        int next = pos < prompt_tokens ? prompt[pos] : pick(gpu, sampler, logits);
+        if (next < 0) {
+            return 0;
+        }
         if (next == TOKEN_BOS && !options->ignore_end) {
             break;
         }
@@ -146,6 +171,7 @@ static void generate(Transformer *transformer, const Tokenizer *tokenizer, Sampl
     if (pos > 1) {
         print_speed(pos - 1, prompt_tokens, platform_nanoseconds() - start);
     }
+    return 1;
 }
 
 // The model's own context becomes the one asked for; its file says the own one, so this comes after loading.
@@ -215,7 +241,13 @@ int main(int argument_count, char **arguments)
               (int64_t)config->seq_len);
         return EXIT_FAILED;
     }
-    parallel_start();
-    generate(&transformer, &tokenizer, &sampler, prompt, prompt_tokens, &options);
-    return 0;
+    Forward_Gpu gpu;
+    if (!options.gpu) {
+        parallel_start();
+    }
+    if (options.gpu && !forward_gpu_start(&gpu, &transformer)) {
+        return EXIT_FAILED;
+    }
+    int told = generate(&transformer, options.gpu ? &gpu : 0, &tokenizer, &sampler, prompt, prompt_tokens, &options);
+    return told ? 0 : EXIT_FAILED;
 }

@@ -27,6 +27,16 @@ int platform_thread_count(void);
 void platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument);
 // Waits until that task has returned.
 void platform_join_thread_task(int thread);
+// Whether there is a Xenos; the functions after it are for machines that have one.
+int platform_has_gpu(void);
+// Sets a register, by dword index, after all that was written to memory before.
+void platform_gpu_write(uint32_t index, uint32_t value);
+// What the GPU has written is read after this, not before.
+void platform_gpu_barrier(void);
+// Tells the machine that the GPU works on this allocation too.
+void platform_share(const void *memory);
+// Where the GPU finds what is at this address.
+uint32_t platform_physical(const volatile void *address);
 _Noreturn void platform_exit(int status);
 
 #endif

@@ -88,6 +88,32 @@ int platform_has_vmx(void)
     return 1;
 }
 
+int platform_has_gpu(void)
+{
+    return 0;
+}
+
+void platform_gpu_write(uint32_t index, uint32_t value)
+{
+    (void)index;
+    (void)value;
+}
+
+void platform_gpu_barrier(void)
+{
+}
+
+void platform_share(const void *memory)
+{
+    (void)memory;
+}
+
+uint32_t platform_physical(const volatile void *address)
+{
+    (void)address;
+    return 0;
+}
+
 void platform_exit(int status)
 {
     (void)status;

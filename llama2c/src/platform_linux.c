@@ -6,14 +6,19 @@
 
 enum { SYS_EXIT_GROUP = 234, SYS_WRITE = 4, SYS_MMAP = 90, SYS_PRCTL = 171, SYS_PREAD64 = 179,
        SYS_CLOCK_GETTIME = 246, SYS_OPENAT = 286, SYS_LSEEK = 19 };
+enum { O_RDWR = 2, PAGE = 4096 };
 enum { EIO = 5, EINTR = 4, AT_FDCWD = -100, SEEK_END = 2, CLOCK_MONOTONIC = 1 };
-enum { PROT_READ = 1, PROT_WRITE = 2, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_FAILED_LIMIT = 4095 };
+enum { PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_FAILED_LIMIT = 4095 };
 enum { PR_SET_VMA = 0x53564d41, PR_SET_VMA_ANON_NAME = 0 };
 // The console's own calls, in the manner of libxenon's xenon_run_thread_task; a Linux kernel answers ENOSYS.
 enum { SYS_THREAD_COUNT = 0x7800, SYS_RUN_THREAD_TASK = 0x7801, SYS_JOIN_THREAD_TASK = 0x7802, SYS_END_THREAD_TASK = 0x7803 };
 enum { AT_NULL = 0, AT_HWCAP = 16, PPC_FEATURE_HAS_ALTIVEC = 0x10000000 };
 
+static const uint64_t PHYSICAL = 0x1fffffff;  // the part of an address that the GPU sees
+enum { GPU_WINDOW = 0x10000 };                // bytes of registers
+
 static uint64_t hardware_capabilities;
+static volatile uint32_t *gpu_registers;
 
 // The kernel's convention: number in r0, arguments in r3 to r8, result in r3, CR0.SO set when r3 is an errno.
 static int64_t system_call(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f)
@@ -139,6 +144,39 @@ void platform_join_thread_task(int thread)
 int platform_has_vmx(void)
 {
     return (hardware_capabilities & PPC_FEATURE_HAS_ALTIVEC) != 0;
+}
+
+// The console's kernel shows the registers under the name of a device; bare metal has them at 0xec800000.
+int platform_has_gpu(void)
+{
+    if (!gpu_registers) {
+        int64_t handle = system_call(SYS_OPENAT, AT_FDCWD, (int64_t)"/dev/xenos", O_RDWR, 0, 0, 0);
+        gpu_registers = handle < 0 ? 0 : map(GPU_WINDOW, PROT_READ | PROT_WRITE, MAP_SHARED, handle);
+    }
+    return gpu_registers != 0;
+}
+
+void platform_gpu_write(uint32_t index, uint32_t value)
+{
+    __asm__ volatile("sync" ::: "memory");
+    gpu_registers[index] = value;
+    __asm__ volatile("eieio" ::: "memory");
+}
+
+void platform_gpu_barrier(void)
+{
+    __asm__ volatile("lwsync" ::: "memory");
+}
+
+void platform_share(const void *memory)
+{
+    int64_t start = (int64_t)memory & -PAGE;
+    system_call(SYS_PRCTL, PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, PAGE, (int64_t)"shared", 0);
+}
+
+uint32_t platform_physical(const volatile void *address)
+{
+    return (uint32_t)((uint64_t)address & PHYSICAL);
 }
 
 void platform_exit(int status)

@@ -93,9 +93,14 @@ int sampler_sample(Sampler *s, float *logits)
         logits[i] /= s->temperature;
     }
     softmax(logits, s->vocab_size);
+    return sampler_pick(s, logits);
+}
+
+int sampler_pick(Sampler *s, const float *probabilities)
+{
     float coin = random_float(&s->state);
     if (s->topp <= 0.0f || s->topp >= 1.0f || s->vocab_size == 1) {
-        return sample_multinomial(logits, s->vocab_size, coin);
+        return sample_multinomial(probabilities, s->vocab_size, coin);
     }
-    return sample_topp(s, logits, coin);
+    return sample_topp(s, probabilities, coin);
 }

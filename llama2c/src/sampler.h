@@ -17,5 +17,7 @@ typedef struct {
 int sampler_start(Sampler *sampler, int vocab_size, float temperature, float topp, uint64_t seed);
 // The token picked; logits (vocab_size) is overwritten.
 int sampler_sample(Sampler *sampler, float *logits);
+// A token picked by its probability (vocab_size), whatever the temperature.
+int sampler_pick(Sampler *sampler, const float *probabilities);
 
 #endif

@@ -12,6 +12,7 @@ from support import NATIVE, Made, image_bytes, shared_file
 import loader
 import xenon
 from llama2c.reference import Reference
+from xenon.analysis.engine import Engine
 from xenon.errors import EXIT_TIMEOUT, XenonError
 from xenon.session import Matmul
 
@@ -23,7 +24,7 @@ def tell(session: xenon.Session, case: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("number", range(12))
 def test_the_console_tells_llama2cs_story(golden: list[dict[str, Any]], number: int) -> None:
-    session = xenon.Session(shared_file("models/stories260K.bin"))
+    session = xenon.Session(shared_file("models/stories260K.bin"), engine=Engine.CPU)
     assert tell(session, golden[number]) == golden[number]["text"]
 
 

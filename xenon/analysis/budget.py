@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from loader import Config, Format, Model, Tokenizer
+from xenon.analysis.gpu_budget import gpu_requests
 from xenon.errors import XenonError
 from xenon.hardware.memory import OutOfMemoryError, Owner, UnifiedMemory
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, KIB, PAGE_BYTES, RAM_BYTES, align_up, in_units
 from xenon.kernel.loading import STACK_GUARD_BYTES, placements
+from xenon.kernel.owners import owner_named
 from xenon.kernel.program import Program
 
 _FLOAT, _INT, _PIECE = 4, 4, 16  # bytes; sizeof(Piece) in tokenizer.h
@@ -26,7 +28,8 @@ _HELPFUL = 3  # regions that a refusal names
 class Run:
     """What a run is made of: the guest and its stack, the model and its tokenizer, a prompt of so many bytes.
 
-    `context` is in positions (None: the model's own), `model_path` is the model's name on the console's disc.
+    `context` is in positions (None: the model's own), `model_path` is the model's name on the console's disc,
+    `gpu` says that the GPU computes.
     """
 
     program: Program
@@ -38,6 +41,7 @@ class Run:
     context: int | None = None
     memory_bytes: int = RAM_BYTES
     threads: int = 1
+    gpu: bool = False
 
     @property
     def positions(self) -> int:
@@ -111,15 +115,16 @@ def predict(run: Run) -> Budget:
     memory = UnifiedMemory(run.memory_bytes)
     uses = [Use(region.owner, region.purpose, region.size, region.address) for region in memory.regions]
     full = False
-    for purpose, size, wanted in _requests(run):
+    for name, size, wanted in _requests(run):
         size = align_up(size, PAGE_BYTES)
+        owner, purpose = owner_named(name)
         address = None
         if not full:
             try:
-                address = memory.allocate(size, Owner.CPU, purpose, PAGE_BYTES, wanted).address
+                address = memory.allocate(size, owner, purpose, PAGE_BYTES, wanted).address
             except OutOfMemoryError:
                 full = True  # the guest ends at the first that fails
-        uses.append(Use(Owner.CPU, purpose, size, address))
+        uses.append(Use(owner, purpose, size, address))
     return Budget(run, tuple(uses))
 
 
@@ -136,24 +141,30 @@ def longest_context(run: Run) -> int:
 
 
 def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
-    """(purpose, bytes, address where it must be) in the order in which memory is asked for."""
+    """(name, bytes, address where it must be) in the order in which memory is asked for; the name is what the
+    guest calls it in the end, with its owner."""
+    shared = "shared " if run.gpu else ""
     for part in placements(run.program):
         yield part.purpose, part.size, part.address
     yield "stack", align_up(run.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES, None
     config = run.model.config
-    yield _weights(run)
+    purpose, size, _ = _weights(run)
+    yield shared + purpose, size, None
     yield "tokenizer file", run.tokenizer.size, None
     yield "tokenizer table", config.vocab_size * _PIECE, None
     yield "prompt", _prompt_bytes(run), None
     if run.prompt_bytes:
         yield "tokenizer order", 2 * config.vocab_size * _INT, None
     cache = _floats(config.n_layers * run.positions * config.kv_dim)
-    yield "activations", sum(_activations(config, run.positions)), None
-    yield "key cache", cache, None
-    yield "value cache", cache, None
+    yield shared + "activations", sum(_activations(config, run.positions)), None
+    yield shared + "key cache", cache, None
+    yield shared + "value cache", cache, None
     yield "sampler", 2 * config.vocab_size * _INT, None
     for thread in range(1, run.threads):
         yield f"stack of thread {thread}", _THREAD_STACK, None
+    if run.gpu:
+        for name, size in gpu_requests(config):
+            yield name, size, None
 
 
 def _floats(count: int) -> int:

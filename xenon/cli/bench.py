@@ -47,7 +47,9 @@ def bench(
     engine: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,…", help="Only these of: unicorn, qemu-ppc64, native.", show_default="all there are"
+            metavar="NAME,…",
+            help="Only these of: unicorn, gpu, qemu-ppc64, native.",
+            show_default="all there are",
         ),
     ] = None,
     matmul: Annotated[
@@ -76,9 +78,10 @@ def bench(
 ) -> None:
     """Measure tokens a second: prompt processing (pp) and generation (tg), in the manner of llama-bench.
 
-    The guest runs in the console (unicorn), under qemu-ppc64 when that is installed, and as a native build of
-    the same C when the extra `test` is installed. The rows take turns, so that they can be compared with each
-    other; two reports cannot. Mean and standard deviation are over the repetitions.
+    The guest runs in the console, on its CPU (unicorn) and its GPU (gpu), under qemu-ppc64 when that is
+    installed, and as a native build of the same C when the extra `test` is installed. The rows take turns, so
+    that they can be compared with each other; two reports cannot. Mean and standard deviation are over the
+    repetitions.
 
     \b
     The model that comes with xenon-llm:

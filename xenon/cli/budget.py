@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xenon.cli.output import parse_size, print_json, shown
+from xenon.cli.output import parse_engine, parse_size, print_json, shown
 from xenon.errors import EXIT_BAD_INPUT
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ def budget(
             show_default="this computer's processors",
         ),
     ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="cpu|gpu|auto", help="Who computes; auto as generate chooses.")
+    ] = "auto",
     prompt_bytes: Annotated[int, typer.Option(min=0, help="Length of the prompt, in bytes.")] = 64,
     svg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the budget.", show_default=False)
@@ -73,7 +76,7 @@ def budget(
     from xenon.session import Session
 
     size = parse_size("--memory", memory)
-    session = Session(model, tokenizer, size, context=context, threads=threads)
+    session = Session(model, tokenizer, size, None, context, threads, parse_engine(engine))
     found = session.budget(b"x" * prompt_bytes)
     if svg is not None:
         svg.write_text(drawn(found), encoding="utf-8")

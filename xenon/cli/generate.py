@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xenon.cli.output import parse_size, print_json, shown
+from xenon.cli.output import parse_engine, parse_size, print_json, shown
 from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
@@ -50,14 +50,22 @@ def generate(
             show_default="256",
         ),
     ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="cpu|gpu|auto", help="Who computes; auto takes the faster one.")
+    ] = "auto",
     matmul: Annotated[
-        str, typer.Option(metavar="vmx|scalar", help="Vector unit, or one by one in llama2.c's order.")
-    ] = "vmx",
+        str | None,
+        typer.Option(
+            metavar="vmx|scalar",
+            help="How the CPU multiplies: vector unit, or one by one in llama2.c's order.",
+            show_default="vmx",
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
             metavar="1..6",
-            help="Hardware threads to use; more change the speed, never the text.",
+            help="The CPU's hardware threads to use; more change the speed, never the text.",
             show_default="this computer's processors",
         ),
     ] = None,
@@ -93,7 +101,7 @@ def generate(
 
     The story goes to stdout as it is told; notes and one line of figures go to stderr. The letters are those
     of llama2.c, and so is the text, byte for byte, but where rounding decides between two tokens that are as
-    good as equal; --matmul scalar also adds in llama2.c's order.
+    good as equal; --matmul scalar also adds in llama2.c's order, the GPU in one of its own.
 
     \b
     With the model that comes with xenon-llm:
@@ -121,6 +129,7 @@ def generate(
         _matmul(matmul),
         context,
         threads,
+        parse_engine(engine),
         parse_kind(cpu),
     )
     pieces = session.generate(text, temperature, top_p, seed, steps, timeout, ignore_eos)
@@ -169,11 +178,11 @@ def _one_line_end_less(text: bytes) -> bytes:
     return text.removesuffix(b"\r\n") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
 
 
-def _matmul(name: str) -> Matmul:
+def _matmul(name: str | None) -> Matmul | None:
     from xenon.session import Matmul
 
     try:
-        return Matmul(name)
+        return None if name is None else Matmul(name)
     except ValueError:
         raise XenonError(f"--matmul {name!r}: expected vmx or scalar", "", EXIT_USAGE) from None
 
@@ -198,11 +207,14 @@ def _shown(text: str | bytes) -> str:
 
 
 def _facts(session: Session, statistics: Statistics) -> dict[str, object]:
+    from xenon.analysis.engine import Engine
+
     return {
         "model": shown(session.model.path),
         "tokenizer": shown(session.tokenizer.path),
         **dataclasses.asdict(statistics),
-        "matmul": statistics.matmul.value,
+        "engine": statistics.engine.value,
+        "matmul": statistics.matmul.value if statistics.engine is Engine.CPU else None,
         "tokens_per_second": statistics.tokens_per_second,
     }
 
@@ -216,9 +228,18 @@ def _summary(statistics: Statistics, seed: int | None) -> str:
 
     parts = [
         f"{statistics.tokens} tokens in {statistics.seconds:.2f} s",
-        f"{statistics.tokens_per_second:.1f} tokens/s ({statistics.matmul.value}, {_threads(statistics)})",
+        f"{statistics.tokens_per_second:.1f} tokens/s ({_computed_by(statistics)})",
         f"{in_units(statistics.memory_used)} of {in_units(statistics.memory_bytes)} RAM",
     ]
     if not seed:
         parts.append(f"seed {statistics.seed}")
     return ", ".join(parts)
+
+
+def _computed_by(statistics: Statistics) -> str:
+    """`gpu`, or `cpu, vmx, 2 threads`."""
+    from xenon.analysis.engine import Engine
+
+    if statistics.engine is Engine.GPU:
+        return "gpu"
+    return f"cpu, {statistics.matmul.value}, {_threads(statistics)}"

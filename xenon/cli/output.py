@@ -15,6 +15,8 @@ from xenon.errors import EXIT_USAGE, XenonError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from xenon.analysis.engine import Engine
+
 QUIET_SECONDS = 1.0
 
 
@@ -72,3 +74,13 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def parse_engine(name: str) -> Engine:
+    """`cpu`, `gpu` or `auto`. Raises XenonError."""
+    from xenon.analysis.engine import Engine
+
+    try:
+        return Engine(name)
+    except ValueError:
+        raise XenonError(f"--engine {name!r}: expected cpu, gpu or auto", "", EXIT_USAGE) from None

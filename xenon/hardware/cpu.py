@@ -26,6 +26,7 @@ class TrapKind(Enum):
     MISALIGNED = "misaligned access"
     UNAVAILABLE = "instruction of a unit that Xenon does not have"
     EXCEPTION = "exception"
+    DEVICE = "device error"
     INSTRUCTION_LIMIT = "instruction limit"
     STOPPED = "stopped"
 
@@ -44,7 +45,7 @@ class Trap:
 
     `pc` is the instruction at fault; after a system call, a stop or a limit it is the instruction to go on
     with. `address`, `access`, `size` in bytes and `mapped` (the page is there, but not for this) describe a
-    BAD_ADDRESS; `vector` is the engine's exception number.
+    BAD_ADDRESS; `vector` is the engine's exception number; `detail` and `hint` are the words of a DEVICE.
     """
 
     kind: TrapKind
@@ -54,6 +55,8 @@ class Trap:
     size: int = 0
     mapped: bool = False
     vector: int = 0
+    detail: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

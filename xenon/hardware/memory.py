@@ -166,10 +166,10 @@ class UnifiedMemory:
         self._regions[index : index + 1] = [low, high]
         return low, high
 
-    def rename(self, region: Region, purpose: str) -> Region:
-        """The region with another purpose in the account."""
+    def rename(self, region: Region, purpose: str, owner: Owner) -> Region:
+        """The region with another purpose and owner in the account."""
         index = self._index(region)
-        self._regions[index] = renamed = replace(region, purpose=purpose)
+        self._regions[index] = renamed = replace(region, purpose=purpose, owner=owner)
         return renamed
 
     def is_free(self, address: int, size: int) -> bool:

@@ -35,6 +35,18 @@ SYSTEM = Range("system and framebuffer", 0x1E00_0000, 32 * MIB)
 
 PHYSICAL_MAP = (NULL_GUARD, PROGRAM, SYSTEM)
 
+# The same RAM again for the CPUs (libxenon vm.c; xenia memory.cc): where a view begins, and with which
+# physical address. The last one is as long as 32-bit addresses go.
+VIEWS = (
+    (Range("physical view, cached", 0x8000_0000, RAM_BYTES), 0),
+    (Range("physical view, 64 KiB pages", 0xA000_0000, RAM_BYTES), 0),
+    (Range("physical view, 16 MiB pages", 0xC000_0000, RAM_BYTES), 0),
+    (Range("physical view, 4 KiB pages", 0xE000_0000, RAM_BYTES - PAGE_BYTES), PAGE_BYTES),
+)
+
+# Registers of the graphics processor in the address space of the CPUs (xenia graphics_system.cc).
+GPU_REGISTERS = Range("GPU registers", 0x7FC8_0000, 64 * KIB)
+
 # Where a position-independent program is placed: low, so that the space above stays in one piece.
 POSITION_INDEPENDENT_BASE = 0x0010_0000
 
@@ -43,6 +55,14 @@ START_STUB = 0x0000_1000
 
 # A page behind all RAM, at the end of the address space, through which the recompiler moves vector registers.
 RECOMPILER_EXCHANGE = 0xFFFF_FFFF_FFFF_8000
+
+
+def physical(address: int) -> int:
+    """The physical address behind one in a view; any other address as it is."""
+    for view, first in VIEWS:
+        if view.start <= address < view.end:
+            return address - view.start + first
+    return address
 
 
 def align_up(value: int, alignment: int) -> int:

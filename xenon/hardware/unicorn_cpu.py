@@ -14,9 +14,10 @@ from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
 from xenon.errors import XenonError
+from xenon.hardware.bus import Bus, DeviceError
 from xenon.hardware.cpu import Access, Protection, Registers, Trap, TrapKind
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB, VIEWS, physical
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
 MSR_VECTOR = 1 << 25
@@ -58,6 +59,8 @@ _BAD_ACCESSES = {
     unicorn.UC_MEM_FETCH_PROT: (Access.EXECUTE, True),
 }
 
+_UNMAPPED = frozenset(kind for kind, (_, mapped) in _BAD_ACCESSES.items() if not mapped)
+
 _GPR = [ppc.UC_PPC_REG_0 + number for number in range(32)]
 _FPR = [ppc.UC_PPC_REG_FPR0 + number for number in range(32)]
 
@@ -87,9 +90,9 @@ class _Batch:
 
 
 class UnicornCpu:
-    """One hardware thread, run by Unicorn over the unified memory (see `cpu.Cpu`)."""
+    """One hardware thread, run by Unicorn over the unified memory (see `cpu.Cpu`); a bus gives it devices."""
 
-    def __init__(self, memory: UnifiedMemory) -> None:
+    def __init__(self, memory: UnifiedMemory, bus: Bus | None = None) -> None:
         self._memory = memory  # the engine points into its buffer
         self._engine = Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
         self._engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
@@ -99,6 +102,7 @@ class UnicornCpu:
         self._call: list[int] = []  # r0 and r3 to r8 at the last trap
         self._vector = 0
         self._bad_access: tuple[int, int, int] | None = None
+        self._views: list[tuple[int, int]] = []  # address and size of what is shown in physical views
         self._stop = False
         self._was_told = False  # the last STOPPED answers a stop(), not a pause
         self._running = threading.Lock()  # held while guest code runs
@@ -113,22 +117,30 @@ class UnicornCpu:
         self._answer = _Batch(self._engine, [_GPR[3], ppc.UC_PPC_REG_CR])
         self._engine.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
         self._engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_bad_access)
+        self._bus = bus or Bus()
+        self._bus.stop_cpus.append(self.stop)
+        for window in self._bus.windows:
+            start, size = window.range.start, window.range.size
+            self._engine.mmio_map(start, size, self._on_device_read, start, self._on_device_write, start)
 
     def map(self, address: int, size: int, protection: Protection) -> None:
         if address < 0 or address + size > RAM_BYTES:
             raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
         with self._paused():
+            self._drop_views()
             start, end = self._merge_neighbours(address, address + size, protection)
             self._engine.mem_map_ptr(start, end - start, int(protection), self._memory.host_address + start)
             self._engine.ctl_remove_cache(address, address + size)
 
     def unmap(self, address: int, size: int) -> None:
         with self._paused():
+            self._drop_views()
             self._engine.mem_unmap(address, size)
             self._engine.ctl_remove_cache(address, address + size)
 
     def protect(self, address: int, size: int, protection: Protection) -> None:
         with self._paused():
+            self._drop_views()
             self._engine.mem_protect(address, size, int(protection))
             self._engine.ctl_remove_cache(address, address + size)
 
@@ -144,6 +156,31 @@ class UnicornCpu:
             if trap.kind is not TrapKind.STOPPED or self._was_told:
                 return trap
             pc = trap.pc  # it was only paused
+
+    def _show_view(self, address: int) -> bool:
+        """Show the piece of RAM behind an address in a physical view there, too; False where there is none.
+
+        Only when it is asked for, because few programs do.
+        """
+        place = physical(address)
+        if place == address:
+            return False
+        for first, last, rights in self._engine.mem_regions():
+            if first <= place <= last and last < RAM_BYTES:
+                view, begin = next((view, begin) for view, begin in VIEWS if view.start <= address < view.end)
+                first, size = max(first, begin), last + 1 - max(first, begin)
+                start = view.start + first - begin
+                self._engine.mem_map_ptr(start, size, rights, self._memory.host_address + first)
+                self._views.append((start, size))
+                return True
+        return False
+
+    def _drop_views(self) -> None:
+        """The map changes: views are shown anew when they are asked for."""
+        for start, size in self._views:
+            self._engine.mem_unmap(start, size)
+            self._engine.ctl_remove_cache(start, start + size)
+        self._views.clear()
 
     def _merge_neighbours(self, start: int, end: int, protection: Protection) -> tuple[int, int]:
         """What to map in one piece: each change of the engine's map costs time for every piece there is."""
@@ -183,7 +220,7 @@ class UnicornCpu:
         self._limit_reached = False
         if self._stop:
             self._stop, self._was_told = False, True
-            return Trap(TrapKind.STOPPED, pc)
+            return self._device_trap(pc) or Trap(TrapKind.STOPPED, pc)
         failure = None
         self.resting.value = 0 if self._go_on.is_set() else 1
         try:
@@ -191,6 +228,8 @@ class UnicornCpu:
         except UcError as error:
             failure = error
         pc, self._flags, *self._call = self._trap.read()
+        if (trap := self._device_trap(pc)) is not None:
+            return trap
         if self._bad_access is not None:
             kind, address, size = self._bad_access
             access, mapped = _BAD_ACCESSES[kind]
@@ -283,11 +322,34 @@ class UnicornCpu:
         self._answer.values[1] = flags | (CR0_SUMMARY_OVERFLOW if failed else 0)
         self._answer.write()
 
+    def _device_trap(self, pc: int) -> Trap | None:
+        """The error of a device on the bus, whichever CPU it comes from."""
+        error = self._bus.take_fault()
+        return None if error is None else Trap(TrapKind.DEVICE, pc, detail=str(error), hint=error.hint)
+
+    # Exceptions do not get through the engine: the bus keeps them, and stops the CPUs. An engine that is
+    # stopped during an access makes it again when it goes on: a register must bear being written twice.
+
+    def _on_device_read(self, _engine: Uc, offset: int, size: int, start: int) -> int:
+        try:
+            return self._bus.read(start + offset, size)
+        except DeviceError as error:
+            self._bus.fail(error)
+            return 0
+
+    def _on_device_write(self, _engine: Uc, offset: int, size: int, value: int, start: int) -> None:
+        try:
+            self._bus.write(start + offset, size, value)
+        except DeviceError as error:
+            self._bus.fail(error)
+
     def _on_exception(self, engine: Uc, vector: int, _: object) -> None:
         self._vector = vector
         engine.emu_stop()
 
     def _on_bad_access(self, _engine: Uc, kind: int, address: int, size: int, _value: int, _: object) -> bool:
+        if kind in _UNMAPPED and self._show_view(address & 0xFFFF_FFFF_FFFF_FFFF):
+            return True  # the access is tried again
         self._bad_access = (kind, address & 0xFFFF_FFFF_FFFF_FFFF, size)
         return False
 

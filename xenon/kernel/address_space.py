@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xenon.hardware.cpu import Cpu, Protection
 from xenon.hardware.memory import Owner, Region, UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, align_down, align_up
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, align_down, align_up, physical
 from xenon.kernel.linux import Error, GuestError
 
 _MAPPED = 8
@@ -51,7 +51,7 @@ class AddressSpace:
         """Unmap whole pages and free what regions have in them; the system's own regions are not touched."""
         end = min(start + align_up(size, PAGE_BYTES), RAM_BYTES)
         for found in self.memory.overlapping(start, end):
-            if found.owner is not Owner.CPU:
+            if found.owner is Owner.SYSTEM:
                 continue
             region = found
             if region.address < start:
@@ -86,6 +86,7 @@ class AddressSpace:
         itself."""
         if size == 0:
             return self.memory.slice(0, 0)
+        address = physical(address)
         if not self._all(address, size, _WRITABLE if write else _READABLE):
             raise GuestError(Error.EFAULT)
         if write and any(
@@ -144,6 +145,7 @@ class AddressSpace:
 
     def _all(self, start: int, size: int, allowed: bytes) -> bool:
         """Whether each page of these bytes is marked with one of the values in `allowed`."""
+        start = physical(start)
         if not 0 <= start <= RAM_BYTES - size or size <= 0:
             return False
         first = align_down(start, PAGE_BYTES) // PAGE_BYTES

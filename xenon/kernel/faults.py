@@ -44,6 +44,8 @@ def fault_of_trap(process: Process, cpu: Cpu, trap: Trap) -> GuestFault:
         what = "trap instruction (a check that the compiler put in, or __builtin_trap)"
     elif trap.kind is TrapKind.MISALIGNED:
         what = "misaligned address for an instruction that needs an aligned one"
+    elif trap.kind is TrapKind.DEVICE:
+        return _build(process, cpu, trap.pc, trap.detail, trap.hint, None, at_fault="")
     else:
         what = f"{trap.kind.value} {trap.vector}"
     return _build(process, cpu, trap.pc, what, hint, None)
@@ -78,15 +80,25 @@ def _bad_address(process: Process, cpu: Cpu, trap: Trap) -> tuple[str, str]:
     return f"{what}: not mapped", ""
 
 
-def _build(process: Process, cpu: Cpu, pc: int, what: str, hint: str, exit_code: int | None) -> GuestFault:
+def _build(
+    process: Process,
+    cpu: Cpu,
+    pc: int,
+    what: str,
+    hint: str,
+    exit_code: int | None,
+    at_fault: str | None = None,
+) -> GuestFault:
+    """`at_fault` begins the message, the program's name by default; a device's words begin with its own."""
     program = process.loaded.program
+    what = f"{program.name}: {what}" if at_fault is None else at_fault + what
     symbols = Symbols(program, process.loaded.base)
     registers = cpu.registers()
     number = process.threads.number(cpu) if process.threads else 0
     on = f" on hardware thread {number}" if number else ""
     place = _place(symbols, pc)
     lines = [
-        f"{program.name}: {what}{on}",
+        f"{what}{on}",
         f"  PC  {place}",
         f"  LR  {_place(symbols, registers.lr)}",
         "",
@@ -98,7 +110,7 @@ def _build(process: Process, cpu: Cpu, pc: int, what: str, hint: str, exit_code:
         *_caller_lines(process, symbols, registers),
     ]
     where = f"PC {place}" if symbols.at(pc) else f"PC {place}, LR {_place(symbols, registers.lr)}"
-    message = f"{program.name}: {what}{on} ({where.replace('  ', ', ')})"
+    message = f"{what}{on} ({where.replace('  ', ', ')})"
     return GuestFault(message, "\n".join(lines), hint, exit_code)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from xenon.errors import XenonError
+from xenon.hardware.memory_map import GPU_REGISTERS, Range
 from xenon.kernel.linux import (
     DIRECTORY_ENTRY_TYPES,
     MODE_DIRECTORY,
@@ -79,6 +80,10 @@ class HostFile:
             done += count
 
 
+DEVICES = {b"/dev/xenos": GPU_REGISTERS}
+"""Paths under which programs find devices. They are no entries of the disc: nothing lists them."""
+
+
 @dataclass(slots=True, eq=False)
 class File:
     """A granted file."""
@@ -111,6 +116,14 @@ class OpenDirectory:
     path: bytes
     node: Directory
     position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDevice:
+    """An open device: mmap gives the addresses of its registers."""
+
+    path: bytes
+    window: Range
 
 
 def normalise(path: bytes, folder: bytes = b"/") -> bytes:

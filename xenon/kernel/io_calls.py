@@ -6,17 +6,19 @@ import struct
 from collections.abc import Callable
 
 from xenon.kernel import wait_calls
-from xenon.kernel.files import OpenDirectory, OpenFile, stat_of, type_of
+from xenon.kernel.files import OpenDevice, OpenDirectory, OpenFile, stat_of, type_of
 from xenon.kernel.linux import (
     IOV_MAX,
     IOVEC,
     MAX_TRANSFER,
+    MODE_DEVICE,
     MODE_PIPE,
     MODE_TERMINAL,
     TERMINAL_DEVICE,
     TERMINAL_GET_ATTRIBUTES,
     TERMINAL_GET_WINDOW,
     WINSIZE,
+    XENOS_DEVICE,
     Error,
     GuestError,
     Open,
@@ -42,7 +44,7 @@ def read(process: Process, descriptor: int, address: int, count: int) -> int:
         return done
     if isinstance(found, OpenDirectory):
         raise GuestError(Error.EISDIR)
-    if found.stream != STDIN:
+    if isinstance(found, OpenDevice) or found.stream != STDIN:
         raise GuestError(Error.EBADF)
     count = min(count, _TERMINAL_CHUNK)
     process.space.view(address, count, write=True)
@@ -109,7 +111,7 @@ def close(process: Process, descriptor: int) -> int:
 
 def lseek(process: Process, descriptor: int, offset: int, origin: int) -> int:
     found = process.description(descriptor)
-    if isinstance(found, TerminalEnd):
+    if isinstance(found, TerminalEnd | OpenDevice):
         raise GuestError(Error.ESPIPE)
     size = found.node.content.size if isinstance(found, OpenFile) else 0
     starts = {_SEEK_SET: 0, _SEEK_CURRENT: found.position, _SEEK_END: size}
@@ -136,6 +138,8 @@ def stat_of_description(process: Process, found: Description) -> bytes:
         if found.stream in process.terminal.windows:
             return pack_stat(MODE_TERMINAL, 1 << 32, 0, TERMINAL_DEVICE)
         return pack_stat(MODE_PIPE, 1 << 32, 0)
+    if isinstance(found, OpenDevice):
+        return pack_stat(MODE_DEVICE, 1 << 32, 0, XENOS_DEVICE)
     return stat_of(found.node)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import OutOfMemoryError, Owner, Region
 from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, align_up
-from xenon.kernel.files import OpenFile
+from xenon.kernel.files import OpenDevice, OpenFile
 from xenon.kernel.linux import Error, GuestError, Map
 from xenon.kernel.process import Process
 
@@ -52,6 +52,8 @@ def mmap(
     if size > PROGRAM.size or not process.space.has_room_for_regions():
         raise GuestError(Error.ENOMEM)
     allowed = Protection(protection & _ALL_PROTECTION)
+    if not flags & Map.ANONYMOUS and isinstance(device := process.description(descriptor), OpenDevice):
+        return _device_window(device, size, flags, offset)
     file = None if flags & Map.ANONYMOUS else _mappable(process, descriptor, flags, allowed)
     place = _fixed_place(process, address, size, flags)
     purpose = "mmap" if file is None else _FILE_PURPOSE + file.path.decode(errors="replace")
@@ -90,7 +92,7 @@ def mremap(process: Process, address: int, old_size: int, new_size: int, flags: 
     protection = process.space.protection_at(address)
     if (
         region is None
-        or region.owner is not Owner.CPU
+        or region.owner is Owner.SYSTEM
         or protection is None
         or address + old_size > region.end
     ):
@@ -113,13 +115,20 @@ def madvise(process: Process, address: int, size: int, advice: int) -> int:
         return 0
     end = address + align_up(size, PAGE_BYTES)
     for region in process.space.memory.overlapping(address, end):
-        if region.owner is Owner.CPU and not region.purpose.startswith(_FILE_PURPOSE):
+        if region.owner is not Owner.SYSTEM and not region.purpose.startswith(_FILE_PURPOSE):
             process.space.memory.clear(max(address, region.address), min(end, region.end))
     return 0
 
 
 def no_effect(_process: Process) -> int:
     return 0
+
+
+def _device_window(device: OpenDevice, size: int, flags: int, offset: int) -> int:
+    """The address of a device's registers: they are where the console has them, mapped or not."""
+    if not flags & Map.SHARED or flags & Map.FIXED or offset + size > device.window.size:
+        raise GuestError(Error.EINVAL)
+    return device.window.start
 
 
 def _mappable(process: Process, descriptor: int, flags: int, allowed: Protection) -> OpenFile:
@@ -143,7 +152,7 @@ def _fixed_place(process: Process, address: int, size: int, flags: int) -> int |
     taken = process.space.memory.overlapping(address, address + size)
     if flags & Map.FIXED_NO_REPLACE and taken:
         raise GuestError(Error.EEXIST)
-    if any(region.owner is not Owner.CPU for region in taken):
+    if any(region.owner is Owner.SYSTEM for region in taken):
         raise GuestError(Error.ENOMEM)
     process.space.release(address, size)
     return address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xenon.kernel.files import Directory, File, stat_of
+from xenon.kernel.files import DEVICES, Directory, File, OpenDevice, stat_of
 from xenon.kernel.io_calls import fstat
 from xenon.kernel.linux import AT_FDCWD, Error, GuestError, signed
 from xenon.kernel.process import Process
@@ -18,7 +18,10 @@ def open_(process: Process, path: int, flags: int, _mode: int) -> int:
 
 
 def openat(process: Process, folder: int, path: int, flags: int, _mode: int) -> int:
-    return process.new_descriptor(process.disc.open(process.path(path, folder), flags))
+    name = process.path(path, folder)
+    if name in DEVICES:
+        return process.new_descriptor(OpenDevice(name, DEVICES[name]))
+    return process.new_descriptor(process.disc.open(name, flags))
 
 
 def stat(process: Process, path: int, address: int) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from xenon.hardware.memory import Region
 from xenon.kernel.address_space import AddressSpace
-from xenon.kernel.files import Disc, OpenDirectory, OpenFile, normalise
+from xenon.kernel.files import Disc, OpenDevice, OpenDirectory, OpenFile, normalise
 from xenon.kernel.linux import (
     AT_FDCWD,
     PATH_MAX,
@@ -62,7 +62,7 @@ class TerminalEnd:
     stream: int
 
 
-Description = TerminalEnd | OpenFile | OpenDirectory
+Description = TerminalEnd | OpenFile | OpenDirectory | OpenDevice
 
 
 @dataclass(slots=True)
@@ -100,9 +100,10 @@ class Process:
         return found
 
     def file(self, descriptor: int) -> OpenFile:
-        """The open file of a descriptor. Raises GuestError: EBADF, EISDIR, ESPIPE for the terminal."""
+        """The open file of a descriptor. Raises GuestError: EBADF, EISDIR, ESPIPE for the terminal and
+        devices."""
         found = self.description(descriptor)
-        if isinstance(found, TerminalEnd):
+        if isinstance(found, TerminalEnd | OpenDevice):
             raise GuestError(Error.ESPIPE)
         if isinstance(found, OpenDirectory):
             raise GuestError(Error.EISDIR)

@@ -30,6 +30,7 @@ from xenon.kernel.linux import (
     signed,
 )
 from xenon.kernel.loading import STACK_GUARD_BYTES, USER_ID
+from xenon.kernel.owners import owner_named
 from xenon.kernel.process import MOST_DESCRIPTORS, PROCESS_ID, Exit, Process, Refusal
 
 _NANOSECONDS = 1_000_000_000
@@ -142,10 +143,11 @@ def prctl(process: Process, option: int, what: int, address: int, _size: int, na
     """The thread's name, which nobody reads, and the name of a mapping, which memory's account shows."""
     if option == _SET_MAPPING and what == _MAPPING_NAME:
         region = process.space.memory.region_at(address)
-        if region is None or region.owner is not Owner.CPU or region.address != address:
+        if region is None or region.owner is Owner.SYSTEM or region.address != address:
             raise GuestError(Error.EINVAL)
-        purpose = process.space.read_string(name, _LONGEST_MAPPING_NAME).decode("ascii", "replace")
-        renamed = process.space.memory.rename(region, purpose)
+        given = process.space.read_string(name, _LONGEST_MAPPING_NAME).decode("ascii", "replace")
+        owner, purpose = owner_named(given)
+        renamed = process.space.memory.rename(region, purpose or region.purpose, owner)
         process.heap = renamed if process.heap == region else process.heap
     elif option != _SET_NAME:
         raise GuestError(Error.EINVAL)

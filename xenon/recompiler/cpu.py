@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 
+from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Protection, Registers, Trap
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
@@ -18,8 +19,8 @@ from xenon.recompiler.state import Dispatch, PageTable, State
 class RecompilerCpu:
     """One hardware thread (see `hardware.cpu.Cpu`). CPUs of one console share their `recompiler`."""
 
-    def __init__(self, memory: UnifiedMemory, recompiler: Recompiler) -> None:
-        self.unicorn = UnicornCpu(memory)
+    def __init__(self, memory: UnifiedMemory, recompiler: Recompiler, bus: Bus | None = None) -> None:
+        self.unicorn = UnicornCpu(memory, bus)
         self._recompiler = recompiler
         self._pages = PageTable(memory)
         self._state = State()

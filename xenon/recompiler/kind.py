@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from xenon.errors import EXIT_USAGE, XenonError
+from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.unicorn_cpu import UnicornCpu
@@ -38,7 +39,7 @@ def parse_kind(name: str | None) -> CpuKind | None:
 
 
 def make_cpus(
-    memory: UnifiedMemory, threads: int, kind: CpuKind | None
+    memory: UnifiedMemory, bus: Bus, threads: int, kind: CpuKind | None
 ) -> tuple[Sequence[Cpu], Recompiler | None]:
     """So many CPUs over this memory, and the recompiler that they share, if they do.
 
@@ -47,6 +48,6 @@ def make_cpus(
     if kind is CpuKind.RECOMPILER and default_kind() is not CpuKind.RECOMPILER:
         raise XenonError("the recompiler needs llvmlite, which is not installed", INSTALL_HINT)
     if (kind or default_kind()) is CpuKind.UNICORN:
-        return [UnicornCpu(memory) for _ in range(threads)], None
+        return [UnicornCpu(memory, bus) for _ in range(threads)], None
     recompiler = Recompiler(memory, CodeCache())
-    return [RecompilerCpu(memory, recompiler) for _ in range(threads)], recompiler
+    return [RecompilerCpu(memory, recompiler, bus) for _ in range(threads)], recompiler

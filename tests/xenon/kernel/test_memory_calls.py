@@ -149,7 +149,7 @@ def test_advice_to_drop_pages_makes_them_zero(call: Any) -> None:
 
 
 def test_the_program_cannot_unmap_what_is_not_its_own(call: Any) -> None:
-    region = call.process.space.memory.allocate(PAGE_BYTES, Owner.GPU, "ring", PAGE_BYTES)
+    region = call.process.space.memory.allocate(PAGE_BYTES, Owner.SYSTEM, "ring", PAGE_BYTES)
     assert call("munmap", region.address, PAGE_BYTES) == 0
     assert region in call.process.space.memory.regions
     assert _map(call, PAGE_BYTES, PRIVATE | ANONYMOUS | FIXED, region.address) == -Error.ENOMEM

@@ -1,0 +1,29 @@
+// The forward pass on the GPU: recorded once as a command buffer, replayed for each token.
+#ifndef FORWARD_GPU_H
+#define FORWARD_GPU_H
+
+#include "gpu.h"
+#include "transformer.h"
+
+typedef struct {
+    Gpu gpu;
+    Commands forward;      // token and position in, logits out
+    Commands softmax;      // logits in, probabilities out
+    Commands argmax;       // logits in, the likeliest token out
+    float *k;              // (kv_dim) of the current position, on its way into the cache
+    float *v;              // (kv_dim)
+    float *probabilities;  // (vocab_size)
+    uint32_t *likeliest;   // one word
+    uint32_t *programs;    // their headers
+} Forward_Gpu;
+
+// For a transformer that has its weights and its state: 1, or 0 after a message on standard error.
+int forward_gpu_start(Forward_Gpu *engine, const Transformer *transformer);
+// As transformer_forward; NULL after a message when the GPU does not answer. So are the others.
+float *forward_gpu(Forward_Gpu *engine, const Transformer *transformer, int token, int pos);
+// The probabilities (vocab_size) of the last logits at this temperature, above 0.
+float *forward_gpu_softmax(Forward_Gpu *engine, float temperature);
+// The likeliest token after the last logits, or -1.
+int forward_gpu_argmax(Forward_Gpu *engine);
+
+#endif

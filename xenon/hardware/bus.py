@@ -1,0 +1,95 @@
+"""The bus: the only thing that routes a CPU's accesses to device registers (big-endian words of 32 bits)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from xenon.hardware.memory_map import Range
+
+WORD_BYTES = 4
+
+
+class DeviceError(Exception):
+    """A device refuses what a program told it. `unit` is the device, `what` says what and where."""
+
+    def __init__(self, unit: str, what: str, hint: str = "") -> None:
+        super().__init__(f"{unit}: {what}")
+        self.unit = unit
+        self.what = what
+        self.hint = hint
+
+
+class Device(Protocol):
+    """Something with registers. `offset` is in bytes from the start of its window, a multiple of four."""
+
+    def read(self, offset: int) -> int:
+        """The register's 32 bits. Raises DeviceError."""
+
+    def write(self, offset: int, value: int) -> None:
+        """Set the register. Raises DeviceError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The addresses of one device."""
+
+    range: Range
+    device: Device
+
+
+class Bus:
+    """A table of windows. Whatever hits none of them, or is no aligned word, is a DeviceError.
+
+    A CPU's callbacks cannot raise through the engine, and a device may fail while the CPU is elsewhere:
+    `fail` keeps the first error in `fault` and stops the CPUs, which then come back with it.
+    """
+
+    def __init__(self) -> None:
+        self.windows: list[Window] = []
+        self.fault: DeviceError | None = None
+        self.stop_cpus: list[Callable[[], None]] = []
+        """What `fail` calls: `stop` of each CPU on this bus."""
+        self._taken = False
+
+    def attach(self, window: Range, device: Device) -> None:
+        """Route the addresses of `window` to a device."""
+        self.windows.append(Window(window, device))
+
+    def read(self, address: int, size: int) -> int:
+        """A register, in the value that a load gives. Raises DeviceError."""
+        found = self._find(address, size, "read")
+        return found.device.read(address - found.range.start) & 0xFFFF_FFFF
+
+    def write(self, address: int, size: int, value: int) -> None:
+        """Store to a register. Raises DeviceError."""
+        found = self._find(address, size, "write")
+        found.device.write(address - found.range.start, value & 0xFFFF_FFFF)
+
+    def fail(self, error: DeviceError) -> bool:
+        """Keep a device's error, the first of them counts, and stop the CPUs; whether one has come back with
+        it.
+
+        Who is not on a CPU's own thread repeats the call until then: an engine may miss a request to stop.
+        """
+        if self.fault is None:
+            self.fault = error
+        for stop in self.stop_cpus:
+            stop()
+        return self._taken
+
+    def take_fault(self) -> DeviceError | None:
+        """The error that a CPU comes back with, if there is one."""
+        if self.fault is not None:
+            self._taken = True
+        return self.fault
+
+    def _find(self, address: int, size: int, access: str) -> Window:
+        what = f"{access} of {size} byte{'s' * (size != 1)} at 0x{address:x}"
+        for window in self.windows:
+            if window.range.start <= address < window.range.end:
+                if size != WORD_BYTES or address % WORD_BYTES:
+                    raise DeviceError("bus", f"{what}: registers are aligned words of {WORD_BYTES} bytes")
+                return window
+        raise DeviceError("bus", f"{what}: no device")

@@ -1,0 +1,245 @@
+"""The command processor: reads PM4 packets from the ring buffer and indirect buffers, and carries them out.
+
+It runs at once, on the host thread of the CPU that wrote the write pointer, and is done when that store is;
+only a WAIT_REG_MEM that does not hold yet makes it go on later, on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from xenon.hardware.bus import DeviceError
+from xenon.hardware.gpu.cache import ReadCache
+from xenon.hardware.gpu.command_buffer import CommandBuffer, Step, decode, words_of
+from xenon.hardware.gpu.handlers import Handlers, Waiting
+from xenon.hardware.gpu.operands import PacketError
+from xenon.hardware.gpu.packets import packet_name
+from xenon.hardware.gpu.registers import (
+    ME_CNTL_HALT,
+    RB_CNTL_NO_UPDATE,
+    RB_CNTL_SIZE_MASK,
+    RB_CNTL_SWAP_SHIFT,
+    RBBM_STATUS_BUSY,
+    Register,
+)
+from xenon.hardware.memory_map import CACHE_LINE_BYTES, MIB, RAM_BYTES, in_units
+
+UNIT = "GPU command processor"
+MOST_RING_BYTES = 4 * MIB
+MOST_NESTED = 2
+"""Levels of indirect buffers: the hardware has registers for two (freedreno a2xx.xml: CP_IB1, CP_IB2)."""
+WAIT_SECONDS = 2.0
+"""How long a WAIT_REG_MEM may wait before it is taken for one that never comes true."""
+_WAIT_STEP = 0.0005  # seconds between two looks at the condition
+_FAIL_STEP = 0.01
+_WORD_BYTES = 4
+_MOST_KEPT_WORDS = 1 << 20  # of indirect buffers in their decoded form
+
+
+class CommandProcessor:
+    """Consumes the ring. `fail` is told of what goes wrong while no CPU waits for an answer, until it returns
+    true."""
+
+    def __init__(
+        self,
+        registers: list[int],
+        cache: ReadCache,
+        fail: Callable[[DeviceError], bool],
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self._registers = registers
+        self._cache = cache
+        self._fail = fail
+        self._wait_seconds = wait_seconds
+        self._lock = threading.Lock()
+        self._stack: list[CommandBuffer] = []
+        self._ring_end = 0  # the read pointer when the stack is empty again
+        self._waiting: Step | None = None
+        self._failed = False
+        self.stopped = False
+        """Set to make the processor give up soon."""
+        self.handlers = Handlers(registers, cache, self._call)
+        # Indirect buffers in decoded form, by start, end and endian mode: their bytes then, and the packets.
+        self._kept: dict[tuple[int, int, int], tuple[bytes, list[Step]]] = {}
+        self._kept_words = 0
+
+    def kick(self) -> None:
+        """The write pointer or the halt bit has changed: run what there is to run. Raises DeviceError."""
+        with self._lock:
+            if self._waiting is None and not self._failed:
+                self._run()
+                if self._waiting is not None:
+                    threading.Thread(target=self._wait, name="GPU", daemon=True).start()
+
+    def reset_pointers(self) -> None:
+        """Forget what was under way."""
+        with self._lock:
+            self._stack.clear()
+            self._waiting = None
+            self._registers[Register.CP_RB_RPTR] = self._registers[Register.CP_RB_WPTR] = 0
+
+    def _run(self) -> None:
+        """Until the ring is empty, the processor is halted or has to wait."""
+        registers = self._registers
+        try:
+            with np.errstate(all="ignore"):
+                while not self.stopped and not registers[Register.CP_ME_CNTL] & ME_CNTL_HALT:
+                    if self._stack:
+                        self._run_stack()
+                        if self._stack:
+                            break
+                        registers[Register.CP_RB_RPTR] = self._ring_end
+                        self._write_back()
+                    if registers[Register.CP_RB_RPTR] == registers[Register.CP_RB_WPTR]:
+                        break
+                    self._read_ring()
+        except DeviceError:
+            self._failed = True
+            raise
+        busy = RBBM_STATUS_BUSY if self._stack else 0
+        registers[Register.RBBM_STATUS] = registers[Register.RBBM_STATUS] & ~RBBM_STATUS_BUSY | busy
+
+    def _run_stack(self) -> None:
+        """Go on with the innermost buffer until all are done, or a packet waits."""
+        stack = self._stack
+        step: Step | None = None
+        try:
+            if self._waiting is not None:
+                step, self._waiting = self._waiting, None
+                step[0](step[1])
+            while stack and not self.stopped:
+                for step in stack[-1].steps:
+                    if step[0](step[1]):
+                        break
+                    if self.stopped:
+                        return
+                else:
+                    stack.pop()
+        except Waiting:
+            self._waiting = step
+        except PacketError as error:
+            assert step is not None
+            _, _, address, header = step
+            what = f"packet 0x{header:08x} at 0x{address:08x}: {packet_name(header)}: {error}"
+            raise DeviceError(UNIT, what) from None
+
+    def _read_ring(self) -> None:
+        """Take what lies between the read and the write pointer."""
+        registers = self._registers
+        base, size = self._ring()
+        read, write = registers[Register.CP_RB_RPTR], registers[Register.CP_RB_WPTR]
+        for register in (Register.CP_RB_WPTR, Register.CP_RB_RPTR):
+            if registers[register] >= size:
+                raise DeviceError(
+                    UNIT,
+                    f"{register.name} 0x{registers[register]:08x} is outside of the ring buffer of {size} "
+                    f"dwords at 0x{base:08x}",
+                )
+        self.handlers.mode = mode = registers[Register.CP_RB_CNTL] >> RB_CNTL_SWAP_SHIFT & 3
+        ring = self._cache.memory.view[base : base + size * _WORD_BYTES]
+        if write > read:
+            words = words_of(ring[read * _WORD_BYTES : write * _WORD_BYTES], mode)
+        else:
+            words = words_of(ring[read * _WORD_BYTES :], mode) + words_of(ring[: write * _WORD_BYTES], mode)
+
+        def address_of(at: int) -> int:
+            return base + (read + at) % size * _WORD_BYTES
+
+        steps = decode(words, address_of, self.handlers.prepare, "the write pointer")
+        self._ring_end = write
+        self._stack.append(CommandBuffer(base, base + size * _WORD_BYTES, iter(steps)))
+
+    def _ring(self) -> tuple[int, int]:
+        """(base, dwords) of the ring buffer. Raises DeviceError when it cannot be one."""
+        base, control = (self._registers[r] for r in (Register.CP_RB_BASE, Register.CP_RB_CNTL))
+        log2_quadwords = control & RB_CNTL_SIZE_MASK
+        end = base + (8 << log2_quadwords)
+        where = f"ring buffer at 0x{base:08x}"
+        if base % CACHE_LINE_BYTES:
+            raise DeviceError(UNIT, f"{where}: not a multiple of {CACHE_LINE_BYTES}")
+        if end - base > MOST_RING_BYTES:
+            most = in_units(MOST_RING_BYTES)
+            raise DeviceError(UNIT, f"{where}: 2^{log2_quadwords} quadwords, expected at most {most}")
+        if end > RAM_BYTES:
+            raise DeviceError(UNIT, f"{where} to 0x{end:08x} leaves RAM")
+        return base, (end - base) // _WORD_BYTES
+
+    def _call(self, address: int, count: int) -> None:
+        """INDIRECT_BUFFER: step into a buffer of `count` dwords. Raises PacketError."""
+        end = address + count * _WORD_BYTES
+        if address % _WORD_BYTES:
+            raise PacketError(f"indirect buffer at 0x{address:08x}: not a multiple of {_WORD_BYTES}")
+        if end > RAM_BYTES:
+            raise PacketError(f"indirect buffer at 0x{address:08x} to 0x{end:08x} leaves RAM")
+        for outer in self._stack[1:]:
+            if address < outer.end and outer.start < end:
+                raise PacketError(f"the indirect buffer at 0x{outer.start:08x} calls itself")
+        if len(self._stack) > MOST_NESTED:
+            raise PacketError(f"indirect buffers more than {MOST_NESTED} deep")
+        self._stack.append(CommandBuffer(address, end, iter(self._steps(address, end))))
+
+    def _steps(self, address: int, end: int) -> list[Step]:
+        """The packets of an indirect buffer, decoded again only when its bytes have changed."""
+        key = address, end, self.handlers.mode
+        data = bytes(self._cache.memory.view[address:end])
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == data:
+            return kept[1]
+        if self._kept_words + len(data) // _WORD_BYTES > _MOST_KEPT_WORDS:
+            self._kept.clear()
+            self._kept_words = 0
+        words = words_of(data, self.handlers.mode)
+        steps = decode(
+            words,
+            lambda at: address + at * _WORD_BYTES,
+            self.handlers.prepare,
+            "the end of the indirect buffer",
+        )
+        self._kept[key] = data, steps
+        self._kept_words += len(words)
+        return steps
+
+    def _write_back(self) -> None:
+        """Tell the program in memory how far the ring has been read, if it wants to know."""
+        registers = self._registers
+        target = registers[Register.CP_RB_RPTR_ADDR]
+        if registers[Register.CP_RB_CNTL] & RB_CNTL_NO_UPDATE or not target:
+            return
+        try:
+            self.handlers.write_memory(target, (registers[Register.CP_RB_RPTR],))
+        except PacketError as error:
+            raise DeviceError(UNIT, f"CP_RB_RPTR_ADDR: {error}") from None
+
+    def _wait(self) -> None:
+        """On a thread of its own: go on when the condition holds, until all is done or it takes too long."""
+        try:
+            waiting, deadline = self._waiting, time.monotonic() + self._wait_seconds
+            while not self.stopped:
+                time.sleep(_WAIT_STEP)
+                with self._lock:
+                    if self._waiting is None:  # the pointers were reset meanwhile
+                        return
+                    if self._waiting is not waiting:
+                        waiting, deadline = self._waiting, time.monotonic() + self._wait_seconds
+                    if time.monotonic() > deadline:
+                        self._give_up(self._waiting)
+                    self._run()
+                    if self._waiting is None:
+                        return
+        except DeviceError as error:
+            while not self.stopped and not self._fail(error):
+                time.sleep(_FAIL_STEP)
+
+    def _give_up(self, waiting: Step) -> None:
+        _, _, address, header = waiting
+        self._failed = True
+        raise DeviceError(
+            UNIT,
+            f"packet 0x{header:08x} at 0x{address:08x}: {packet_name(header)}: "
+            f"has not come true in {self._wait_seconds:g} s",
+            "a CPU or an earlier packet must write what it waits for",
+        )

@@ -1,0 +1,57 @@
+"""The GPU as a device on the bus: registers that CPUs read and write, the first of which starts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xenon.hardware.bus import DeviceError
+from xenon.hardware.gpu.cache import ReadCache
+from xenon.hardware.gpu.command_processor import UNIT, WAIT_SECONDS, CommandProcessor
+from xenon.hardware.gpu.operands import PacketError
+from xenon.hardware.gpu.registers import (
+    RB_CNTL_RESET_POINTERS,
+    REGISTER_COUNT,
+    Register,
+    register_name,
+)
+from xenon.hardware.memory import UnifiedMemory
+
+_WORD_BYTES = 4
+_KICKS = frozenset((Register.CP_RB_WPTR, Register.CP_ME_CNTL))
+
+
+class Gpu:
+    """Xenos over the unified memory. `fail` is told of an error that comes up while no CPU waits for an
+    answer, until it returns true.
+
+    `wait_seconds` is how long a WAIT_REG_MEM may wait. Reading and writing raise DeviceError.
+    """
+
+    def __init__(
+        self,
+        memory: UnifiedMemory,
+        fail: Callable[[DeviceError], bool],
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self.registers = [0] * REGISTER_COUNT
+        self.cache = ReadCache(memory)
+        self.processor = CommandProcessor(self.registers, self.cache, fail, wait_seconds)
+
+    def read(self, offset: int) -> int:
+        return self.registers[offset // _WORD_BYTES]
+
+    def write(self, offset: int, value: int) -> None:
+        index = offset // _WORD_BYTES
+        if index == Register.CP_RB_CNTL and value & RB_CNTL_RESET_POINTERS:
+            self.processor.reset_pointers()
+            value &= ~RB_CNTL_RESET_POINTERS
+        try:
+            self.processor.handlers.write_register(index, value)
+        except PacketError as error:
+            raise DeviceError(UNIT, f"{register_name(index)}: {error}") from None
+        if index in _KICKS:
+            self.processor.kick()
+
+    def stop(self) -> None:
+        """Give up soon what is under way: the machine is being stopped."""
+        self.processor.stopped = True
