@@ -23,6 +23,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "bench": {},
     "budget": {},
     "estimate": {},
+    "cache": {},
 }
 
 

@@ -1,0 +1,43 @@
+"""`xenon-llm cache`, and `--cpu` of the commands that run guest code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from xenon.cli.app import app
+from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.kind import CpuKind, default_kind, parse_kind
+
+
+def test_cache_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    CodeCache().put("unit_1", b"code")
+    shown = json.loads(CliRunner().invoke(app, ["cache", "--json"]).stdout)
+    assert shown["files"] == 1
+    assert shown["folder"] == str(tmp_path / "xenon-llm" / "code")
+    assert "1 file, " in CliRunner().invoke(app, ["cache"]).stdout
+    assert CliRunner().invoke(app, ["cache", "--clear"]).stdout.endswith("deleted\n")
+    assert CodeCache().usage().files == 0
+
+
+def test_cpu_names_are_checked() -> None:
+    assert parse_kind("unicorn") is CpuKind.UNICORN
+    assert parse_kind(None) is None
+    with pytest.raises(Exception, match="--cpu 'dolphin': expected unicorn or recompiler"):
+        parse_kind("dolphin")
+
+
+def test_without_llvmlite_unicorn_runs_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert default_kind() is CpuKind.UNICORN
+
+
+def test_the_compiler_is_not_imported_before_it_is_needed() -> None:
+    code = "import sys, xenon.console; xenon.console.Console(); sys.exit('llvmlite' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
