@@ -1,0 +1,94 @@
+"""Programs of other people's making: the same output and the same faults as on Unicorn, and they can be
+stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+
+from xenon.console import Console, CpuKind
+from xenon.errors import XenonError
+from xenon.kernel.faults import GuestFault
+from xenon.recompiler.cpu import RecompilerCpu
+from xenon.recompiler.recompiler import Tier
+
+@pytest.fixture(scope="module")
+def program(build: Callable[..., Path]) -> Path:
+    return build("hot", "musl", "-O3")
+
+
+def booted(program: Path, arguments: list[str], kind: CpuKind, compiled: bool = True) -> Console:
+    console = Console(cpu=kind)
+    console.boot(program, arguments)
+    if console.recompiler is not None and compiled:
+        named = {one.name: one.address for one in console.recompiler.functions}
+        console.recompiler.compile_all(
+            [named[name] for name in ("main", "dot", "deep", "touch") if name in named]
+        )
+    return console
+
+
+def output(console: Console, timeout: float = 60) -> bytes:
+    written = b"".join(one.data for one in console.run(timeout))
+    assert console.exit_status == 0, written
+    return written
+
+
+@pytest.mark.parametrize(
+    "arguments", [["loop", "40"], ["pointer", "300"], ["deep", "5000"]], ids=lambda a: a[0]
+)
+def test_output_is_that_of_unicorn(program: Path, arguments: list[str]) -> None:
+    console = booted(program, arguments, CpuKind.RECOMPILER)
+    assert output(console) == output(booted(program, arguments, CpuKind.UNICORN))
+    (cpu,) = console.cpus
+    assert isinstance(cpu, RecompilerCpu)
+    assert cpu.hand_overs > 0
+
+
+@pytest.mark.parametrize("how", ["fault", "overrun"])
+def test_a_fault_in_compiled_code_is_reported_as_on_unicorn(program: Path, how: str) -> None:
+    reports = []
+    for kind in CpuKind:
+        with pytest.raises(GuestFault) as caught:
+            list(booted(program, [how], kind).run(timeout=60))
+        reports.append(str(caught.value))
+    assert reports[0] == reports[1]
+    assert "touch" in reports[0]
+
+
+def test_a_loop_that_is_never_left_is_compiled_while_it_runs(program: Path) -> None:
+    console = booted(program, ["loop", "6000"], CpuKind.RECOMPILER, compiled=False)
+    output(console)
+    assert console.recompiler is not None
+    named = {one.name: one for one in console.recompiler.functions}
+    inside = [
+        one
+        for one in console.recompiler.outcomes.values()
+        if one.tier is Tier.COMPILED and console.recompiler.function_at(one.entries[0]) == named["main"]
+    ]
+    assert len(inside) >= 2  # main itself, and a loop in it
+
+
+def test_an_endless_loop_in_compiled_code_stops_at_the_time_limit(program: Path) -> None:
+    console = booted(program, ["forever"], CpuKind.RECOMPILER)
+    start = time.monotonic()
+    with pytest.raises(XenonError, match="time limit"):
+        list(console.run(timeout=0.5))
+    assert time.monotonic() - start < 5
+    (cpu,) = console.cpus
+    assert isinstance(cpu, RecompilerCpu)
+    assert cpu.hand_overs > 0
+
+
+def test_an_instruction_limit_leaves_everything_to_unicorn(program: Path) -> None:
+    console = booted(program, ["forever"], CpuKind.RECOMPILER)
+    with pytest.raises(XenonError, match="instruction limit"):
+        list(console.run(timeout=60, instructions=300_000))
+    (cpu,) = console.cpus
+    assert isinstance(cpu, RecompilerCpu)
+    assert cpu.hand_overs == 0
