@@ -23,9 +23,10 @@ from llama2c.build import BuildError
 from llama2c.reference import MEMORY_BYTES, Reference
 from xenon.analysis.engine import Engine
 from xenon.errors import EXIT_USAGE, XenonError
+from xenon.recompiler.kind import INSTALL_HINT, CpuKind, default_kind
 from xenon.session import Matmul, Session
 
-ENGINES = ("unicorn", "gpu", "qemu-ppc64", "native")
+ENGINES = ("unicorn", "recompiler", "gpu", "qemu-ppc64", "native")
 DEFAULT_TOKENS = 32
 _SPEED = re.compile(rb"achieved tok/s: (\d+\.\d+)")
 
@@ -74,7 +75,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The guest in the emulated console, on its CPU (unicorn) or its GPU."""
+    """The guest in the emulated console, on its CPU (unicorn or recompiler) or its GPU."""
 
     session: Session
     engine: str = "unicorn"
@@ -149,12 +150,19 @@ def find_runners(
     positions = model.config.seq_len if context is None else context
     found: list[Runner] = []
     notes: list[str] = []
-    if "unicorn" in engines:
-        found += [
-            Console(Session(model.path, tokenizer.path, matmul=matmul, threads=count, context=context))
+    kinds = [kind for kind in CpuKind if kind.value in engines]
+    if CpuKind.RECOMPILER in kinds and default_kind() is CpuKind.UNICORN:
+        kinds.remove(CpuKind.RECOMPILER)
+        notes.append(f"recompiler is left out: llvmlite is not installed ({INSTALL_HINT})")
+    for kind in kinds:
+        sessions = [
+            Session(model.path, tokenizer.path, matmul=matmul, threads=count, context=context, cpu=kind)
             for matmul in matmuls
             for count in threads
         ]
+        for session in sessions:
+            session.compile_first = True  # what is measured is code that is warm
+        found += [Console(session, kind.value) for session in sessions]
     if "gpu" in engines:
         session = Session(model.path, tokenizer.path, context=context, engine=Engine.GPU)
         found.append(Console(session, "gpu"))

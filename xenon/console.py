@@ -135,6 +135,13 @@ class Console:
             self._tier_up = TierUp(self.recompiler, hot)
         return checked
 
+    def compile(self, names: Sequence[str]) -> None:
+        """Compile these functions of the booted program, and what they call, now; nothing on Unicorn."""
+        if self.recompiler is not None:
+            wanted = set(names)
+            known = self.recompiler.functions
+            self.recompiler.compile_all([one.address for one in known if one.name in wanted])
+
     def run(
         self, timeout: float | None = None, instructions: int | None = None
     ) -> Generator[Output, None, None]:

@@ -106,6 +106,8 @@ class Session:
         cpu: CpuKind | None = None,
     ) -> None:
         self.cpu = cpu
+        self.compile_first = False
+        """Compile the hot functions before the first instruction: for measurements, which want warm code."""
         self.memory_bytes = memory_bytes
         self.matmul = matmul or Matmul.VMX
         self.model = loader.open(llama2c.bundled_model() if model is None else model)
@@ -184,6 +186,9 @@ class Session:
         console.disc.add(_MODEL, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(_TOKENIZER, self.tokenizer.image(loader.ByteOrder.BIG))
         console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES, hot=HOT_FUNCTIONS)
+        if self.compile_first:
+            console.compile(HOT_FUNCTIONS)
+            start = time.perf_counter()
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         messages = b""
         first = 0.0

@@ -48,7 +48,7 @@ def bench(
         str | None,
         typer.Option(
             metavar="NAME,…",
-            help="Only these of: unicorn, gpu, qemu-ppc64, native.",
+            help="Only these of: unicorn, recompiler, gpu, qemu-ppc64, native.",
             show_default="all there are",
         ),
     ] = None,

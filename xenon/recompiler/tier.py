@@ -34,7 +34,7 @@ class TierUp:
         self._closing = threading.Event()
         self._samples: Counter[tuple[int, ...]] = Counter()
         self._wanted: list[int] = []  # addresses that were compiled, to be remembered
-        self._worker = recompiler.worker = Worker()
+        self._worker = Worker()
         self._thread = threading.Thread(target=self._work, name="recompiler", daemon=True)
 
     def start(self) -> None:
@@ -51,6 +51,7 @@ class TierUp:
     def _work(self) -> None:
         if self._closing.wait(self._patience):
             return
+        self._recompiler.worker = self._worker
         named = {one.name: one.address for one in self._recompiler.functions}
         key = self._program_key()
         remembered = self._remembered(key)

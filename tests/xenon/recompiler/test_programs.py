@@ -17,6 +17,7 @@ from xenon.kernel.faults import GuestFault
 from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.recompiler import Tier
 
+
 @pytest.fixture(scope="module")
 def program(build: Callable[..., Path]) -> Path:
     return build("hot", "musl", "-O3")
