@@ -37,6 +37,8 @@ class Lifter:
         self.here = 0
         self._now: dict[str, str] = {}
         self._count = 0
+        self._doubts: list[str] | None = None  # see try_out
+        self._pending: dict[str, str] = {}
 
     # Text
 
@@ -85,6 +87,9 @@ class Lifter:
         return found
 
     def set(self, slot: str, value: str) -> None:
+        if self._doubts is not None:
+            self._pending[slot] = self._now[slot] = value
+            return
         self.emit(f"store {slot_type(slot)} {value}, ptr %{slot}")
         self._now[slot] = value
 
@@ -167,11 +172,35 @@ class Lifter:
 
     # Rare paths
 
+    def try_out(self, body: Callable[[], None]) -> None:
+        """Emit `body` without its unlikely branches and with one for all of them at the end, where it is done
+        again, with its branches, if a single one would have been taken. It must not write to memory."""
+        again, well, join = self.label(), self.label(), self.label()
+        self._doubts, self._pending = [], {}
+        body()
+        good = "true"
+        for one in self._doubts:
+            good = self.op(f"and i1 {good}, {one}")
+        pending, self._doubts = self._pending, None
+        self.emit(f"br i1 {good}, label %{well}, label %{again}, !prof !1")
+        self.start(well)
+        for slot, value in pending.items():
+            self.emit(f"store {slot_type(slot)} {value}, ptr %{slot}")
+        self.emit(f"br label %{join}")
+        self.start(again)
+        body()
+        self.emit(f"br label %{join}")
+        self.start(join)
+        self.forget()
+
     def unless(
         self, good: str, usual: str, kind: str, repair: str, harmless: Callable[[], str] | None = None
     ) -> str:
         """`usual` where `good` holds, else what the instruction `repair` gives, on an unlikely branch; there
         `harmless` may emit a closer look, an i1, that lets `usual` pass after all."""
+        if self._doubts is not None:
+            self._doubts.append(good)
+            return usual
         rare, join, before = self.label(), self.label(), self.label()
         self.emit(f"br label %{before}")
         self.start(before)

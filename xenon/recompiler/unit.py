@@ -137,7 +137,10 @@ class _Unit:
             ("S", guards),
         ):
             lifter.start(f"{label}{block.start:x}")
-            self._body(block, needed)
+            if label == "F" and not needed and not any(one.access and one.access.write for one in block.body):
+                lifter.try_out(lambda: self._body(block, {}))
+            else:
+                self._body(block, needed)
             self._loops = label
             self._end(block)
         self._loops = ""
