@@ -151,7 +151,7 @@ class Lifter:
         near = self.op(f"fptrunc double {wide} to float")
         same = self.op(f"fcmp oeq double {self.op(f'fpext float {near} to double')}, {wide}")
         bits = self.op(f"bitcast float {near} to i32")
-        return self.unless(same, bits, "i32", f"call i32 @store_single(double {wide})")
+        return self.unless(same, bits, "i32", f"call preserve_allcc i32 @store_single(double {wide})")
 
     def bit(self, number: int) -> str:
         """A bit of CR, an i1."""

@@ -19,7 +19,7 @@ declare i64 @llvm.fptosi.sat.i64.f64(double)
 declare i32 @llvm.fptosi.sat.i32.f64(double)
 
 ; The first NaN in the order A, B, C made quiet, else the default NaN, which is positive.
-define internal double @nan64(double %a, double %b, double %c) noinline cold {
+define internal preserve_allcc double @nan64(double %a, double %b, double %c) noinline cold {
   %ai = bitcast double %a to i64
   %bi = bitcast double %b to i64
   %ci = bitcast double %c to i64
@@ -34,7 +34,7 @@ define internal double @nan64(double %a, double %b, double %c) noinline cold {
   ret double %5
 }
 
-define internal float @nan32(float %a, float %b, float %c) noinline cold {
+define internal preserve_allcc float @nan32(float %a, float %b, float %c) noinline cold {
   %ai = bitcast float %a to i32
   %bi = bitcast float %b to i32
   %ci = bitcast float %c to i32
@@ -50,8 +50,8 @@ define internal float @nan32(float %a, float %b, float %c) noinline cold {
 }
 
 ; The same for operands in double format: the upper bits of the NaN remain.
-define internal float @nan32w(double %a, double %b, double %c) noinline cold {
-  %1 = call double @nan64(double %a, double %b, double %c)
+define internal preserve_allcc float @nan32w(double %a, double %b, double %c) noinline cold {
+  %1 = call preserve_allcc double @nan64(double %a, double %b, double %c)
   %2 = bitcast double %1 to i64
   %3 = lshr i64 %2, 32
   %4 = trunc i64 %3 to i32
@@ -66,7 +66,7 @@ define internal float @nan32w(double %a, double %b, double %c) noinline cold {
 }
 
 ; In those lanes of a result that are NaN, the NaN that PowerPC gives.
-define internal <4 x float> @nan4(<4 x float> %r, <4 x float> %a, <4 x float> %b, <4 x float> %c) noinline cold {
+define internal preserve_allcc <4 x float> @nan4(<4 x float> %r, <4 x float> %a, <4 x float> %b, <4 x float> %c) noinline cold {
   %ri = bitcast <4 x float> %r to <4 x i32>
   %ai = bitcast <4 x float> %a to <4 x i32>
   %bi = bitcast <4 x float> %b to <4 x i32>
@@ -87,7 +87,7 @@ define internal <4 x float> @nan4(<4 x float> %r, <4 x float> %a, <4 x float> %b
 ; a * c + b, or -(a * c - b), flushed before it is rounded: in double, the sum rounded to odd (Boldo and
 ; Melquiond, 2008), so that the second rounding sees on which side of a tie it is. %r is the usual result, which
 ; is right where it is zero or infinite; %x, %y, %z are a, b and c before they were flushed.
-define internal <4 x float> @multiply_add(<4 x float> %r, <4 x float> %a, <4 x float> %b, <4 x float> %c, <4 x float> %x, <4 x float> %y, <4 x float> %z, i1 %negative) noinline cold {
+define internal preserve_allcc <4 x float> @multiply_add(<4 x float> %r, <4 x float> %a, <4 x float> %b, <4 x float> %c, <4 x float> %x, <4 x float> %y, <4 x float> %z, i1 %negative) noinline cold {
   %an = fneg <4 x float> %a
   %af = select i1 %negative, <4 x float> %an, <4 x float> %a
   %ad = fpext <4 x float> %af to <4 x double>
@@ -125,12 +125,12 @@ define internal <4 x float> @multiply_add(<4 x float> %r, <4 x float> %a, <4 x f
   %again = and <4 x i1> %small, %notzero
   %usual = select <4 x i1> %again, <4 x i32> %signed, <4 x i32> %ri
   %result = bitcast <4 x i32> %usual to <4 x float>
-  %repaired = call <4 x float> @nan4(<4 x float> %result, <4 x float> %x, <4 x float> %y, <4 x float> %z)
+  %repaired = call preserve_allcc <4 x float> @nan4(<4 x float> %result, <4 x float> %x, <4 x float> %y, <4 x float> %z)
   ret <4 x float> %repaired
 }
 
 ; stfs of a double that is not a single: it denormalises where the exponent says so, else it selects bits.
-define internal i32 @store_single(double %x) noinline cold {
+define internal preserve_allcc i32 @store_single(double %x) noinline cold {
   %bits = bitcast double %x to i64
   %1 = lshr i64 %bits, 52
   %exponent = and i64 %1, 2047

@@ -24,7 +24,7 @@ def _finish(lifter: Lifter, one: Instruction, value: str, kind: str, operands: l
     good = lifter.op(f"fcmp ord {kind} {value}, {value}")
     repair = "nan64" if kind == "double" else "nan32" if of == "float" else "nan32w"
     arguments = ", ".join(f"{of} {operand}" for operand in padded)
-    value = lifter.unless(good, value, kind, f"call {kind} @{repair}({arguments})")
+    value = lifter.unless(good, value, kind, f"call preserve_allcc {kind} @{repair}({arguments})")
     if kind == "float":
         lifter.set_single(one.rt, value)
     else:

@@ -49,7 +49,7 @@ def _add(lifter: Lifter, one: Instruction) -> None:
     good = _none(lifter, lifter.op(f"fcmp uno {_FLOATS} {found}, {found}"))
     raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb)]
     operands = ", ".join(f"{_FLOATS} {value}" for value in (found, *raw, "zeroinitializer"))
-    repair = f"call {_FLOATS} @nan4({operands})"
+    repair = f"call preserve_allcc {_FLOATS} @nan4({operands})"
     found = lifter.unless(good, found, _FLOATS, repair)
     lifter.set_vector(one.rt, _WORDS, _flushed(lifter, lifter.op(f"bitcast {_FLOATS} {found} to {_WORDS}")))
 
@@ -72,10 +72,9 @@ def _multiply_add(lifter: Lifter, one: Instruction) -> None:
     doubtful = lifter.op(f"icmp ult {_WORDS} {turned}, {_all(_WORDS, 0x02000000)}")
     good = _none(lifter, doubtful)
     raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb, one.rc)]
-    operands = ", ".join(f"{_FLOATS} {value}" for value in (a, b, c, *raw))
-    repair = (
-        f"call {_FLOATS} @multiply_add({_FLOATS} {found}, {operands}, i1 {'true' if negative else 'false'})"
-    )
+    operands = ", ".join(f"{_FLOATS} {value}" for value in (found, a, b, c, *raw))
+    operands += f", i1 {'true' if negative else 'false'}"
+    repair = f"call preserve_allcc {_FLOATS} @multiply_add({_FLOATS} {found}, {operands}, i1 {'true' if negative else 'false'})"
 
     def only_zeros() -> str:
         small = lifter.op(f"add {_WORDS} {doubled}, {_all(_WORDS, -1)}")
