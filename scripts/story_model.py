@@ -53,7 +53,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, block: int = 64) -> Tensor:
-    """Causal attention, by blocks of queries: quick with small heads. Query heads that share a key go together.
+    """Causal attention, by blocks of queries: quick with small heads. Queries that share a key go together.
 
     q (batch, heads, time, head_size); k, v (batch, kv_heads, time, head_size); the result is like q.
     """
