@@ -183,7 +183,10 @@ def _introduce(rng: random.Random, hero: Character) -> tuple[str, str]:
         [
             *[("once upon a time", f"Once upon a time, there was {who}.")] * 3,
             ("there was", f"[There once was|There was once] {who}."),
-            ("in a house", f"In a [small|little|big] house {rng.choice(words.HOMES)}, there lived {who}."),
+            (
+                "in a house",
+                f"In [a|a|the] [small|little|big] house {rng.choice(words.HOMES)}, there lived {who}.",
+            ),
             ("long ago", f"[Long ago|A long time ago], there was {who}."),
             (
                 "lived",
@@ -220,6 +223,8 @@ def _opening(
     if draw < 0.15:
         return ("said" if start is plot.said else "plain"), [start]
     if draw < 0.23:
+        if not night and rng.random() < 0.25:
+            day = "In the morning, "
         return day.strip(" ,").lower(), [day + start]
     if draw < 0.31 and plot.lead:
         return "had", [plot.lead, day + plot.setup]

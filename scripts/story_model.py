@@ -53,15 +53,21 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, block: int = 64) -> Tensor:
-    """Causal attention of (batch, heads, time, head_size), by blocks of queries: quick with small heads."""
-    time, outputs = q.shape[2], []
-    q = q * q.shape[-1] ** -0.5
+    """Causal attention, by blocks of queries: quick with small heads. Queries that share a key go together.
+
+    q (batch, heads, time, head_size); k, v (batch, kv_heads, time, head_size); the result is like q.
+    """
+    batch, kv_heads, time, size = k.shape
+    q = (q * size**-0.5).unflatten(1, (kv_heads, -1)).flatten(0, 1)  # (batch * kv_heads, group, time, size)
+    k, v = k.transpose(-1, -2).flatten(0, 1).contiguous(), v.flatten(0, 1).contiguous()
+    group, outputs = q.shape[1], []
     for begin in range(0, time, block):
         end = min(time, begin + block)
-        future = torch.full((end - begin, end), float("-inf")).triu(1 + begin)
-        scores = (q[:, :, begin:end] @ k[:, :, :end].transpose(-1, -2)).add_(future)
-        outputs.append(scores.softmax(-1) @ v[:, :, :end])
-    return torch.cat(outputs, 2)
+        future = torch.full((end - begin, end), float("-inf")).triu(1 + begin).repeat(group, 1)
+        some = q[:, :, begin:end].flatten(1, 2)
+        scores = torch.baddbmm(future.expand(batch * kv_heads, -1, -1), some, k[:, :, :end])
+        outputs.append((scores.softmax(-1) @ v[:, :end]).unflatten(1, (group, -1)))
+    return torch.cat(outputs, 2).view(batch, kv_heads * group, time, size)
 
 
 class Layer(nn.Module):
@@ -83,9 +89,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         h = self.rms_att(x)
         q, k, v = (w(h).unflatten(-1, (-1, self.shape.head_size)) for w in (self.wq, self.wk, self.wv))
-        group = self.shape.n_heads // self.shape.n_kv_heads
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin).repeat_interleave(group, dim=2)
-        v = v.repeat_interleave(group, dim=2)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         att = attention(*(t.transpose(1, 2) for t in (q, k, v)))
         x = x + self.wo(att.transpose(1, 2).flatten(-2))
         h = self.rms_ffn(x)

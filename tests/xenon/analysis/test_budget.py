@@ -218,7 +218,7 @@ def test_the_command_answers_no_with_the_context_that_fits(make_model: Callable[
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--memory", "much"], 2, "--memory 'much': expected a size such as 256MiB"),
+        (["--memory", "much"], 2, "--memory 'much': not a size"),
         (["--memory", "1GiB"], 1, "memory of 1024 MiB, expected 32.1 MiB to 512 MiB"),
         (["--context", "33"], 1, "context 33, expected 1 to 32"),
         (["--context", "0"], 2, "greater than or equal to 1"),
