@@ -74,7 +74,7 @@ def _multiply_add(lifter: Lifter, one: Instruction) -> None:
     raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb, one.rc)]
     operands = ", ".join(f"{_FLOATS} {value}" for value in (found, a, b, c, *raw))
     operands += f", i1 {'true' if negative else 'false'}"
-    repair = f"call preserve_allcc {_FLOATS} @multiply_add({_FLOATS} {found}, {operands}, i1 {'true' if negative else 'false'})"
+    repair = f"call preserve_allcc {_FLOATS} @multiply_add({operands})"
 
     def only_zeros() -> str:
         small = lifter.op(f"add {_WORDS} {doubled}, {_all(_WORDS, -1)}")
