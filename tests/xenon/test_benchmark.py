@@ -124,7 +124,7 @@ def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokeni
 
 def test_all_engines_run_the_same_tests(small: tuple[loader.Model, loader.Tokenizer], tmp_path: Path) -> None:
     runners, notes = benchmark.find_runners(*small, tmp_path, context=5)
-    assert len(runners) + 2 * len(notes) == 7
+    assert len(runners) + 2 * len(notes) == 9
     assert {runner.threads for runner in runners} == {1}
     rows = benchmark.measure(runners, [Workload("pp", 3), Workload("tg", 3)], small[1], 1)
     assert {row.runner.engine for row in rows} >= {"unicorn", "gpu"}
@@ -173,7 +173,7 @@ def test_the_command_measures_a_shape_without_a_file() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--engine", "warp"], 2, "--engine 'warp': expected unicorn, gpu, qemu-ppc64, native"),
+        (["--engine", "warp"], 2, "--engine 'warp': expected unicorn, recompiler, gpu, qemu-ppc64, native"),
         (["--threads", "two"], 2, "--threads 'two': expected numbers such as 1,2"),
         (["--shape", "stories260K", "--threads", "7"], 2, "7 hardware threads, expected 1 to 6"),
         (["--matmul", "fast"], 2, "--matmul 'fast': expected vmx or scalar"),

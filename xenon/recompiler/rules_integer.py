@@ -273,6 +273,8 @@ def _arithmetic_shift(lifter: Lifter, one: Instruction) -> str:
     shifted = lifter.op(f"ashr i64 {source}, {by}")
     back = lifter.op(f"shl i64 {shifted}, {by}")
     lost = lifter.op(f"icmp ne i64 {back}, {source}")
+    if not name.endswith("i"):  # a shift by 64 and more loses even the last one
+        lost = lifter.op(f"or i1 {lost}, {lifter.op(f'icmp ugt i64 {wanted}, 63')}")
     lifter.set("ca", lifter.op(f"and i1 {lost}, {lifter.op(f'icmp slt i64 {source}, 0')}"))
     return shifted
 
