@@ -14,6 +14,7 @@ import xenon
 from llama2c.reference import Reference
 from xenon.analysis.engine import Engine
 from xenon.errors import EXIT_TIMEOUT, XenonError
+from xenon.recompiler.kind import CpuKind
 from xenon.session import Matmul
 
 
@@ -24,8 +25,24 @@ def tell(session: xenon.Session, case: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("number", range(12))
 def test_the_console_tells_llama2cs_story(golden: list[dict[str, Any]], number: int) -> None:
-    session = xenon.Session(shared_file("models/stories260K.bin"), engine=Engine.CPU)
+    """In turn on one to six hardware threads, which never change a story."""
+    session = xenon.Session(
+        shared_file("models/stories260K.bin"),
+        engine=Engine.CPU,
+        cpu=CpuKind.UNICORN,
+        threads=(1, 2, 3, 6)[number % 4],
+    )
     assert tell(session, golden[number]) == golden[number]["text"]
+
+
+def test_the_recompiler_tells_them_too(golden: list[dict[str, Any]]) -> None:
+    pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
+    session = xenon.Session(
+        shared_file("models/stories260K.bin"), engine=Engine.CPU, cpu=CpuKind.RECOMPILER, threads=2
+    )
+    session.compile_first = True
+    for case in golden[:3]:  # greedy, top-p and multinomial
+        assert tell(session, case) == case["text"]
 
 
 def test_the_scalar_kernel_tells_it_too(golden: list[dict[str, Any]]) -> None:
