@@ -60,7 +60,8 @@ def _names(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return f"`{(parameter.metavar or parameter.name.upper()).strip('[]')}`"
     value = "" if parameter.is_flag else f" {parameter.metavar or parameter.name.upper()}"
-    return ", ".join(f"`{name}`" for name in parameter.opts) + (f" `{value.strip()}`" if value else "")
+    names = ", ".join(f"`{name}`" for name in parameter.opts)
+    return names + (f" `{_cell(value)}`" if value else "")
 
 
 def _cell(text: str) -> str:

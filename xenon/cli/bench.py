@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.options import ContextOption, JsonOption, ModelArgument, TokenizerOption
 from xenon.cli.output import print_json
 from xenon.errors import EXIT_USAGE, XenonError
 
@@ -18,13 +19,8 @@ if TYPE_CHECKING:
 
 
 def bench(
-    model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="A llama2.c checkpoint.", show_default="bundled")
-    ] = None,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option("--tokenizer", "-z", help="Its tokenizer.", show_default="found beside the model"),
-    ] = None,
+    model: ModelArgument = None,
+    tokenizer: TokenizerOption = None,
     shape: Annotated[
         str | None,
         typer.Option(
@@ -63,17 +59,8 @@ def bench(
             show_default="1 and as many as generate takes",
         ),
     ] = None,
-    context: Annotated[
-        int | None,
-        typer.Option(
-            "--context",
-            "-c",
-            min=1,
-            help="Positions to keep keys and values for; fewer take less memory.",
-            show_default="the model's",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    context: ContextOption = None,
+    as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """Measure tokens a second: prompt processing (pp) and generation (tg), in the manner of llama-bench.

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.options import (
+    ContextOption,
+    EngineOption,
+    JsonOption,
+    MemoryOption,
+    ModelArgument,
+    ThreadsOption,
+    TokenizerOption,
+)
 from xenon.cli.output import parse_engine, parse_size, print_json, shown
 from xenon.errors import EXIT_BAD_INPUT
 
@@ -19,42 +28,17 @@ _MOST_COLUMNS = 100
 
 
 def budget(
-    model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="A llama2.c checkpoint.", show_default="bundled")
-    ] = None,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option("--tokenizer", "-z", help="Its tokenizer.", show_default="found beside the model"),
-    ] = None,
-    context: Annotated[
-        int | None,
-        typer.Option(
-            "--context",
-            "-c",
-            min=1,
-            help="Positions to keep keys and values for.",
-            show_default="the model's",
-        ),
-    ] = None,
-    memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="RAM of the console, as 256MiB; 32 MiB are the system's.")
-    ] = "512MiB",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            metavar="1..6",
-            help="Hardware threads; each further one has a stack.",
-            show_default="this computer's processors",
-        ),
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(metavar="cpu|gpu|auto", help="Who computes; auto as generate chooses.")
-    ] = "auto",
+    model: ModelArgument = None,
+    tokenizer: TokenizerOption = None,
+    context: ContextOption = None,
+    memory: MemoryOption = "512MiB",
+    threads: ThreadsOption = None,
+    engine: EngineOption = "auto",
     prompt_bytes: Annotated[int, typer.Option(min=0, help="Length of the prompt, in bytes.")] = 64,
     svg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the budget.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Predict what a story takes of the console's memory: every region, its owner, address and size.
 

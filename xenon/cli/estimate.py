@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.options import JsonOption, ModelArgument
 from xenon.cli.output import print_json, shown
 from xenon.errors import EXIT_USAGE, XenonError
 
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def estimate(
-    model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="A llama2.c checkpoint.", show_default="bundled")
-    ] = None,
+    model: ModelArgument = None,
     shape: Annotated[
         str | None,
         typer.Option(
@@ -27,7 +26,7 @@ def estimate(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Calculate the tokens a second that a real Xbox 360 could reach with a model, and what would limit it.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.options import ContextOption, EngineOption, MemoryOption, ThreadsOption, TokenizerOption
 from xenon.cli.output import parse_engine, parse_size, print_json, shown
 from xenon.errors import EXIT_USAGE, XenonError
 
@@ -30,10 +31,7 @@ def generate(
             "--model", "-m", envvar="XENON_LLM_MODEL", help="A llama2.c checkpoint.", show_default="bundled"
         ),
     ] = None,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option("--tokenizer", "-z", help="Its tokenizer.", show_default="found beside the model"),
-    ] = None,
+    tokenizer: TokenizerOption = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the prompt from a file.")] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", "-t", help="0 or more; 0 always takes the likeliest token.")
@@ -53,9 +51,7 @@ def generate(
             show_default="256",
         ),
     ] = None,
-    engine: Annotated[
-        str, typer.Option(metavar="cpu|gpu|auto", help="Who computes; auto takes the faster one.")
-    ] = "auto",
+    engine: EngineOption = "auto",
     matmul: Annotated[
         str | None,
         typer.Option(
@@ -64,27 +60,9 @@ def generate(
             show_default="vmx",
         ),
     ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            metavar="1..6",
-            help="The CPU's hardware threads to use; more change the speed, never the text.",
-            show_default="this computer's processors",
-        ),
-    ] = None,
-    context: Annotated[
-        int | None,
-        typer.Option(
-            "--context",
-            "-c",
-            min=1,
-            help="Positions to keep keys and values for; fewer take less memory.",
-            show_default="the model's",
-        ),
-    ] = None,
-    memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="RAM of the console, as 256MiB; 32 MiB are the system's.")
-    ] = "512MiB",
+    threads: ThreadsOption = None,
+    context: ContextOption = None,
+    memory: MemoryOption = "512MiB",
     cpu: Annotated[
         str | None,
         typer.Option(

@@ -1,0 +1,41 @@
+"""The options that several commands share, so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelArgument = Annotated[
+    Path | None, typer.Argument(metavar="[MODEL]", help="A llama2.c checkpoint.", show_default="bundled")
+]
+TokenizerOption = Annotated[
+    Path | None,
+    typer.Option("--tokenizer", "-z", help="Its tokenizer.", show_default="found beside the model"),
+]
+ContextOption = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        "-c",
+        min=1,
+        help="Positions to keep keys and values for; fewer take less memory.",
+        show_default="the model's",
+    ),
+]
+MemoryOption = Annotated[
+    str, typer.Option(metavar="SIZE", help="RAM of the console, as 256MiB; 32 MiB are the system's.")
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="1..6",
+        help="The CPU's hardware threads; more change the speed, never the text.",
+        show_default="this computer's processors",
+    ),
+]
+EngineOption = Annotated[
+    str, typer.Option(metavar="cpu|gpu|auto", help="Who computes; auto takes the faster one.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
