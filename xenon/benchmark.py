@@ -23,7 +23,7 @@ from llama2c.build import BuildError
 from llama2c.reference import MEMORY_BYTES, Reference
 from xenon.analysis.engine import Engine
 from xenon.errors import EXIT_USAGE, XenonError
-from xenon.recompiler.kind import INSTALL_HINT, CpuKind, default_kind
+from xenon.recompiler.kind import INSTALL_HINT, CpuKind, installed
 from xenon.session import Matmul, Session
 
 ENGINES = ("unicorn", "recompiler", "gpu", "qemu-ppc64", "native")
@@ -151,7 +151,7 @@ def find_runners(
     found: list[Runner] = []
     notes: list[str] = []
     kinds = [kind for kind in CpuKind if kind.value in engines]
-    if CpuKind.RECOMPILER in kinds and default_kind() is CpuKind.UNICORN:
+    if CpuKind.RECOMPILER in kinds and not installed():
         kinds.remove(CpuKind.RECOMPILER)
         notes.append(f"recompiler is left out: llvmlite is not installed ({INSTALL_HINT})")
     for kind in kinds:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from xenon.session import Matmul, Session, Statistics
 
 
-_PATIENCE = 2.0  # seconds that nobody minds waiting for a story
-
-
 def generate(
     prompt: Annotated[
         str | None,
@@ -66,7 +63,9 @@ def generate(
     cpu: Annotated[
         str | None,
         typer.Option(
-            metavar="unicorn|recompiler", help="How guest code is run.", show_default="the faster installed"
+            metavar="unicorn|recompiler",
+            help="How guest code is run; the recompiler is experimental.",
+            show_default="unicorn",
         ),
     ] = None,
     ignore_eos: Annotated[
@@ -126,17 +125,6 @@ def generate(
         sys.stdout.buffer.flush()
     if not quiet and session.statistics is not None:
         print(_summary(session.statistics, seed), file=sys.stderr)
-        _hint_at_recompiler(session.statistics, cpu)
-
-
-def _hint_at_recompiler(statistics: Statistics, cpu: str | None) -> None:
-    """Once a story has taken its time on a CPU that could be faster, say how."""
-    from xenon.analysis.engine import Engine
-    from xenon.recompiler.kind import INSTALL_HINT, CpuKind, default_kind
-
-    slow = statistics.engine is Engine.CPU and statistics.seconds > _PATIENCE
-    if slow and cpu is None and default_kind() is CpuKind.UNICORN:
-        print(f"hint: {INSTALL_HINT} lets the CPU run native code", file=sys.stderr)
 
 
 def _prompt(argument: str | None, file: Path | None) -> str | bytes:

@@ -46,7 +46,9 @@ def run(
     cpu: Annotated[
         str | None,
         typer.Option(
-            metavar="unicorn|recompiler", help="How guest code is run.", show_default="the faster installed"
+            metavar="unicorn|recompiler",
+            help="How guest code is run; the recompiler is experimental.",
+            show_default="unicorn",
         ),
     ] = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The ways to run a CPU that a user can choose from, and which one it is when nobody chooses."""
+"""The ways to run a CPU that a user can choose from."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class CpuKind(Enum):
     RECOMPILER = "recompiler"
 
 
-def default_kind() -> CpuKind:
-    """The recompiler where llvmlite is installed. Does not import it."""
-    return CpuKind.RECOMPILER if importlib.util.find_spec("llvmlite") else CpuKind.UNICORN
+def installed() -> bool:
+    """Whether there is an llvmlite for the recompiler. Does not import it."""
+    return importlib.util.find_spec("llvmlite") is not None
 
 
 def parse_kind(name: str | None) -> CpuKind | None:
@@ -41,13 +41,13 @@ def parse_kind(name: str | None) -> CpuKind | None:
 def make_cpus(
     memory: UnifiedMemory, bus: Bus, threads: int, kind: CpuKind | None
 ) -> tuple[Sequence[Cpu], Recompiler | None]:
-    """So many CPUs over this memory, and the recompiler that they share, if they do.
+    """So many CPUs over this memory, and the recompiler that they share, if they do; Unicorn by default.
 
     Raises XenonError for a recompiler that is asked for and not installed.
     """
-    if kind is CpuKind.RECOMPILER and default_kind() is not CpuKind.RECOMPILER:
+    if kind is CpuKind.RECOMPILER and not installed():
         raise XenonError("the recompiler needs llvmlite, which is not installed", INSTALL_HINT)
-    if (kind or default_kind()) is CpuKind.UNICORN:
+    if kind is not CpuKind.RECOMPILER:
         return [UnicornCpu(memory, bus) for _ in range(threads)], None
     recompiler = Recompiler(memory, CodeCache())
     return [RecompilerCpu(memory, recompiler, bus) for _ in range(threads)], recompiler

@@ -11,8 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from xenon.cli.app import app
+from xenon.errors import XenonError
+from xenon.hardware.bus import Bus
+from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.unicorn_cpu import UnicornCpu
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.kind import CpuKind, default_kind, parse_kind
+from xenon.recompiler.kind import CpuKind, make_cpus, parse_kind
 
 
 def test_cache_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,9 +37,17 @@ def test_cpu_names_are_checked() -> None:
         parse_kind("dolphin")
 
 
-def test_without_llvmlite_unicorn_runs_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unicorn_runs_everything_unless_the_recompiler_is_asked_for() -> None:
+    cpus, recompiler = make_cpus(UnifiedMemory(), Bus(), 2, None)
+    assert recompiler is None
+    assert {type(cpu) for cpu in cpus} == {UnicornCpu}
+
+
+def test_without_llvmlite_the_recompiler_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert default_kind() is CpuKind.UNICORN
+    with pytest.raises(XenonError, match="the recompiler needs llvmlite") as caught:
+        make_cpus(UnifiedMemory(), Bus(), 1, CpuKind.RECOMPILER)
+    assert caught.value.hint == "pip install 'xenon-llm[fast]'"
 
 
 def test_the_compiler_is_not_imported_before_it_is_needed() -> None:
