@@ -194,7 +194,10 @@ class UnicornCpu:
 
     @contextmanager
     def _paused(self) -> Iterator[None]:
-        """The engine at rest, so that another thread may change what it maps; guest code goes on after."""
+        """The engine at rest, so that another thread may change what it maps; guest code goes on after.
+
+        Not exact when guest code runs at that moment: see the known defects in docs/recompiler.md.
+        """
         if self._running.acquire(blocking=False):
             try:
                 yield
