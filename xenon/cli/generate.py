@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xenon.cli.options import ContextOption, EngineOption, MemoryOption, ThreadsOption, TokenizerOption
+from xenon.cli.options import (
+    ContextOption,
+    CpuOption,
+    EngineOption,
+    MemoryOption,
+    ThreadsOption,
+    TokenizerOption,
+)
 from xenon.cli.output import parse_engine, parse_size, print_json, shown
 from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
     from xenon.session import Matmul, Session, Statistics
+
+
+_PATIENCE = 2.0  # seconds that nobody minds waiting for a story
 
 
 def generate(
@@ -60,14 +70,7 @@ def generate(
     threads: ThreadsOption = None,
     context: ContextOption = None,
     memory: MemoryOption = "512MiB",
-    cpu: Annotated[
-        str | None,
-        typer.Option(
-            metavar="unicorn|recompiler",
-            help="How guest code is run; the recompiler is experimental.",
-            show_default="unicorn",
-        ),
-    ] = None,
+    cpu: CpuOption = None,
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Go on with another story where one ends.")
     ] = False,
@@ -125,6 +128,17 @@ def generate(
         sys.stdout.buffer.flush()
     if not quiet and session.statistics is not None:
         print(_summary(session.statistics, seed), file=sys.stderr)
+        _hint_at_recompiler(session.statistics, cpu)
+
+
+def _hint_at_recompiler(statistics: Statistics, cpu: str | None) -> None:
+    """Once a story has taken its time on a CPU that could be faster, say how."""
+    from xenon.analysis.engine import Engine
+    from xenon.recompiler.kind import INSTALL_HINT, installed
+
+    slow = statistics.engine is Engine.CPU and statistics.seconds > _PATIENCE
+    if slow and cpu is None and not installed():
+        print(f"hint: {INSTALL_HINT} lets the CPU run native code", file=sys.stderr)
 
 
 def _prompt(argument: str | None, file: Path | None) -> str | bytes:

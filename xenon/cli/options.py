@@ -38,4 +38,10 @@ ThreadsOption = Annotated[
 EngineOption = Annotated[
     str, typer.Option(metavar="cpu|gpu|auto", help="Who computes; auto takes the faster one.")
 ]
+CpuOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="unicorn|recompiler", help="How guest code is run.", show_default="the faster installed"
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from xenon.cli.options import CpuOption
 from xenon.cli.output import parse_size
 from xenon.errors import EXIT_USAGE, XenonError
 
@@ -43,14 +44,7 @@ def run(
     memory: Annotated[
         str, typer.Option(metavar="SIZE", help="RAM of the console, 32 MiB of it for the system.")
     ] = "512M",
-    cpu: Annotated[
-        str | None,
-        typer.Option(
-            metavar="unicorn|recompiler",
-            help="How guest code is run; the recompiler is experimental.",
-            show_default="unicorn",
-        ),
-    ] = None,
+    cpu: CpuOption = None,
 ) -> None:
     """Run a program in an emulated big-endian Xbox 360: any static PowerPC64 Linux executable, ABI v1 or v2.
 

@@ -18,6 +18,7 @@ from xenon.hardware.bus import Bus, DeviceError
 from xenon.hardware.cpu import Access, Protection, Registers, Trap, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB, VIEWS, physical
+from xenon.hardware.stop_hook import stop_hook
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
 MSR_VECTOR = 1 << 25
@@ -65,7 +66,7 @@ _GPR = [ppc.UC_PPC_REG_0 + number for number in range(32)]
 _FPR = [ppc.UC_PPC_REG_FPR0 + number for number in range(32)]
 
 
-_PAUSE_AGAIN = 0.001  # seconds between two requests to pause: the engine may miss one
+_PAUSE_AGAIN = 0.001  # seconds between two requests to pause: a run that begins may miss one
 
 
 class _Batch:
@@ -90,9 +91,16 @@ class _Batch:
 
 
 class UnicornCpu:
-    """One hardware thread, run by Unicorn over the unified memory (see `cpu.Cpu`); a bus gives it devices."""
+    """One hardware thread, run by Unicorn over the unified memory (see `cpu.Cpu`); a bus gives it devices.
 
-    def __init__(self, memory: UnifiedMemory, bus: Bus | None = None) -> None:
+    With a flag `resting` it can be paused while guest code runs, by another thread that changes the map or
+    wants a sample; that costs a look at the flag in each block, a seventh of the speed. The flag is not 0
+    while the engine is to come to rest, so native code that it calls may look, too.
+    """
+
+    def __init__(
+        self, memory: UnifiedMemory, bus: Bus | None = None, resting: ctypes.c_uint32 | None = None
+    ) -> None:
         self._memory = memory  # the engine points into its buffer
         self._engine = Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
         self._engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
@@ -108,13 +116,14 @@ class UnicornCpu:
         self._running = threading.Lock()  # held while guest code runs
         self._go_on = threading.Event()  # clear while another thread wants the engine at rest
         self._go_on.set()
-        self.resting = ctypes.c_uint32()
-        """Not 0 while the engine is to come to rest: native code that it has called looks at it."""
+        self._resting = resting
         self._instructions_left: int | None = None
         self._limit_reached = False
         # What a trap is about: where it was, and the number, arguments and flags if it is a system call.
         self._trap = _Batch(self._engine, [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_CR, _GPR[0], *_GPR[3:9]])
         self._answer = _Batch(self._engine, [_GPR[3], ppc.UC_PPC_REG_CR])
+        if resting is not None:
+            self._add_native_hook(unicorn.UC_HOOK_BLOCK, stop_hook(), ctypes.addressof(resting), 1, 0)
         self._engine.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
         self._engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_bad_access)
         self._bus = bus or Bus()
@@ -126,26 +135,26 @@ class UnicornCpu:
     def map(self, address: int, size: int, protection: Protection) -> None:
         if address < 0 or address + size > RAM_BYTES:
             raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
-        with self._paused():
+        with self.paused():
             self._drop_views()
             start, end = self._merge_neighbours(address, address + size, protection)
             self._engine.mem_map_ptr(start, end - start, int(protection), self._memory.host_address + start)
             self._engine.ctl_remove_cache(address, address + size)
 
     def unmap(self, address: int, size: int) -> None:
-        with self._paused():
+        with self.paused():
             self._drop_views()
             self._engine.mem_unmap(address, size)
             self._engine.ctl_remove_cache(address, address + size)
 
     def protect(self, address: int, size: int, protection: Protection) -> None:
-        with self._paused():
+        with self.paused():
             self._drop_views()
             self._engine.mem_protect(address, size, int(protection))
             self._engine.ctl_remove_cache(address, address + size)
 
     def forget_code(self, address: int, size: int) -> None:
-        with self._paused():
+        with self.paused():
             self._engine.ctl_remove_cache(address, address + size)
 
     def run(self, pc: int) -> Trap:
@@ -193,11 +202,8 @@ class UnicornCpu:
         return start, end
 
     @contextmanager
-    def _paused(self) -> Iterator[None]:
-        """The engine at rest, so that another thread may change what it maps; guest code goes on after.
-
-        Not exact when guest code runs at that moment: see the known defects in docs/recompiler.md.
-        """
+    def paused(self) -> Iterator[None]:
+        """The engine at rest, so that another thread may change what it maps; guest code goes on after."""
         if self._running.acquire(blocking=False):
             try:
                 yield
@@ -206,9 +212,9 @@ class UnicornCpu:
             return
         self._go_on.clear()
         try:
+            self._come_to_rest()
             while not self._running.acquire(timeout=_PAUSE_AGAIN):
-                self.resting.value = 1
-                self._engine.emu_stop()
+                self._come_to_rest()  # again: a run that began meanwhile may have missed it
             try:
                 yield
             finally:
@@ -221,11 +227,14 @@ class UnicornCpu:
         self._vector = 0
         self._bad_access = None
         self._limit_reached = False
+        if self._resting is not None:
+            self._resting.value = 0  # before a look at what sets it
+            if not self._go_on.is_set():
+                self._resting.value = 1
         if self._stop:
             self._stop, self._was_told = False, True
             return self._device_trap(pc) or Trap(TrapKind.STOPPED, pc)
         failure = None
-        self.resting.value = 0 if self._go_on.is_set() else 1
         try:
             self._engine.emu_start(pc, _NEVER)
         except UcError as error:
@@ -249,40 +258,41 @@ class UnicornCpu:
         return Trap(TrapKind.STOPPED, pc)
 
     def stop(self) -> None:
-        # Unicorn forgets an emu_stop that comes before its emu_start has got going: the flag serves the
-        # next run, and whoever waits repeats the call until the run has ended.
         self._stop = True
-        self.resting.value = 1
-        self._engine.emu_stop()
+        self._come_to_rest()
+
+    def _come_to_rest(self) -> None:
+        """End the run, exactly if there is a flag. What comes just before a run may be forgotten by it."""
+        if self._resting is None:
+            self._engine.emu_stop()  # good enough where nothing runs after
+        else:
+            self._resting.value = 1
 
     def sample(self) -> int | None:
         """Where guest code is right now, None while none runs. Takes a pause of up to a millisecond."""
         if not self._running.locked() or not self._go_on.is_set():
             return None
-        with self._paused():
+        with self.paused():
             return int(self._engine.reg_read(ppc.UC_PPC_REG_PC))
 
     def show_host_page(self, address: int, host_address: int) -> None:
         """Map a page of the host's that is not RAM, for reading, writing and running."""
-        with self._paused():
+        with self.paused():
             self._engine.mem_map_ptr(address, PAGE_BYTES, unicorn.UC_PROT_ALL, host_address)
 
     def hook_native(self, addresses: Sequence[int], callback: int, data: int) -> None:
         """Call the host function at `callback` with (engine, address, size, `data`) before the instructions
         at these addresses. It may move the program counter."""
-        with self._paused():
+        with self.paused():
             for address in addresses:
-                handle = ctypes.c_size_t()
-                uclib.uc_hook_add(
-                    self._engine._uch,
-                    ctypes.cast(ctypes.byref(handle), ctypes.POINTER(ctypes.c_ulong)),
-                    unicorn.UC_HOOK_CODE,
-                    callback,
-                    data,
-                    address,
-                    address,
-                )
+                self._add_native_hook(unicorn.UC_HOOK_CODE, callback, data, address, address)
                 self._engine.ctl_remove_cache(address, address + INSTRUCTION_BYTES)
+
+    def _add_native_hook(self, kind: int, callback: int, data: int, first: int, last: int) -> None:
+        """`first` above `last` means everywhere."""
+        handle = ctypes.c_size_t()
+        place = ctypes.cast(ctypes.byref(handle), ctypes.POINTER(ctypes.c_ulong))
+        uclib.uc_hook_add(self._engine._uch, place, kind, callback, data, first, last)
 
     @property
     def batch_registers(self) -> list[int]:

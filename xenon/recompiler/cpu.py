@@ -20,10 +20,10 @@ class RecompilerCpu:
     """One hardware thread (see `hardware.cpu.Cpu`). CPUs of one console share their `recompiler`."""
 
     def __init__(self, memory: UnifiedMemory, recompiler: Recompiler, bus: Bus | None = None) -> None:
-        self.unicorn = UnicornCpu(memory, bus)
+        self._state = State()
+        self.unicorn = UnicornCpu(memory, bus, self._state.short(at.STOP))
         self._recompiler = recompiler
         self._pages = PageTable(memory)
-        self._state = State()
         self._hooked: set[int] = set()
         self._exchange: mmap.mmap | None = None
         self._no_code = Dispatch()
@@ -48,7 +48,6 @@ class RecompilerCpu:
             (at.ENGINE_PLACES, ctypes.addressof(self._places)), (at.PC_ID, pc_id), (at.SKIP, at.NEVER),
         ):  # fmt: skip
             state.word(offset).value = value
-        engine.resting = state.short(at.STOP)
 
     def hook(self, addresses: list[int], callback: int) -> None:
         """Hand over to compiled code at these addresses, by the compiled hook at `callback`."""

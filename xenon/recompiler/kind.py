@@ -1,7 +1,8 @@
-"""The ways to run a CPU that a user can choose from."""
+"""The ways to run a CPU that a user can choose from, and which one it is when nobody chooses."""
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 from collections.abc import Sequence
 from enum import Enum
@@ -30,6 +31,11 @@ def installed() -> bool:
     return importlib.util.find_spec("llvmlite") is not None
 
 
+def default_kind() -> CpuKind:
+    """The recompiler where it can run."""
+    return CpuKind.RECOMPILER if installed() else CpuKind.UNICORN
+
+
 def parse_kind(name: str | None) -> CpuKind | None:
     """What `--cpu` says, None for no choice. Raises XenonError."""
     try:
@@ -41,13 +47,15 @@ def parse_kind(name: str | None) -> CpuKind | None:
 def make_cpus(
     memory: UnifiedMemory, bus: Bus, threads: int, kind: CpuKind | None
 ) -> tuple[Sequence[Cpu], Recompiler | None]:
-    """So many CPUs over this memory, and the recompiler that they share, if they do; Unicorn by default.
+    """So many CPUs over this memory, and the recompiler that they share, if they do; None: see default_kind.
 
     Raises XenonError for a recompiler that is asked for and not installed.
     """
     if kind is CpuKind.RECOMPILER and not installed():
         raise XenonError("the recompiler needs llvmlite, which is not installed", INSTALL_HINT)
-    if kind is not CpuKind.RECOMPILER:
-        return [UnicornCpu(memory, bus) for _ in range(threads)], None
+    if (kind or default_kind()) is CpuKind.UNICORN:
+        # Only other threads pause a CPU that runs.
+        flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
+        return [UnicornCpu(memory, bus, flag) for flag in flags], None
     recompiler = Recompiler(memory, CodeCache())
     return [RecompilerCpu(memory, recompiler, bus) for _ in range(threads)], recompiler

@@ -47,6 +47,7 @@ class TierUp:
         self._worker.stop()
         if self._thread.is_alive():
             self._thread.join()
+        self._worker.close()
 
     def _work(self) -> None:
         if self._closing.wait(self._patience):

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 from typing import IO
+
+# A write to a worker that is gone must not end us by SIGPIPE, which the command line leaves at its default.
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 class Stopped(Exception):
@@ -22,25 +26,30 @@ class Worker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._socket, self._theirs = socket.socketpair()
+        self._answers = self._socket.makefile("rb")
         self._stopped = False
+
+    def start(self) -> None:
+        """Start the process, if that has not been done."""
+        if self._process is None:
+            with self._theirs as theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "xenon.recompiler.worker"],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is ours to handle
+                )
 
     def compile(self, text: str) -> bytes:
         """Object code of a module. Raises Stopped."""
         if self._stopped:
             raise Stopped
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "xenon.recompiler.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is ours to handle
-            )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        self.start()
         try:
-            _send(self._process.stdin, text.encode())
-            return _receive(self._process.stdout)
+            self._socket.sendall(_message(text.encode()), _NO_SIGNAL)
+            return _receive(self._answers)
         except (OSError, EOFError, ValueError):
             raise Stopped from None
 
@@ -51,10 +60,15 @@ class Worker:
             self._process.kill()
             self._process.wait()
 
+    def close(self) -> None:
+        """Stop, and give the socket back; not while another thread compiles."""
+        self.stop()
+        for one in (self._answers, self._socket, self._theirs):
+            one.close()
 
-def _send(stream: IO[bytes], data: bytes) -> None:
-    stream.write(json.dumps({"size": len(data)}).encode() + b"\n" + data)
-    stream.flush()
+
+def _message(data: bytes) -> bytes:
+    return json.dumps({"size": len(data)}).encode() + b"\n" + data
 
 
 def _receive(stream: IO[bytes]) -> bytes:
@@ -74,7 +88,8 @@ def _main() -> None:
 
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
-            _send(sys.stdout.buffer, compile_text(_receive(sys.stdin.buffer).decode()))
+            sys.stdout.buffer.write(_message(compile_text(_receive(sys.stdin.buffer).decode())))
+            sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 import threading
 import time
@@ -12,6 +13,7 @@ from xenon.errors import XenonError
 from xenon.hardware.cpu import Access, Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.hardware.stop_hook import stop_hook
 from xenon.hardware.unicorn_cpu import UnicornCpu
 
 CODE, DATA = 0x10000, 0x20000
@@ -19,9 +21,9 @@ SC, SPIN, NOP = 0x44000002, 0x48000000, 0x60000000
 
 
 class Machine:
-    def __init__(self) -> None:
+    def __init__(self, resting: ctypes.c_uint32 | None = None) -> None:
         self.memory = UnifiedMemory()
-        self.cpu = UnicornCpu(self.memory)
+        self.cpu = UnicornCpu(self.memory, resting=resting)
         self.cpu.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
         self.cpu.map(DATA, PAGE_BYTES, Protection.READ | Protection.WRITE)
 
@@ -142,3 +144,35 @@ def test_neighbours_with_the_same_rights_become_one_piece_and_part_again(machine
         machine.cpu.write_gpr(4, place)
         assert machine.cpu.run(CODE).kind is kind
     assert machine.cpu.read_gpr(3) == 7
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["machine code", "Python"])
+def test_a_pause_is_exact(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr("xenon.hardware.unicorn_cpu.stop_hook", stop_hook.__wrapped__)
+        monkeypatch.setattr("platform.machine", lambda: "another")
+    # As in test_unicorn_facts.py: r3 goes round a ring of pages, r4 counts its steps.
+    first, pages = 0x100_0000, 4096
+    machine = Machine(ctypes.c_uint32())
+    machine.cpu.map(first, pages * PAGE_BYTES, Protection.READ)
+    for page in range(pages):
+        successor = first + (page + 1) % pages * PAGE_BYTES
+        machine.memory.write(first + page * PAGE_BYTES, struct.pack(">I", successor))
+    machine.code(0x3884_0001, 0x8063_0000, 0x4BFF_FFF8)  # addi r4, r4, 1; lwz r3, 0(r3); b .-8
+    machine.cpu.write_gpr(3, first)
+    thread = threading.Thread(target=machine.cpu.run, args=(CODE,))
+    thread.start()
+    try:
+        seen = 0
+        for _ in range(100):
+            time.sleep(0.001)
+            with machine.cpu.paused():
+                steps = machine.cpu.read_gpr(4)
+                assert machine.cpu.registers().pc == CODE
+                assert machine.cpu.read_gpr(3) == first + steps % pages * PAGE_BYTES
+                seen = max(seen, steps)
+        assert seen
+    finally:
+        machine.cpu.stop()
+        thread.join(5)
+    assert not thread.is_alive()

@@ -273,6 +273,27 @@ def test_another_thread_stops_an_endless_loop(engine: Engine, words: tuple[int, 
     assert time.monotonic() - started < 2
 
 
+def test_a_run_that_another_thread_stops_may_have_executed_the_load_it_stops_at(engine: Engine) -> None:
+    # A ring of pages, each with the address of the next, so many that loads miss the TLB. r4 counts steps.
+    first, pages, copies = 0x1000_0000, RAM // PAGE, 16
+    for copy in range(copies):
+        engine.map(first + copy * RAM, RAM, UC_PROT_READ | UC_PROT_WRITE, at=0)
+    ring = [first + (7 * page % copies) * RAM + page * PAGE for page in range(pages)]
+    for page, successor in zip(range(pages), ring[1:] + ring[:1], strict=True):
+        struct.pack_into(">I", engine.ram, page * PAGE + 0x800, successor)
+    chase = (0x3884_0001, 0x8063_0800, 0x4BFF_FFF8)  # addi r4, r4, 1; lwz r3, 0x800(r3); b .-8
+    engine.put(CODE, *chase)
+    engine.uc.reg_write(ppc.UC_PPC_REG_3, ring[0])
+    engine.uc.reg_write(ppc.UC_PPC_REG_4, 0)
+    pc, executed_twice = CODE, False
+    for _ in range(400):
+        threading.Timer(0.002, engine.uc.emu_stop).start()
+        pc = engine.run(pc=pc)
+        steps = engine.uc.reg_read(ppc.UC_PPC_REG_4) - (pc == CODE + 4)
+        executed_twice |= engine.r3() != ring[steps % pages]
+    assert executed_twice
+
+
 def test_an_end_that_no_program_counter_reaches_never_ends_a_run(engine: Engine) -> None:
     engine.uc.reg_write(ppc.UC_PPC_REG_4, NEVER)
     engine.run(0x7C8903A6, 0x4E800420)

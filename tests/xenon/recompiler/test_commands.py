@@ -16,6 +16,7 @@ from xenon.hardware.bus import Bus
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.unicorn_cpu import UnicornCpu
 from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.kind import CpuKind, make_cpus, parse_kind
 
 
@@ -37,7 +38,14 @@ def test_cpu_names_are_checked() -> None:
         parse_kind("dolphin")
 
 
-def test_unicorn_runs_everything_unless_the_recompiler_is_asked_for() -> None:
+def test_the_recompiler_runs_everything_where_it_is_installed() -> None:
+    cpus, recompiler = make_cpus(UnifiedMemory(), Bus(), 2, None)
+    assert recompiler is not None
+    assert {type(cpu) for cpu in cpus} == {RecompilerCpu}
+
+
+def test_without_llvmlite_unicorn_runs_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     cpus, recompiler = make_cpus(UnifiedMemory(), Bus(), 2, None)
     assert recompiler is None
     assert {type(cpu) for cpu in cpus} == {UnicornCpu}

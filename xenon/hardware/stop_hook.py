@@ -1,0 +1,65 @@
+"""The hook that Unicorn calls at each block of guest code: it ends the run when the CPU is to come to rest.
+
+`emu_stop` from another thread is not exact in Unicorn 2.1.4: the run may end with PC at a load that has
+been executed, and execute it twice when it goes on (tests/xenon/hardware/test_unicorn_facts.py). From a hook,
+in the CPU's own thread, it ends before the block's first instruction.
+The hook is machine code because Python's callback takes as long as a hundred instructions.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import platform
+import struct
+import sys
+from collections.abc import Callable
+from functools import cache
+
+from unicorn.unicorn_py3.unicorn import uclib
+
+_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+_alive: list[object] = []  # what the address points into
+
+
+def _x86(stop: int) -> bytes:
+    # cmp dword [rcx], 0; jne 1f; ret; 1: mov rax, stop; jmp rax
+    return bytes.fromhex("833900 7501 c3 48b8") + struct.pack("<Q", stop) + bytes.fromhex("ffe0")
+
+
+def _arm(stop: int) -> bytes:
+    # ldr w9, [x3]; cbnz w9, 1f; ret; 1: ldr x9, 2f; br x9; nop; 2: stop
+    words = (0xB940_0069, 0x3500_0049, 0xD65F_03C0, 0x5800_0069, 0xD61F_0120, 0xD503_201F)
+    return struct.pack("<6IQ", *words, stop)
+
+
+_CODE: dict[str, Callable[[int], bytes]] = {"x86_64": _x86, "aarch64": _arm}
+
+
+@cache
+def stop_hook() -> int:
+    """Address of a C function of (engine, address, size, flag) that stops the engine if the 32-bit flag is
+    not 0."""
+    code = _CODE.get(platform.machine()) if sys.platform == "linux" else None
+    return _compiled(code) if code is not None else _interpreted()
+
+
+def _compiled(code: Callable[[int], bytes]) -> int:
+    text = code(ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value or 0)
+    try:
+        page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    except OSError:  # a host that allows no new code
+        return _interpreted()
+    page[: len(text)] = text
+    _alive.append(page)
+    return ctypes.addressof(ctypes.c_uint8.from_buffer(page))
+
+
+def _interpreted() -> int:
+    def stop(engine: int, _address: int, _size: int, flag: int) -> None:
+        if ctypes.c_uint32.from_address(flag).value:
+            uclib.uc_emu_stop(engine)
+
+    function = _CALLBACK(stop)
+    _alive.append(function)
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
