@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from llama2c.reference import Reference
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled code of the tests goes to a folder that goes away, not into the user's."""
+    """Compiled code of the tests goes to a folder that goes away, not into the user's; zig's C libraries, which
+    take it a minute to build, stay where they are."""
     with pytest.MonkeyPatch.context() as patch:
+        if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
+            caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+            patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(caches / "zig"))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 

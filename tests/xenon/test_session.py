@@ -35,13 +35,17 @@ def test_the_console_tells_llama2cs_story(golden: list[dict[str, Any]], number: 
     assert tell(session, golden[number]) == golden[number]["text"]
 
 
-def test_the_recompiler_tells_them_too(golden: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
+def test_the_recompiler_tells_them_too(golden: list[dict[str, Any]], compile_first: bool) -> None:
     pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
-    session = xenon.Session(
-        shared_file("models/stories260K.bin"), engine=Engine.CPU, cpu=CpuKind.RECOMPILER, threads=2
-    )
-    session.compile_first = True
-    for case in golden[:3]:  # greedy, top-p and multinomial
+    for number, case in enumerate(golden):
+        session = xenon.Session(
+            shared_file("models/stories260K.bin"),
+            engine=Engine.CPU,
+            cpu=CpuKind.RECOMPILER,
+            threads=(1, 2, 3, 6)[number % 4],
+        )
+        session.compile_first = compile_first
         assert tell(session, case) == case["text"]
 
 

@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from support import Made
+from support import NATIVE, Made, image_bytes
 
 pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
 
 import llama2c
 import loader
+from llama2c.reference import Reference
 from xenon.console import Console, CpuKind
 from xenon.recompiler.recompiler import Tier
 from xenon.session import HOT_FUNCTIONS
@@ -44,15 +46,19 @@ def output(console: Console) -> bytes:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("threads", [1, 2])
-def test_every_logit_has_the_bits_of_unicorn(
-    stories260K: loader.Model, tok512: loader.Tokenizer, kernel: str, threads: int
+def test_every_logit_has_the_bits_of_unicorn_and_of_the_host(
+    stories260K: loader.Model, tok512: loader.Tokenizer, reference: Reference, kernel: str
 ) -> None:
-    arguments = ["-i", "Sleepy Joe said", "-s", "5", "-n", "24", "-e", "-k", kernel, "-l"]
-    reference = booted(stories260K, tok512, arguments, CpuKind.UNICORN)
-    console = booted(stories260K, tok512, arguments, CpuKind.RECOMPILER, threads)
-    compile_all(console)
-    assert output(console) == output(reference)
+    arguments = ["-i", "Sleepy Joe said", "-s", "5", "-n", "256", "-e", "-k", kernel, "-l"]
+    expected = output(booted(stories260K, tok512, arguments, CpuKind.UNICORN))
+    files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
+    _, on_the_host, _ = reference.run(files, ["m", "-z", "t", *arguments])
+    assert len(expected) == 256 * 4 * stories260K.config.vocab_size
+    assert (np.frombuffer(expected, ">u4") == np.frombuffer(on_the_host, np.uint32)).all()
+    for threads in (1, 2):
+        console = booted(stories260K, tok512, arguments, CpuKind.RECOMPILER, threads)
+        compile_all(console)
+        assert output(console) == expected
 
 
 @pytest.mark.parametrize("shape", [{"dim": 18, "n_heads": 3, "n_kv_heads": 3, "hidden_dim": 23}, {}], ids=str)
