@@ -18,8 +18,8 @@ from llama2c.reference import Reference
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled code of the tests goes to a folder that goes away, not into the user's; zig's C libraries, which
-    take it a minute to build, stay where they are."""
+    """Compiled code of the tests goes to a folder that goes away, not into the user's; zig's C libraries,
+    which take it a minute to build, stay where they are."""
     with pytest.MonkeyPatch.context() as patch:
         if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
             caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
