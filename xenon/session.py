@@ -30,22 +30,11 @@ _SPEED = re.compile(rb"achieved tok/s: \S+ \((\d+) tokens, (\d+) of them the pro
 DEFAULT_STEPS = 256
 # What a story's time goes into, the most first: the recompiler begins with these.
 HOT_FUNCTIONS = (
-    *(
-        "rows_vmx",
-        "rows_scalar",
-        "softmax",
-        "expf",
-        "attend_heads",
-        "memcpy",
-        "memset",
-        "sine",
-        "cosf",
-        "sinf",
-    ),
+    *("rows_vmx", "rows_scalar", "attend", "softmax", "expf", "rmsnorm", "swiglu", "rope", "add", "memcpy"),
+    *("memset", "sine_series", "cosine_series", "sine", "cosf", "sinf", "rope_turn_to", "attend_heads"),
     *("transformer_forward", "matmul", "parallel_for", "run", "run_task", "sampler_sample"),
     *("by_probability", "stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove"),
-    *("transformer_start", "powf"),
-    *("tokenizer_decode", "strlen", "main"),
+    *("transformer_start", "powf", "tokenizer_decode", "strlen", "main"),
 )
 
 
@@ -83,9 +72,9 @@ class Session:
     its tokenizer, by default the one in the model's folder that fits; `context` keeps keys and values for
     fewer positions than the model could; `threads` are the console's hardware threads, 1 to 6, by default as
     many as this computer has processors: they change the speed and no bit of the output. `engine` says who
-    computes, the faster of the two by default; the CPU when `matmul` or `threads` are given, which are the
-    CPU's. `cpu` is how guest code is run, see Console. Little-endian files are swapped as the console reads
-    them.
+    computes, the faster of the two by default; the CPU when `matmul`, `threads` or `cpu` are given, which are
+    the CPU's. `cpu` is how guest code is run, see Console. Little-endian files are swapped as the console
+    reads them.
 
     Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot
     run.
@@ -105,7 +94,6 @@ class Session:
         engine: Engine = Engine.AUTO,
         cpu: CpuKind | None = None,
     ) -> None:
-        self.cpu = cpu
         self.compile_first = False
         """Compile the hot functions before the first instruction: for measurements, which want warm code."""
         self.memory_bytes = memory_bytes
@@ -115,7 +103,11 @@ class Session:
         """Of the last story that was told to its end."""
         self.context = _context(self.model, context)
         cpu_wanted = matmul is not None or threads is not None
+        if engine is Engine.AUTO and cpu is not None:
+            engine = Engine.CPU
         self.engine = resolve(engine, self.model.config, self.context, cpu_wanted)
+        # Beside the GPU guest code has too little to do for a compiler to pay.
+        self.cpu = CpuKind.UNICORN if cpu is None and self.engine is Engine.GPU else cpu
         own_threads = 1 if self.engine is Engine.GPU else default_threads()
         self.threads = own_threads if threads is None else threads
         _check_runs(self.model, self.threads)
@@ -180,14 +172,21 @@ class Session:
         ]
         return self._pieces(arguments, seed, timeout)
 
+    def _hot_functions(self) -> tuple[str, ...]:
+        """Those that this session comes by; none where the GPU has the work."""
+        if self.engine is Engine.GPU:
+            return ()
+        other = {Matmul.VMX: "rows_scalar", Matmul.SCALAR: "rows_vmx"}[self.matmul]
+        return tuple(name for name in HOT_FUNCTIONS if name != other)
+
     def _pieces(self, arguments: list[str | bytes], seed: int, timeout: float | None) -> Iterator[str]:
         start = time.perf_counter()
         console = Console(self.memory_bytes, threads=self.threads, cpu=self.cpu)
         console.disc.add(_MODEL, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(_TOKENIZER, self.tokenizer.image(loader.ByteOrder.BIG))
-        console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES, hot=HOT_FUNCTIONS)
+        console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES, hot=self._hot_functions())
         if self.compile_first:
-            console.compile(HOT_FUNCTIONS)
+            console.compile(self._hot_functions())
             start = time.perf_counter()
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         messages = b""

@@ -21,7 +21,7 @@ static const double HALF_PI_HIGH = 0x1.921fb544p+0;  // 33 bits: n * HALF_PI_HIG
 static const double HALF_PI_LOW = 0x1.0b4611a626331p-34;
 static const double TWO_OVER_PI = 0x1.45f306dc9c883p-1;
 
-static int is_nan(float x)
+static inline int is_nan(float x)
 {
     return x != x;
 }
@@ -32,7 +32,7 @@ static int64_t nearest(double x)
 }
 
 // e^t rounded to float: t = k ln 2 + r with |r| <= ln 2 / 2.
-static float exp_to_float(double t)
+static inline float exp_to_float(double t)
 {
     if (t > 89.0) {
         return __builtin_inff();
@@ -173,12 +173,12 @@ static double logarithm(float x)
     return (double)k * LN2_HIGH + ((double)k * LN2_LOW + log_m);
 }
 
-static int is_integer(float y)
+static inline int is_integer(float y)
 {
     return y >= 0x1p24f || y <= -0x1p24f || (float)(int64_t)y == y;
 }
 
-static int is_odd(float y)
+static inline int is_odd(float y)
 {
     return y < 0x1p24f && y > -0x1p24f && ((int64_t)y & 1) && is_integer(y);
 }

@@ -31,7 +31,7 @@ static void rows_scalar(const void *context, int start, int end)
 }
 
 // Lane l of partial sum k holds the products with j = 16 m + 4 k + l; four chains hide part of vmaddfp's 12 cycles.
-static float dot_vmx(const float *row, const float *x, int n)
+static inline float dot_vmx(const float *row, const float *x, int n)
 {
     Vector sum0 = vector_zero(), sum1 = sum0, sum2 = sum0, sum3 = sum0;
     int j = 0;

@@ -164,6 +164,16 @@ static void add(float *x, const float *y, int size)
     }
 }
 
+// hb (size) = silu(hb) * hb2
+static void swiglu(float *hb, const float *hb2, int size)
+{
+    for (int i = 0; i < size; i++) {
+        float val = hb[i];
+        val *= 1.0f / (1.0f + expf(-val));
+        hb[i] = val * hb2[i];
+    }
+}
+
 float *transformer_forward(Transformer *transformer, int token, int pos)
 {
     const Config *p = &transformer->config;
@@ -198,11 +208,7 @@ float *transformer_forward(Transformer *transformer, int token, int pos)
         rmsnorm(s->xb, s->x, w->rms_ffn_weight + l * dim, dim);
         matmul(s->hb, s->xb, w->w1 + l * dim * hidden_dim, dim, hidden_dim, kernel);
         matmul(s->hb2, s->xb, w->w3 + l * dim * hidden_dim, dim, hidden_dim, kernel);
-        for (int i = 0; i < hidden_dim; i++) {
-            float val = s->hb[i];
-            val *= 1.0f / (1.0f + expf(-val));
-            s->hb[i] = val * s->hb2[i];
-        }
+        swiglu(s->hb, s->hb2, hidden_dim);
         matmul(s->xb, s->hb, w->w2 + l * dim * hidden_dim, hidden_dim, dim, kernel);
         add(s->x, s->xb, dim);
     }

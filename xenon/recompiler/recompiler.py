@@ -133,6 +133,10 @@ class Recompiler:
             return None
         return int.from_bytes(self._memory.view[address : address + 4], "big")
 
+    def code(self, function: Function) -> bytes:
+        """The words of a function, as they are now."""
+        return bytes(self._memory.view[function.address : function.address + function.size])
+
     def entries_of(self, address: int) -> tuple[int, ...]:
         """Global and local entry of ABI v2 where a function has both, else the address itself."""
         for first in (address, address - 8):
@@ -157,6 +161,14 @@ class Recompiler:
             if successor <= pc
         ]
         return max(starts, default=pc)
+
+    def prepare(self, worker: Worker) -> None:
+        """Compile in a process of its own from now on. Raises Stopped."""
+        self.worker = worker
+        worker.start()
+        from xenon.recompiler import compile
+
+        compile.bridge(self.cache)  # while the worker starts
 
     def compile(self, address: int) -> Outcome:
         """Compile the function at an address, and have the CPUs hand over to it from now on.

@@ -18,6 +18,7 @@ from xenon.recompiler.recompiler import Recompiler, Tier
 from xenon.recompiler.worker import Stopped, Worker
 
 _PATIENCE = 0.3  # seconds of a run before the compiler is loaded: a short program ends without it
+_SHORT_PATIENCE = 0.03  # where it is known what will be hot
 _PERIOD = 0.02  # seconds between two samples
 _HOT = 2  # samples in a function until it is compiled
 _STUCK = 3  # samples on Unicorn in a compiled function until the place itself becomes an entry
@@ -50,13 +51,14 @@ class TierUp:
         self._worker.close()
 
     def _work(self) -> None:
-        if self._closing.wait(self._patience):
-            return
-        self._recompiler.worker = self._worker
-        named = {one.name: one.address for one in self._recompiler.functions}
         key = self._program_key()
         remembered = self._remembered(key)
+        known = self._hot or remembered
+        if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
+            return
+        named = {one.name: one.address for one in self._recompiler.functions}
         with contextlib.suppress(Stopped):
+            self._recompiler.prepare(self._worker)
             self._compile([*(named[name] for name in self._hot if name in named), *remembered])
             while not self._closing.wait(_PERIOD):
                 self._look()
@@ -98,8 +100,7 @@ class TierUp:
         """A name for what is remembered of this program: a hash of the code that its functions have."""
         digest = hashlib.sha256()
         for one in self._recompiler.functions:
-            words = [self._recompiler.fetch(one.address + offset) for offset in range(0, one.size, 4)]
-            digest.update(repr((one, words)).encode())
+            digest.update(repr(one).encode() + self._recompiler.code(one))
         return f"program_{digest.hexdigest()[:40]}"
 
     def _remembered(self, key: str) -> list[int]:

@@ -31,7 +31,9 @@ class Worker:
         self._stopped = False
 
     def start(self) -> None:
-        """Start the process, if that has not been done."""
+        """Start the process, if that has not been done. Raises Stopped."""
+        if self._stopped:
+            raise Stopped
         if self._process is None:
             with self._theirs as theirs:
                 self._process = subprocess.Popen(
@@ -44,8 +46,6 @@ class Worker:
 
     def compile(self, text: str) -> bytes:
         """Object code of a module. Raises Stopped."""
-        if self._stopped:
-            raise Stopped
         self.start()
         try:
             self._socket.sendall(_message(text.encode()), _NO_SIGNAL)
