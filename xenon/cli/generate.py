@@ -17,14 +17,11 @@ from xenon.cli.options import (
     ThreadsOption,
     TokenizerOption,
 )
-from xenon.cli.output import parse_engine, parse_size, print_json, shown
+from xenon.cli.output import hint_at_recompiler, parse_engine, parse_size, print_json, shown
 from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
     from xenon.session import Matmul, Session, Statistics
-
-
-_PATIENCE = 2.0  # seconds that nobody minds waiting for a story
 
 
 def generate(
@@ -101,6 +98,7 @@ def generate(
     Exit codes: 0 told, 1 bad input, 2 wrong command line, 3 the guest is at fault,
       124 time limit, 130 Ctrl-C.
     """
+    from xenon.analysis.engine import Engine
     from xenon.recompiler.kind import parse_kind
     from xenon.session import Session
 
@@ -128,17 +126,8 @@ def generate(
         sys.stdout.buffer.flush()
     if not quiet and session.statistics is not None:
         print(_summary(session.statistics, seed), file=sys.stderr)
-        _hint_at_recompiler(session.statistics, cpu)
-
-
-def _hint_at_recompiler(statistics: Statistics, cpu: str | None) -> None:
-    """Once a story has taken its time on a CPU that could be faster, say how."""
-    from xenon.analysis.engine import Engine
-    from xenon.recompiler.kind import INSTALL_HINT, installed
-
-    slow = statistics.engine is Engine.CPU and statistics.seconds > _PATIENCE
-    if slow and cpu is None and not installed():
-        print(f"hint: {INSTALL_HINT} lets the CPU run native code", file=sys.stderr)
+        if session.engine is Engine.CPU:
+            hint_at_recompiler(session.statistics.seconds, cpu)
 
 
 def _prompt(argument: str | None, file: Path | None) -> str | bytes:

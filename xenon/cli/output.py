@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xenon.analysis.engine import Engine
 
 QUIET_SECONDS = 1.0
+_PATIENCE = 2.0  # seconds that nobody minds waiting for a program
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -84,3 +85,11 @@ def parse_engine(name: str) -> Engine:
         return Engine(name)
     except ValueError:
         raise XenonError(f"--engine {name!r}: expected cpu, gpu or auto", "", EXIT_USAGE) from None
+
+
+def hint_at_recompiler(seconds: float, cpu: str | None) -> None:
+    """Once guest code has taken its time on a CPU that could be faster, say how; `cpu`: the user's choice."""
+    from xenon.recompiler.kind import INSTALL_HINT, installed
+
+    if seconds > _PATIENCE and cpu is None and not installed():
+        print(f"hint: {INSTALL_HINT} lets the CPU run native code", file=sys.stderr)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from xenon.cli.options import CpuOption
-from xenon.cli.output import parse_size
+from xenon.cli.output import hint_at_recompiler, parse_size
 from xenon.errors import EXIT_USAGE, XenonError
 
 _STREAMS = (0, 1, 2)
@@ -68,10 +69,11 @@ def run(
     from xenon.console import Console, HostFile
     from xenon.recompiler.kind import parse_kind
 
+    windows = _windows()
     console = Console(
         memory_bytes=parse_size("--memory", memory),
         stdin=sys.stdin.buffer if sys.stdin else None,
-        windows=_windows(),
+        windows=windows,
         cpu=parse_kind(cpu),
     )
     for word in file or []:
@@ -79,10 +81,13 @@ def run(
         console.disc.add(guest, HostFile(host))
     console.boot(program, arguments or [], dict(_split_variable(word) for word in env or []))
     streams = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
+    start = time.monotonic()
     with closing(console.run(timeout, instructions)) as outputs:
         for output in outputs:
             streams[output.fd].write(output.data)
             streams[output.fd].flush()
+    if 2 in windows and instructions is None:  # elsewhere stderr is the program's alone
+        hint_at_recompiler(time.monotonic() - start, cpu)
     raise typer.Exit(console.exit_status or 0)
 
 

@@ -15,7 +15,7 @@ from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.state import Dispatch
-from xenon.recompiler.worker import Worker
+from xenon.recompiler.worker import Stopped, Worker
 
 if TYPE_CHECKING:
     from xenon.recompiler.cpu import RecompilerCpu
@@ -163,11 +163,13 @@ class Recompiler:
         return max(starts, default=pc)
 
     def prepare(self, worker: Worker) -> None:
-        """Compile in a process of its own from now on. Raises Stopped."""
+        """Compile in a process of its own from now on. Raises Stopped, also for an llvmlite that is broken."""
         self.worker = worker
         worker.start()
-        from xenon.recompiler import compile
-
+        try:
+            from xenon.recompiler import compile
+        except (ImportError, OSError) as error:  # the second where its library is not for this computer
+            raise Stopped from error
         compile.bridge(self.cache)  # while the worker starts
 
     def compile(self, address: int) -> Outcome:

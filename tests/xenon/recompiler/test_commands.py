@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xenon.cli.app import app
+from xenon.cli.output import hint_at_recompiler
 from xenon.errors import XenonError
 from xenon.hardware.bus import Bus
 from xenon.hardware.memory import UnifiedMemory
@@ -18,6 +20,8 @@ from xenon.hardware.unicorn_cpu import UnicornCpu
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.kind import CpuKind, make_cpus, parse_kind
+
+_COMMAND = "from xenon.cli.app import main; main()"
 
 
 def test_cache_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +65,39 @@ def test_without_llvmlite_the_recompiler_is_refused_with_a_hint(monkeypatch: pyt
 def test_the_compiler_is_not_imported_before_it_is_needed() -> None:
     code = "import sys, xenon.console; xenon.console.Console(); sys.exit('llvmlite' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_slow_run_on_unicorn_says_once_how_to_be_faster(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hint_at_recompiler(60, None)  # installed: nothing to say
+    monkeypatch.setattr("xenon.recompiler.kind.installed", lambda: False)
+    hint_at_recompiler(0.5, None)
+    hint_at_recompiler(60, "unicorn")
+    assert capsys.readouterr().err == ""
+    hint_at_recompiler(60, None)
+    assert capsys.readouterr().err == "hint: pip install 'xenon-llm[fast]' lets the CPU run native code\n"
+
+
+def test_an_llvmlite_that_cannot_be_loaded_leaves_everything_to_unicorn(tmp_path: Path) -> None:
+    package = tmp_path / "llvmlite"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise OSError('could not find or load its library')")
+    command = [
+        sys.executable,
+        "-c",
+        _COMMAND,
+        "generate",
+        "--engine",
+        "cpu",
+        "-n",
+        "60",
+        "-t",
+        "0",
+        "One day",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0
+    assert done.stdout.startswith("One day")
+    assert "Error" not in done.stderr
