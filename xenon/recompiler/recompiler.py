@@ -163,7 +163,7 @@ class Recompiler:
         return max(starts, default=pc)
 
     def prepare(self, worker: Worker) -> None:
-        """Compile in a process of its own from now on. Raises Stopped, also for an llvmlite that is broken."""
+        """Compile in a process of its own from now on. Raises Stopped, also for a broken llvmlite."""
         self.worker = worker
         worker.start()
         try:
