@@ -133,12 +133,12 @@ def make_unit(
     return Unit(loader().address(name, code), points, flow.calls, pages, len(words), cached)
 
 
-def bridge(cache: CodeCache | None) -> int:
-    """The host address of the hook that hands over (see bridge.py)."""
+def bridge(cache: CodeCache | None, worker: Callable[[str], bytes] = compile_text) -> int:
+    """The host address of the hook that hands over (see bridge.py), compiled by `worker` or from the cache."""
     name = _key("bridge", bridge_text("bridge"))
     code = cache.get(name) if cache else None
     if code is None:
-        code = compile_text(bridge_text(name))
+        code = worker(bridge_text(name))
         if cache:
             cache.put(name, code)
     return loader().address(name, code)

@@ -165,12 +165,12 @@ class Recompiler:
     def prepare(self, worker: Worker) -> None:
         """Compile in a process of its own from now on. Raises Stopped, also for a broken llvmlite."""
         self.worker = worker
-        worker.start()
+        worker.start()  # while llvmlite is imported here
         try:
             from xenon.recompiler import compile
         except (ImportError, OSError) as error:  # the second where its library is not for this computer
             raise Stopped from error
-        compile.bridge(self.cache)  # while the worker starts
+        compile.bridge(self.cache, worker.compile)
 
     def compile(self, address: int) -> Outcome:
         """Compile the function at an address, and have the CPUs hand over to it from now on.
@@ -191,7 +191,7 @@ class Recompiler:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self.outcomes[entries] = outcome
             return outcome
-        hook = compile.bridge(self.cache)
+        hook = compile.bridge(self.cache, compile_text)
         with self._lock:
             points = [point for point in unit.points if self.dispatch.set(point, unit.function)]
             self._compiled[entries] = unit.pages, points
