@@ -134,7 +134,7 @@ def make_unit(
 
 
 def bridge(cache: CodeCache | None, worker: Callable[[str], bytes] = compile_text) -> int:
-    """The host address of the hook that hands over (see bridge.py), compiled by `worker` or from the cache."""
+    """The host address of the hook that hands over (see bridge.py), by `worker` or from the cache."""
     name = _key("bridge", bridge_text("bridge"))
     code = cache.get(name) if cache else None
     if code is None:
