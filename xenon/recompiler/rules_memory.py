@@ -164,8 +164,17 @@ _float_loads_and_stores()
 _vector_loads_and_stores()
 
 
-@rule("dcbt dcbtst dcbst dcbf isync eieio sync lwsync")
-def _hint(lifter: Lifter, one: Instruction) -> None:
-    """Prefetches and barriers: accesses are made in order, and the caches are the host's."""
+@rule("dcbt dcbtst", "RA0 RB")
+def _prefetch(lifter: Lifter, one: Instruction) -> None:
+    """For the host too; like here, it never faults, whatever the address."""
+    base = "0" if one.ra == 0 else lifter.gpr(one.ra)
+    place = lifter.pointer(lifter.op(f"add i64 {base}, {lifter.gpr(one.rb)}"))
+    write = 1 if one.mnemonic == "dcbtst" else 0
+    lifter.emit(f"call void @llvm.prefetch.p0(ptr {place}, i32 {write}, i32 3, i32 1)")
+
+
+@rule("dcbst dcbf isync eieio sync lwsync")
+def _barrier(lifter: Lifter, one: Instruction) -> None:
+    """Accesses are made in order, and the caches are the host's."""
     if one.mnemonic in ("sync", "lwsync", "eieio"):
         lifter.emit("fence seq_cst")
