@@ -140,9 +140,9 @@ class Registers:
         value = self.single(number)
         wide = self.op(f"fpext float {value} to double")
         self.same(wide, value)
-        return self._exact(value, wide) if exact else wide
+        return self.exact(value, wide) if exact else wide
 
-    def _exact(self, value: str, wide: str) -> str:
+    def exact(self, value: str, wide: str) -> str:
         """The double format of a float, a signalling NaN left as it is."""
         bits = self.op(f"zext i32 {self.op(f'bitcast float {value} to i32')} to i64")
         sign = self.op(f"shl i64 {self.op(f'and i64 {bits}, 2147483648')}, 32")

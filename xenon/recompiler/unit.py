@@ -29,16 +29,16 @@ def prelude() -> str:
     return resources.files("xenon.recompiler").joinpath("prelude.ll").read_text("utf-8")
 
 
-def lift_unit(flow: Flow, name: str, x86: bool) -> str:
-    """The text of a module that defines the function `name`."""
-    return Unit(flow, name, x86).text()
+def lift_unit(flow: Flow, name: str, x86: bool, hopeful: bool = True) -> str:
+    """The text of a module that defines the function `name`; `hopeful`: see facts.py."""
+    return Unit(flow, name, x86, hopeful).text()
 
 
 class Unit:
-    def __init__(self, flow: Flow, name: str, x86: bool) -> None:
+    def __init__(self, flow: Flow, name: str, x86: bool, hopeful: bool) -> None:
         self._flow = flow
         self._name = name
-        self.facts: Facts = find_facts(flow)
+        self.facts: Facts = find_facts(flow, hopeful)
         self.lifter = Lifter(x86)
         everything = [
             one
@@ -105,9 +105,26 @@ class Unit:
             lifter.start(f"E{start:x}")
             lifter.forget()
             lifter.read_in(self._used)
+            self._make_sure(self.facts.hoped.get(start, frozenset()) & self._used)
             lifter.narrow = set()
-            self.convert(start)
             lifter.emit(f"br label %B{start:x}")
+
+    def _make_sure(self, names: frozenset[str]) -> None:
+        """Leave the entry to Unicorn unless these FPRs hold singles, and have them in that form."""
+        lifter = self.lifter
+        good = "true"
+        for name in sorted(names):
+            number = int(name[1:])
+            wide = lifter.double(number)
+            near = lifter.op(f"fptrunc double {wide} to float")
+            again = lifter.exact(near, lifter.op(f"fpext float {near} to double"))
+            bits = [lifter.op(f"bitcast double {value} to i64") for value in (wide, again)]
+            good = lifter.op(f"and i1 {good}, {lifter.op(f'icmp eq i64 {bits[0]}, {bits[1]}')}")
+            lifter.set_single(number, near)
+        if names:
+            go_on = lifter.label()
+            lifter.emit(f"br i1 {good}, label %{go_on}, label %nowhere, !prof !1")
+            lifter.start(go_on)
 
     def convert(self, successor: int) -> None:
         """Give FPRs that are single here and need not be in this successor their double form."""
