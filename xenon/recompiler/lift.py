@@ -68,11 +68,15 @@ class Lifter(Registers):
         return self.unless(good or self.ordered(kind, value), value, kind, repair, harmless)
 
     def ordered(self, kind: str, value: str) -> str:
-        """Whether a float, a double or each float of four is no NaN, an i1."""
+        """Whether a float, a double or each lane of a vector of floats is no NaN, an i1."""
         if kind in ("float", "double"):
             return self.op(f"fcmp ord {kind} {value}, {value}")
         lanes = self.op(f"fcmp uno {kind} {value}, {value}")
-        return self.op(f"icmp eq i4 {self.op(f'bitcast <4 x i1> {lanes} to i4')}, 0")
+        return self.none(lanes, int(kind[1:].split(" ")[0]))
+
+    def none(self, lanes: str, count: int) -> str:
+        """Whether no lane of a vector of i1 is set."""
+        return self.op(f"icmp eq i{count} {self.op(f'bitcast <{count} x i1> {lanes} to i{count}')}, 0")
 
     # Memory
 

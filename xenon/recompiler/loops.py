@@ -11,9 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xenon.recompiler.flow import Block, End
-from xenon.recompiler.guards import Guard, find_guards
+from xenon.recompiler.guards import Guard, find_addresses
+from xenon.recompiler.instruction import Instruction
 from xenon.recompiler.registers import slot_type
-from xenon.recompiler.speculate import WORDS, Grain, Speculation, least_slot
+from xenon.recompiler.side_by_side import SUMS, find_side_by_side
+from xenon.recompiler.speculate import Speculation, least_slots
 from xenon.recompiler.streams import Stream, find_streams, safe_rounds
 
 if TYPE_CHECKING:
@@ -34,8 +36,9 @@ def reserve(unit: Unit) -> None:
     lifter.emit("%distrust = alloca i64")
     lifter.emit("store i64 0, ptr %distrust")
     lifter.emit("%bad = alloca i1")
-    for grain in Grain:
-        lifter.emit(f"%{least_slot(grain)} = alloca {WORDS}")
+    for slot, kind in least_slots():
+        lifter.emit(f"%{slot} = alloca {kind}")
+    lifter.emit(f"%{SUMS} = alloca {slot_type(SUMS)}")
 
 
 class Loop:
@@ -45,8 +48,10 @@ class Loop:
         self._unit = unit
         self._block = block
         self._lifter = unit.lifter
-        self._guards, steps = find_guards(block, unit.facts.known[block.start])
-        self._streams: dict[int, Stream] = find_streams(block, self._guards, steps)
+        addresses = find_addresses(block, unit.facts.known[block.start])
+        self._guards = addresses.guards
+        self._streams: dict[int, Stream] = find_streams(block, self._guards, addresses.steps)
+        self._sums = find_side_by_side(block, addresses.places)
         self._unchecked = all(index in self._streams for index in self._guards)
         self._writes = any(one.access and one.access.write for one in block.body)
         last = block.last
@@ -104,13 +109,13 @@ class Loop:
 
     def _speculate(self) -> None:
         lifter, block, unit, start = self._lifter, self._block, self._unit, self._block.start
-        speculation = Speculation(lifter, frozenset(self._changed), not self._writes)
+        speculation = Speculation(lifter, frozenset((*self._changed, SUMS)), not self._writes)
         lifter.start(f"F{start:x}")
         lifter.forget()
         lifter.speculation = speculation
         if self._writes:
             lifter.pending = {}
-        unit.body(block, {}, self._commit)
+        unit.body(block, {}, self._instead)
         if self._writes:
             self._commit()
         else:
@@ -128,8 +133,18 @@ class Loop:
             self._restore_unless(speculation)
         lifter.narrow = narrow
         lifter.forget(known)
+        if self._sums is not None:
+            self._sums.unpack(lifter)
         self._go_on(taken)
         self._prepare(speculation)
+
+    def _instead(self, index: int, one: Instruction) -> bool:
+        if one.access is not None and one.access.write:
+            self._commit()
+        if self._sums is None or index not in self._sums.indices:
+            return False
+        self._sums.lift(self._lifter, self._block, index)
+        return True
 
     def _commit(self) -> None:
         """Before the first store: is the round right so far? If not, the slow form does it from its start."""
@@ -158,6 +173,8 @@ class Loop:
             for slot in self._changed:
                 lifter.emit(f"store {slot_type(slot)} {lifter.get(slot)}, ptr %before_{slot}")
             lifter.emit(f"store i64 {lifter.op('load i64, ptr %rounds')}, ptr %rounds_before")
+        if self._sums is not None:
+            self._sums.pack(lifter)
         good = speculation.begin()
         lifter.emit(f"br i1 {good}, label %F{start:x}, label %S{start:x}, !prof !1")
 

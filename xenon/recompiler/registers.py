@@ -12,12 +12,12 @@ from xenon.recompiler import state as at
 from xenon.recompiler.guards import Guard
 from xenon.recompiler.speculate import Speculation
 
-_TYPES = {"r": "i64", "s": "float", "d": "double", "v": "<4 x i32>", "c": "i1"}
+_TYPES = {"r": "i64", "s": "float", "d": "double", "v": "<4 x i32>", "c": "i1", "w": "<16 x i32>"}
 _SPECIAL = {"lr": ("i64", at.LR), "ctr": ("i64", at.CTR), "ca": ("i1", at.CA)}
 
 
 def slot_type(name: str) -> str:
-    """The LLVM type of a slot: r3, s1 and d1 (both of f1), v2, c31, lr, ctr, ca."""
+    """The LLVM type of a slot: r3, s1 and d1 (both of f1), v2, c31, lr, ctr, ca; w0 for four VRs."""
     return _SPECIAL[name][0] if name in _SPECIAL else _TYPES[name[0]]
 
 

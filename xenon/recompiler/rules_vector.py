@@ -38,11 +38,6 @@ def _floats(lifter: Lifter, number: int) -> str:
     return lifter.op(f"bitcast {_WORDS} {words} to {_FLOATS}")
 
 
-def _none(lifter: Lifter, lanes: str) -> str:
-    """Whether no lane of <4 x i1> is set."""
-    return lifter.op(f"icmp eq i4 {lifter.op(f'bitcast <4 x i1> {lanes} to i4')}, 0")
-
-
 @rule("vaddfp vsubfp", "VA VB", "VT")
 def _add(lifter: Lifter, one: Instruction) -> None:
     how = "fadd" if one.mnemonic == "vaddfp" else "fsub"
@@ -78,7 +73,7 @@ def _multiply_add(lifter: Lifter, one: Instruction) -> None:
     doubled = lifter.op(f"add {_WORDS} {words}, {words}")
     turned = lifter.op(f"add {_WORDS} {doubled}, {_all(_WORDS, 0x00FFFFFF)}")
     doubtful = lifter.op(f"icmp ult {_WORDS} {turned}, {_all(_WORDS, 0x02000000)}")
-    good = _none(lifter, doubtful)
+    good = lifter.none(doubtful, 4)
     operands = ", ".join(f"{_FLOATS} {value}" for value in (found, a, b, c, *raw))
     operands += f", i1 {'true' if negative else 'false'}"
     repair = f"call preserve_allcc {_FLOATS} @multiply_add({operands})"
@@ -87,7 +82,7 @@ def _multiply_add(lifter: Lifter, one: Instruction) -> None:
         small = lifter.op(f"add {_WORDS} {doubled}, {_all(_WORDS, -1)}")
         tiny = lifter.op(f"icmp ult {_WORDS} {small}, {_all(_WORDS, 0x01000000)}")
         nan = lifter.op(f"icmp ugt {_WORDS} {doubled}, {_all(_WORDS, 0xFF000000)}")
-        return _none(lifter, lifter.op(f"or <4 x i1> {tiny}, {nan}"))
+        return lifter.none(lifter.op(f"or <4 x i1> {tiny}, {nan}"), 4)
 
     lifter.set_vector(one.rt, _FLOATS, lifter.number(_FLOATS, found, raw, repair, good, only_zeros))
 

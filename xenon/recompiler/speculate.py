@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xenon.recompiler.lift import Lifter
 
-WORDS, FLOATS = "<4 x i32>", "<4 x float>"
-_ONES = "<i32 -1, i32 -1, i32 -1, i32 -1>"
+_WORDS = {4: "<4 x i32>", 16: "<16 x i32>"}
 
 
 class Grain(IntEnum):
@@ -31,8 +30,13 @@ class Grain(IntEnum):
 _LEAST = {Grain.MULTIPLE: 127 - 103, Grain.FACTOR: Grain.FACTOR}  # what a check asks for
 
 
-def least_slot(grain: Grain) -> str:
-    return f"least{int(grain)}"
+def least_slots() -> list[tuple[str, str]]:
+    """The stack slots that a speculation needs, and their types."""
+    return [(_least_slot(grain, lanes), kind) for grain in Grain for lanes, kind in _WORDS.items()]
+
+
+def _least_slot(grain: Grain, lanes: int) -> str:
+    return f"least{int(grain)}_{lanes}"
 
 
 class Speculation:
@@ -53,7 +57,7 @@ class Speculation:
         self._ends: list[str] = []  # results that no other result follows from
         self._conditions: list[str] = []
         self._grains: dict[str, Grain] = {}
-        self._least: dict[Grain, str] = {}
+        self._least: dict[tuple[Grain, int], str] = {}
         self._assumed: dict[str, Grain] = {}  # of slots, before the first round
         self._sticky: dict[str, str] = {}  # slots to look at behind the last round, and their types
 
@@ -86,7 +90,7 @@ class Speculation:
         """A value is known to have this grain."""
         self._grains[self._root(value)] = grain
 
-    def need(self, value: str, grain: Grain) -> None:
+    def need(self, value: str, grain: Grain, lanes: int = 4) -> None:
         """A vector of words must have this grain."""
         root = self._root(value)
         if root == "zeroinitializer" or self._grains.get(root, 0) >= grain:
@@ -95,21 +99,20 @@ class Speculation:
         if slot is not None and (self._over_rounds or slot not in self._changed):
             self._assumed[slot] = max(grain, self._assumed.get(slot, grain))
         else:
-            self._look_at(value, grain)
+            self._look_at(value, grain, lanes)
         self._grains[root] = grain
 
-    def _look_at(self, value: str, grain: Grain) -> None:
+    def _look_at(self, value: str, grain: Grain, lanes: int) -> None:
         """Keep the least of all lanes in question: doubled, so that the sign is gone, and one less, so that
         zero is the greatest."""
-        lifter = self._lifter
-        doubled = lifter.op(f"add {WORDS} {value}, {value}")
-        turned = lifter.op(f"add {WORDS} {doubled}, {_ONES}")
-        least = self._least.get(grain)
+        lifter, kind = self._lifter, _WORDS[lanes]
+        turned = _turned(lifter, value, lanes)
+        least = self._least.get((grain, lanes))
         if least is None and self._over_rounds:
-            least = lifter.op(f"load {WORDS}, ptr %{least_slot(grain)}")
+            least = lifter.op(f"load {kind}, ptr %{_least_slot(grain, lanes)}")
         if least is not None:
-            turned = lifter.op(f"call {WORDS} @llvm.umin.v4i32({WORDS} {least}, {WORDS} {turned})")
-        self._least[grain] = turned
+            turned = lifter.op(f"call {kind} @llvm.umin.v{lanes}i32({kind} {least}, {kind} {turned})")
+        self._least[grain, lanes] = turned
 
     # Behind the block
 
@@ -120,7 +123,7 @@ class Speculation:
             value = self._root(now.get(slot, ""))
             initial = next(one for one, its in self._initial.items() if its == slot)
             if slot in self._changed and value != initial and self._grains.get(value, 0) < grain:
-                self._look_at(initial, grain)
+                self._look_at(initial, grain, _lanes(slot))
         every = []
         for value in self._ends:
             final = next((one for one, its in now.items() if self._root(its) == value), "")
@@ -136,28 +139,27 @@ class Speculation:
             for one in bad:
                 all_bad = lifter.op(f"or i1 {all_bad}, {one}")
             lifter.emit(f"store i1 {all_bad}, ptr %bad")
-        for grain, least in self._least.items():
-            lifter.emit(f"store {WORDS} {least}, ptr %{least_slot(grain)}")
+        for (grain, lanes), least in self._least.items():
+            lifter.emit(f"store {_WORDS[lanes]} {least}, ptr %{_least_slot(grain, lanes)}")
 
     def round_verdict(self) -> str:
         """An i1: this round's results so far are right. "true" where nothing was in doubt."""
         lifter = self._lifter
         terms = [lifter.ordered(self._kinds[one], one) for one in self._ends]
         terms += self._conditions
-        terms += [_all_at_least(lifter, least, grain) for grain, least in self._least.items()]
+        terms += [_all_at_least(lifter, least, *key) for key, least in self._least.items()]
         return _all_of(lifter, terms)
 
     def begin(self) -> str:
         """Before the first round: nothing is wrong yet. An i1: what was assumed holds."""
         lifter = self._lifter
         lifter.emit("store i1 false, ptr %bad")
-        for grain in Grain:
-            lifter.emit(f"store {WORDS} {_ONES}, ptr %{least_slot(grain)}")
+        for slot, kind in least_slots():
+            lifter.emit(f"store {kind} {_all(-1, 16 if '16' in kind else 4)}, ptr %{slot}")
         terms = []
         for slot, grain in self._assumed.items():
-            value = lifter.get(slot)
-            doubled = lifter.op(f"add {WORDS} {value}, {value}")
-            terms.append(_all_at_least(lifter, lifter.op(f"add {WORDS} {doubled}, {_ONES}"), grain))
+            lanes = _lanes(slot)
+            terms.append(_all_at_least(lifter, _turned(lifter, lifter.get(slot), lanes), grain, lanes))
         return _all_of(lifter, terms)
 
     def final_verdict(self) -> str:
@@ -166,21 +168,32 @@ class Speculation:
         terms = []
         for slot, kind in self._sticky.items():
             value = lifter.get(slot)
-            if kind == FLOATS:
-                value = lifter.op(f"bitcast {WORDS} {value} to {FLOATS}")
+            if kind[0] == "<":
+                value = lifter.op(f"bitcast {_WORDS[_lanes(slot)]} {value} to {kind}")
             terms.append(lifter.ordered(kind, value))
         terms.append(lifter.op(f"xor i1 {lifter.op('load i1, ptr %bad')}, true"))
-        for grain in self._least:
-            least = lifter.op(f"load {WORDS}, ptr %{least_slot(grain)}")
-            terms.append(_all_at_least(lifter, least, grain))
+        for grain, lanes in self._least:
+            least = lifter.op(f"load {_WORDS[lanes]}, ptr %{_least_slot(grain, lanes)}")
+            terms.append(_all_at_least(lifter, least, grain, lanes))
         return _all_of(lifter, terms)
 
 
-def _all_at_least(lifter: Lifter, turned: str, grain: Grain) -> str:
-    least = (_LEAST[grain] << 24) - 1
-    bound = "<" + ", ".join([f"i32 {least}"] * 4) + ">"
-    low = lifter.op(f"icmp ult {WORDS} {turned}, {bound}")
-    return lifter.op(f"icmp eq i4 {lifter.op(f'bitcast <4 x i1> {low} to i4')}, 0")
+def _lanes(slot: str) -> int:
+    return 16 if slot[0] == "w" else 4
+
+
+def _all(value: int, lanes: int) -> str:
+    return "<" + ", ".join([f"i32 {value}"] * lanes) + ">"
+
+
+def _turned(lifter: Lifter, value: str, lanes: int) -> str:
+    doubled = lifter.op(f"add {_WORDS[lanes]} {value}, {value}")
+    return lifter.op(f"add {_WORDS[lanes]} {doubled}, {_all(-1, lanes)}")
+
+
+def _all_at_least(lifter: Lifter, turned: str, grain: Grain, lanes: int) -> str:
+    bound = _all((_LEAST[grain] << 24) - 1, lanes)
+    return lifter.none(lifter.op(f"icmp ult {_WORDS[lanes]} {turned}, {bound}"), lanes)
 
 
 def _all_of(lifter: Lifter, terms: list[str]) -> str:

@@ -15,7 +15,7 @@ from xenon.hardware.memory_map import RAM_BYTES
 from xenon.recompiler import state as at
 from xenon.recompiler.facts import Facts, find_facts, live_before, live_out, narrow_after
 from xenon.recompiler.flow import Block, End, Flow
-from xenon.recompiler.guards import Guard, find_guards
+from xenon.recompiler.guards import Guard, find_addresses
 from xenon.recompiler.instruction import RULES, Instruction
 from xenon.recompiler.lift import Lifter
 from xenon.recompiler.loops import Loop, is_loop, reserve
@@ -139,7 +139,7 @@ class Unit:
         if is_loop(block):
             Loop(self, block).lift()
         else:
-            self.plain(block, find_guards(block, self.facts.known[block.start])[0])
+            self.plain(block, find_addresses(block, self.facts.known[block.start]).guards)
 
     def plain(self, block: Block, guards: dict[int, Guard]) -> None:
         """A block whose every address is checked."""
@@ -155,9 +155,12 @@ class Unit:
         lifter.live = facts.live[block.start]
 
     def body(
-        self, block: Block, guards: dict[int, Guard], before_store: Callable[[], None] | None = None
+        self,
+        block: Block,
+        guards: dict[int, Guard],
+        instead: Callable[[int, Instruction], bool] | None = None,
     ) -> None:
-        """The instructions of a block but for its branch."""
+        """The instructions of a block but for its branch; `instead` may take care of one, by its index."""
         lifter = self.lifter
         self.set_facts(block)
         lives = self._lives(block)
@@ -165,9 +168,8 @@ class Unit:
             lifter.here = one.address
             lifter.guard = guards.get(index)
             lifter.live = lives[index]
-            if before_store is not None and one.access is not None and one.access.write:
-                before_store()
-            RULES[one.mnemonic].lift(lifter, one)
+            if instead is None or not instead(index, one):
+                RULES[one.mnemonic].lift(lifter, one)
             narrow_after(one, lifter.narrow)
             lifter.changed |= one.writes
         lifter.live = lives[-1]
