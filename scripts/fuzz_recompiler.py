@@ -1,6 +1,6 @@
 """The long random test of the recompiler against Unicorn: every form, then mixtures, until the time is up.
 
-python scripts/fuzz_recompiler.py [--seconds 600] [--seed 1] [FORM ...]
+python scripts/fuzz_recompiler.py [--seconds 600] [--seed 1] [--loops | FORM ...]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from xenon.recompiler.differential import (
     is_excused,
     random_word,
 )
+from xenon.recompiler.loop_trials import LoopLaboratory, random_trial
 
 _CASES = 48
 _MOST_MIXED = 24
@@ -36,6 +37,21 @@ def experiments(names: list[str], chance: random.Random) -> Iterator[tuple[list[
             yield chance.choices(free, k=chance.randrange(2, _MOST_MIXED)), Domain.ANY
 
 
+def try_loops(chance: random.Random, deadline: float) -> int:
+    laboratory = LoopLaboratory()
+    trials = failures = 0
+    while time.monotonic() < deadline:
+        trial = random_trial(chance)
+        results = laboratory.results(trial)
+        trials += 1
+        if len(set(results.values())) > 1:
+            failures += 1
+            words = " ".join(f"{word:08x}" for word in trial.words)
+            print(f"{words}, {trial.rounds} rounds from {trial.registers}: {', '.join(results)} differ")
+    print(f"{trials} loops, {failures} differ")
+    return 1 if failures else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -43,7 +59,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="FORM", help="only these, as fmadds or vperm")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--loops", action="store_true", help="random loops instead, with unusual numbers in them"
+    )
     options = parser.parse_args()
+    if options.loops:
+        return try_loops(random.Random(options.seed), time.monotonic() + options.seconds)
     opcodes = forms()
     unknown = set(options.names) - set(opcodes)
     if unknown:

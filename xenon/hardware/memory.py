@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import sys
@@ -76,6 +77,9 @@ class UnifiedMemory:
             )
         self.size = memory_bytes
         self._buffer = mmap.mmap(-1, RAM_BYTES + BEHIND_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a host without them
+                self._buffer.madvise(mmap.MADV_HUGEPAGE)
         self.view = memoryview(self._buffer)[:RAM_BYTES]
         """All of RAM; slices of it are zero-copy, also for numpy.frombuffer."""
         self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._buffer))

@@ -63,10 +63,14 @@ def compile_text(text: str) -> bytes:
     module = llvm.parse_assembly(text)
     module.verify()
     machine = _machine()
-    builder = llvm.create_pass_builder(
-        machine, llvm.create_pipeline_tuning_options(speed_level=_OPTIMISATION)
-    )
-    builder.getModulePassManager().run(module, builder)
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
+    with llvm.create_new_function_pass_manager() as passes:
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        passes.add_instruction_combine_pass()
+        for function in module.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
     return bytes(machine.emit_object(module))
 
 
@@ -113,6 +117,7 @@ def make_unit(
     functions: Container[int],
     cache: CodeCache | None,
     worker: Callable[[str], bytes] = compile_text,
+    hopeful: bool = True,
 ) -> Unit:
     """Compile the function with these entries by `worker`, or take it from the cache.
 
@@ -120,12 +125,14 @@ def make_unit(
     """
     flow = explore(fetch, entries, functions)
     words = flow.words
-    source = repr((entries, sorted(flow.calls), [block.end.name for block in flow.blocks.values()], words))
+    source = repr(
+        (entries, hopeful, sorted(flow.calls), [block.end.name for block in flow.blocks.values()], words)
+    )
     name = _key("unit", source)
     code = cache.get(name) if cache else None
     cached = code is not None
     if code is None:
-        code = worker(lift_unit(flow, name, is_x86()))
+        code = worker(lift_unit(flow, name, is_x86(), hopeful))
         if cache:
             cache.put(name, code)
     pages = frozenset(address // PAGE_BYTES for address, _ in words)

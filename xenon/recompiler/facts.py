@@ -12,6 +12,9 @@ from xenon.recompiler.instruction import Instruction, signed
 _SINGLE_RESULT = frozenset(
     "lfs lfsu lfsx lfsux frsp fadds fsubs fmuls fdivs fsqrts fmadds fmsubs fnmadds fnmsubs".split()
 )
+_SINGLE_OPERANDS = frozenset(
+    "fadds fsubs fmuls fdivs fsqrts fmadds fmsubs fnmadds fnmsubs stfs stfsu stfsx stfsux".split()
+)
 _SIGN_COPIES = frozenset("fmr fneg fabs fnabs".split())
 _FLUSHED_RESULT = frozenset("vaddfp vsubfp vmaddfp vnmsubfp".split())
 
@@ -72,13 +75,20 @@ class Facts:
     changed: dict[int, frozenset[str]] = field(default_factory=dict)
     narrow: dict[int, frozenset[str]] = field(default_factory=dict)
     known: dict[int, dict[int, int]] = field(default_factory=dict)
+    hoped: dict[int, frozenset[str]] = field(default_factory=dict)
 
 
-def find_facts(flow: Flow) -> Facts:
-    """Solve all four for a function; its entry and the places that calls return to know nothing."""
+def find_facts(flow: Flow, hopeful: bool = True) -> Facts:
+    """Solve all of them for a function; its entry and the places that calls return to know nothing.
+
+    But `hopeful`, an FPR that holds a number for single-precision instructions alone is taken to be single
+    there, which must be made sure (`hoped`).
+    """
     facts = Facts()
     _solve_live(flow, facts)
     _solve_changed(flow, facts)
+    if hopeful:
+        _solve_hoped(flow, facts)
     _solve_narrow(flow, facts)
     _solve_known(flow, facts)
     return facts
@@ -137,7 +147,10 @@ def _solve_changed(flow: Flow, facts: Facts) -> None:
 def _solve_narrow(flow: Flow, facts: Facts) -> None:
     entries = _entries(flow)
     top = frozenset(name for name in ALL_LIVE if name[0] in "fv")
-    facts.narrow = {start: top - facts.live[start] if start in entries else top for start in flow.blocks}
+    facts.narrow = {
+        start: (top - facts.live[start]) | facts.hoped.get(start, frozenset()) if start in entries else top
+        for start in flow.blocks
+    }
     waiting = list(flow.blocks)
     while waiting:
         block = flow.blocks[waiting.pop()]
@@ -151,6 +164,50 @@ def _solve_narrow(flow: Flow, facts: Facts) -> None:
             if met != facts.narrow[successor]:
                 facts.narrow[successor] = met
                 waiting.append(successor)
+
+
+def _solve_hoped(flow: Flow, facts: Facts) -> None:
+    """FPRs that are next read by single-precision instructions, and on no path by another one."""
+    found: dict[int, tuple[frozenset[str], frozenset[str]]] = dict.fromkeys(
+        flow.blocks, (frozenset(), frozenset())
+    )
+    changed = True
+    while changed:
+        changed = False
+        for start in sorted(flow.blocks, reverse=True):
+            block = flow.blocks[start]
+            single: set[str] = set()
+            other: set[str] = set()
+            if block.end not in (End.CALL, End.CALL_CTR):
+                for successor in block.successors:
+                    single |= found[successor][0]
+                    other |= found[successor][1]
+            for one in reversed(block.body):
+                _use_before(one, single, other)
+            now = frozenset(single), frozenset(other)
+            if now != found[start]:
+                found[start] = now
+                changed = True
+    facts.hoped = {start: found[start][0] - found[start][1] for start in flow.entry_points}
+
+
+def _use_before(one: Instruction, single: set[str], other: set[str]) -> None:
+    reads = {name for name in one.reads if name[0] == "f"}
+    if not reads and not any(name[0] == "f" for name in one.writes):
+        return
+    target = f"f{one.rt}"
+    copies = one.mnemonic in _SIGN_COPIES or one.mnemonic == "fsel"
+    wanted, unwanted = target in single, target in other
+    for uses in (single, other):
+        uses -= one.writes
+    if one.mnemonic in _SINGLE_OPERANDS:
+        single |= reads
+    elif copies:
+        moved = reads - {f"f{one.ra}"} if one.mnemonic == "fsel" else reads
+        single |= moved if wanted else set()
+        other |= moved if unwanted else set()
+    elif not one.mnemonic.startswith("fcmp"):
+        other |= reads
 
 
 def _solve_known(flow: Flow, facts: Facts) -> None:

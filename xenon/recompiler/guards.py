@@ -15,7 +15,7 @@ from xenon.recompiler.facts import constants_after, copied_from
 from xenon.recompiler.flow import Block
 from xenon.recompiler.instruction import Access, Instruction, signed
 
-_Place = tuple[Hashable, int]  # an origin, and a distance from it in bytes
+Place = tuple[Hashable, int]  # an origin, and a distance from it in bytes
 
 
 @dataclass(slots=True)
@@ -57,25 +57,36 @@ class _Group:
         )
 
 
-def find_guards(block: Block, known_at_start: dict[int, int]) -> tuple[dict[int, Guard], dict[int, int]]:
-    """The check to make before the instruction at each index of the block's body, and by how much the block
-    moves each GPR of which that can be said. An origin that is a number is that GPR as it is at the start."""
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Of a block: the check to make before the instruction at each index of its body; by how much it moves
+    each GPR of which that can be said; and where each access goes, as an origin and a distance from it in
+    bytes. An origin that is a number is that GPR as it is at the start."""
+
+    guards: dict[int, Guard]
+    steps: dict[int, int]
+    places: dict[int, Place]
+
+
+def find_addresses(block: Block, known_at_start: dict[int, int]) -> Addresses:
+    """Follow the GPRs of a block."""
     known = dict(known_at_start)
-    places: dict[int, _Place] = {}
+    places: dict[int, Place] = {}
     open_groups: dict[Hashable, _Group] = {}
     groups: list[_Group] = []
+    targets: dict[int, Place] = {}
 
-    def place(register: int) -> _Place:
+    def place(register: int) -> Place:
         if register in known:
             return "constant", signed(known[register], 64)
         return places.get(register, (register, 0))
 
     for index, one in enumerate(block.body):
         access = one.access
-        target: _Place | None = None
+        target: Place | None = None
         if access is not None:
             base = ("constant", 0) if one.ra == 0 and not access.update else place(one.ra)
-            target = _target(one, access, base, place)
+            target = targets[index] = _target(one, access, base, place)
             key = (target[0], access.write, access.aligned)
             group = open_groups.get(key)
             if group is None or group.span(target[1], access) > PAGE_BYTES:
@@ -88,13 +99,13 @@ def find_guards(block: Block, known_at_start: dict[int, int]) -> tuple[dict[int,
         constants_after(one, known)
     moved = {number: place(number) for number in range(32)}
     steps = {number: offset for number, (origin, offset) in moved.items() if origin == number}
-    return {group.first: group.guard() for group in groups}, steps
+    return Addresses({group.first: group.guard() for group in groups}, steps, targets)
 
 
-def _target(one: Instruction, access: Access, base: _Place, place: object) -> _Place:
+def _target(one: Instruction, access: Access, base: Place, place: object) -> Place:
     if access.form != "X":
         return base[0], base[1] + one.displacement
-    other: _Place = place(one.rb)  # type: ignore[operator]
+    other: Place = place(one.rb)  # type: ignore[operator]
     if other[0] == "constant":
         return base[0], base[1] + other[1]
     if base[0] == "constant":
@@ -106,11 +117,11 @@ def _follow(
     one: Instruction,
     index: int,
     access: Access | None,
-    target: _Place | None,
-    places: dict[int, _Place],
+    target: Place | None,
+    places: dict[int, Place],
     place: object,
 ) -> None:
-    moved: tuple[int, _Place] | None = None
+    moved: tuple[int, Place] | None = None
     if one.mnemonic == "addi" and one.ra:
         origin, offset = place(one.ra)  # type: ignore[operator]
         moved = one.rt, (origin, offset + one.si)

@@ -41,7 +41,8 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a function: compiled, or the reason why not. `seconds` is what that took."""
+    """What became of a function: compiled, or the reason why not. `inside` is one more entry, at a loop that
+    was hot; `seconds` is what it took."""
 
     entries: tuple[int, ...]
     tier: Tier
@@ -50,6 +51,7 @@ class Outcome:
     calls: frozenset[int] = frozenset()
     cached: bool = False
     seconds: float = 0.0
+    inside: int | None = None
 
 
 class _Starts:
@@ -78,6 +80,8 @@ class Recompiler:
         self._starts = _Starts([])
         self._compiled: dict[tuple[int, ...], tuple[frozenset[int], list[int]]] = {}  # pages, entry points
         self._lock = threading.Lock()
+        self.hopeful = True
+        """Take FPRs for single where they are used so, and leave an entry to Unicorn where they are not."""
         self.worker: Worker | None = None
         """Compiles in a process of its own; None: in this one."""
 
@@ -145,14 +149,14 @@ class Recompiler:
                 return first, first + 8
         return (address,)
 
-    def loop_start(self, pc: int) -> int:
-        """Where the innermost loop around an instruction begins, the instruction itself if it is in none."""
+    def loop_start(self, pc: int) -> int | None:
+        """Where the innermost loop around an instruction begins, None if it is in none."""
         from xenon.recompiler.flow import NotUnderstood, explore
 
         try:
             flow = explore(self.fetch, (pc,), self._starts)
         except NotUnderstood:
-            return pc
+            return None
         starts = [
             successor
             for block in flow.blocks.values()
@@ -160,7 +164,7 @@ class Recompiler:
             for successor in block.successors
             if successor <= pc
         ]
-        return max(starts, default=pc)
+        return max(starts, default=None)
 
     def prepare(self, worker: Worker) -> None:
         """Compile in a process of its own from now on. Raises Stopped, also for a broken llvmlite."""
@@ -172,8 +176,9 @@ class Recompiler:
             raise Stopped from error
         compile.bridge(self.cache, worker.compile)
 
-    def compile(self, address: int) -> Outcome:
-        """Compile the function at an address, and have the CPUs hand over to it from now on.
+    def compile(self, address: int, inside: int | None = None) -> Outcome:
+        """Compile the function at an address, and have the CPUs hand over to it from now on; also at the
+        instruction `inside` it, if there is one.
 
         Raises Stopped when the worker was stopped meanwhile.
         """
@@ -186,7 +191,10 @@ class Recompiler:
         start = time.perf_counter()
         try:
             compile_text = self.worker.compile if self.worker else compile.compile_text
-            unit = compile.make_unit(self.fetch, entries, self._starts, self.cache, compile_text)
+            points_in = entries if inside is None or inside in entries else (*entries, inside)
+            unit = compile.make_unit(
+                self.fetch, points_in, self._starts, self.cache, compile_text, self.hopeful
+            )
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self.outcomes[entries] = outcome
@@ -198,7 +206,9 @@ class Recompiler:
         for cpu in self._cpus:
             cpu.hook(points, hook)
         seconds = time.perf_counter() - start
-        outcome = Outcome(entries, Tier.COMPILED, "", unit.instructions, unit.calls, unit.cached, seconds)
+        outcome = Outcome(
+            entries, Tier.COMPILED, "", unit.instructions, unit.calls, unit.cached, seconds, inside
+        )
         self.outcomes[entries] = outcome
         return outcome
 

@@ -21,10 +21,9 @@ def _finish(lifter: Lifter, one: Instruction, value: str, kind: str, operands: l
     """Set FT to a float or a double; where it is NaN, to what PowerPC gives for these operands (of type
     `of`)."""
     padded = [*operands, *["0.0"] * (3 - len(operands))]
-    good = lifter.op(f"fcmp ord {kind} {value}, {value}")
     repair = "nan64" if kind == "double" else "nan32" if of == "float" else "nan32w"
     arguments = ", ".join(f"{of} {operand}" for operand in padded)
-    value = lifter.unless(good, value, kind, f"call preserve_allcc {kind} @{repair}({arguments})")
+    value = lifter.number(kind, value, operands, f"call preserve_allcc {kind} @{repair}({arguments})")
     if kind == "float":
         lifter.set_single(one.rt, value)
     else:
@@ -113,7 +112,9 @@ def _sign(lifter: Lifter, one: Instruction) -> None:
     if one.mnemonic != "fmr":
         word = lifter.op(f"bitcast {kind} {value} to {bits}")
         how, with_ = {"fneg": ("xor", top), "fabs": ("and", top - 1), "fnabs": ("or", top)}[one.mnemonic]
+        source = value
         value = lifter.op(f"bitcast {bits} {lifter.op(f'{how} {bits} {word}, {with_}')} to {kind}")
+        lifter.same(value, source)
     (lifter.set_single if single else lifter.set_double)(one.rt, value)
 
 

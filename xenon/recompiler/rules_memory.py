@@ -21,7 +21,7 @@ def _rule(mnemonic: str, size: int, form: str, data: str, write: bool = False, a
     return rule(mnemonic, reads, writes, access)
 
 
-def _address(lifter: Lifter, one: Instruction) -> str:
+def effective_address(lifter: Lifter, one: Instruction) -> str:
     """The effective address, which an update form also leaves in RA."""
     access = one.access
     assert access is not None
@@ -44,7 +44,7 @@ def _integer_loads() -> None:
     ):  # fmt: skip
 
         def lift(lifter: Lifter, one: Instruction, size: int = size, signed: bool = signed) -> None:
-            address = lifter.checked(_address(lifter, one))
+            address = lifter.checked(effective_address(lifter, one))
             value = lifter.load(address, size)
             if size < 8:
                 value = lifter.op(f"{'sext' if signed else 'zext'} i{8 * size} {value} to i64")
@@ -55,7 +55,7 @@ def _integer_loads() -> None:
     for mnemonic, size in (("lhbrx", 2), ("lwbrx", 4), ("ldbrx", 8)):
 
         def reversed_load(lifter: Lifter, one: Instruction, size: int = size) -> None:
-            value = lifter.load(lifter.checked(_address(lifter, one)), size, swap=False)
+            value = lifter.load(lifter.checked(effective_address(lifter, one)), size, swap=False)
             lifter.set_gpr(one.rt, value if size == 8 else lifter.op(f"zext i{8 * size} {value} to i64"))
 
         _rule(mnemonic, size, "X", "RT")(reversed_load)
@@ -74,7 +74,7 @@ def _integer_stores() -> None:
             value = lifter.gpr(one.rt)
             if size < 8:
                 value = lifter.op(f"trunc i64 {value} to i{8 * size}")
-            address = lifter.checked(_address(lifter, one))
+            address = lifter.checked(effective_address(lifter, one))
             lifter.store(address, value, size, swap=not one.mnemonic.endswith("brx"))
             lifter.update(one, address)
 
@@ -85,22 +85,22 @@ def _float_loads_and_stores() -> None:
     for suffix, form in (("", "D"), ("u", "D"), ("x", "X"), ("ux", "X")):
 
         def lfs(lifter: Lifter, one: Instruction) -> None:
-            address = lifter.checked(_address(lifter, one))
+            address = lifter.checked(effective_address(lifter, one))
             lifter.set_single(one.rt, lifter.op(f"bitcast i32 {lifter.load(address, 4)} to float"))
             lifter.update(one, address)
 
         def lfd(lifter: Lifter, one: Instruction) -> None:
-            address = lifter.checked(_address(lifter, one))
+            address = lifter.checked(effective_address(lifter, one))
             lifter.set_double(one.rt, lifter.op(f"bitcast i64 {lifter.load(address, 8)} to double"))
             lifter.update(one, address)
 
         def stfs(lifter: Lifter, one: Instruction) -> None:
-            address = lifter.checked(_address(lifter, one))
+            address = lifter.checked(effective_address(lifter, one))
             lifter.store(address, lifter.single_bits(one.rt), 4)
             lifter.update(one, address)
 
         def stfd(lifter: Lifter, one: Instruction) -> None:
-            address = lifter.checked(_address(lifter, one))
+            address = lifter.checked(effective_address(lifter, one))
             bits = lifter.op(f"bitcast double {lifter.double(one.rt, exact=True)} to i64")
             lifter.store(address, bits, 8)
             lifter.update(one, address)
@@ -111,7 +111,7 @@ def _float_loads_and_stores() -> None:
         _rule("stfd" + suffix, 8, form, "FT", write=True)(stfd)
 
     def stfiwx(lifter: Lifter, one: Instruction) -> None:
-        address = lifter.checked(_address(lifter, one))
+        address = lifter.checked(effective_address(lifter, one))
         bits = lifter.op(f"bitcast double {lifter.double(one.rt, exact=True)} to i64")
         lifter.store(address, lifter.op(f"trunc i64 {bits} to i32"), 4)
 
@@ -120,12 +120,12 @@ def _float_loads_and_stores() -> None:
 
 def _vector_loads_and_stores() -> None:
     def lvx(lifter: Lifter, one: Instruction) -> None:
-        address = lifter.op(f"and i64 {lifter.checked(_address(lifter, one))}, -16")
+        address = lifter.op(f"and i64 {lifter.checked(effective_address(lifter, one))}, -16")
         data = lifter.op(f"load <16 x i8>, ptr {lifter.pointer(address)}, align 16")
         lifter.set_vector(one.rt, "<16 x i8>", lifter.reverse_bytes(data))
 
     def stvx(lifter: Lifter, one: Instruction) -> None:
-        address = lifter.op(f"and i64 {lifter.checked(_address(lifter, one))}, -16")
+        address = lifter.op(f"and i64 {lifter.checked(effective_address(lifter, one))}, -16")
         data = lifter.reverse_bytes(lifter.vector(one.rt, "<16 x i8>"))
         lifter.emit(f"store <16 x i8> {data}, ptr {lifter.pointer(address)}, align 16")
 
@@ -149,7 +149,7 @@ def _vector_loads_and_stores() -> None:
     rule("lvsl lvsr", "RA0 RB", "VT")(shift_control)
 
     def store_word(lifter: Lifter, one: Instruction) -> None:
-        address = lifter.op(f"and i64 {lifter.checked(_address(lifter, one))}, -4")
+        address = lifter.op(f"and i64 {lifter.checked(effective_address(lifter, one))}, -4")
         words = lifter.vector(one.rt, "<4 x i32>")
         lane = lifter.op(f"lshr i64 {address}, 2")
         lane = lifter.op(f"xor i64 {lifter.op(f'and i64 {lane}, 3')}, 3")
@@ -164,8 +164,17 @@ _float_loads_and_stores()
 _vector_loads_and_stores()
 
 
-@rule("dcbt dcbtst dcbst dcbf isync eieio sync lwsync")
-def _hint(lifter: Lifter, one: Instruction) -> None:
-    """Prefetches and barriers: accesses are made in order, and the caches are the host's."""
+@rule("dcbt dcbtst", "RA0 RB")
+def _prefetch(lifter: Lifter, one: Instruction) -> None:
+    """For the host too; like here, it never faults, whatever the address."""
+    base = "0" if one.ra == 0 else lifter.gpr(one.ra)
+    place = lifter.pointer(lifter.op(f"add i64 {base}, {lifter.gpr(one.rb)}"))
+    write = 1 if one.mnemonic == "dcbtst" else 0
+    lifter.emit(f"call void @llvm.prefetch.p0(ptr {place}, i32 {write}, i32 3, i32 1)")
+
+
+@rule("dcbst dcbf isync eieio sync lwsync")
+def _barrier(lifter: Lifter, one: Instruction) -> None:
+    """Accesses are made in order, and the caches are the host's."""
     if one.mnemonic in ("sync", "lwsync", "eieio"):
         lifter.emit("fence seq_cst")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xenon.recompiler.instruction import Instruction, rule, signed
+from xenon.recompiler.speculate import Grain
 
 if TYPE_CHECKING:
     from xenon.recompiler.lift import Lifter
@@ -37,20 +38,19 @@ def _floats(lifter: Lifter, number: int) -> str:
     return lifter.op(f"bitcast {_WORDS} {words} to {_FLOATS}")
 
 
-def _none(lifter: Lifter, lanes: str) -> str:
-    """Whether no lane of <4 x i1> is set."""
-    return lifter.op(f"icmp eq i4 {lifter.op(f'bitcast <4 x i1> {lanes} to i4')}, 0")
-
-
 @rule("vaddfp vsubfp", "VA VB", "VT")
 def _add(lifter: Lifter, one: Instruction) -> None:
-    a, b = _floats(lifter, one.ra), _floats(lifter, one.rb)
-    found = lifter.op(f"{'fadd' if one.mnemonic == 'vaddfp' else 'fsub'} {_FLOATS} {a}, {b}")
-    good = _none(lifter, lifter.op(f"fcmp uno {_FLOATS} {found}, {found}"))
+    how = "fadd" if one.mnemonic == "vaddfp" else "fsub"
     raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb)]
+    if lifter.speculation is not None:
+        for number in (one.ra, one.rb):
+            lifter.speculation.need(lifter.vector(number, _WORDS), Grain.MULTIPLE)
+        _speculated(lifter, one, lifter.op(f"{how} {_FLOATS} {raw[0]}, {raw[1]}"), raw)
+        return
+    a, b = _floats(lifter, one.ra), _floats(lifter, one.rb)
+    found = lifter.op(f"{how} {_FLOATS} {a}, {b}")
     operands = ", ".join(f"{_FLOATS} {value}" for value in (found, *raw, "zeroinitializer"))
-    repair = f"call preserve_allcc {_FLOATS} @nan4({operands})"
-    found = lifter.unless(good, found, _FLOATS, repair)
+    found = lifter.number(_FLOATS, found, raw, f"call preserve_allcc {_FLOATS} @nan4({operands})")
     lifter.set_vector(one.rt, _WORDS, _flushed(lifter, lifter.op(f"bitcast {_FLOATS} {found} to {_WORDS}")))
 
 
@@ -58,20 +58,22 @@ def _add(lifter: Lifter, one: Instruction) -> None:
 def _multiply_add(lifter: Lifter, one: Instruction) -> None:
     """VA * VC + VB. A lane that is NaN, or so small that it had to be flushed before it was rounded, is
     computed again on the unlikely branch; a zero is looked at there only."""
-    a, b, c = (_floats(lifter, number) for number in (one.ra, one.rb, one.rc))
     negative = one.mnemonic == "vnmsubfp"
-    addend = lifter.op(f"fneg {_FLOATS} {b}") if negative else b
-    found = lifter.op(f"call {_FLOATS} @llvm.fma.v4f32({_FLOATS} {a}, {_FLOATS} {c}, {_FLOATS} {addend})")
-    if negative:
-        found = lifter.op(f"fneg {_FLOATS} {found}")
+    raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb, one.rc)]
+    if lifter.speculation is not None:
+        for number, grain in ((one.ra, Grain.FACTOR), (one.rc, Grain.FACTOR), (one.rb, Grain.MULTIPLE)):
+            lifter.speculation.need(lifter.vector(number, _WORDS), grain)
+        _speculated(lifter, one, _fused(lifter, raw[0], raw[1], raw[2], negative), raw)
+        return
+    a, b, c = (_floats(lifter, number) for number in (one.ra, one.rb, one.rc))
+    found = _fused(lifter, a, b, c, negative)
     words = lifter.op(f"bitcast {_FLOATS} {found} to {_WORDS}")
     # Without its sign, doubled: NaN is above 0xff000000, zero and what is not above 2^-126 up to 0x01000000.
     # Turned around the end of the numbers, all of them lie together.
     doubled = lifter.op(f"add {_WORDS} {words}, {words}")
     turned = lifter.op(f"add {_WORDS} {doubled}, {_all(_WORDS, 0x00FFFFFF)}")
     doubtful = lifter.op(f"icmp ult {_WORDS} {turned}, {_all(_WORDS, 0x02000000)}")
-    good = _none(lifter, doubtful)
-    raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb, one.rc)]
+    good = lifter.none(doubtful, 4)
     operands = ", ".join(f"{_FLOATS} {value}" for value in (found, a, b, c, *raw))
     operands += f", i1 {'true' if negative else 'false'}"
     repair = f"call preserve_allcc {_FLOATS} @multiply_add({operands})"
@@ -80,9 +82,22 @@ def _multiply_add(lifter: Lifter, one: Instruction) -> None:
         small = lifter.op(f"add {_WORDS} {doubled}, {_all(_WORDS, -1)}")
         tiny = lifter.op(f"icmp ult {_WORDS} {small}, {_all(_WORDS, 0x01000000)}")
         nan = lifter.op(f"icmp ugt {_WORDS} {doubled}, {_all(_WORDS, 0xFF000000)}")
-        return _none(lifter, lifter.op(f"or <4 x i1> {tiny}, {nan}"))
+        return lifter.none(lifter.op(f"or <4 x i1> {tiny}, {nan}"), 4)
 
-    found = lifter.unless(good, found, _FLOATS, repair, only_zeros)
+    lifter.set_vector(one.rt, _FLOATS, lifter.number(_FLOATS, found, raw, repair, good, only_zeros))
+
+
+def _fused(lifter: Lifter, a: str, b: str, c: str, negative: bool) -> str:
+    addend = lifter.op(f"fneg {_FLOATS} {b}") if negative else b
+    found = lifter.op(f"call {_FLOATS} @llvm.fma.v4f32({_FLOATS} {a}, {_FLOATS} {c}, {_FLOATS} {addend})")
+    return lifter.op(f"fneg {_FLOATS} {found}") if negative else found
+
+
+def _speculated(lifter: Lifter, one: Instruction, found: str, operands: list[str]) -> None:
+    """Set VT to a result of operands that cannot make it denormal."""
+    assert lifter.speculation is not None
+    lifter.speculation.number(_FLOATS, found, operands)
+    lifter.speculation.promise(found, Grain.MULTIPLE)
     lifter.set_vector(one.rt, _FLOATS, found)
 
 

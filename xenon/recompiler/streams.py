@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.recompiler import state as at
-from xenon.recompiler.flow import Block, End
+from xenon.recompiler.flow import Block
 from xenon.recompiler.guards import Guard
 
 if TYPE_CHECKING:
     from xenon.recompiler.lift import Lifter
 
-_MOST_ROUNDS = 1 << 16  # until the next look at whether the CPU is to stop
+MOST_ROUNDS = 1 << 16  # until the next look at whether the CPU is to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,7 @@ class Stream:
 
 
 def find_streams(block: Block, guards: dict[int, Guard], steps: dict[int, int]) -> dict[int, Stream]:
-    """The guards of a loop that can be made ahead of it, by index; none when the block is no loop."""
-    if block.end is not End.BRANCH or block.start not in block.successors:
-        return {}
+    """The guards of a loop that can be made ahead of it, by index; none without a known step."""
     found = {}
     for index, guard in guards.items():
         registers = _registers(guard.origin)
@@ -65,7 +63,7 @@ def _registers(origin: Hashable) -> tuple[int, ...] | None:
 
 def safe_rounds(lifter: Lifter, streams: dict[int, Stream]) -> str:
     """Emit the number of rounds, an i64, that may run without a check."""
-    total = str(_MOST_ROUNDS)
+    total = str(MOST_ROUNDS)
     for stream in dict.fromkeys(streams.values()):
         rounds = _rounds(lifter, stream)
         total = lifter.op(f"call i64 @llvm.umin.i64(i64 {total}, i64 {rounds})")
@@ -89,7 +87,7 @@ def _rounds(lifter: Lifter, stream: Stream) -> str:
     more = lifter.op(f"select i1 {next_too}, i64 {PAGE_BYTES}, i64 0")
     good = lifter.op(f"add i64 {good}, {more}")
     enough = lifter.op(f"icmp uge i64 {good}, {stream.extent}")
-    rounds = str(_MOST_ROUNDS)
+    rounds = str(MOST_ROUNDS)
     if stream.step:
         spare = lifter.op(f"sub i64 {good}, {stream.extent}")
         rounds = lifter.op(f"add i64 {lifter.op(f'udiv i64 {spare}, {stream.step}')}, 1")

@@ -1,8 +1,9 @@
 """When a function is compiled: a run starts on Unicorn, and a background thread moves up what is hot.
 
-It samples where guest code is. A function that turns up again is compiled, with those that it calls; a place
-that goes on turning up in compiled functions, a loop that is never left, becomes an entry of its own. What a
-program came to need is remembered on disk, and compiled, or rather read back, first in its next run.
+It samples where guest code is. A function that turns up again is compiled, and can be entered at the loop it
+was seen in as well; then, while nothing else is hot, those that it calls. A place that goes on turning up in
+compiled functions becomes an entry of its own. What a program came to need is remembered on disk, and
+compiled, or rather read back, first in its next run.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from collections.abc import Sequence
 from xenon.recompiler.recompiler import Recompiler, Tier
 from xenon.recompiler.worker import Stopped, Worker
 
-_PATIENCE = 0.3  # seconds of a run before the compiler is loaded: a short program ends without it
+_PATIENCE = 0.05  # seconds of a run before the compiler is loaded: a short program ends without it
 _SHORT_PATIENCE = 0.03  # where it is known what will be hot
-_PERIOD = 0.02  # seconds between two samples
+_PERIOD = 0.01  # seconds between two samples
 _HOT = 2  # samples in a function until it is compiled
 _STUCK = 3  # samples on Unicorn in a compiled function until the place itself becomes an entry
 _MOST_REMEMBERED = 256  # functions of one program
+
+_Wanted = tuple[int, int | None]  # a function, and a place in it to enter it at, too
 
 
 class TierUp:
@@ -34,7 +37,8 @@ class TierUp:
         self._patience = patience
         self._closing = threading.Event()
         self._samples: Counter[tuple[int, ...]] = Counter()
-        self._wanted: list[int] = []  # addresses that were compiled, to be remembered
+        self._wanted: list[_Wanted] = []  # what was compiled, to be remembered
+        self._calls: list[int] = []  # functions that compiled ones call
         self._worker = Worker()
         self._thread = threading.Thread(target=self._work, name="recompiler", daemon=True)
 
@@ -59,26 +63,28 @@ class TierUp:
         named = {one.name: one.address for one in self._recompiler.functions}
         with contextlib.suppress(Stopped):
             self._recompiler.prepare(self._worker)
-            self._compile([*(named[name] for name in self._hot if name in named), *remembered])
+            for name in self._hot:
+                if name in named:
+                    self._compile(named[name])
+            for address, inside in remembered:
+                self._compile(address, inside)
             while not self._closing.wait(_PERIOD):
-                self._look()
+                if not self._look() and self._calls:
+                    self._compile(self._calls.pop(0))
         self._remember(key, remembered)
 
-    def _compile(self, addresses: list[int]) -> None:
-        """Compile these functions, then those that they call, as long as nobody closes."""
-        seen: set[int] = set()
-        while addresses and not self._closing.is_set():
-            address = addresses.pop(0)
-            if address in seen:
-                continue
-            seen.add(address)
-            outcome = self._recompiler.compile(address)
-            if outcome.tier is Tier.COMPILED:
-                self._wanted.append(address)
-                addresses += sorted(outcome.calls - seen)
+    def _compile(self, address: int, inside: int | None = None) -> None:
+        """Compile a function, unless it is time to close; those that it calls are next."""
+        if self._closing.is_set():
+            return
+        outcome = self._recompiler.compile(address, inside)
+        if outcome.tier is Tier.COMPILED and (address, inside) not in self._wanted:
+            self._wanted.append((address, inside))
+            self._calls += sorted(outcome.calls)
 
-    def _look(self) -> None:
-        """Take a sample of each CPU, and compile what has become hot."""
+    def _look(self) -> bool:
+        """Take a sample of each CPU, and compile what has become hot. Whether anything had."""
+        found = False
         for cpu in self._recompiler.cpus:
             pc = None if cpu.in_compiled_code else cpu.unicorn.sample()
             if pc is None or self._recompiler.fetch(pc) is None:
@@ -91,10 +97,13 @@ class TierUp:
             if outcome is None and function is not None:
                 if self._samples[entries] >= _HOT:
                     self._samples[entries] = 0
-                    self._compile([function.address])
+                    self._compile(function.address, self._recompiler.loop_start(pc))
+                    found = True
             elif self._samples[entries] >= _STUCK and (outcome is None or outcome.tier is Tier.COMPILED):
                 self._samples[entries] = 0
-                self._compile([self._recompiler.loop_start(pc)])
+                self._compile(self._recompiler.loop_start(pc) or pc)
+                found = True
+        return found
 
     def _program_key(self) -> str:
         """A name for what is remembered of this program: a hash of the code that its functions have."""
@@ -103,17 +112,21 @@ class TierUp:
             digest.update(repr(one).encode() + self._recompiler.code(one))
         return f"program_{digest.hexdigest()[:40]}"
 
-    def _remembered(self, key: str) -> list[int]:
+    def _remembered(self, key: str) -> list[_Wanted]:
         cache = self._recompiler.cache
         data = cache.get(key) if cache else None
         try:
-            found = json.loads(data) if data else []
-        except ValueError:
+            found = [tuple(pair) for pair in json.loads(data)] if data else []
+        except (ValueError, TypeError):
             return []
-        return [address for address in found if isinstance(address, int)] if isinstance(found, list) else []
+        return [
+            (pair[0], pair[1])
+            for pair in found
+            if len(pair) == 2 and isinstance(pair[0], int) and isinstance(pair[1], int | None)
+        ]
 
-    def _remember(self, key: str, before: list[int]) -> None:
+    def _remember(self, key: str, before: list[_Wanted]) -> None:
         cache = self._recompiler.cache
-        wanted = list(dict.fromkeys(self._wanted))[:_MOST_REMEMBERED]
+        wanted = self._wanted[:_MOST_REMEMBERED]
         if cache and self._recompiler.functions and set(wanted) - set(before):
             cache.put(key, json.dumps(wanted).encode())

@@ -7,6 +7,7 @@ Unicorn that way, at the instruction itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 
@@ -14,11 +15,12 @@ from xenon.hardware.memory_map import RAM_BYTES
 from xenon.recompiler import state as at
 from xenon.recompiler.facts import Facts, find_facts, live_before, live_out, narrow_after
 from xenon.recompiler.flow import Block, End, Flow
-from xenon.recompiler.guards import Guard, find_guards
+from xenon.recompiler.guards import Guard, find_addresses
 from xenon.recompiler.instruction import RULES, Instruction
-from xenon.recompiler.lift import Lifter, slot_type
+from xenon.recompiler.lift import Lifter
+from xenon.recompiler.loops import Loop, is_loop, reserve
+from xenon.recompiler.registers import slot_type
 from xenon.recompiler.state import Status
-from xenon.recompiler.streams import find_streams, safe_rounds
 
 
 @cache
@@ -27,18 +29,17 @@ def prelude() -> str:
     return resources.files("xenon.recompiler").joinpath("prelude.ll").read_text("utf-8")
 
 
-def lift_unit(flow: Flow, name: str, x86: bool) -> str:
-    """The text of a module that defines the function `name`."""
-    return _Unit(flow, name, x86).text()
+def lift_unit(flow: Flow, name: str, x86: bool, hopeful: bool = True) -> str:
+    """The text of a module that defines the function `name`; `hopeful`: see facts.py."""
+    return Unit(flow, name, x86, hopeful).text()
 
 
-class _Unit:
-    def __init__(self, flow: Flow, name: str, x86: bool) -> None:
+class Unit:
+    def __init__(self, flow: Flow, name: str, x86: bool, hopeful: bool) -> None:
         self._flow = flow
         self._name = name
-        self._facts: Facts = find_facts(flow)
-        self._lifter = Lifter(x86)
-        self._loops = ""  # F in the fast form of a loop, S in its slow form
+        self.facts: Facts = find_facts(flow, hopeful)
+        self.lifter = Lifter(x86)
         everything = [
             one
             for block in flow.blocks.values()
@@ -51,11 +52,11 @@ class _Unit:
         if ends & {End.CALL_CTR, End.JUMP_CTR}:
             self._used |= {"ctr"}
         self._needs_extra = any(name[0] == "v" for name in self._used) or any(
-            "ca" in self._facts.live[start] for start in flow.entry_points if "ca" in self._used
+            "ca" in self.facts.live[start] for start in flow.entry_points if "ca" in self._used
         )
 
     def text(self) -> str:
-        lifter = self._lifter
+        lifter = self.lifter
         lines = [
             prelude(),
             *(["declare <16 x i8> @llvm.x86.ssse3.pshuf.b.128(<16 x i8>, <16 x i8>)"] if lifter.x86 else []),
@@ -74,12 +75,13 @@ class _Unit:
         return "\n".join([*lines, *lifter.lines, "}\n"])
 
     def _enter(self) -> None:
-        lifter = self._lifter
-        lifter.emit("%rounds = alloca i64")
+        lifter = self.lifter
+        reserve(self)
         for name in sorted(self._used):
             slots = (f"s{name[1:]}", f"d{name[1:]}") if name[0] == "f" else (name,)
             for slot in slots:
                 lifter.emit(f"%{slot} = alloca {slot_type(slot)}")
+                lifter.emit(f"%before_{slot} = alloca {slot_type(slot)}")
                 zero = "zeroinitializer" if name[0] == "v" else "0.0" if name[0] == "f" else "0"
                 lifter.emit(f"store {slot_type(slot)} {zero}, ptr %{slot}")
         lifter.emit(f"%ram = load ptr, ptr {lifter.field(at.RAM)}")
@@ -103,71 +105,78 @@ class _Unit:
             lifter.start(f"E{start:x}")
             lifter.forget()
             lifter.read_in(self._used)
+            self._make_sure(self.facts.hoped.get(start, frozenset()) & self._used)
             lifter.narrow = set()
-            self._convert(self._facts.narrow[start], self._facts.live[start])
             lifter.emit(f"br label %B{start:x}")
 
-    def _convert(self, wanted: frozenset[str], live: frozenset[str]) -> None:
-        """Give FPRs that are single here and need not be behind this edge their double form."""
-        lifter = self._lifter
-        for name in sorted(lifter.narrow & live - wanted):
+    def _make_sure(self, names: frozenset[str]) -> None:
+        """Leave the entry to Unicorn unless these FPRs hold singles, and have them in that form."""
+        lifter = self.lifter
+        good = "true"
+        for name in sorted(names):
+            number = int(name[1:])
+            wide = lifter.double(number)
+            near = lifter.op(f"fptrunc double {wide} to float")
+            again = lifter.exact(near, lifter.op(f"fpext float {near} to double"))
+            bits = [lifter.op(f"bitcast double {value} to i64") for value in (wide, again)]
+            good = lifter.op(f"and i1 {good}, {lifter.op(f'icmp eq i64 {bits[0]}, {bits[1]}')}")
+            lifter.set_single(number, near)
+        if names:
+            go_on = lifter.label()
+            lifter.emit(f"br i1 {good}, label %{go_on}, label %nowhere, !prof !1")
+            lifter.start(go_on)
+
+    def convert(self, successor: int) -> None:
+        """Give FPRs that are single here and need not be in this successor their double form."""
+        lifter = self.lifter
+        for name in sorted(lifter.narrow & self.facts.live[successor] - self.facts.narrow[successor]):
             if name[0] == "f" and name in self._used:
                 number = int(name[1:])
                 wide = lifter.double(number, exact=True)
                 lifter.emit(f"store double {wide}, ptr %d{number}")
 
     def _block(self, block: Block) -> None:
-        lifter = self._lifter
-        guards, steps = find_guards(block, self._facts.known[block.start])
-        streams = find_streams(block, guards, steps)
-        lifter.start(f"B{block.start:x}")
-        if not streams:
-            self._body(block, guards)
-            self._end(block)
-            return
-        lifter.forget()
-        self._set_facts(block)
-        self._poll_here(block.start)
-        rounds = safe_rounds(lifter, streams)
-        lifter.emit(f"store i64 {rounds}, ptr %rounds")
-        some = lifter.op(f"icmp ne i64 {rounds}, 0")
-        lifter.emit(f"br i1 {some}, label %F{block.start:x}, label %S{block.start:x}, !prof !1")
-        for label, needed in (
-            ("F", {i: one for i, one in guards.items() if i not in streams}),
-            ("S", guards),
-        ):
-            lifter.start(f"{label}{block.start:x}")
-            if label == "F" and not needed and not any(one.access and one.access.write for one in block.body):
-                lifter.try_out(lambda: self._body(block, {}))
-            else:
-                self._body(block, needed)
-            self._loops = label
-            self._end(block)
-        self._loops = ""
+        if is_loop(block):
+            Loop(self, block).lift()
+        else:
+            self.plain(block, find_addresses(block, self.facts.known[block.start]).guards)
 
-    def _set_facts(self, block: Block) -> None:
-        lifter, facts = self._lifter, self._facts
+    def plain(self, block: Block, guards: dict[int, Guard]) -> None:
+        """A block whose every address is checked."""
+        self.lifter.start(f"B{block.start:x}")
+        self.lifter.forget()
+        self.body(block, guards)
+        self._end(block)
+
+    def set_facts(self, block: Block) -> None:
+        lifter, facts = self.lifter, self.facts
         lifter.narrow = set(facts.narrow[block.start])
         lifter.changed = set(facts.changed[block.start])
         lifter.live = facts.live[block.start]
 
-    def _body(self, block: Block, guards: dict[int, Guard]) -> None:
-        lifter = self._lifter
-        lifter.forget()
-        self._set_facts(block)
+    def body(
+        self,
+        block: Block,
+        guards: dict[int, Guard],
+        instead: Callable[[int, Instruction], bool] | None = None,
+    ) -> None:
+        """The instructions of a block but for its branch; `instead` may take care of one, by its index."""
+        lifter = self.lifter
+        self.set_facts(block)
         lives = self._lives(block)
         for index, one in enumerate(block.body):
             lifter.here = one.address
             lifter.guard = guards.get(index)
             lifter.live = lives[index]
-            RULES[one.mnemonic].lift(lifter, one)
+            if instead is None or not instead(index, one):
+                RULES[one.mnemonic].lift(lifter, one)
             narrow_after(one, lifter.narrow)
             lifter.changed |= one.writes
         lifter.live = lives[-1]
 
     def _lives(self, block: Block) -> list[frozenset[str]]:
         """What is live before each instruction of the body, and before the branch."""
-        live = live_out(self._flow, block, self._facts.live)
+        live = live_out(self._flow, block, self.facts.live)
         if block.last is not None:
             live = live_before(block.last, live)
         found = [live]
@@ -177,8 +186,8 @@ class _Unit:
         return found[::-1]
 
     def _end(self, block: Block) -> None:
-        lifter = self._lifter
-        taken = self._condition(block.last) if block.last is not None else None
+        lifter = self.lifter
+        taken = self.condition(block.last) if block.last is not None else None
         if block.last is not None and block.end is not End.LEAVE:
             lifter.changed |= block.last.writes
             if block.last.mnemonic in ("bl", "bcctrl", "bcl"):
@@ -201,11 +210,11 @@ class _Unit:
         else:
             self._call(block, lifter.op(f"and i64 {lifter.get('ctr')}, -4"), None)
 
-    def _condition(self, last: Instruction) -> str | None:
+    def condition(self, last: Instruction) -> str | None:
         """Whether a conditional branch is taken, None when it always is. Counts CTR down."""
         if not last.mnemonic.startswith("bc"):
             return None
-        lifter, bo = self._lifter, last.rt
+        lifter, bo = self.lifter, last.rt
         terms = []
         if not bo & 4:
             lifter.set("ctr", lifter.op(f"add i64 {lifter.get('ctr')}, -1"))
@@ -218,53 +227,40 @@ class _Unit:
         return terms[0] if len(terms) == 1 else lifter.op(f"and i1 {terms[0]}, {terms[1]}")
 
     def _branch(self, block: Block, taken: str | None) -> None:
-        lifter, facts = self._lifter, self._facts
-        for successor in block.successors:
-            self._convert(facts.narrow[successor], facts.live[successor])
-        labels = []
-        polls = []
-        for successor in block.successors:
-            if successor == block.start and self._loops == "S":
-                labels.append(f"B{successor:x}")  # which polls
-            elif successor <= block.start:
-                labels.append(lifter.label())
-                polls.append((labels[-1], successor))
-            else:
-                labels.append(f"B{successor:x}")
-        if taken is None or len(labels) == 1:
-            lifter.emit(f"br label %{labels[0]}")
-        else:
-            lifter.emit(f"br i1 {taken}, label %{labels[0]}, label %{labels[1]}")
-        for label, successor in polls:
+        lifter = self.lifter
+        if taken is None or len(block.successors) == 1:
+            self.go_to(block.successors[0], block.start)
+            return
+        labels = [lifter.label() for _ in block.successors]
+        lifter.emit(f"br i1 {taken}, label %{labels[0]}, label %{labels[1]}")
+        narrow, known = set(lifter.narrow), lifter.known()
+        for label, successor in zip(labels, block.successors, strict=True):
             lifter.start(label)
-            if successor == block.start and self._loops:
-                self._count_round(successor)
-            else:
-                self._poll_here(successor)
-                lifter.emit(f"br label %B{successor:x}")
+            lifter.narrow = set(narrow)
+            lifter.forget(known)
+            self.go_to(successor, block.start)
 
-    def _count_round(self, start: int) -> None:
-        """The back edge of a loop's fast form: once more, or look how far its addresses are good now."""
-        lifter = self._lifter
-        left = lifter.op(f"add i64 {lifter.op('load i64, ptr %rounds')}, -1")
-        lifter.emit(f"store i64 {left}, ptr %rounds")
-        some = lifter.op(f"icmp ne i64 {left}, 0")
-        lifter.emit(f"br i1 {some}, label %F{start:x}, label %B{start:x}, !prof !1")
+    def go_to(self, successor: int, start: int | None = None) -> None:
+        """Branch to a block; back, from the block at `start`, not without a look at whether to stop."""
+        self.convert(successor)
+        if start is not None and successor <= start:
+            self.poll(successor)
+        self.lifter.emit(f"br label %B{successor:x}")
 
-    def _poll_here(self, successor: int) -> None:
+    def poll(self, successor: int) -> None:
         """Leave for Unicorn, at `successor`, if the CPU is to stop."""
-        lifter = self._lifter
+        lifter = self.lifter
         leave, stay = lifter.label(), lifter.label()
         flag = lifter.op(f"load atomic i32, ptr {lifter.field(at.STOP)} monotonic, align 4")
         go_on = lifter.op(f"icmp eq i32 {flag}, 0")
         lifter.emit(f"br i1 {go_on}, label %{stay}, label %{leave}, !prof !1")
         lifter.start(leave)
-        lifter.live = self._facts.live[successor]
+        lifter.live = self.facts.live[successor]
         lifter.leave(str(successor), Status.GO_ON, lifter.written())
         lifter.start(stay)
 
     def _return(self, block: Block, taken: str | None) -> None:
-        lifter = self._lifter
+        lifter = self.lifter
         if taken is not None:
             out, stay = lifter.label(), lifter.label()
             lifter.emit(f"br i1 {taken}, label %{out}, label %{stay}")
@@ -278,7 +274,7 @@ class _Unit:
 
     def _call(self, block: Block, target: str, index: int | None) -> None:
         """Call compiled code if the dispatch table has it; else, or when it comes back elsewhere, return."""
-        lifter = self._lifter
+        lifter = self.lifter
         lifter.write_back(lifter.changed)
         lifter.emit(f"store i64 {target}, ptr {lifter.field(at.PC)}")
         depth = lifter.op(f"load i32, ptr {lifter.field(at.DEPTH)}")
