@@ -26,11 +26,11 @@ from xenon.kernel.symbols import Symbols
 from xenon.kernel.terminal import Clock, RealClock, Terminal
 from xenon.kernel.thread import LimitReached, run_thread
 from xenon.kernel.threads import HardwareThreads
-from xenon.recompiler.kind import CpuKind, make_cpus
+from xenon.recompiler.kind import CpuKind, default_kind, make_cpus
 from xenon.recompiler.recompiler import Function
 from xenon.recompiler.tier import TierUp
 
-__all__ = ["MIB", "Bytes", "Console", "CpuKind", "HostFile", "Output"]
+__all__ = ["MIB", "Bytes", "Console", "CpuKind", "HostFile", "Output", "default_kind"]
 
 _STOP_AGAIN = 0.01  # seconds between two requests to stop: an engine may miss one (see UnicornCpu.stop)
 _MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits

@@ -17,7 +17,7 @@ import llama2c
 import loader
 from xenon.analysis.budget import Budget, Run, predict
 from xenon.analysis.engine import Engine, resolve
-from xenon.console import MIB, Console, CpuKind, check_threads
+from xenon.console import MIB, Console, CpuKind, check_threads, default_kind
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, in_units
 from xenon.kernel.program import read_program
@@ -70,11 +70,11 @@ class Session:
 
     `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer`
     its tokenizer, by default the one in the model's folder that fits; `context` keeps keys and values for
-    fewer positions than the model could; `threads` are the console's hardware threads, 1 to 6, by default as
-    many as this computer has processors: they change the speed and no bit of the output. `engine` says who
-    computes, the faster of the two by default; the CPU when `matmul`, `threads` or `cpu` are given, which are
-    the CPU's. `cpu` is how guest code is run, see Console. Little-endian files are swapped as the console
-    reads them.
+    fewer positions than the model could; `threads` are the console's hardware threads, 1 to 6, which change
+    the speed and no bit of the output: by default one for compiled code, else as many as this computer has
+    processors. `engine` says who computes, the faster one by default: the CPU where its code is compiled, and
+    when `matmul`, `threads` or `cpu` are given, which are the CPU's. `cpu` is how guest code is run, see
+    Console. Little-endian files are swapped as the console reads them.
 
     Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot
     run.
@@ -103,19 +103,23 @@ class Session:
         """Of the last story that was told to its end."""
         self.context = _context(self.model, context)
         cpu_wanted = matmul is not None or threads is not None
-        if engine is Engine.AUTO and cpu is not None:
-            engine = Engine.CPU
+        if engine is Engine.AUTO and (cpu is not None or default_kind() is CpuKind.RECOMPILER):
+            engine = Engine.CPU  # compiled code is faster than the GPU's programs (docs/gpu.md)
         self.engine = resolve(engine, self.model.config, self.context, cpu_wanted)
         # Beside the GPU guest code has too little to do for a compiler to pay.
-        self.cpu = CpuKind.UNICORN if cpu is None and self.engine is Engine.GPU else cpu
-        own_threads = 1 if self.engine is Engine.GPU else default_threads()
-        self.threads = own_threads if threads is None else threads
+        self.cpu = cpu or (CpuKind.UNICORN if self.engine is Engine.GPU else default_kind())
+        self.threads = self._own_threads() if threads is None else threads
         _check_runs(self.model, self.threads)
         if tokenizer is None:
             self.tokenizer = loader.find_tokenizer(self.model)
         else:
             self.tokenizer = loader.open_tokenizer(tokenizer)
             loader.check_vocabulary(self.model, self.tokenizer)
+
+    def _own_threads(self) -> int:
+        """One for compiled code, whose matmuls take less time than a fork and a join, and beside the GPU."""
+        alone = self.engine is Engine.GPU or self.cpu is CpuKind.RECOMPILER
+        return 1 if alone else default_threads()
 
     def budget(self, prompt: str | bytes = "") -> Budget:
         """What a story with this prompt would take of the console's memory, to the byte.

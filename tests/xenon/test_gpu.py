@@ -22,7 +22,7 @@ import loader
 import xenon
 from llama2c.reference import Reference
 from xenon.analysis.engine import Engine, faster_engine, resolve
-from xenon.console import Console
+from xenon.console import Console, CpuKind
 from xenon.errors import EXIT_GUEST_FAULT, EXIT_USAGE, XenonError
 from xenon.hardware.memory import Owner
 from xenon.kernel.faults import GuestFault
@@ -102,8 +102,13 @@ def test_the_faster_engine_is_the_gpu_but_for_toys_and_what_it_cannot_run() -> N
         resolve(Engine.GPU, long, 1 << 19, cpu_wanted=False)
 
 
-def test_what_only_the_cpu_has_takes_the_cpu(make_model: Callable[..., Made]) -> None:
+def test_what_only_the_cpu_has_takes_the_cpu(
+    make_model: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_model().model
+    assert xenon.Session(model, cpu=CpuKind.UNICORN).engine is Engine.CPU
+    assert xenon.Session(model, engine=Engine.GPU, cpu=CpuKind.UNICORN).engine is Engine.GPU
+    monkeypatch.setattr("xenon.recompiler.kind.installed", lambda: False)
     assert xenon.Session(model, matmul=Matmul.SCALAR).engine is Engine.CPU
     assert xenon.Session(model, threads=2).engine is Engine.CPU
     assert xenon.Session(model).engine is Engine.GPU

@@ -32,7 +32,7 @@ def gpu_limit(config: Config, context: int) -> str:
 
 
 def faster_engine(config: Config, context: int) -> Engine:
-    """CPU or GPU, whichever takes less time for a token.
+    """CPU on Unicorn or GPU, whichever takes less time for a token.
 
     A draw costs the host about 15 microseconds whatever it computes, emulated guest code 25 nanoseconds and
     more for each multiply-add. Measured, the two meet between a dim of 2 and one of 4 (docs/gpu.md has the

@@ -32,11 +32,15 @@ ThreadsOption = Annotated[
     typer.Option(
         metavar="1..6",
         help="The CPU's hardware threads; more change the speed, never the text.",
-        show_default="this computer's processors",
+        show_default="1 for compiled code, else this computer's processors",
     ),
 ]
 EngineOption = Annotated[
-    str, typer.Option(metavar="cpu|gpu|auto", help="Who computes; auto takes the faster one.")
+    str,
+    typer.Option(
+        metavar="cpu|gpu|auto",
+        help="Who computes; auto takes the faster one: the CPU where its code is compiled.",
+    ),
 ]
 CpuOption = Annotated[
     str | None,

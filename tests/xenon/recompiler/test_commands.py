@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+import xenon
+from xenon.analysis.engine import Engine
 from xenon.cli.app import app
 from xenon.cli.output import hint_at_recompiler
 from xenon.errors import XenonError
@@ -20,6 +23,7 @@ from xenon.hardware.unicorn_cpu import UnicornCpu
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.kind import CpuKind, make_cpus, parse_kind
+from xenon.session import default_threads
 
 _COMMAND = "from xenon.cli.app import main; main()"
 
@@ -46,6 +50,17 @@ def test_the_recompiler_runs_everything_where_it_is_installed() -> None:
     cpus, recompiler = make_cpus(UnifiedMemory(), Bus(), 2, None)
     assert recompiler is not None
     assert {type(cpu) for cpu in cpus} == {RecompilerCpu}
+
+
+def test_a_story_is_told_by_one_thread_of_compiled_code_unless_something_else_is_wanted() -> None:
+    def chosen(**options: Any) -> tuple[Engine, CpuKind, int]:
+        session = xenon.Session(**options)
+        return session.engine, session.cpu, session.threads
+
+    assert chosen() == (Engine.CPU, CpuKind.RECOMPILER, 1)
+    assert chosen(threads=3) == (Engine.CPU, CpuKind.RECOMPILER, 3)
+    assert chosen(engine=Engine.GPU) == (Engine.GPU, CpuKind.UNICORN, 1)
+    assert chosen(cpu=CpuKind.UNICORN) == (Engine.CPU, CpuKind.UNICORN, default_threads())
 
 
 def test_without_llvmlite_unicorn_runs_everything(monkeypatch: pytest.MonkeyPatch) -> None:
