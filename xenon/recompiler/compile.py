@@ -113,19 +113,21 @@ def make_unit(
     functions: Container[int],
     cache: CodeCache | None,
     worker: Callable[[str], bytes] = compile_text,
+    counting: bool = False,
 ) -> Unit:
-    """Compile the function with these entries by `worker`, or take it from the cache.
+    """Compile the function with these entries by `worker`, or take it from the cache; `counting` makes it one
+    that measures what it does.
 
     Raises NotUnderstood, and what the worker raises.
     """
     flow = explore(fetch, entries, functions)
     words = flow.words
     source = repr((entries, sorted(flow.calls), [block.end.name for block in flow.blocks.values()], words))
-    name = _key("unit", source)
+    name = _key("counting" if counting else "unit", source)
     code = cache.get(name) if cache else None
     cached = code is not None
     if code is None:
-        code = worker(lift_unit(flow, name, is_x86()))
+        code = worker(lift_unit(flow, name, is_x86(), counting))
         if cache:
             cache.put(name, code)
     pages = frozenset(address // PAGE_BYTES for address, _ in words)
@@ -133,12 +135,12 @@ def make_unit(
     return Unit(loader().address(name, code), points, flow.calls, pages, len(words), cached)
 
 
-def bridge(cache: CodeCache | None) -> int:
+def bridge(cache: CodeCache | None, counting: bool = False) -> int:
     """The host address of the hook that hands over (see bridge.py)."""
-    name = _key("bridge", bridge_text("bridge"))
+    name = _key("bridge", bridge_text("bridge", counting))
     code = cache.get(name) if cache else None
     if code is None:
-        code = compile_text(bridge_text(name))
+        code = compile_text(bridge_text(name, counting))
         if cache:
             cache.put(name, code)
     return loader().address(name, code)

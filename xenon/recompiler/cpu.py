@@ -7,6 +7,7 @@ import mmap
 
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Protection, Registers, Trap
+from xenon.hardware.instruments import Instruments
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn_cpu import UnicornCpu
@@ -20,8 +21,9 @@ class RecompilerCpu:
     """One hardware thread (see `hardware.cpu.Cpu`). CPUs of one console share their `recompiler`."""
 
     def __init__(self, memory: UnifiedMemory, recompiler: Recompiler, bus: Bus | None = None) -> None:
-        self._state = State()
-        self.unicorn = UnicornCpu(memory, bus, self._state.short(at.STOP))
+        instruments = Instruments(at.STOP) if recompiler.counting else None
+        self._state = State(instruments)
+        self.unicorn = UnicornCpu(memory, bus, self._state.short(at.STOP), instruments)
         self._recompiler = recompiler
         self._pages = PageTable(memory)
         self._hooked: set[int] = set()
@@ -67,6 +69,11 @@ class RecompilerCpu:
     def in_compiled_code(self) -> bool:
         """Whether compiled code runs right now."""
         return bool(self._state.short(at.RUNNING).value)
+
+    @property
+    def function(self) -> int:
+        """The compiled function that is under way, or was the last, in a run that is measured."""
+        return self._state.word(at.FUNCTION).value
 
     @property
     def hand_overs(self) -> int:

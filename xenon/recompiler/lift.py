@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.recompiler import state as at
+from xenon.recompiler.counting import count
 from xenon.recompiler.guards import Guard
 from xenon.recompiler.instruction import Instruction
 
@@ -27,8 +28,9 @@ def slot_type(name: str) -> str:
 class Lifter:
     """Text of one LLVM function, and the register values known in the block at hand."""
 
-    def __init__(self, x86: bool) -> None:
+    def __init__(self, x86: bool, counting: bool = False) -> None:
         self.x86 = x86
+        self.counting = counting
         self.lines: list[str] = []
         self.narrow: set[str] = set()  # see facts.py; of the instruction at hand
         self.live: frozenset[str] = frozenset()  # before the instruction at hand
@@ -271,6 +273,8 @@ class Lifter:
         self.emit(f"store i64 {pc}, ptr {self.field(at.PC)}")
         if status is not at.Status.GO_ON:
             self.emit(f"store i32 {int(status)}, ptr {self.field(at.STATUS)}")
+            if self.counting:
+                count(self, int(pc), -1)
         self.emit("ret void")
         self._now = known
 

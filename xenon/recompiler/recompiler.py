@@ -64,9 +64,12 @@ class _Starts:
 
 class Recompiler:
     """Compiles guest functions and puts them in the way of its CPUs. Without a `cache` nothing is kept on
-    disk."""
+    disk. `counting`, for CPUs with instruments, compiles them into code that counts what it executes."""
 
-    def __init__(self, memory: UnifiedMemory, cache: CodeCache | None = None) -> None:
+    def __init__(
+        self, memory: UnifiedMemory, cache: CodeCache | None = None, counting: bool = False
+    ) -> None:
+        self.counting = counting
         self.dispatch = Dispatch()
         self.cache = cache
         self.outcomes: dict[tuple[int, ...], Outcome] = {}
@@ -172,12 +175,12 @@ class Recompiler:
         start = time.perf_counter()
         try:
             compile_text = self.worker.compile if self.worker else compile.compile_text
-            unit = compile.make_unit(self.fetch, entries, self._starts, self.cache, compile_text)
+            unit = compile.make_unit(self.fetch, entries, self._starts, self.cache, compile_text, self.counting)
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self.outcomes[entries] = outcome
             return outcome
-        hook = compile.bridge(self.cache)
+        hook = compile.bridge(self.cache, self.counting)
         with self._lock:
             points = [point for point in unit.points if self.dispatch.set(point, unit.function)]
             self._compiled[entries] = unit.pages, points

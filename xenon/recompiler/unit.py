@@ -12,6 +12,7 @@ from importlib import resources
 
 from xenon.hardware.memory_map import RAM_BYTES
 from xenon.recompiler import state as at
+from xenon.recompiler.counting import count, say_where
 from xenon.recompiler.facts import Facts, find_facts, live_before, live_out, narrow_after
 from xenon.recompiler.flow import Block, End, Flow
 from xenon.recompiler.guards import Guard, find_guards
@@ -27,17 +28,18 @@ def prelude() -> str:
     return resources.files("xenon.recompiler").joinpath("prelude.ll").read_text("utf-8")
 
 
-def lift_unit(flow: Flow, name: str, x86: bool) -> str:
-    """The text of a module that defines the function `name`."""
-    return _Unit(flow, name, x86).text()
+def lift_unit(flow: Flow, name: str, x86: bool, counting: bool = False) -> str:
+    """The text of a module that defines the function `name`; `counting`, it measures what it does."""
+    return _Unit(flow, name, x86, counting).text()
 
 
 class _Unit:
-    def __init__(self, flow: Flow, name: str, x86: bool) -> None:
+    def __init__(self, flow: Flow, name: str, x86: bool, counting: bool) -> None:
         self._flow = flow
         self._name = name
         self._facts: Facts = find_facts(flow)
-        self._lifter = Lifter(x86)
+        self._lifter = Lifter(x86, counting)
+        self._jump = "C" if counting else "B"  # where jumps to a block lead: to where they are counted, or into it
         self._loops = ""  # F in the fast form of a loop, S in its slow form
         everything = [
             one
@@ -105,7 +107,9 @@ class _Unit:
             lifter.read_in(self._used)
             lifter.narrow = set()
             self._convert(self._facts.narrow[start], self._facts.live[start])
-            lifter.emit(f"br label %B{start:x}")
+            if lifter.counting:
+                say_where(lifter, self._flow.entries[0])
+            lifter.emit(f"br label %{self._jump}{start:x}")
 
     def _convert(self, wanted: frozenset[str], live: frozenset[str]) -> None:
         """Give FPRs that are single here and need not be behind this edge their double form."""
@@ -120,6 +124,10 @@ class _Unit:
         lifter = self._lifter
         guards, steps = find_guards(block, self._facts.known[block.start])
         streams = find_streams(block, guards, steps)
+        if lifter.counting:
+            lifter.start(f"C{block.start:x}")
+            count(lifter, block.start)
+            lifter.emit(f"br label %B{block.start:x}")
         lifter.start(f"B{block.start:x}")
         if not streams:
             self._body(block, guards)
@@ -127,7 +135,7 @@ class _Unit:
             return
         lifter.forget()
         self._set_facts(block)
-        self._poll_here(block.start)
+        self._poll_here(block.start, counted=True)
         rounds = safe_rounds(lifter, streams)
         lifter.emit(f"store i64 {rounds}, ptr %rounds")
         some = lifter.op(f"icmp ne i64 {rounds}, 0")
@@ -223,14 +231,15 @@ class _Unit:
             self._convert(facts.narrow[successor], facts.live[successor])
         labels = []
         polls = []
+        into = "B" if block.end is End.FALL else self._jump
         for successor in block.successors:
             if successor == block.start and self._loops == "S":
-                labels.append(f"B{successor:x}")  # which polls
+                labels.append(f"{into}{successor:x}")  # which polls
             elif successor <= block.start:
                 labels.append(lifter.label())
                 polls.append((labels[-1], successor))
             else:
-                labels.append(f"B{successor:x}")
+                labels.append(f"{into}{successor:x}")
         if taken is None or len(labels) == 1:
             lifter.emit(f"br label %{labels[0]}")
         else:
@@ -241,24 +250,29 @@ class _Unit:
                 self._count_round(successor)
             else:
                 self._poll_here(successor)
-                lifter.emit(f"br label %B{successor:x}")
+                lifter.emit(f"br label %{into}{successor:x}")
 
     def _count_round(self, start: int) -> None:
         """The back edge of a loop's fast form: once more, or look how far its addresses are good now."""
         lifter = self._lifter
+        if lifter.counting:
+            count(lifter, start)
         left = lifter.op(f"add i64 {lifter.op('load i64, ptr %rounds')}, -1")
         lifter.emit(f"store i64 {left}, ptr %rounds")
         some = lifter.op(f"icmp ne i64 {left}, 0")
         lifter.emit(f"br i1 {some}, label %F{start:x}, label %B{start:x}, !prof !1")
 
-    def _poll_here(self, successor: int) -> None:
-        """Leave for Unicorn, at `successor`, if the CPU is to stop."""
+    def _poll_here(self, successor: int, counted: bool = False) -> None:
+        """Leave for Unicorn, at `successor`, if the CPU is to stop; `counted`, the jump there is already."""
         lifter = self._lifter
         leave, stay = lifter.label(), lifter.label()
-        flag = lifter.op(f"load atomic i32, ptr {lifter.field(at.STOP)} monotonic, align 4")
-        go_on = lifter.op(f"icmp eq i32 {flag}, 0")
+        kind, size = ("i64", 8) if lifter.counting else ("i32", 4)  # with the flag that a sample is due
+        flag = lifter.op(f"load atomic {kind}, ptr {lifter.field(at.STOP)} monotonic, align {size}")
+        go_on = lifter.op(f"icmp eq {kind} {flag}, 0")
         lifter.emit(f"br i1 {go_on}, label %{stay}, label %{leave}, !prof !1")
         lifter.start(leave)
+        if lifter.counting and counted:
+            count(lifter, successor, -1)
         lifter.live = self._facts.live[successor]
         lifter.leave(str(successor), Status.GO_ON, lifter.written())
         lifter.start(stay)
