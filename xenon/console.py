@@ -137,6 +137,11 @@ class Console:
             self._tier_up = TierUp(self.recompiler, hot)
         return checked
 
+    @property
+    def base(self) -> int:
+        """What was added to the program's addresses when it was loaded."""
+        return self._process.loaded.base if self._process else 0
+
     def compile(self, names: Sequence[str]) -> None:
         """Compile these functions of the booted program, and what they call, now; nothing on Unicorn."""
         if self.recompiler is not None:

@@ -1,8 +1,8 @@
-"""What a CPU is measured with: exact counts of the instructions it executes, and a call when a sample is due.
+"""What a CPU is measured with: exact counts of the instructions it executes, a call when a sample is due.
 
-Unicorn calls the hook at each block of guest code. It adds one at the block's first address and takes one away
-behind its last: running sums give the executions of every instruction, however the engine cuts its blocks.
-Compiled code counts for itself, in the other table (see recompiler/counting.py).
+Unicorn calls the hook at each block of guest code. It adds one at the block's first address and takes one
+away behind its last: running sums give the executions of every instruction, however the engine cuts its
+blocks. Compiled code counts for itself, in the other table (see recompiler/counting.py).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Instruments:
 
     def _on_block(self, engine: int, address: int, size: int, _: int) -> None:
         """The hook's rare half, and on hosts without machine code of their own all of it."""
-        if self.wanted.value:
+        if self.wanted.value and address >> 32 == 0:  # else in a stub of the recompiler's, which comes back
             self.wanted.value = 0
             self.on_sample(address)
         if self.flag.value:

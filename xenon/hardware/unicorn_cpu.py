@@ -135,9 +135,7 @@ class UnicornCpu:
         self._answer = _Batch(self._engine, [_GPR[3], ppc.UC_PPC_REG_CR])
         self._frame = _Batch(self._engine, [ppc.UC_PPC_REG_LR, _GPR[1]])
         if instruments is not None:
-            self._add_native_hook(
-                unicorn.UC_HOOK_BLOCK, instruments.hook, instruments.host_address, 1, 0
-            )
+            self._add_native_hook(unicorn.UC_HOOK_BLOCK, instruments.hook, instruments.host_address, 1, 0)
         elif resting is not None:
             self._add_native_hook(unicorn.UC_HOOK_BLOCK, stop_hook(), ctypes.addressof(resting), 1, 0)
         self._engine.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)

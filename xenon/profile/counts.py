@@ -40,21 +40,34 @@ def branches(words: Words) -> NDArray[np.bool_]:
     """Which words are branches: what follows one is executed only if something jumps there."""
     primary, extended = words >> 26, words >> 1 & 0x3FF
     to_register = (primary == _XL) & ((extended == _BCLR) | (extended == _BCCTR))
-    return (primary == _BC) | (primary == _B) | to_register
+    found: NDArray[np.bool_] = (primary == _BC) | (primary == _B) | to_register
+    return found
 
 
-def read_counts(memory: UnifiedMemory, instruments: Sequence[Instruments]) -> list[Counts]:
-    """The counts of all these CPUs together, in the order of addresses. None of them may be running."""
-    found = []
+def read_counts(memory: UnifiedMemory, instruments: Sequence[Instruments]) -> list[list[Counts]]:
+    """The counts of each of these CPUs, in the order of addresses; they have the same stretches of code. None
+    of them may be running."""
+    found: list[list[Counts]] = [[] for _ in instruments]
     for start, end in _joined(piece for one in instruments for piece in one.code):
         words = np.frombuffer(memory.view[start:end], ">u4").astype(np.uint32)
-        unicorn, compiled = np.zeros(len(words), np.int64), np.zeros(len(words), np.int64)
-        for one in instruments:
+        ends = branches(words)
+        for one, counts in zip(instruments, found, strict=True):
             blocks, jumps = (np.frombuffer(table, np.int64) for table in one.tables(start, end))
-            unicorn += np.cumsum(blocks)
-            compiled += _sums_up_to_branches(jumps, branches(words))
-        found.append(Counts(start, words, unicorn, compiled))
+            counts.append(Counts(start, words, np.cumsum(blocks), _sums_up_to_branches(jumps, ends)))
     return found
+
+
+def added(of_cpus: Sequence[Sequence[Counts]]) -> list[Counts]:
+    """The counts of several CPUs together."""
+    return [
+        Counts(
+            same[0].start,
+            same[0].words,
+            np.sum([one.unicorn for one in same], axis=0),
+            np.sum([one.compiled for one in same], axis=0),
+        )
+        for same in zip(*of_cpus, strict=True)
+    ]
 
 
 def _sums_up_to_branches(jumps: Numbers, ends: NDArray[np.bool_]) -> Numbers:

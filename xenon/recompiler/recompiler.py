@@ -66,9 +66,7 @@ class Recompiler:
     """Compiles guest functions and puts them in the way of its CPUs. Without a `cache` nothing is kept on
     disk. `counting`, for CPUs with instruments, compiles them into code that counts what it executes."""
 
-    def __init__(
-        self, memory: UnifiedMemory, cache: CodeCache | None = None, counting: bool = False
-    ) -> None:
+    def __init__(self, memory: UnifiedMemory, cache: CodeCache | None = None, counting: bool = False) -> None:
         self.counting = counting
         self.dispatch = Dispatch()
         self.cache = cache
@@ -175,7 +173,9 @@ class Recompiler:
         start = time.perf_counter()
         try:
             compile_text = self.worker.compile if self.worker else compile.compile_text
-            unit = compile.make_unit(self.fetch, entries, self._starts, self.cache, compile_text, self.counting)
+            unit = compile.make_unit(
+                self.fetch, entries, self._starts, self.cache, compile_text, self.counting
+            )
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self.outcomes[entries] = outcome

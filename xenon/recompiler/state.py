@@ -123,7 +123,8 @@ class State:
     """The structure of one CPU, zeroed; in the first page of its instruments where it has some."""
 
     def __init__(self, instruments: Instruments | None = None) -> None:
-        self._room = instruments or (ctypes.c_uint8 * (SIZE + 64))()
+        self._instruments = instruments  # whose room it is
+        self._room = (ctypes.c_uint8 * (0 if instruments else SIZE + 64))()
         start = instruments.host_address if instruments else ctypes.addressof(self._room)
         self.host_address = start + -start % 64
 

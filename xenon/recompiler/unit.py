@@ -39,7 +39,9 @@ class _Unit:
         self._name = name
         self._facts: Facts = find_facts(flow)
         self._lifter = Lifter(x86, counting)
-        self._jump = "C" if counting else "B"  # where jumps to a block lead: to where they are counted, or into it
+        self._jump = (
+            "C" if counting else "B"
+        )  # where jumps to a block lead: to where they are counted, or into it
         self._loops = ""  # F in the fast form of a loop, S in its slow form
         everything = [
             one
