@@ -109,7 +109,7 @@ def generate(
         model,
         tokenizer,
         parse_size("--memory", memory),
-        _matmul(matmul),
+        parse_matmul(matmul),
         context,
         threads,
         parse_engine(engine),
@@ -172,7 +172,8 @@ def _one_line_end_less(text: bytes) -> bytes:
     return text.removesuffix(b"\r\n") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
 
 
-def _matmul(name: str | None) -> Matmul | None:
+def parse_matmul(name: str | None) -> Matmul | None:
+    """What --matmul says, None for no choice. Raises XenonError."""
     from xenon.session import Matmul
 
     try:

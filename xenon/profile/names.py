@@ -46,12 +46,16 @@ class Functions:
         self._starts = [one.start for one in found]
 
     def at(self, address: int) -> Named:
-        """The function of an address; a page of its own for code that is not the program's."""
+        """The function of an address; a page, or what is free of it, for code that is not the program's."""
         index = bisect_right(self._starts, address) - 1
-        if index >= 0 and address < self.all[index].end:
+        before = self.all[index].end if index >= 0 else 0
+        if address < before:
             return self.all[index]
         page = align_down(address, PAGE_BYTES)
-        return Named(page, page + PAGE_BYTES, _unnamed(page))
+        start, end = max(page, before), page + PAGE_BYTES
+        if index + 1 < len(self.all):
+            end = min(end, self._starts[index + 1])
+        return Named(start, end, _unnamed(start))
 
 
 def words_between_entries(first: int, second: int) -> int:
