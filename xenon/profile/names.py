@@ -21,12 +21,12 @@ _LOCAL_ENTRY = 8  # bytes behind it, where calls lead
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A function: from `start` up to `end`; `is_symbol` when the program itself names it."""
+    """From `start` up to `end`; `is_function` when a symbol, a call or the entry point says that it is one."""
 
     start: int
     end: int
     name: str
-    is_symbol: bool = False
+    is_function: bool = False
 
 
 class Functions:
@@ -98,13 +98,14 @@ def _cover(part: Segment, base: int, entry: int, symbols: list[Symbol]) -> list[
     taken = [(one.address, one.address + one.size) for one in symbols if one.size]
     starts |= {stop for _, stop in taken if stop < end}
     places = [start for start, _ in taken]
+    known = set(names)
     for start in {entry, *_called(part, first)}:
         index = bisect_right(places, start) - 1
         if first <= start < end and (index < 0 or start >= taken[index][1]):
-            starts.add(start)
+            known.add(start)
     return [
-        Named(start, stop, names.get(start) or _unnamed(start), start in names)
-        for start, stop in pairwise(sorted({*starts, end}))
+        Named(start, stop, names.get(start) or _unnamed(start), start in known)
+        for start, stop in pairwise(sorted({*starts, *known, end}))
     ]
 
 

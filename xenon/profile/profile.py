@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from xenon.analysis.mix import Work
 from xenon.profile.sampler import Place
+from xenon.recompiler.kind import CpuKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Profile:
     """A run. `stacks` holds the samples by function names, the outermost first, and by what the CPU did."""
 
     program: str
-    cpu: str
+    cpu: CpuKind
     seconds: float
     period: float  # seconds between samples, as measured
     functions: tuple[FunctionProfile, ...]  # by their own time, then by instructions

@@ -74,7 +74,7 @@ class Profiler:
         works, mnemonics = mix(counts)
         return Profile(
             program=self._program.name,
-            cpu=(CpuKind.RECOMPILER if self._console.recompiler else CpuKind.UNICORN).value,
+            cpu=CpuKind.RECOMPILER if self._console.recompiler else CpuKind.UNICORN,
             seconds=seconds,
             period=self._sampler.measured_period,
             functions=self._function_profiles(counts, samples),

@@ -9,6 +9,7 @@ from xenon.analysis.flame_drawing import flame_graph
 from xenon.analysis.mix import name_and_work
 from xenon.profile.profile import BlockProfile, FunctionProfile, Profile
 from xenon.profile.sampler import Place
+from xenon.recompiler.kind import CpuKind
 
 _MOST_LINES = 40  # of a block
 _MOST_MNEMONICS = 12
@@ -18,7 +19,7 @@ _NAMES = {Place.COMPILED: "compiled", Place.UNICORN: "on Unicorn", Place.SYSTEM:
 def lines(profile: Profile, top: int) -> Iterator[str]:
     """The report, `top` functions of it."""
     many = f", {len(profile.threads)} threads" if len(profile.threads) > 1 else ""
-    yield f"profile of {profile.program}: {profile.seconds:.2f} s, --cpu {profile.cpu}{many}"
+    yield f"profile of {profile.program}: {profile.seconds:.2f} s, --cpu {profile.cpu.value}{many}"
     yield ""
     yield from _summary(profile)
     yield ""
@@ -64,18 +65,18 @@ def _functions(profile: Profile, top: int) -> Iterator[str]:
         yield (
             f"  {_share(one.self_samples, profile.samples):>6}  {_share(one.total, profile.samples):>6}  "
             f"{one.instructions:>16,}  {_share(one.instructions, profile.instructions):>6}  "
-            f"{one.calls:>12,}  {_tier(one)}"
+            f"{one.calls:>12,}  {_tier(one, profile.cpu)}"
         )
     if (rest := len(profile.functions) - top) > 0:
         yield f"  and {rest} more (--top)"
 
 
-def _tier(one: FunctionProfile) -> str:
+def _tier(one: FunctionProfile, cpu: CpuKind) -> str:
     """`compiled rows_vmx`, or why it is not, and how much ran compiled where that is not all or nothing."""
     words = f"{one.tier:<8}  {one.name}"
-    notes = [one.reason] if one.reason else []
+    notes = [one.reason] if one.reason and cpu is CpuKind.RECOMPILER else []
     share = one.compiled_instructions / one.instructions if one.instructions else 0.0
-    if 0.001 < share < 0.999:
+    if 0.001 < share < 0.99:
         notes.append(f"{100 * share:.1f}% of its instructions compiled")
     return f"{words}  ({'; '.join(notes)})" if notes else words
 
@@ -121,7 +122,7 @@ def flame(profile: Profile) -> str:
     """A flame graph of it, an SVG document."""
     stacks = {(names, place.value): count for (names, place), count in profile.stacks.items()}
     many = f", {len(profile.threads)} threads" if len(profile.threads) > 1 else ""
-    title = f"{profile.program}: {profile.seconds:.2f} s, --cpu {profile.cpu}{many}"
+    title = f"{profile.program}: {profile.seconds:.2f} s, --cpu {profile.cpu.value}{many}"
     return flame_graph(stacks, f"{title}; {profile.samples:,} samples", profile.period)
 
 
@@ -129,7 +130,7 @@ def as_json(profile: Profile) -> dict[str, object]:
     """All of it; time in seconds, addresses as numbers."""
     return {
         "program": profile.program,
-        "cpu": profile.cpu,
+        "cpu": profile.cpu.value,
         "seconds": round(profile.seconds, 6),
         "samples": profile.samples,
         "sample_period": round(profile.period, 9),
