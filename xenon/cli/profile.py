@@ -38,7 +38,7 @@ def profile(
     ] = None,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ARGS]...", help="The program's arguments, or the story's beginning."),
+        typer.Argument(metavar="[ARGS]...", help="The program's arguments, options too."),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Functions to show.")] = 20,
     blocks: Annotated[int, typer.Option(metavar="N", min=0, help="Hottest blocks to show.")] = 3,
@@ -73,6 +73,12 @@ def profile(
             show_default="1; for a story, this computer's processors",
         ),
     ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt", "-i", help="A story's beginning; - reads it from stdin.", show_default="none"
+        ),
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option("--temperature", "-t", help="Of a story.", show_default="0")
     ] = None,
@@ -105,7 +111,7 @@ def profile(
       xenon-llm profile --flame hot.svg ./port model.bin
     The bundled model, or one of yours, telling 100 tokens of a story:
       xenon-llm profile --warm
-      xenon-llm profile --threads 1 -n 50 stories15M.bin "Once upon a time"
+      xenon-llm profile --threads 1 -n 50 -i "Once upon a time" stories15M.bin
     Only what runs on Unicorn, and why:
       xenon-llm profile --json ./port | jq '.functions[] | select(.tier == "unicorn") | .name, .reason'
 
@@ -116,7 +122,7 @@ def profile(
     """
     if output is not None and flame is not None and output.resolve() == flame.resolve():
         raise XenonError("--output and --flame are the same file", "give them different names", EXIT_USAGE)
-    story = _Story(temperature, top_p, seed, steps, tokenizer, context, matmul, warm or None)
+    story = _Story(prompt, temperature, top_p, seed, steps, tokenizer, context, matmul, warm or None)
     run = _Run(timeout, parse_size("--memory", memory), cpu, threads, blocks)
     inputs = [one for one in (what, tokenizer) if one is not None]
     with ExitStack() as stack:
@@ -126,8 +132,9 @@ def profile(
             _refuse(vars(story), f"{shown(what)} is a program, which tells no story")
             pieces = run.program(str(what), arguments or [], file or [], env or [])
         else:
-            _refuse({"file": file or None, "env": env or None}, "a story needs no files and no variables")
-            pieces = run.story(what, arguments or [], story)
+            for_programs = {"file": file or None, "env": env or None, "ARGS": arguments or None}
+            _refuse(for_programs, "for a program, not for a story")
+            pieces = run.story(what, story)
         streams = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
         if as_json and output is None:
             streams[1] = sys.stderr.buffer
@@ -146,6 +153,7 @@ def profile(
 class _Story:
     """What only a story takes; None is the default."""
 
+    prompt: str | None
     temperature: float | None
     top_p: float | None
     seed: int | None
@@ -186,27 +194,31 @@ class _Run:
                 yield one.fd, one.data
         self.exit_status = console.exit_status or 0
 
-    def story(
-        self, model: Path | None, words: list[str], story: _Story
-    ) -> Generator[tuple[int, bytes], None, None]:
+    def story(self, model: Path | None, story: _Story) -> Generator[tuple[int, bytes], None, None]:
         """Yields its text."""
+        import llama2c
+        from loader import LoaderError
+        from loader import open as open_model
         from xenon.analysis.engine import Engine
         from xenon.cli.generate import parse_matmul
         from xenon.recompiler.kind import parse_kind
         from xenon.session import Session
 
-        if len(words) > 1:
-            raise XenonError(f"{len(words)} arguments for a story", "quote its beginning", EXIT_USAGE)
-        prompt = sys.stdin.buffer.read() if words == ["-"] else "".join(words)
+        prompt = sys.stdin.buffer.read() if story.prompt == "-" else story.prompt or ""
+        matmul, kind = parse_matmul(story.matmul), parse_kind(self.cpu)
+        try:
+            opened = open_model(model or llama2c.bundled_model())
+        except LoaderError as error:
+            raise XenonError(error.message, "expected an ELF program or a llama2.c checkpoint") from error
         session = Session(
-            model,
+            opened.path,
             story.tokenizer,
             self.memory_bytes,
-            parse_matmul(story.matmul),
+            matmul,
             story.context,
             self.threads,
             Engine.CPU,
-            parse_kind(self.cpu),
+            kind,
         )
         self.title = shown(session.model.path)
         session.watch = self._watch
@@ -248,7 +260,8 @@ def _refuse(options: Mapping[str, object], reason: str) -> None:
     """Raises XenonError for the first option that is given."""
     for name, value in options.items():
         if value is not None:
-            raise XenonError(f"--{name.replace('_', '-')}: {reason}", "xenon-llm profile --help", EXIT_USAGE)
+            option = name if name.isupper() else f"--{name.replace('_', '-')}"
+            raise XenonError(f"{option}: {reason}", "xenon-llm profile --help", EXIT_USAGE)
 
 
 def _report(

@@ -101,9 +101,8 @@ def _coverage_lines(found: Sequence[Covered]) -> Iterator[str]:
         if one.obstacles:
             first, more = one.obstacles[0], len(one.obstacles) - 1
             place = "" if first.address is None else f"{first.address:#010x}  {first.word:08x}  "
-            yield f"{one.address:#010x}  {one.name}  {place}{first.reason}" + (
-                f" and {more} more" * bool(more)
-            )
+            others = f" and {more} more" if more else ""
+            yield f"{one.address:#010x}  {one.name}  {place}{first.reason}{others}"
     for mnemonic, functions in _missing(found):
         yield f"{mnemonic}: in {functions} function{'s' * (functions != 1)}"
     whole, compiled = _totals(found), _totals([one for one in found if one.compiles])
@@ -115,7 +114,7 @@ def _coverage_lines(found: Sequence[Covered]) -> Iterator[str]:
 
 
 def _missing(found: Sequence[Covered]) -> list[tuple[str, int]]:
-    """Each mnemonic that is in the way, with the number of functions that have it, the most frequent first."""
+    """Each mnemonic that is in the way, and how many functions have it, the most frequent first."""
     names = {name for one in found for name in _mnemonics(one)}
     counted = [(name, sum(name in _mnemonics(one) for one in found)) for name in names]
     return sorted(counted, key=lambda item: (-item[1], item[0]))

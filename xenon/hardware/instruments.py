@@ -61,6 +61,11 @@ class Instruments:
         """A C function of (engine, address, size, `host_address`), for every block."""
         self._page = page
 
+    @property
+    def last_instruction(self) -> int:
+        """Where the block ended that Unicorn executed last; in a sample, the one before it."""
+        return self._end.value - 4
+
     def cut(self, pc: int) -> None:
         """Unicorn has left the block at hand before the instruction at `pc`."""
         self._add(pc, -1)

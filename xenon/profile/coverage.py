@@ -1,6 +1,7 @@
 """Which functions of a program the recompiler would compile, from the file alone, and why not the others.
 
-What counts is whether every instruction that control may come to has a rule, as in a run; llvmlite is not needed.
+What counts is whether every instruction that control may come to has a rule, as in a run. llvmlite
+is not needed.
 """
 
 from __future__ import annotations
@@ -73,12 +74,7 @@ def _covered(image: _Image, function: Named, starts: set[int]) -> Covered:
     reasons: list[NotUnderstood] = []
     flow = explore(image.fetch, entries, starts, reasons)
     obstacles = tuple(
-        Obstacle(
-            str(one),
-            one.address,
-            (image.fetch(one.address) or 0) if one.address is not None else 0,
-            one.mnemonic,
-        )
+        Obstacle(str(one), one.address, image.fetch(one.address or 0) or 0, one.mnemonic)
         for one in sorted(reasons, key=lambda one: one.address or 0)
     )
     return Covered(function.name, function.start, len(flow.words), obstacles)

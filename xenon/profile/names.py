@@ -21,7 +21,7 @@ _LOCAL_ENTRY = 8  # bytes behind it, where calls lead
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """From `start` up to `end`; `is_function` when a symbol, a call or the entry point says that it is one."""
+    """From `start` up to `end`; `is_function` when a symbol, a call or the entry point says so."""
 
     start: int
     end: int

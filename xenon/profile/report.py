@@ -101,7 +101,7 @@ def _block(block: BlockProfile, instructions: int) -> Iterator[str]:
         compiled = f", {_share(block.compiled_executions, block.executions)} of them compiled"
     yield (
         f"{block.function}+0x{block.offset:x}: {_share(block.instructions, instructions)} of all "
-        f"instructions, executed {block.executions:,} times{compiled}"
+        f"instructions, executed {block.executions:,}x{compiled}"
     )
     for address, word, text in _text(block)[:_MOST_LINES]:
         yield f"  {address:08x}  {word:08x}  {text}"

@@ -70,13 +70,15 @@ class Probe:
             waiting, self._waiting = self._waiting, Counter()
         stack = self._stacks.walk(pc, *self.unicorn.frame())
         for (place, function), periods in waiting.items():
-            self.samples[place, self._under(function, stack)] += periods
+            # Unicorn was in the block that has just ended.
+            where = self.instruments.last_instruction if place is Place.UNICORN else function
+            self.samples[place, self._under(where, stack)] += periods
 
-    def _under(self, function: int, stack: Stack) -> Stack:
-        """The stack while `function` was at work, from what it is a moment later."""
-        if not function:
+    def _under(self, where: int, stack: Stack) -> Stack:
+        """The stack while the instruction at `where` was executed, from what it is a moment later."""
+        if not where:
             return stack
-        start = self._functions.at(function).start
+        start = self._functions.at(where).start
         return stack[stack.index(start) :] if start in stack else (start, *stack)
 
     def close(self) -> None:

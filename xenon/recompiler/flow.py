@@ -20,7 +20,7 @@ _UNCONDITIONAL_TRAP = 0x7FE00008
 
 
 class NotUnderstood(Exception):
-    """A function that stays on Unicorn, and why; `address` and `mnemonic` of the instruction, if one is it."""
+    """A function that stays on Unicorn, and why: `address` and `mnemonic` of an instruction, if it is one."""
 
     def __init__(self, reason: str, address: int | None = None, mnemonic: str = "") -> None:
         super().__init__(reason)
