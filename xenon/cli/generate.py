@@ -147,11 +147,11 @@ def _prompt(argument: str | None, file: Path | None) -> str | bytes:
         raise XenonError("a prompt and --file", "give one of them", EXIT_USAGE)
     if file is not None:
         try:
-            return _one_line_end_less(file.read_bytes())
+            return one_line_end_less(file.read_bytes())
         except OSError as error:
             raise XenonError(f"{shown(file)}: {(error.strerror or str(error)).lower()}") from error
     if argument == "-" or (argument is None and _piped()):
-        return _one_line_end_less(sys.stdin.buffer.read())
+        return one_line_end_less(sys.stdin.buffer.read())
     return argument or ""
 
 
@@ -167,7 +167,7 @@ def _piped() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
-def _one_line_end_less(text: bytes) -> bytes:
+def one_line_end_less(text: bytes) -> bytes:
     """Without the line end that editors and echo put behind the last word."""
     return text.removesuffix(b"\r\n") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
 

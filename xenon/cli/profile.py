@@ -200,11 +200,13 @@ class _Run:
         from loader import LoaderError
         from loader import open as open_model
         from xenon.analysis.engine import Engine
-        from xenon.cli.generate import parse_matmul
+        from xenon.cli.generate import one_line_end_less, parse_matmul
         from xenon.recompiler.kind import parse_kind
         from xenon.session import Session
 
-        prompt = sys.stdin.buffer.read() if story.prompt == "-" else story.prompt or ""
+        prompt: str | bytes = story.prompt or ""
+        if prompt == "-":
+            prompt = one_line_end_less(sys.stdin.buffer.read())
         matmul, kind = parse_matmul(story.matmul), parse_kind(self.cpu)
         try:
             opened = open_model(model or llama2c.bundled_model())
