@@ -1,8 +1,8 @@
-"""Where time goes, by samples: a thread asks each CPU every millisecond or two where it is.
+"""Where time goes, by samples: a thread asks each CPU every few milliseconds where it is.
 
-What a CPU does, and in which function compiled code is, is noted at that moment. Who called it is seen a
-moment later, when the CPU comes to the next block on Unicorn, or to a loop's back edge in compiled code:
-there its registers are exact, and the stack is read in its own thread, so that nothing has to be paused.
+Nothing is paused. Compiled code says in memory which function is under way, and leaves r1 and LR there before
+each call: that is read while it runs. On Unicorn the sample is taken in the CPU's own thread, before the next
+block, where all registers are exact; it is that of the block which has just ended.
 """
 
 from __future__ import annotations
@@ -45,48 +45,45 @@ class Probe:
         self._stacks = stacks
         self._started = False
         self._lock = threading.Lock()
-        self._waiting: Counter[tuple[Place, int]] = Counter()  # with a function where that is known
+        self._waiting: Counter[Place] = Counter()
         self.instruments.on_sample = self._take
 
     def ask(self) -> None:
-        """A period has passed: have a sample taken."""
+        """A period has passed: take a sample, or have it taken."""
         if self.unicorn.is_running:
             self._started = True
             if self.native is not None and self.native.in_compiled_code:
-                place = Place.COMPILED, self.native.function
-            else:
-                place = Place.UNICORN, 0
+                self._add(Place.COMPILED, self._stacks.walk(*self.native.frame()))
+                return
+            place = Place.UNICORN
         elif self._is_first and self._started:
-            place = Place.SYSTEM, 0
+            place = Place.SYSTEM
         else:
             return  # a further hardware thread without a task
         with self._lock:
             self._waiting[place] += 1
         self.instruments.wanted.value = 1
 
+    def _add(self, place: Place, stack: Stack, periods: int = 1) -> None:
+        with self._lock:
+            self.samples[place, stack] += periods
+
     def _take(self, pc: int) -> None:
         """In the CPU's own thread, before the block at `pc`."""
         with self._lock:
             waiting, self._waiting = self._waiting, Counter()
         stack = self._stacks.walk(pc, *self.unicorn.frame())
-        for (place, function), periods in waiting.items():
-            # Unicorn was in the block that has just ended.
-            where = self.instruments.last_instruction if place is Place.UNICORN else function
-            self.samples[place, self._under(where, stack)] += periods
+        for place, periods in waiting.items():
+            is_behind = place is Place.UNICORN
+            self._add(place, self._before(stack) if is_behind else stack, periods)
 
-    def _under(self, where: int, stack: Stack) -> Stack:
-        """The stack while the instruction at `where` was executed, from what it is a moment later."""
-        if not where:
-            return stack
-        start = self._functions.at(where).start
+    def _before(self, stack: Stack) -> Stack:
+        """The stack in the block that Unicorn executed last, from what it is behind it."""
+        start = self._functions.at(self.instruments.last_instruction).start
         return stack[stack.index(start) :] if start in stack else (start, *stack)
 
     def close(self) -> None:
         """The CPU has stopped: what was asked for last has no stack any more."""
-        for (place, function), periods in self._waiting.items():
-            if function:
-                self.samples[place, (self._functions.at(function).start,)] += periods
-        self._waiting.clear()
         self.instruments.on_sample = lambda pc: None
 
 

@@ -64,8 +64,7 @@ REGISTERS_WRITTEN = REGISTERS_READ - 1
 
 def bridge_text(name: str, counting: bool = False) -> str:
     """The module with the hook, a C function of (engine, address, size, state). `counting`, it knows that
-    Unicorn has counted the block which it leaves for compiled code, and comes back for samples too."""
-    flags, flags_bytes = ("i64", 8) if counting else ("i32", 4)
+    Unicorn has counted the block which it leaves for compiled code."""
     fields: list[str] = []
 
     def field(label: str, offset: int) -> None:
@@ -162,11 +161,10 @@ run:
   store i32 1, ptr %running_at
   br label %next
 next:
-  %flag = load atomic {flags}, ptr %stop_at monotonic, align {flags_bytes}
-  %no_flag = icmp eq {flags} %flag, 0
+  %flag = load atomic i32, ptr %stop_at monotonic, align 4
   %status = load i32, ptr %status_at
-  %no_status = icmp eq i32 %status, 0
-  %clear = and i1 %no_flag, %no_status
+  %both = or i32 %flag, %status
+  %clear = icmp eq i32 %both, 0
   br i1 %clear, label %look, label %done
 look:
   %pc = load i64, ptr %pc_at

@@ -2,8 +2,8 @@
 
 An instruction is executed as often as the one before it, if that is no branch, and once more for each jump to
 it. So compiled code counts the jumps to a block, and takes one away where it leaves inside of one. The counts
-stand behind the state, at a distance that is known when code is compiled: one `inc` on memory that LLVM knows
-nothing else to point to, and can keep in a register around a loop.
+stand behind the state, at a distance that is known when code is compiled: one `inc` each, which LLVM may keep
+in a register around a loop.
 """
 
 from __future__ import annotations

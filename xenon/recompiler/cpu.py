@@ -70,10 +70,11 @@ class RecompilerCpu:
         """Whether compiled code runs right now."""
         return bool(self._state.short(at.RUNNING).value)
 
-    @property
-    def function(self) -> int:
-        """The compiled function that is under way, or was the last, in a run that is measured."""
-        return self._state.word(at.FUNCTION).value
+    def frame(self) -> tuple[int, int, int]:
+        """While compiled code runs that is measured: the function that is under way, and LR and r1 as they
+        were when it was called, or came back to last."""
+        function, link, stack = (self._state.word(offset) for offset in (at.FUNCTION, at.LR, at.GPR + 8))
+        return function.value, link.value, stack.value
 
     @property
     def hand_overs(self) -> int:

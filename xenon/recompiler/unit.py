@@ -268,9 +268,8 @@ class _Unit:
         """Leave for Unicorn, at `successor`, if the CPU is to stop; `counted`, the jump there is already."""
         lifter = self._lifter
         leave, stay = lifter.label(), lifter.label()
-        kind, size = ("i64", 8) if lifter.counting else ("i32", 4)  # with the flag that a sample is due
-        flag = lifter.op(f"load atomic {kind}, ptr {lifter.field(at.STOP)} monotonic, align {size}")
-        go_on = lifter.op(f"icmp eq {kind} {flag}, 0")
+        flag = lifter.op(f"load atomic i32, ptr {lifter.field(at.STOP)} monotonic, align 4")
+        go_on = lifter.op(f"icmp eq i32 {flag}, 0")
         lifter.emit(f"br i1 {go_on}, label %{stay}, label %{leave}, !prof !1")
         lifter.start(leave)
         if lifter.counting and counted:
