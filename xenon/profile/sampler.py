@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from enum import Enum
 
 from xenon.hardware.cpu import Cpu
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn_cpu import UnicornCpu
 from xenon.profile.names import Functions
 from xenon.profile.stacks import Stacks
 from xenon.recompiler.cpu import RecompilerCpu
 
 PERIOD = 0.002  # seconds
+_STUBS = RECOMPILER_EXCHANGE & (RAM_BYTES - 1)  # as the instruments see it
 
 Stack = tuple[int, ...]  # starts of functions: the innermost, its caller, and so on
 
@@ -79,7 +81,10 @@ class Probe:
 
     def _before(self, stack: Stack) -> Stack:
         """The stack in the block that Unicorn executed last, from what it is behind it."""
-        start = self._functions.at(self.instruments.last_instruction).start
+        last = self.instruments.last_instruction
+        if _STUBS <= last < _STUBS + PAGE_BYTES:
+            return stack  # Unicorn took over from compiled code
+        start = self._functions.at(last).start
         return stack[stack.index(start) :] if start in stack else (start, *stack)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import struct
@@ -52,10 +53,8 @@ def program(build: Callable[..., Path]) -> Path:
 
 def counted(console: Console) -> list[Counts]:
     """Runs it to its end, which may be a fault."""
-    try:
+    with contextlib.suppress(GuestFault):
         list(console.run(timeout=60))
-    except GuestFault:
-        pass
     found = [parts(cpu)[0].instruments for cpu in console.cpus]
     return added(read_counts(console.memory, [one for one in found if one is not None]))
 
