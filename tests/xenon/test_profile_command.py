@@ -32,8 +32,8 @@ def program(build: Callable[..., Path]) -> Path:
 
 
 def test_output_goes_to_stdout_and_the_report_to_stderr(program: Path) -> None:
-    done = run("profile", "--cpu", "unicorn", "--top", "3", program, "pointer", "20")
-    plain = run("run", program, "pointer", "20")
+    done = run("profile", "--cpu", "unicorn", "--top", "3", program, "pointer", "3000")
+    plain = run("run", program, "pointer", "3000")
     assert done.returncode == 0
     assert done.stdout == plain.stdout != ""
     for words in ("counted exactly", "  dot", "instructions by class", "lfs f", "more (--top)"):
