@@ -21,6 +21,15 @@ ALLOWED = {
     "xenon/kernel/": ("xenon.kernel", "xenon.hardware", "xenon.analysis", "xenon.errors"),
     "xenon/recompiler/": ("xenon.recompiler", "xenon.hardware", "xenon.analysis.isa", "xenon.errors"),
     "xenon/console.py": ("xenon.kernel", "xenon.recompiler", "xenon.hardware", "xenon.errors"),
+    "xenon/profile/": (
+        "xenon.profile",
+        "xenon.console",
+        "xenon.recompiler",
+        "xenon.analysis",
+        "xenon.kernel",
+        "xenon.hardware",
+        "xenon.errors",
+    ),
     "xenon/session.py": (
         "xenon.console",
         "xenon.analysis",

@@ -68,8 +68,9 @@ class Console:
 
     `stdin` is what the program reads, nothing by default; `windows` (descriptor: rows, columns) says which of
     its streams are terminals; the others are pipes; `threads` is the number of hardware threads that the
-    program may use; `cpu` how they run it, by default the faster way that is installed. Raises XenonError
-    for a memory size or a number of threads that cannot be, and for a way that is not installed.
+    program may use; `cpu` how they run it, by default the faster way that is installed;
+    `measured`, their instruments count and take samples, for a profile. Raises XenonError for a memory size
+    or a number of threads that cannot be, and for a way that is not installed.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Console:
         windows: Mapping[int, tuple[int, int]] | None = None,
         threads: int = 1,
         cpu: CpuKind | None = None,
+        measured: bool = False,
     ) -> None:
         check_threads(threads)
         self.memory = UnifiedMemory(memory_bytes)
@@ -87,7 +89,7 @@ class Console:
         self.gpu = Gpu(self.memory, self.bus.fail)
         self.bus.attach(GPU_REGISTERS, self.gpu)
         self.cpus: Sequence[Cpu]
-        self.cpus, self.recompiler = make_cpus(self.memory, self.bus, threads, cpu)
+        self.cpus, self.recompiler = make_cpus(self.memory, self.bus, threads, cpu, measured)
         self._tier_up: TierUp | None = None
         self.disc = Disc()
         self.exit_status: int | None = None
@@ -134,6 +136,11 @@ class Console:
             self.recompiler.know(Function(one.address, one.size, one.name) for one in known)
             self._tier_up = TierUp(self.recompiler, hot)
         return checked
+
+    @property
+    def base(self) -> int:
+        """What was added to the program's addresses when it was loaded."""
+        return self._process.loaded.base if self._process else 0
 
     def compile(self, names: Sequence[str]) -> None:
         """Compile these functions of the booted program, and what they call, now; nothing on Unicorn."""

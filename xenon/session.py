@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
@@ -20,7 +20,7 @@ from xenon.analysis.engine import Engine, resolve
 from xenon.console import MIB, Console, CpuKind, check_threads, default_kind
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, in_units
-from xenon.kernel.program import read_program
+from xenon.kernel.program import Program, read_program
 
 _MODEL, _TOKENIZER = "/model.bin", "/tokenizer.bin"
 _STACK_BYTES = 1 * MIB
@@ -96,6 +96,8 @@ class Session:
     ) -> None:
         self.compile_first = False
         """Compile the hot functions before the first instruction: for measurements, which want warm code."""
+        self.watch: Callable[[Console, Program], None] | None = None
+        """Called before each run with its console, which then has instruments, and the guest program."""
         self.memory_bytes = memory_bytes
         self.matmul = matmul or Matmul.VMX
         self.model = loader.open(llama2c.bundled_model() if model is None else model)
@@ -185,13 +187,17 @@ class Session:
 
     def _pieces(self, arguments: list[str | bytes], seed: int, timeout: float | None) -> Iterator[str]:
         start = time.perf_counter()
-        console = Console(self.memory_bytes, threads=self.threads, cpu=self.cpu)
+        console = Console(
+            self.memory_bytes, threads=self.threads, cpu=self.cpu, measured=self.watch is not None
+        )
         console.disc.add(_MODEL, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(_TOKENIZER, self.tokenizer.image(loader.ByteOrder.BIG))
-        console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES, hot=self._hot_functions())
+        program = console.boot(_guest(), arguments, stack_bytes=_STACK_BYTES, hot=self._hot_functions())
         if self.compile_first:
             console.compile(self._hot_functions())
             start = time.perf_counter()
+        if self.watch is not None:
+            self.watch(console, program)
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         messages = b""
         first = 0.0

@@ -183,7 +183,7 @@ def test_the_program_of_the_guide_works(tmp_path: Path) -> None:
 COMMAND = [sys.executable, "-c", "from xenon.cli.app import main; main()"]
 
 
-@pytest.mark.parametrize(("engine", "named"), [("gpu", "(gpu)"), ("cpu", "(cpu, vmx, "), ("auto", "(gpu)")])
+@pytest.mark.parametrize(("engine", "named"), [("gpu", "(gpu)"), ("cpu", "(cpu, vmx, ")])
 def test_the_command_names_the_engine(make_model: Callable[..., Made], engine: str, named: str) -> None:
     words = ["generate", "-m", str(make_model().model), "-n", "8", "--engine", engine]
     result = subprocess.run([*COMMAND, *words, "a"], capture_output=True, text=True, timeout=60)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 
 from xenon.analysis.budget import Budget, Use
+from xenon.analysis.svg import document, rectangle, text
 from xenon.hardware.memory import Owner
 from xenon.hardware.memory_map import in_units
 
@@ -105,14 +105,11 @@ def svg(budget: Budget) -> str:
         f"{in_units(run.memory_bytes)}, {verdict}"
     )
     found = parts(budget, scale // width + 1)
-    body = [f'<text x="{left}" y="28" font-size="18">{escape(title)}</text>']
+    body = [text(left, 28, 18, title)]
     start = 0
     for part in found:
         x, size = left + start * width / scale, part.size * width / scale
-        tip = f"<title>{escape(_line(part))}</title>"
-        body.append(
-            f'<rect x="{x:.2f}" y="44" width="{size:.2f}" height="{height}" fill="{part.colour}">{tip}</rect>'
-        )
+        body.append(rectangle(x, 44, size, height, part.colour, _line(part)))
         start += part.size
     end = left + run.memory_bytes * width / scale
     body.append(
@@ -120,13 +117,8 @@ def svg(budget: Budget) -> str:
     )
     for number, part in enumerate(found):
         y = 44 + height + 30 + number * row
-        body.append(f'<rect x="{left}" y="{y - 12}" width="14" height="14" fill="{part.colour}"/>')
-        body.append(f'<text x="{left + 24}" y="{y}" font-size="14">{escape(_line(part))}</text>')
-    bottom = 44 + height + 30 + len(found) * row
-    size_ = f'width="{width + 2 * left}" height="{bottom}" viewBox="0 0 {width + 2 * left} {bottom}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size_} font-family="sans-serif">'
-    ground = '<rect width="100%" height="100%" fill="#fff"/>'
-    return "\n".join([head, ground, *body, "</svg>"]) + "\n"
+        body += [rectangle(left, y - 12, 14, 14, part.colour), text(left + 24, y, 14, _line(part))]
+    return document(width + 2 * left, 44 + height + 30 + len(found) * row, body)
 
 
 def _line(part: Part) -> str:

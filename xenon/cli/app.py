@@ -19,6 +19,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "inspect": {},
     "generate": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
+    "profile": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
     "bench": {},
     "budget": {},

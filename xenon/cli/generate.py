@@ -107,7 +107,7 @@ def generate(
         model,
         tokenizer,
         parse_size("--memory", memory),
-        _matmul(matmul),
+        parse_matmul(matmul),
         context,
         threads,
         parse_engine(engine),
@@ -136,11 +136,11 @@ def _prompt(argument: str | None, file: Path | None) -> str | bytes:
         raise XenonError("a prompt and --file", "give one of them", EXIT_USAGE)
     if file is not None:
         try:
-            return _one_line_end_less(file.read_bytes())
+            return one_line_end_less(file.read_bytes())
         except OSError as error:
             raise XenonError(f"{shown(file)}: {(error.strerror or str(error)).lower()}") from error
     if argument == "-" or (argument is None and _piped()):
-        return _one_line_end_less(sys.stdin.buffer.read())
+        return one_line_end_less(sys.stdin.buffer.read())
     return argument or ""
 
 
@@ -156,12 +156,13 @@ def _piped() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
-def _one_line_end_less(text: bytes) -> bytes:
+def one_line_end_less(text: bytes) -> bytes:
     """Without the line end that editors and echo put behind the last word."""
     return text.removesuffix(b"\r\n") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
 
 
-def _matmul(name: str | None) -> Matmul | None:
+def parse_matmul(name: str | None) -> Matmul | None:
+    """What --matmul says, None for no choice. Raises XenonError."""
     from xenon.session import Matmul
 
     try:

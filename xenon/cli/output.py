@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xenon.errors import EXIT_USAGE, XenonError
@@ -93,3 +94,47 @@ def hint_at_recompiler(seconds: float, cpu: str | None) -> None:
 
     if seconds > _PATIENCE and cpu is None and not installed():
         print(f"hint: {INSTALL_HINT} lets the CPU run native code", file=sys.stderr)
+
+
+class OutputFile:
+    """A text file that appears whole or not at all. Its place is tried before the work that fills it begins.
+
+    Leave the `with` block to give up what was not written. Raises XenonError for a place that cannot be
+    written; `inputs` are files that it must not be.
+    """
+
+    def __init__(self, path: Path, inputs: Sequence[Path] = ()) -> None:
+        self._shown = shown(path)
+        self._path = path.resolve()
+        self._part = self._path.with_name(f".{os.urandom(8).hex()}.part")
+        try:
+            if any(one.exists() and self._path.exists() and one.samefile(self._path) for one in inputs):
+                raise XenonError(f"{self._shown}: is an input of this command", "write to another file")
+            if self._path.exists() and not self._path.is_file():  # a device or a pipe: nothing to rename
+                self._part = self._path
+                self._path.open("a").close()
+            else:
+                self._part.open("x").close()
+        except OSError as error:
+            raise self._error(error) from error
+
+    def write(self, text: str) -> None:
+        """All of it, once."""
+        try:
+            self._part.write_text(text, encoding="utf-8", errors="replace")
+            if self._part != self._path:
+                self._part.replace(self._path)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _error(self, error: OSError) -> XenonError:
+        return XenonError(
+            f"{self._shown}: {(error.strerror or str(error)).lower()}", "write to another place"
+        )
+
+    def __enter__(self) -> OutputFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._part != self._path:
+            self._part.unlink(missing_ok=True)

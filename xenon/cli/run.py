@@ -6,13 +6,19 @@ import os
 import sys
 import time
 from contextlib import closing
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xenon.cli.options import CpuOption
 from xenon.cli.output import hint_at_recompiler, parse_size
 from xenon.errors import EXIT_USAGE, XenonError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xenon.console import Console
+    from xenon.recompiler.kind import CpuKind
 
 _STREAMS = (0, 1, 2)
 
@@ -66,29 +72,39 @@ def run(
       1 bad input, 2 wrong command line, 3 the program is at fault,
       124 time or instruction limit, 130 Ctrl-C.
     """
-    from xenon.console import Console, HostFile
     from xenon.recompiler.kind import parse_kind
 
-    windows = _windows()
-    console = Console(
-        memory_bytes=parse_size("--memory", memory),
-        stdin=sys.stdin.buffer if sys.stdin else None,
-        windows=windows,
-        cpu=parse_kind(cpu),
-    )
-    for word in file or []:
-        host, guest = split_grant(word)
-        console.disc.add(guest, HostFile(host))
-    console.boot(program, arguments or [], dict(_split_variable(word) for word in env or []))
+    console = make_console(parse_size("--memory", memory), parse_kind(cpu), file or [])
+    console.boot(program, arguments or [], dict(split_variable(word) for word in env or []))
     streams = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
     start = time.monotonic()
     with closing(console.run(timeout, instructions)) as outputs:
         for output in outputs:
             streams[output.fd].write(output.data)
             streams[output.fd].flush()
-    if 2 in windows and instructions is None:  # elsewhere stderr is the program's alone
+    if sys.stderr.isatty() and instructions is None:  # elsewhere stderr is the program's alone
         hint_at_recompiler(time.monotonic() - start, cpu)
     raise typer.Exit(console.exit_status or 0)
+
+
+def make_console(
+    memory_bytes: int, cpu: CpuKind | None, files: Sequence[str], threads: int = 1, measured: bool = False
+) -> Console:
+    """A console on this process's standard streams, whose disc has the files of HOST[=GUEST]."""
+    from xenon.console import Console, HostFile
+
+    console = Console(
+        memory_bytes=memory_bytes,
+        stdin=sys.stdin.buffer if sys.stdin else None,
+        windows=_windows(),
+        threads=threads,
+        cpu=cpu,
+        measured=measured,
+    )
+    for word in files:
+        host, guest = split_grant(word)
+        console.disc.add(guest, HostFile(host))
+    return console
 
 
 def split_grant(word: str) -> tuple[str, str]:
@@ -99,7 +115,8 @@ def split_grant(word: str) -> tuple[str, str]:
     return host, guest
 
 
-def _split_variable(word: str) -> tuple[str, str]:
+def split_variable(word: str) -> tuple[str, str]:
+    """(name, value) of NAME=VALUE. Raises XenonError."""
     name, equals, value = word.partition("=")
     if not name or not equals:
         raise XenonError(f"--env {word!r}: expected NAME=VALUE", "", EXIT_USAGE)

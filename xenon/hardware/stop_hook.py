@@ -18,7 +18,8 @@ from functools import cache
 
 from unicorn.unicorn_py3.unicorn import uclib
 
-_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+HOOK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+"""The type of a block hook: engine, address and size of the block, and the hook's own data."""
 _alive: list[object] = []  # what the address points into
 
 
@@ -45,14 +46,21 @@ def stop_hook() -> int:
 
 
 def _compiled(code: Callable[[int], bytes]) -> int:
-    text = code(ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value or 0)
-    try:
-        page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-    except OSError:  # a host that allows no new code
+    page = executable(code(ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value or 0))
+    if page is None:
         return _interpreted()
-    page[: len(text)] = text
     _alive.append(page)
     return ctypes.addressof(ctypes.c_uint8.from_buffer(page))
+
+
+def executable(text: bytes) -> mmap.mmap | None:
+    """A page of the host's that begins with this machine code; None on a host that allows no new code."""
+    try:
+        page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    except OSError:
+        return None
+    page[: len(text)] = text
+    return page
 
 
 def _interpreted() -> int:
@@ -60,6 +68,6 @@ def _interpreted() -> int:
         if ctypes.c_uint32.from_address(flag).value:
             uclib.uc_emu_stop(engine)
 
-    function = _CALLBACK(stop)
+    function = HOOK(stop)
     _alive.append(function)
     return ctypes.cast(function, ctypes.c_void_p).value or 0

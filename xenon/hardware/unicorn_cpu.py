@@ -16,6 +16,7 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 from xenon.errors import XenonError
 from xenon.hardware.bus import Bus, DeviceError
 from xenon.hardware.cpu import Access, Protection, Registers, Trap, TrapKind
+from xenon.hardware.instruments import Instruments
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB, VIEWS, physical
 from xenon.hardware.stop_hook import stop_hook
@@ -60,6 +61,10 @@ _BAD_ACCESSES = {
     unicorn.UC_MEM_FETCH_PROT: (Access.EXECUTE, True),
 }
 
+# What stops a run between two blocks: all others stop it inside of one.
+_AT_BLOCK_END = (TrapKind.SYSTEM_CALL, TrapKind.STOPPED, TrapKind.INSTRUCTION_LIMIT, TrapKind.DEVICE)
+_JUMP = Access.EXECUTE
+
 _UNMAPPED = frozenset(kind for kind, (_, mapped) in _BAD_ACCESSES.items() if not mapped)
 
 _GPR = [ppc.UC_PPC_REG_0 + number for number in range(32)]
@@ -95,11 +100,16 @@ class UnicornCpu:
 
     With a flag `resting` it can be paused while guest code runs, by another thread that changes the map or
     wants a sample; that costs a look at the flag in each block, a seventh of the speed. The flag is not 0
-    while the engine is to come to rest, so native code that it calls may look, too.
+    while the engine is to come to rest, so native code that it calls may look, too. With `instruments`, which
+    have that flag, it counts what it executes.
     """
 
     def __init__(
-        self, memory: UnifiedMemory, bus: Bus | None = None, resting: ctypes.c_uint32 | None = None
+        self,
+        memory: UnifiedMemory,
+        bus: Bus | None = None,
+        resting: ctypes.c_uint32 | None = None,
+        instruments: Instruments | None = None,
     ) -> None:
         self._memory = memory  # the engine points into its buffer
         self._engine = Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
@@ -116,13 +126,17 @@ class UnicornCpu:
         self._running = threading.Lock()  # held while guest code runs
         self._go_on = threading.Event()  # clear while another thread wants the engine at rest
         self._go_on.set()
-        self._resting = resting
+        self.instruments = instruments
+        self._resting = resting if instruments is None else instruments.flag
         self._instructions_left: int | None = None
         self._limit_reached = False
         # What a trap is about: where it was, and the number, arguments and flags if it is a system call.
         self._trap = _Batch(self._engine, [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_CR, _GPR[0], *_GPR[3:9]])
         self._answer = _Batch(self._engine, [_GPR[3], ppc.UC_PPC_REG_CR])
-        if resting is not None:
+        self._frame = _Batch(self._engine, [ppc.UC_PPC_REG_LR, _GPR[1]])
+        if instruments is not None:
+            self._add_native_hook(unicorn.UC_HOOK_BLOCK, instruments.hook, instruments.host_address, 1, 0)
+        elif resting is not None:
             self._add_native_hook(unicorn.UC_HOOK_BLOCK, stop_hook(), ctypes.addressof(resting), 1, 0)
         self._engine.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
         self._engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_bad_access)
@@ -135,6 +149,7 @@ class UnicornCpu:
     def map(self, address: int, size: int, protection: Protection) -> None:
         if address < 0 or address + size > RAM_BYTES:
             raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
+        self._note_code(address, size, protection)
         with self.paused():
             self._drop_views()
             start, end = self._merge_neighbours(address, address + size, protection)
@@ -148,10 +163,15 @@ class UnicornCpu:
             self._engine.ctl_remove_cache(address, address + size)
 
     def protect(self, address: int, size: int, protection: Protection) -> None:
+        self._note_code(address, size, protection)
         with self.paused():
             self._drop_views()
             self._engine.mem_protect(address, size, int(protection))
             self._engine.ctl_remove_cache(address, address + size)
+
+    def _note_code(self, address: int, size: int, protection: Protection) -> None:
+        if self.instruments is not None and protection & Protection.EXECUTE:
+            self.instruments.code.add((address, size))
 
     def forget_code(self, address: int, size: int) -> None:
         with self.paused():
@@ -223,6 +243,12 @@ class UnicornCpu:
             self._go_on.set()
 
     def _run(self, pc: int) -> Trap:
+        trap = self._run_to_trap(pc)
+        if self.instruments is not None and trap.kind not in _AT_BLOCK_END and trap.access is not _JUMP:
+            self.instruments.cut(trap.pc)
+        return trap
+
+    def _run_to_trap(self, pc: int) -> Trap:
         self._was_told = False
         self._vector = 0
         self._bad_access = None
@@ -274,6 +300,16 @@ class UnicornCpu:
             return None
         with self.paused():
             return int(self._engine.reg_read(ppc.UC_PPC_REG_PC))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether guest code runs right now, here or in what Unicorn has called."""
+        return self._running.locked()
+
+    def frame(self) -> tuple[int, int]:
+        """LR and r1, from a hook or at rest."""
+        link, stack = self._frame.read()
+        return link, stack
 
     def show_host_page(self, address: int, host_address: int) -> None:
         """Map a page of the host's that is not RAM, for reading, writing and running."""

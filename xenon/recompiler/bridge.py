@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 
-from xenon.hardware.memory_map import RECOMPILER_EXCHANGE
+from xenon.hardware.instruments import BLOCK_END_AT, UNICORN_AT
+from xenon.hardware.memory_map import RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.recompiler import state as at
 from xenon.recompiler.state import Dirty, Status
 
@@ -61,8 +62,9 @@ REGISTERS_READ = 32 + 32 + 4  # GPR, FPR, LR, CTR, CR, and FPSCR, which is not w
 REGISTERS_WRITTEN = REGISTERS_READ - 1
 
 
-def bridge_text(name: str) -> str:
-    """The module with the hook, a C function of (engine, address, size, state)."""
+def bridge_text(name: str, counting: bool = False) -> str:
+    """The module with the hook, a C function of (engine, address, size, state). `counting`, it knows that
+    Unicorn has counted the block which it leaves for compiled code."""
     fields: list[str] = []
 
     def field(label: str, offset: int) -> None:
@@ -146,6 +148,7 @@ fetch:
   br i1 %usual, label %unpack, label %nothing
 unpack:
   %cr_word = load i64, ptr %cr_word_at""",
+            *(_UNCOUNT if counting else ()),
             *unpack,
             f"""
   store i64 %address, ptr %pc_at
@@ -271,6 +274,26 @@ define internal void @set_pc(ptr %engine, ptr %state, i64 %pc) nounwind {{
 """,
         ]
     )
+
+
+# The block that Unicorn is in ends here instead of at its end (see hardware/instruments.py).
+_UNCOUNT = [
+    line
+    for name, source, step in (("here", "address", -1), ("end", "block_end", 1))
+    for line in (
+        f"  %{name}_ram = and i64 %{source}, {RAM_BYTES - 4}",
+        f"  %{name}_place = shl i64 %{name}_ram, 1",
+        f"  %{name}_offset = add i64 %{name}_place, {UNICORN_AT}",
+        f"  %{name}_at = getelementptr i8, ptr %state, i64 %{name}_offset",
+        f"  %{name}_before = load i64, ptr %{name}_at",
+        f"  %{name}_after = add i64 %{name}_before, {step}",
+        f"  store i64 %{name}_after, ptr %{name}_at",
+    )
+]
+_UNCOUNT[0:0] = [
+    f"  %block_end_at = getelementptr i8, ptr %state, i64 {BLOCK_END_AT}",
+    "  %block_end = load i64, ptr %block_end_at",
+]
 
 
 def _vector_moves(way: str, source: str, target: str) -> list[str]:

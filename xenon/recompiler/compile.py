@@ -118,8 +118,10 @@ def make_unit(
     cache: CodeCache | None,
     worker: Callable[[str], bytes] = compile_text,
     hopeful: bool = True,
+    counting: bool = False,
 ) -> Unit:
-    """Compile the function with these entries by `worker`, or take it from the cache.
+    """Compile the function with these entries by `worker`, or take it from the cache; `counting` makes it one
+    that measures what it does.
 
     Raises NotUnderstood, and what the worker raises.
     """
@@ -128,11 +130,11 @@ def make_unit(
     source = repr(
         (entries, hopeful, sorted(flow.calls), [block.end.name for block in flow.blocks.values()], words)
     )
-    name = _key("unit", source)
+    name = _key("counting" if counting else "unit", source)
     code = cache.get(name) if cache else None
     cached = code is not None
     if code is None:
-        code = worker(lift_unit(flow, name, is_x86(), hopeful))
+        code = worker(lift_unit(flow, name, is_x86(), hopeful, counting))
         if cache:
             cache.put(name, code)
     pages = frozenset(address // PAGE_BYTES for address, _ in words)
@@ -140,12 +142,14 @@ def make_unit(
     return Unit(loader().address(name, code), points, flow.calls, pages, len(words), cached)
 
 
-def bridge(cache: CodeCache | None, worker: Callable[[str], bytes] = compile_text) -> int:
+def bridge(
+    cache: CodeCache | None, worker: Callable[[str], bytes] = compile_text, counting: bool = False
+) -> int:
     """The host address of the hook that hands over (see bridge.py), by `worker` or from the cache."""
-    name = _key("bridge", bridge_text("bridge"))
+    name = _key("bridge", bridge_text("bridge", counting))
     code = cache.get(name) if cache else None
     if code is None:
-        code = worker(bridge_text(name))
+        code = worker(bridge_text(name, counting))
         if cache:
             cache.put(name, code)
     return loader().address(name, code)

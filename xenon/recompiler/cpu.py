@@ -7,6 +7,7 @@ import mmap
 
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Protection, Registers, Trap
+from xenon.hardware.instruments import Instruments
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn_cpu import UnicornCpu
@@ -20,8 +21,9 @@ class RecompilerCpu:
     """One hardware thread (see `hardware.cpu.Cpu`). CPUs of one console share their `recompiler`."""
 
     def __init__(self, memory: UnifiedMemory, recompiler: Recompiler, bus: Bus | None = None) -> None:
-        self._state = State()
-        self.unicorn = UnicornCpu(memory, bus, self._state.short(at.STOP))
+        instruments = Instruments(at.STOP) if recompiler.counting else None
+        self._state = State(instruments)
+        self.unicorn = UnicornCpu(memory, bus, self._state.short(at.STOP), instruments)
         self._recompiler = recompiler
         self._pages = PageTable(memory)
         self._hooked: set[int] = set()
@@ -67,6 +69,12 @@ class RecompilerCpu:
     def in_compiled_code(self) -> bool:
         """Whether compiled code runs right now."""
         return bool(self._state.short(at.RUNNING).value)
+
+    def frame(self) -> tuple[int, int, int]:
+        """While compiled code runs that is measured: the function that is under way, and LR and r1 as they
+        were when it was called, or came back to last."""
+        function, link, stack = (self._state.word(offset) for offset in (at.FUNCTION, at.LR, at.GPR + 8))
+        return function.value, link.value, stack.value
 
     @property
     def hand_overs(self) -> int:

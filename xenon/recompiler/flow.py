@@ -20,7 +20,12 @@ _UNCONDITIONAL_TRAP = 0x7FE00008
 
 
 class NotUnderstood(Exception):
-    """A function that stays on Unicorn, and why."""
+    """A function that stays on Unicorn, and why: `address` and `mnemonic` of an instruction, if it is one."""
+
+    def __init__(self, reason: str, address: int | None = None, mnemonic: str = "") -> None:
+        super().__init__(reason)
+        self.address = address
+        self.mnemonic = mnemonic
 
 
 class End(Enum):
@@ -85,12 +90,16 @@ class Flow:
 
 
 def explore(
-    fetch: Callable[[int], int | None], entries: tuple[int, ...], functions: Container[int] = ()
+    fetch: Callable[[int], int | None],
+    entries: tuple[int, ...],
+    functions: Container[int] = (),
+    obstacles: list[NotUnderstood] | None = None,
 ) -> Flow:
     """Follow a function's control flow from its `entries`.
 
     `fetch` gives the word at an address, None where there is no code; a branch to one of `functions` is a
-    tail call. Raises NotUnderstood with the reason.
+    tail call. Raises NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, and the
+    flow goes on behind them.
     """
     leaders = set(entries)
     found: dict[int, Instruction] = {}
@@ -100,21 +109,33 @@ def explore(
         address = waiting.pop()
         while address not in found and address not in ends:
             word = fetch(address)
-            one = None if word is None else _decode(address, word)
+            try:
+                one = None if word is None else _decode(address, word)
+                branch = None if one is None else _branch(one, entries, functions)
+            except NotUnderstood as reason:
+                if obstacles is None:
+                    raise
+                obstacles.append(reason)
+                one, branch = Instruction(address, word or 0, reason.mnemonic), None
             if one is None:
                 ends[address] = (End.LEAVE, [], address)
                 break
             found[address] = one
-            if len(found) > MOST_INSTRUCTIONS:
-                raise NotUnderstood(f"more than {MOST_INSTRUCTIONS} instructions")
-            branch = _branch(one, entries, functions)
+            if len(found) > MOST_INSTRUCTIONS and obstacles is None:
+                raise _too_long()
             if branch is not None:
                 ends[address] = branch
                 leaders.update(branch[1])
                 waiting += branch[1]
                 break
             address += 4
+    if len(found) > MOST_INSTRUCTIONS and obstacles is not None:
+        obstacles.append(_too_long())
     return _blocks(entries, leaders, found, ends)
+
+
+def _too_long() -> NotUnderstood:
+    return NotUnderstood(f"more than {MOST_INSTRUCTIONS} instructions")
 
 
 def _blocks(
@@ -151,14 +172,14 @@ def _decode(address: int, word: int) -> Instruction | None:
         other = foreign(word)
         if other is None:
             return None
-        raise NotUnderstood(f"{other.mnemonic} at 0x{address:x} is not Xenon's")
+        raise NotUnderstood(f"{other.mnemonic} at 0x{address:x} is not Xenon's", address, other.mnemonic)
     if row.mnemonic in _BRANCHES or word == _UNCONDITIONAL_TRAP:
         reads, writes = _branch_registers(word, row.mnemonic)
         return Instruction(address, word, row.mnemonic, reads, writes)
     name = rule_name(row.mnemonic, word)
     known = RULES.get(name)
     if known is None:
-        raise NotUnderstood(f"no rule for {row.mnemonic}, at 0x{address:x}")
+        raise NotUnderstood(f"no rule for {row.mnemonic}, at 0x{address:x}", address, row.mnemonic)
     return Instruction(address, word, name, registers(word, known.reads), registers(word, known.writes))
 
 
@@ -206,4 +227,4 @@ def _branch(
         return End.RETURN, [] if bo & _ALWAYS == _ALWAYS else [after], 0
     if name in ("bcctr", "bcctrl") and bo & _ALWAYS == _ALWAYS:
         return (End.JUMP_CTR, [], 0) if name == "bcctr" else (End.CALL_CTR, [after], 0)
-    raise NotUnderstood(f"{name} with these operands, at 0x{address:x}")
+    raise NotUnderstood(f"{name} with these operands, at 0x{address:x}", address, name)

@@ -10,6 +10,7 @@ from enum import Enum
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu
+from xenon.hardware.instruments import Instruments
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.unicorn_cpu import UnicornCpu
 from xenon.recompiler.cache import CodeCache
@@ -45,17 +46,20 @@ def parse_kind(name: str | None) -> CpuKind | None:
 
 
 def make_cpus(
-    memory: UnifiedMemory, bus: Bus, threads: int, kind: CpuKind | None
+    memory: UnifiedMemory, bus: Bus, threads: int, kind: CpuKind | None, measured: bool = False
 ) -> tuple[Sequence[Cpu], Recompiler | None]:
     """So many CPUs over this memory, and the recompiler that they share, if they do; None: see default_kind.
+    `measured`, they have instruments (see hardware/instruments.py).
 
     Raises XenonError for a recompiler that is asked for and not installed.
     """
     if kind is CpuKind.RECOMPILER and not installed():
         raise XenonError("the recompiler needs llvmlite, which is not installed", INSTALL_HINT)
     if (kind or default_kind()) is CpuKind.UNICORN:
+        if measured:
+            return [UnicornCpu(memory, bus, instruments=Instruments()) for _ in range(threads)], None
         # Only other threads pause a CPU that runs.
         flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
         return [UnicornCpu(memory, bus, flag) for flag in flags], None
-    recompiler = Recompiler(memory, CodeCache())
+    recompiler = Recompiler(memory, CodeCache(), measured)
     return [RecompilerCpu(memory, recompiler, bus) for _ in range(threads)], recompiler

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xenon.recompiler.counting import count
 from xenon.recompiler.flow import Block, End
 from xenon.recompiler.guards import Guard, find_addresses
 from xenon.recompiler.instruction import Instruction
@@ -83,7 +84,7 @@ class Loop:
         lifter.start(f"B{start:x}")
         lifter.forget()
         self._unit.set_facts(self._block)
-        self._unit.poll(start)
+        self._unit.poll(start, counted=True)
         rounds = safe_rounds(lifter, self._streams)
         if self._counted:
             # At most CTR, which stands for 2^64 where it is 0.
@@ -129,7 +130,9 @@ class Loop:
         again = some if self._counted or taken is None else lifter.op(f"and i1 {some}, {self._back(taken)}")
         lifter.emit(f"br i1 {again}, label %F{start:x}, label %V{start:x}, !prof !1")
         lifter.start(f"V{start:x}")
-        if not self._writes:
+        if self._writes:
+            self._count_rounds(1)
+        else:
             self._restore_unless(speculation)
         lifter.narrow = narrow
         lifter.forget(known)
@@ -158,6 +161,7 @@ class Loop:
             well, bad = lifter.label(), lifter.label()
             lifter.emit(f"br i1 {good}, label %{well}, label %{bad}, !prof !1")
             lifter.start(bad)
+            self._count_rounds(0)
             lifter.emit(f"store i64 {_DISTRUST}, ptr %distrust")
             lifter.emit(f"br label %S{self._block.start:x}")
             lifter.start(well)
@@ -172,7 +176,7 @@ class Loop:
         if not self._writes:
             for slot in self._changed:
                 lifter.emit(f"store {slot_type(slot)} {lifter.get(slot)}, ptr %before_{slot}")
-            lifter.emit(f"store i64 {lifter.op('load i64, ptr %rounds')}, ptr %rounds_before")
+        lifter.emit(f"store i64 {lifter.op('load i64, ptr %rounds')}, ptr %rounds_before")
         if self._sums is not None:
             self._sums.pack(lifter)
         good = speculation.begin()
@@ -193,6 +197,15 @@ class Loop:
         lifter.emit(f"store i64 {_DISTRUST}, ptr %distrust")
         lifter.emit(f"br label %S{start:x}")
         lifter.start(well)
+        self._count_rounds(1)
+
+    def _count_rounds(self, last: int) -> None:
+        """Count the jumps back of the speculative rounds that are done, but for the `last` one's."""
+        lifter = self._lifter
+        if lifter.counting:
+            left = lifter.op("load i64, ptr %rounds")
+            done = lifter.op(f"sub i64 {lifter.op('load i64, ptr %rounds_before')}, {left}")
+            count(lifter, self._block.start, lifter.op(f"sub i64 {done}, {last}"))
 
     def _plain_rounds(self, form: str, guards: dict[int, Guard]) -> None:
         """A form whose rounds need no verdict."""
@@ -207,8 +220,12 @@ class Loop:
         # The slow form may come here with no round that is known to be good.
         some = lifter.op(f"icmp sgt i64 {left}, 0")
         again = some if taken is None else lifter.op(f"and i1 {some}, {self._back(taken)}")
-        out = lifter.label()
-        lifter.emit(f"br i1 {again}, label %{form}{start:x}, label %{out}")
+        back, out = lifter.label(), lifter.label()
+        lifter.emit(f"br i1 {again}, label %{back}, label %{out}")
+        lifter.start(back)
+        if lifter.counting:
+            count(lifter, start)
+        lifter.emit(f"br label %{form}{start:x}")
         lifter.start(out)
         lifter.narrow = narrow
         lifter.forget(known)
@@ -242,4 +259,4 @@ class Loop:
             lifter.forget(known)
         lifter.start(head)
         self._unit.convert(start)
-        lifter.emit(f"br label %B{start:x}")
+        lifter.emit(f"br label %{self._unit.jump}{start:x}")

@@ -66,9 +66,10 @@ class _Starts:
 
 class Recompiler:
     """Compiles guest functions and puts them in the way of its CPUs. Without a `cache` nothing is kept on
-    disk."""
+    disk. `counting`, for CPUs with instruments, compiles them into code that counts what it executes."""
 
-    def __init__(self, memory: UnifiedMemory, cache: CodeCache | None = None) -> None:
+    def __init__(self, memory: UnifiedMemory, cache: CodeCache | None = None, counting: bool = False) -> None:
+        self.counting = counting
         self.dispatch = Dispatch()
         self.cache = cache
         self.outcomes: dict[tuple[int, ...], Outcome] = {}
@@ -174,7 +175,7 @@ class Recompiler:
             from xenon.recompiler import compile
         except (ImportError, OSError) as error:  # the second where its library is not for this computer
             raise Stopped from error
-        compile.bridge(self.cache, worker.compile)
+        compile.bridge(self.cache, worker.compile, self.counting)
 
     def compile(self, address: int, inside: int | None = None) -> Outcome:
         """Compile the function at an address, and have the CPUs hand over to it from now on; also at the
@@ -193,13 +194,19 @@ class Recompiler:
             compile_text = self.worker.compile if self.worker else compile.compile_text
             points_in = entries if inside is None or inside in entries else (*entries, inside)
             unit = compile.make_unit(
-                self.fetch, points_in, self._starts, self.cache, compile_text, self.hopeful
+                self.fetch,
+                points_in,
+                self._starts,
+                self.cache,
+                compile_text,
+                self.hopeful,
+                self.counting,
             )
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self.outcomes[entries] = outcome
             return outcome
-        hook = compile.bridge(self.cache, compile_text)
+        hook = compile.bridge(self.cache, compile_text, self.counting)
         with self._lock:
             points = [point for point in unit.points if self.dispatch.set(point, unit.function)]
             self._compiled[entries] = unit.pages, points

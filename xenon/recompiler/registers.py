@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from xenon.recompiler import state as at
+from xenon.recompiler.counting import count
 from xenon.recompiler.guards import Guard
 from xenon.recompiler.speculate import Speculation
 
@@ -24,8 +25,9 @@ def slot_type(name: str) -> str:
 class Registers:
     """Text of one LLVM function, and the register values known in the block at hand."""
 
-    def __init__(self, x86: bool) -> None:
+    def __init__(self, x86: bool, counting: bool = False) -> None:
         self.x86 = x86
+        self.counting = counting
         self.lines: list[str] = []
         self.narrow: set[str] = set()  # see facts.py; of the instruction at hand
         self.live: frozenset[str] = frozenset()  # before the instruction at hand
@@ -226,6 +228,8 @@ class Registers:
         self.emit(f"store i64 {pc}, ptr {self.field(at.PC)}")
         if status is not at.Status.GO_ON:
             self.emit(f"store i32 {int(status)}, ptr {self.field(at.STATUS)}")
+            if self.counting:
+                count(self, int(pc), -1)
         self.emit("ret void")
         self._now = known
 

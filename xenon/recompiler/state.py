@@ -11,6 +11,7 @@ import mmap
 from enum import IntEnum
 
 from xenon.hardware.cpu import Protection
+from xenon.hardware.instruments import Instruments
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 
@@ -24,12 +25,14 @@ DIRTY = 1100  # bits of Dirty: what of them has changed
 DEPTH = 1104  # compiled functions under way
 RAM, DISPATCH = 1112, 1128  # pointers
 STOP = 1136  # not 0 when compiled code is to come back (32 bits)
+WANTED = 1140  # not 0 when Unicorn is to take a sample: see Instruments, which expects it behind STOP
 READ_BATCH, WRITE_BATCH, WRITE = 1144, 1152, 1160  # Unicorn's functions
 ENGINE_IDS, ENGINE_PLACES, PC_ID = 1168, 1176, 1184
 CR_WORD, FPSCR, SKIP = 1192, 1200, 1208
 EXCHANGE = 1216  # pointer to the page through which VR and XER travel
 NATIVE_CALLS = 1224  # hand-overs so far
 RUNNING = 1232  # 1 while compiled code runs
+FUNCTION = 1240  # the compiled function that is under way, in a run that is measured
 SIZE = 1280
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
@@ -117,11 +120,12 @@ class PageTable:
 
 
 class State:
-    """The structure of one CPU, zeroed."""
+    """The structure of one CPU, zeroed; in the first page of its instruments where it has some."""
 
-    def __init__(self) -> None:
-        self._room = (ctypes.c_uint8 * (SIZE + 64))()
-        start = ctypes.addressof(self._room)
+    def __init__(self, instruments: Instruments | None = None) -> None:
+        self._instruments = instruments  # whose room it is
+        self._room = (ctypes.c_uint8 * (0 if instruments else SIZE + 64))()
+        start = instruments.host_address if instruments else ctypes.addressof(self._room)
         self.host_address = start + -start % 64
 
     def word(self, offset: int) -> ctypes.c_uint64:

@@ -13,6 +13,7 @@ from importlib import resources
 
 from xenon.hardware.memory_map import RAM_BYTES
 from xenon.recompiler import state as at
+from xenon.recompiler.counting import count, say_where
 from xenon.recompiler.facts import Facts, find_facts, live_before, live_out, narrow_after
 from xenon.recompiler.flow import Block, End, Flow
 from xenon.recompiler.guards import Guard, find_addresses
@@ -29,17 +30,21 @@ def prelude() -> str:
     return resources.files("xenon.recompiler").joinpath("prelude.ll").read_text("utf-8")
 
 
-def lift_unit(flow: Flow, name: str, x86: bool, hopeful: bool = True) -> str:
-    """The text of a module that defines the function `name`; `hopeful`: see facts.py."""
-    return Unit(flow, name, x86, hopeful).text()
+def lift_unit(flow: Flow, name: str, x86: bool, hopeful: bool = True, counting: bool = False) -> str:
+    """The text of a module that defines the function `name`; `hopeful`: see facts.py; `counting`: it measures
+    what it does."""
+    return Unit(flow, name, x86, hopeful, counting).text()
 
 
 class Unit:
-    def __init__(self, flow: Flow, name: str, x86: bool, hopeful: bool) -> None:
+    def __init__(self, flow: Flow, name: str, x86: bool, hopeful: bool, counting: bool) -> None:
         self._flow = flow
         self._name = name
         self.facts: Facts = find_facts(flow, hopeful)
-        self.lifter = Lifter(x86)
+        self.lifter = Lifter(x86, counting)
+        self.jump = (
+            "C" if counting else "B"
+        )  # where jumps to a block lead: where they are counted, or into it
         everything = [
             one
             for block in flow.blocks.values()
@@ -107,7 +112,9 @@ class Unit:
             lifter.read_in(self._used)
             self._make_sure(self.facts.hoped.get(start, frozenset()) & self._used)
             lifter.narrow = set()
-            lifter.emit(f"br label %B{start:x}")
+            if lifter.counting:
+                say_where(lifter, self._flow.entries[0])
+            lifter.emit(f"br label %{self.jump}{start:x}")
 
     def _make_sure(self, names: frozenset[str]) -> None:
         """Leave the entry to Unicorn unless these FPRs hold singles, and have them in that form."""
@@ -136,6 +143,10 @@ class Unit:
                 lifter.emit(f"store double {wide}, ptr %d{number}")
 
     def _block(self, block: Block) -> None:
+        if self.lifter.counting:
+            self.lifter.start(f"C{block.start:x}")
+            count(self.lifter, block.start)
+            self.lifter.emit(f"br label %B{block.start:x}")
         if is_loop(block):
             Loop(self, block).lift()
         else:
@@ -229,7 +240,7 @@ class Unit:
     def _branch(self, block: Block, taken: str | None) -> None:
         lifter = self.lifter
         if taken is None or len(block.successors) == 1:
-            self.go_to(block.successors[0], block.start)
+            self.go_to(block.successors[0], block.start, falls=block.end is End.FALL)
             return
         labels = [lifter.label() for _ in block.successors]
         lifter.emit(f"br i1 {taken}, label %{labels[0]}, label %{labels[1]}")
@@ -240,21 +251,24 @@ class Unit:
             lifter.forget(known)
             self.go_to(successor, block.start)
 
-    def go_to(self, successor: int, start: int | None = None) -> None:
-        """Branch to a block; back, from the block at `start`, not without a look at whether to stop."""
+    def go_to(self, successor: int, start: int | None = None, falls: bool = False) -> None:
+        """Branch to a block; back, from the block at `start`, not without a look at whether to stop. `falls`:
+        in the guest there is no branch."""
         self.convert(successor)
         if start is not None and successor <= start:
             self.poll(successor)
-        self.lifter.emit(f"br label %B{successor:x}")
+        self.lifter.emit(f"br label %{'B' if falls else self.jump}{successor:x}")
 
-    def poll(self, successor: int) -> None:
-        """Leave for Unicorn, at `successor`, if the CPU is to stop."""
+    def poll(self, successor: int, counted: bool = False) -> None:
+        """Leave for Unicorn, at `successor`, if the CPU is to stop; `counted`: the jump there is already."""
         lifter = self.lifter
         leave, stay = lifter.label(), lifter.label()
         flag = lifter.op(f"load atomic i32, ptr {lifter.field(at.STOP)} monotonic, align 4")
         go_on = lifter.op(f"icmp eq i32 {flag}, 0")
         lifter.emit(f"br i1 {go_on}, label %{stay}, label %{leave}, !prof !1")
         lifter.start(leave)
+        if lifter.counting and counted:
+            count(lifter, successor, -1)
         lifter.live = self.facts.live[successor]
         lifter.leave(str(successor), Status.GO_ON, lifter.written())
         lifter.start(stay)

@@ -1,0 +1,89 @@
+"""How often each instruction was executed, exactly, from the tables of hardware/instruments.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xenon.hardware.instruments import Instruments
+from xenon.hardware.memory import UnifiedMemory
+
+Numbers = NDArray[np.int64]
+Words = NDArray[np.uint32]
+
+_BC, _B, _XL = 16, 18, 19  # primary opcodes
+_BCLR, _BCCTR = 16, 528  # extended opcodes of 19
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A stretch of code from `start`: its words, and how often Unicorn and compiled code executed each."""
+
+    start: int
+    words: Words
+    unicorn: Numbers
+    compiled: Numbers
+
+    @property
+    def end(self) -> int:
+        return self.start + 4 * len(self.words)
+
+    @property
+    def executed(self) -> Numbers:
+        return self.unicorn + self.compiled
+
+
+def branches(words: Words) -> NDArray[np.bool_]:
+    """Which words are branches: what follows one is executed only if something jumps there."""
+    primary, extended = words >> 26, words >> 1 & 0x3FF
+    to_register = (primary == _XL) & ((extended == _BCLR) | (extended == _BCCTR))
+    found: NDArray[np.bool_] = (primary == _BC) | (primary == _B) | to_register
+    return found
+
+
+def read_counts(memory: UnifiedMemory, instruments: Sequence[Instruments]) -> list[list[Counts]]:
+    """The counts of each of these CPUs, in the order of addresses; they have the same stretches of code. None
+    of them may be running."""
+    found: list[list[Counts]] = [[] for _ in instruments]
+    for start, end in _joined(piece for one in instruments for piece in one.code):
+        words = np.frombuffer(memory.view[start:end], ">u4").astype(np.uint32)
+        ends = branches(words)
+        for one, counts in zip(instruments, found, strict=True):
+            blocks, jumps = (np.frombuffer(table, np.int64) for table in one.tables(start, end))
+            counts.append(Counts(start, words, np.cumsum(blocks), _sums_up_to_branches(jumps, ends)))
+    return found
+
+
+def added(of_cpus: Sequence[Sequence[Counts]]) -> list[Counts]:
+    """The counts of several CPUs together."""
+    return [
+        Counts(
+            same[0].start,
+            same[0].words,
+            np.sum([one.unicorn for one in same], axis=0),
+            np.sum([one.compiled for one in same], axis=0),
+        )
+        for same in zip(*of_cpus, strict=True)
+    ]
+
+
+def _sums_up_to_branches(jumps: Numbers, ends: NDArray[np.bool_]) -> Numbers:
+    """Running sums that begin anew behind each branch."""
+    sums = np.cumsum(jumps)
+    at_ends = np.where(ends, np.arange(len(ends)), -1)
+    last = np.concatenate([[-1], np.maximum.accumulate(at_ends)[:-1]])  # the branch before each word, or -1
+    return sums - np.where(last >= 0, sums[last], 0)
+
+
+def _joined(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """(start, end) of what (start, size) pieces cover, each address once."""
+    found: list[tuple[int, int]] = []
+    for start, size in sorted(set(pieces)):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], start + size)
+        else:
+            found.append((start, start + size))
+    return found
