@@ -26,7 +26,7 @@ static inline int is_nan(float x)
     return x != x;
 }
 
-static int64_t nearest(double x)
+static inline int64_t nearest(double x)
 {
     return (int64_t)(x < 0 ? x - 0.5 : x + 0.5);
 }
