@@ -15,6 +15,7 @@ from xenon.cli.options import (
     EngineOption,
     MemoryOption,
     ThreadsOption,
+    TimeoutOption,
     TokenizerOption,
 )
 from xenon.cli.output import hint_at_recompiler, parse_engine, parse_size, print_json, shown
@@ -71,9 +72,7 @@ def generate(
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Go on with another story where one ends.")
     ] = False,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, help="Stop after this time, exit code 124.")
-    ] = None,
+    timeout: TimeoutOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the story and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when it is told.")] = False,
 ) -> None:

@@ -48,4 +48,19 @@ CpuOption = Annotated[
         metavar="unicorn|recompiler", help="How guest code is run.", show_default="the faster installed"
     ),
 ]
+EnvironmentOption = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="NAME=VALUE", help="An environment variable for the program. Repeatable."),
+]
+FilesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--file",
+        metavar="HOST[=GUEST]",
+        help="Let the program read this file, under the name GUEST or as HOST is spelled. Repeatable.",
+    ),
+]
+TimeoutOption = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=0, help="Stop after this time, exit code 124.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import typer
 
-from xenon.cli.options import ContextOption, CpuOption, MemoryOption, TokenizerOption
+from xenon.cli.options import (
+    ContextOption,
+    CpuOption,
+    EnvironmentOption,
+    FilesOption,
+    MemoryOption,
+    TimeoutOption,
+    TokenizerOption,
+)
 from xenon.cli.output import OutputFile, parse_size, shown
 from xenon.errors import EXIT_USAGE, XenonError
 
@@ -52,17 +60,9 @@ def profile(
     flame: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw a flame graph, as SVG.", show_default=False)
     ] = None,
-    file: Annotated[
-        list[str] | None,
-        typer.Option(metavar="HOST[=GUEST]", help="Let the program read this file. Repeatable."),
-    ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="An environment variable for the program. Repeatable."),
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, help="Stop after this time, exit code 124.")
-    ] = None,
+    file: FilesOption = None,
+    env: EnvironmentOption = None,
+    timeout: TimeoutOption = None,
     memory: MemoryOption = "512MiB",
     cpu: CpuOption = None,
     threads: Annotated[
@@ -70,7 +70,7 @@ def profile(
         typer.Option(
             metavar="1..6",
             help="Hardware threads.",
-            show_default="1; for a story, this computer's processors",
+            show_default="1; for a story on Unicorn, this computer's processors",
         ),
     ] = None,
     prompt: Annotated[

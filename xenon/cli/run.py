@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xenon.cli.options import CpuOption
+from xenon.cli.options import CpuOption, EnvironmentOption, FilesOption, MemoryOption, TimeoutOption
 from xenon.cli.output import hint_at_recompiler, parse_size
 from xenon.errors import EXIT_USAGE, XenonError
 
@@ -30,27 +30,14 @@ def run(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="[ARGS]...", help="Its arguments, options too.")
     ] = None,
-    file: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HOST[=GUEST]",
-            help="Let the program read this file, under the name GUEST or as HOST is spelled. Repeatable.",
-        ),
-    ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="An environment variable for the program. Repeatable."),
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, help="Stop after this time, exit code 124.")
-    ] = None,
+    file: FilesOption = None,
+    env: EnvironmentOption = None,
+    timeout: TimeoutOption = None,
     instructions: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Stop after N instructions (slower), exit code 124."),
     ] = None,
-    memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="RAM of the console, 32 MiB of it for the system.")
-    ] = "512M",
+    memory: MemoryOption = "512MiB",
     cpu: CpuOption = None,
 ) -> None:
     """Run a program in an emulated big-endian Xbox 360: any static PowerPC64 Linux executable, ABI v1 or v2.

@@ -18,8 +18,10 @@ from xenon.hardware.bus import Bus, DeviceError
 from xenon.hardware.cpu import Access, Protection, Registers, Trap, TrapKind
 from xenon.hardware.instruments import Instruments
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB, VIEWS, physical
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB
+from xenon.hardware.register_batch import RegisterBatch
 from xenon.hardware.stop_hook import stop_hook
+from xenon.hardware.unicorn_map import UnicornMap
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
 MSR_VECTOR = 1 << 25
@@ -74,27 +76,6 @@ _FPR = [ppc.UC_PPC_REG_FPR0 + number for number in range(32)]
 _PAUSE_AGAIN = 0.001  # seconds between two requests to pause: a run that begins may miss one
 
 
-class _Batch:
-    """A set of registers moved in one call through arrays built once: 1.5 us, where one reg_read costs 1 to
-    2 us."""
-
-    def __init__(self, engine: Uc, ids: Sequence[int]) -> None:
-        self._engine = engine._uch
-        self._count = len(ids)
-        self._ids = (ctypes.c_int * len(ids))(*ids)
-        self.values = (ctypes.c_uint64 * len(ids))()
-        self._unpack = struct.Struct(f"{len(ids)}Q").unpack  # three times as fast as list()
-        start = ctypes.addressof(self.values)
-        self._places = (ctypes.c_void_p * len(ids))(*[start + 8 * index for index in range(len(ids))])
-
-    def read(self) -> tuple[int, ...]:
-        uclib.uc_reg_read_batch(self._engine, self._ids, self._places, self._count)
-        return self._unpack(self.values)
-
-    def write(self) -> None:
-        uclib.uc_reg_write_batch(self._engine, self._ids, self._places, self._count)
-
-
 class UnicornCpu:
     """One hardware thread, run by Unicorn over the unified memory (see `cpu.Cpu`); a bus gives it devices.
 
@@ -111,16 +92,15 @@ class UnicornCpu:
         resting: ctypes.c_uint32 | None = None,
         instruments: Instruments | None = None,
     ) -> None:
-        self._memory = memory  # the engine points into its buffer
         self._engine = Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
         self._engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
         self._engine.reg_write(ppc.UC_PPC_REG_MSR, MSR_SIXTY_FOUR_BIT | MSR_VECTOR | MSR_FLOAT)
         self._flush_vector_denormals()
+        self._map = UnicornMap(self._engine, memory)
         self._flags = 0  # CR at the last trap
         self._call: list[int] = []  # r0 and r3 to r8 at the last trap
         self._vector = 0
         self._bad_access: tuple[int, int, int] | None = None
-        self._views: list[tuple[int, int]] = []  # address and size of what is shown in physical views
         self._stop = False
         self._was_told = False  # the last STOPPED answers a stop(), not a pause
         self._running = threading.Lock()  # held while guest code runs
@@ -131,9 +111,9 @@ class UnicornCpu:
         self._instructions_left: int | None = None
         self._limit_reached = False
         # What a trap is about: where it was, and the number, arguments and flags if it is a system call.
-        self._trap = _Batch(self._engine, [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_CR, _GPR[0], *_GPR[3:9]])
-        self._answer = _Batch(self._engine, [_GPR[3], ppc.UC_PPC_REG_CR])
-        self._frame = _Batch(self._engine, [ppc.UC_PPC_REG_LR, _GPR[1]])
+        self._trap = RegisterBatch(self._engine, [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_CR, _GPR[0], *_GPR[3:9]])
+        self._answer = RegisterBatch(self._engine, [_GPR[3], ppc.UC_PPC_REG_CR])
+        self._frame = RegisterBatch(self._engine, [ppc.UC_PPC_REG_LR, _GPR[1]])
         if instruments is not None:
             self._add_native_hook(unicorn.UC_HOOK_BLOCK, instruments.hook, instruments.host_address, 1, 0)
         elif resting is not None:
@@ -151,23 +131,16 @@ class UnicornCpu:
             raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
         self._note_code(address, size, protection)
         with self.paused():
-            self._drop_views()
-            start, end = self._merge_neighbours(address, address + size, protection)
-            self._engine.mem_map_ptr(start, end - start, int(protection), self._memory.host_address + start)
-            self._engine.ctl_remove_cache(address, address + size)
+            self._map.map(address, size, protection)
 
     def unmap(self, address: int, size: int) -> None:
         with self.paused():
-            self._drop_views()
-            self._engine.mem_unmap(address, size)
-            self._engine.ctl_remove_cache(address, address + size)
+            self._map.unmap(address, size)
 
     def protect(self, address: int, size: int, protection: Protection) -> None:
         self._note_code(address, size, protection)
         with self.paused():
-            self._drop_views()
-            self._engine.mem_protect(address, size, int(protection))
-            self._engine.ctl_remove_cache(address, address + size)
+            self._map.protect(address, size, protection)
 
     def _note_code(self, address: int, size: int, protection: Protection) -> None:
         if self.instruments is not None and protection & Protection.EXECUTE:
@@ -185,41 +158,6 @@ class UnicornCpu:
             if trap.kind is not TrapKind.STOPPED or self._was_told:
                 return trap
             pc = trap.pc  # it was only paused
-
-    def _show_view(self, address: int) -> bool:
-        """Show the piece of RAM behind an address in a physical view there, too; False where there is none.
-
-        Only when it is asked for, because few programs do.
-        """
-        place = physical(address)
-        if place == address:
-            return False
-        for first, last, rights in self._engine.mem_regions():
-            if first <= place <= last and last < RAM_BYTES:
-                view, begin = next((view, begin) for view, begin in VIEWS if view.start <= address < view.end)
-                first, size = max(first, begin), last + 1 - max(first, begin)
-                start = view.start + first - begin
-                self._engine.mem_map_ptr(start, size, rights, self._memory.host_address + first)
-                self._views.append((start, size))
-                return True
-        return False
-
-    def _drop_views(self) -> None:
-        """The map changes: views are shown anew when they are asked for."""
-        for start, size in self._views:
-            self._engine.mem_unmap(start, size)
-            self._engine.ctl_remove_cache(start, start + size)
-        self._views.clear()
-
-    def _merge_neighbours(self, start: int, end: int, protection: Protection) -> tuple[int, int]:
-        """What to map in one piece: each change of the engine's map costs time for every piece there is."""
-        if protection & Protection.EXECUTE:  # unmapping would throw translations away
-            return start, end
-        for first, last, rights in list(self._engine.mem_regions()):
-            if rights == protection and (last + 1 == start or first == end):
-                self._engine.mem_unmap(first, last + 1 - first)
-                start, end = min(start, first), max(end, last + 1)
-        return start, end
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -352,8 +290,8 @@ class UnicornCpu:
     def registers(self) -> Registers:
         others = [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_LR, ppc.UC_PPC_REG_CTR, ppc.UC_PPC_REG_CR]
         others += [ppc.UC_PPC_REG_FPSCR, ppc.UC_PPC_REG_MSR]
-        pc, lr, ctr, cr, fpscr, msr = _Batch(self._engine, others).read()
-        gpr, fpr = _Batch(self._engine, _GPR).read(), _Batch(self._engine, _FPR).read()
+        pc, lr, ctr, cr, fpscr, msr = RegisterBatch(self._engine, others).read()
+        gpr, fpr = RegisterBatch(self._engine, _GPR).read(), RegisterBatch(self._engine, _FPR).read()
         return Registers(pc, gpr, lr, ctr, cr, fpr, fpscr, msr)
 
     def read_gpr(self, number: int) -> int:
@@ -397,7 +335,7 @@ class UnicornCpu:
         engine.emu_stop()
 
     def _on_bad_access(self, _engine: Uc, kind: int, address: int, size: int, _value: int, _: object) -> bool:
-        if kind in _UNMAPPED and self._show_view(address & 0xFFFF_FFFF_FFFF_FFFF):
+        if kind in _UNMAPPED and self._map.show_view(address & 0xFFFF_FFFF_FFFF_FFFF):
             return True  # the access is tried again
         self._bad_access = (kind, address & 0xFFFF_FFFF_FFFF_FFFF, size)
         return False

@@ -19,7 +19,7 @@ from xenon.kernel.faults import GuestFault
 from xenon.kernel.program import Program, read_program
 from xenon.kernel.thread import LimitReached
 from xenon.profile.coverage import Covered, coverage
-from xenon.profile.profile import Profile
+from xenon.profile.profile import FunctionProfile, Profile
 from xenon.profile.profiler import Profiler
 from xenon.profile.report import as_json, flame, lines
 from xenon.profile.sampler import Place
@@ -48,7 +48,7 @@ def profile_of(
     return profiler.stop()
 
 
-def function(found: Profile, name: str) -> object:
+def function(found: Profile, name: str) -> FunctionProfile:
     return next(one for one in found.functions if one.name == name)
 
 
@@ -73,9 +73,9 @@ def test_the_hot_function_comes_first_with_its_callers(program: Path, kind: CpuK
     check(found)
     dot, main = function(found, "dot"), function(found, "main")
     assert found.functions[0] == dot
-    assert dot.calls == int(rounds)  # type: ignore[attr-defined]
-    assert main.calls == 1  # type: ignore[attr-defined]
-    assert main.total > dot.self_samples > found.samples / 2  # type: ignore[attr-defined]
+    assert dot.calls == int(rounds)
+    assert main.calls == 1
+    assert main.total > dot.self_samples > found.samples / 2
     place = Place.UNICORN if kind is CpuKind.UNICORN else Place.COMPILED
     stack = max((one for one in found.stacks if one[1] is place), key=found.stacks.__getitem__)[0]
     assert stack[0].startswith("_start")
@@ -88,16 +88,16 @@ def test_the_hot_function_comes_first_with_its_callers(program: Path, kind: CpuK
 def test_tiers_have_their_reasons(program: Path) -> None:
     found = profile_of(program, ["pointer", "3000"], CpuKind.RECOMPILER)
     dot, start, printer = (function(found, name) for name in ("dot", "_start", "printf_core"))
-    assert (dot.tier, dot.reason) == ("compiled", "")  # type: ignore[attr-defined]
-    assert (start.tier, start.reason) == ("unicorn", "not hot enough")  # type: ignore[attr-defined]
-    assert printer.tier == "unicorn"  # type: ignore[attr-defined]
-    assert printer.reason.startswith(("vmul", "no rule for"))  # type: ignore[attr-defined]
+    assert (dot.tier, dot.reason) == ("compiled", "")
+    assert (start.tier, start.reason) == ("unicorn", "not hot enough")
+    assert printer.tier == "unicorn"
+    assert printer.reason.startswith(("vmul", "no rule for"))
 
 
 def test_recursion_counts_a_function_once_in_its_total(build: Callable[..., Path]) -> None:
     found = profile_of(build("hot", "musl", "-O0"), ["deep", "20000"])
     check(found)
-    assert function(found, "deep").calls == 20001  # type: ignore[attr-defined]
+    assert function(found, "deep").calls == 20001
 
 
 @pytest.mark.parametrize("job", ["fault", "forever"])
