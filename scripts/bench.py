@@ -166,6 +166,8 @@ def ratio_figures(rows: Sequence[Row]) -> list[Figure]:
         for other in rows:
             if (other.runner.engine, other.workload) != (runner.engine, row.workload):
                 continue
+            if not other.mean:  # too few tokens for the clock
+                continue
             ratio = row.mean / other.mean
             place = f"{runner.engine}, {row.workload}"
             if (
@@ -204,7 +206,7 @@ def engine_figures(folder: Path, repetitions: int) -> list[Figure]:
         Figure(f"{engine}, shape of {ENGINES_SHAPE}", speed, "tokens/s") for engine, speed in speeds.items()
     ]
     for faster, slower, least in LEAST_SPEEDS:
-        if faster in speeds and slower in speeds:
+        if speeds.get(faster) and speeds.get(slower):
             ratio = speeds[faster] / speeds[slower]
             found.append(Figure(f"{faster} / {slower}", ratio, "", f"at least {least}", ratio >= least))
     return found
