@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xenon.console import Console
     from xenon.errors import XenonError
-    from xenon.session import Matmul, Session, Statistics
+    from xenon.stories.session import Matmul, Session, Statistics
 
 __version__ = "0.1.0"
 __all__ = ["Console", "Matmul", "Session", "Statistics", "XenonError", "__version__"]
 
 _HOMES = {
     "Console": "xenon.console",
-    "Matmul": "xenon.session",
-    "Session": "xenon.session",
-    "Statistics": "xenon.session",
+    "Matmul": "xenon.stories.session",
+    "Session": "xenon.stories.session",
+    "Statistics": "xenon.stories.session",
     "XenonError": "xenon.errors",
 }
 

@@ -17,15 +17,15 @@ from xenon.hardware.cpu import Cpu
 from xenon.hardware.gpu import Gpu
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import GPU_REGISTERS, HARDWARE_THREADS, MIB, RAM_BYTES
-from xenon.kernel.address_space import AddressSpace
-from xenon.kernel.files import Bytes, Disc, HostFile
-from xenon.kernel.loading import load
-from xenon.kernel.process import Process, TaskEnd
-from xenon.kernel.program import Program, parse_program, read_program
-from xenon.kernel.symbols import Symbols
-from xenon.kernel.terminal import Clock, RealClock, Terminal
-from xenon.kernel.thread import LimitReached, run_thread
-from xenon.kernel.threads import HardwareThreads
+from xenon.linux.address_space import AddressSpace
+from xenon.linux.files import Bytes, Disc, HostFile
+from xenon.linux.loading import load
+from xenon.linux.process import Process, TaskEnd
+from xenon.linux.program import Program, parse_program, read_program
+from xenon.linux.symbols import Symbols
+from xenon.linux.terminal import Clock, RealClock, Terminal
+from xenon.linux.thread import LimitReached, run_thread
+from xenon.linux.threads import HardwareThreads
 from xenon.recompiler.kind import CpuKind, default_kind, make_cpus
 from xenon.recompiler.recompiler import Function
 from xenon.recompiler.tier import TierUp

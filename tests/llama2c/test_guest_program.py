@@ -14,8 +14,8 @@ from support import Made, image_bytes
 
 import loader
 from llama2c.build import build_guest
-from xenon.analysis.isa import scan_program
 from xenon.console import Bytes, Console
+from xenon.profile.scan import scan_program
 
 
 def test_two_builds_give_the_same_bytes(tmp_path: Path, guest: Path) -> None:

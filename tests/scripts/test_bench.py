@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from xenon import synthetic
+from loader import synthetic
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "bench.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "measuring" / "bench.py"
 
 
 def test_the_report_has_speeds_ratios_and_the_machine(tmp_path: Path) -> None:

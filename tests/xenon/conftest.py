@@ -16,15 +16,15 @@ import pytest
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES
-from xenon.kernel.address_space import AddressSpace
-from xenon.kernel.call_names import CALL_NUMBERS
-from xenon.kernel.files import Bytes, Disc
-from xenon.kernel.linux import GuestError
-from xenon.kernel.loading import load
-from xenon.kernel.process import Process
-from xenon.kernel.program import parse_program
-from xenon.kernel.syscalls import serve
-from xenon.kernel.terminal import Cancelled, Terminal
+from xenon.linux.address_space import AddressSpace
+from xenon.linux.call_names import CALL_NUMBERS
+from xenon.linux.files import Bytes, Disc
+from xenon.linux.loading import load
+from xenon.linux.process import Process
+from xenon.linux.program import parse_program
+from xenon.linux.syscalls import serve
+from xenon.linux.terminal import Cancelled, Terminal
+from xenon.linux.uapi import GuestError
 
 SOURCES = Path(__file__).parent / "programs"
 GNU = "powerpc64-linux-gnu-gcc"

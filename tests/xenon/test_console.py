@@ -12,8 +12,8 @@ import pytest
 
 from xenon.console import MIB, Bytes, Console, Output
 from xenon.errors import EXIT_GUEST_FAULT, EXIT_TIMEOUT, XenonError
-from xenon.kernel.faults import GuestFault
-from xenon.kernel.thread import LimitReached
+from xenon.linux.faults import GuestFault
+from xenon.linux.thread import LimitReached
 
 
 def _run(program: Path, *arguments: str, **options: Any) -> tuple[Console, bytes]:

@@ -15,7 +15,7 @@ import loader
 from llama2c.build import build_guest
 from xenon.console import Console
 from xenon.errors import EXIT_TIMEOUT, XenonError
-from xenon.kernel.faults import GuestFault
+from xenon.linux.faults import GuestFault
 
 
 @pytest.fixture(scope="module")

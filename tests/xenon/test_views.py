@@ -9,7 +9,7 @@ import pytest
 from llama2c.build import build_guest
 from xenon.console import Console
 from xenon.hardware.memory_map import RAM_BYTES, VIEWS, physical
-from xenon.kernel.faults import GuestFault
+from xenon.linux.faults import GuestFault
 
 
 def test_views_alias_ram_and_the_last_begins_with_the_second_page() -> None:

@@ -15,7 +15,7 @@ from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
     import loader
-    from xenon.session import Matmul
+    from xenon.stories.session import Matmul
 
 
 def bench(
@@ -82,7 +82,7 @@ def bench(
         raise XenonError("a model and --shape", "give one of them", EXIT_USAGE)
     if as_json and as_csv:
         raise XenonError("--json and --csv", "give one of them", EXIT_USAGE)
-    from xenon import benchmark, benchmark_report
+    from xenon.stories import benchmark, benchmark_report
 
     engines, matmuls, counts = _engines(engine), _matmuls(matmul), _threads(threads)
     with tempfile.TemporaryDirectory(prefix="xenon-llm-") as work:
@@ -113,7 +113,7 @@ def _opened(
     """What is to be measured; a shape is written to `folder`."""
     import llama2c
     import loader
-    from xenon import synthetic
+    from loader import synthetic
 
     if shape is not None:
         model, tokenizer = synthetic.write_shape(shape, folder)
@@ -133,7 +133,7 @@ def _progress(done: int, total: int) -> None:
 
 
 def _engines(names: str | None) -> list[str]:
-    from xenon.benchmark import ENGINES
+    from xenon.stories.benchmark import ENGINES
 
     wanted = list(ENGINES) if names is None else [name.strip() for name in names.split(",")]
     for name in wanted:
@@ -143,7 +143,7 @@ def _engines(names: str | None) -> list[str]:
 
 
 def _matmuls(name: str | None) -> list[Matmul]:
-    from xenon.session import Matmul
+    from xenon.stories.session import Matmul
 
     if name is None:
         return list(Matmul)
@@ -154,7 +154,7 @@ def _matmuls(name: str | None) -> list[Matmul]:
 
 
 def _threads(numbers: str | None) -> list[int]:
-    from xenon.session import default_threads
+    from xenon.stories.session import default_threads
 
     if numbers is None:
         return sorted({1, default_threads()})

@@ -22,7 +22,7 @@ from xenon.cli.output import parse_engine, parse_size, print_json, shown
 from xenon.errors import EXIT_BAD_INPUT
 
 if TYPE_CHECKING:
-    from xenon.analysis.budget import Budget
+    from xenon.stories.budget import Budget
 
 _MOST_COLUMNS = 100
 
@@ -56,8 +56,8 @@ def budget(
     \b
     Exit codes: 0 it fits, 1 it does not or the input is bad, 2 wrong command line.
     """
-    from xenon.analysis.budget_drawing import svg as drawn
-    from xenon.session import Session
+    from xenon.stories.budget_drawing import svg as drawn
+    from xenon.stories.session import Session
 
     size = parse_size("--memory", memory)
     session = Session(model, tokenizer, size, None, context, threads, parse_engine(engine))
@@ -73,7 +73,7 @@ def budget(
 
 
 def _facts(found: Budget) -> dict[str, object]:
-    from xenon.analysis.budget import longest_context
+    from xenon.stories.budget import longest_context
 
     return {
         "model": shown(found.run.model.path),
@@ -95,8 +95,8 @@ def _print(found: Budget) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from xenon.analysis.budget_drawing import bar, letter, share
     from xenon.hardware.memory_map import in_units
+    from xenon.stories.budget_drawing import bar, letter, share
 
     columns = min(shutil.get_terminal_size((_MOST_COLUMNS, 0)).columns, _MOST_COLUMNS)
     screen = Console(file=sys.stdout, width=_MOST_COLUMNS, highlight=False)
@@ -118,7 +118,7 @@ def _print(found: Budget) -> None:
 
 
 def _print_verdict(found: Budget, total: str, memory: str) -> None:
-    from xenon.analysis.budget import longest_context
+    from xenon.stories.budget import longest_context
 
     context, most = found.run.positions, found.run.model.config.seq_len
     if found.fits:

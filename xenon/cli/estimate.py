@@ -39,7 +39,7 @@ def estimate(
     Without a file, for a program to read:
       xenon-llm estimate --shape stories110M --json
     """
-    from xenon.analysis import timing
+    from xenon.stories import estimate as timing
 
     name, config = _config(model, shape)
     first, last = timing.estimate(config), timing.estimate(config, config.seq_len - 1)
@@ -71,7 +71,7 @@ def _config(model: Path | None, shape: str | None) -> tuple[str, Config]:
     """A name and the dimensions of a fp32 model."""
     import llama2c
     import loader
-    from xenon import synthetic
+    from loader import synthetic
 
     if shape is not None:
         if model is not None:
@@ -84,8 +84,8 @@ def _config(model: Path | None, shape: str | None) -> tuple[str, Config]:
 
 
 def _print(name: str, config: Config) -> None:
-    from xenon.analysis import timing
     from xenon.hardware.memory_map import in_units
+    from xenon.stories import estimate as timing
 
     most = config.seq_len - 1
     asked, late = timing.work(config), timing.work(config, most)

@@ -22,7 +22,7 @@ from xenon.cli.output import hint_at_recompiler, parse_engine, parse_size, print
 from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
-    from xenon.session import Matmul, Session, Statistics
+    from xenon.stories.session import Matmul, Session, Statistics
 
 
 def generate(
@@ -97,9 +97,9 @@ def generate(
     Exit codes: 0 told, 1 bad input, 2 wrong command line, 3 the guest is at fault,
       124 time limit, 130 Ctrl-C.
     """
-    from xenon.analysis.engine import Engine
     from xenon.recompiler.kind import parse_kind
-    from xenon.session import Session
+    from xenon.stories.engine import Engine
+    from xenon.stories.session import Session
 
     text = _prompt(prompt, file)
     session = Session(
@@ -162,7 +162,7 @@ def one_line_end_less(text: bytes) -> bytes:
 
 def parse_matmul(name: str | None) -> Matmul | None:
     """What --matmul says, None for no choice. Raises XenonError."""
-    from xenon.session import Matmul
+    from xenon.stories.session import Matmul
 
     try:
         return None if name is None else Matmul(name)
@@ -190,7 +190,7 @@ def _shown(text: str | bytes) -> str:
 
 
 def _facts(session: Session, statistics: Statistics) -> dict[str, object]:
-    from xenon.analysis.engine import Engine
+    from xenon.stories.engine import Engine
 
     return {
         "model": shown(session.model.path),
@@ -221,7 +221,7 @@ def _summary(statistics: Statistics, seed: int | None) -> str:
 
 def _computed_by(statistics: Statistics) -> str:
     """`gpu`, or `cpu, vmx, 2 threads`."""
-    from xenon.analysis.engine import Engine
+    from xenon.stories.engine import Engine
 
     if statistics.engine is Engine.GPU:
         return "gpu"

@@ -16,7 +16,7 @@ from xenon.errors import EXIT_USAGE, XenonError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from xenon.analysis.engine import Engine
+    from xenon.stories.engine import Engine
 
 QUIET_SECONDS = 1.0
 _PATIENCE = 2.0  # seconds that nobody minds waiting for a program
@@ -80,7 +80,7 @@ class ProgressBar:
 
 def parse_engine(name: str) -> Engine:
     """`cpu`, `gpu` or `auto`. Raises XenonError."""
-    from xenon.analysis.engine import Engine
+    from xenon.stories.engine import Engine
 
     try:
         return Engine(name)

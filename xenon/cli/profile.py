@@ -26,7 +26,7 @@ from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
     from xenon.console import Console
-    from xenon.kernel.program import Program
+    from xenon.linux.program import Program
     from xenon.profile.profile import Profile
     from xenon.profile.profiler import Profiler
 
@@ -199,10 +199,10 @@ class _Run:
         import llama2c
         from loader import LoaderError
         from loader import open as open_model
-        from xenon.analysis.engine import Engine
         from xenon.cli.generate import one_line_end_less, parse_matmul
         from xenon.recompiler.kind import parse_kind
-        from xenon.session import Session
+        from xenon.stories.engine import Engine
+        from xenon.stories.session import Session
 
         prompt: str | bytes = story.prompt or ""
         if prompt == "-":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xenon.analysis.isa import Finding, Report, scan_report
 from xenon.errors import EXIT_BAD_INPUT
+from xenon.profile.scan import Finding, Report, scan_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ def _as_json(program: Path, report: Report) -> dict[str, object]:
 
 
 def _scan_for_recompiler(program: Path, as_json: bool) -> None:
-    from xenon.kernel.program import read_program
+    from xenon.linux.program import read_program
     from xenon.profile.coverage import coverage
 
     found = coverage(read_program(program))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xenon.hardware.instruments import Instruments
 from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.unicorn.instruments import Instruments
 
 Numbers = NDArray[np.int64]
 Words = NDArray[np.uint32]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xenon.hardware.cpu import Protection
-from xenon.kernel.program import Program
+from xenon.lifter.flow import NotUnderstood, explore
+from xenon.linux.program import Program
 from xenon.profile.names import Functions, Named, words_between_entries
-from xenon.recompiler.flow import NotUnderstood, explore
 
 _LOCAL_ENTRY = 8
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory_map import PAGE_BYTES, align_down
-from xenon.kernel.program import Program, Segment
-from xenon.kernel.symbols import Symbol, Symbols
+from xenon.linux.program import Program, Segment
+from xenon.linux.symbols import Symbol, Symbols
 
 _CALL_MASK, _CALL = 0xFC00_0003, 0x4800_0001  # bl
 _TOC_SETUP = (0x3C4C, 0x3842)  # addis r2, r12, …; addi r2, r2, …: a function of ABI v2 that pointers lead to

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xenon.analysis.mix import Work
+from xenon.powerpc.mix import Work
 from xenon.profile.sampler import Place
 from xenon.recompiler.kind import CpuKind
 

@@ -15,7 +15,7 @@ from collections import Counter
 
 from xenon.console import Console
 from xenon.errors import XenonError
-from xenon.kernel.program import Program
+from xenon.linux.program import Program
 from xenon.profile.counts import Counts, added, read_counts
 from xenon.profile.names import Functions, Named
 from xenon.profile.profile import FunctionProfile, Profile, ThreadProfile

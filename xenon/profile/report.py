@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from xenon.analysis.disassembly import disassemble
-from xenon.analysis.flame_drawing import flame_graph
-from xenon.analysis.mix import name_and_work
+from xenon.powerpc.disassembly import disassemble
+from xenon.powerpc.mix import name_and_work
+from xenon.profile.flame_drawing import flame_graph
 from xenon.profile.profile import BlockProfile, FunctionProfile, Profile
 from xenon.profile.sampler import Place
 from xenon.recompiler.kind import CpuKind

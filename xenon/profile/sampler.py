@@ -15,7 +15,7 @@ from enum import Enum
 
 from xenon.hardware.cpu import Cpu
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
-from xenon.hardware.unicorn_cpu import UnicornCpu
+from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.profile.names import Functions
 from xenon.profile.stacks import Stacks
 from xenon.recompiler.cpu import RecompilerCpu

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from xenon.analysis.mix import Work, name_and_work
+from xenon.powerpc.mix import Work, name_and_work
 from xenon.profile.counts import Counts, Numbers, Words, branches
 from xenon.profile.names import Functions, Named, words_between_entries
 from xenon.profile.profile import BlockProfile

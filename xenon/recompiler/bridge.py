@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 
-from xenon.hardware.instruments import BLOCK_END_AT, UNICORN_AT
 from xenon.hardware.memory_map import RAM_BYTES, RECOMPILER_EXCHANGE
-from xenon.recompiler import state as at
-from xenon.recompiler.state import Dirty, Status
+from xenon.hardware.unicorn.instruments import BLOCK_END_AT, UNICORN_AT
+from xenon.lifter import layout
+from xenon.lifter.layout import Dirty, Status
 
 XER_OFFSET, VSCR_OFFSET = 512, 528
 _READ_STUB, _WRITE_STUB = 1024, 2048
@@ -71,13 +71,15 @@ def bridge_text(name: str, counting: bool = False) -> str:
         fields.append(f"  %{label} = getelementptr i8, ptr %state, i64 {offset}")
 
     for label, offset in (
-        ("skip_at", at.SKIP), ("pc_at", at.PC), ("status_at", at.STATUS), ("extra_at", at.EXTRA),
-        ("dirty_at", at.DIRTY), ("depth_at", at.DEPTH), ("dispatch_at", at.DISPATCH), ("stop_at", at.STOP),
-        ("read_at", at.READ_BATCH), ("write_at", at.WRITE_BATCH), ("write_one_at", at.WRITE),
-        ("ids_at", at.ENGINE_IDS), ("places_at", at.ENGINE_PLACES), ("pc_id_at", at.PC_ID),
-        ("cr_word_at", at.CR_WORD), ("fpscr_at", at.FPSCR), ("exchange_at", at.EXCHANGE),
-        ("calls_at", at.NATIVE_CALLS), ("ca_at", at.CA), ("cr_at", at.CR), ("vr_at", at.VR),
-        ("running_at", at.RUNNING),
+        ("skip_at", layout.SKIP), ("pc_at", layout.PC), ("status_at", layout.STATUS),
+        ("extra_at", layout.EXTRA),
+        ("dirty_at", layout.DIRTY), ("depth_at", layout.DEPTH),
+        ("dispatch_at", layout.DISPATCH), ("stop_at", layout.STOP),
+        ("read_at", layout.READ_BATCH), ("write_at", layout.WRITE_BATCH), ("write_one_at", layout.WRITE),
+        ("ids_at", layout.ENGINE_IDS), ("places_at", layout.ENGINE_PLACES), ("pc_id_at", layout.PC_ID),
+        ("cr_word_at", layout.CR_WORD), ("fpscr_at", layout.FPSCR), ("exchange_at", layout.EXCHANGE),
+        ("calls_at", layout.NATIVE_CALLS), ("ca_at", layout.CA), ("cr_at", layout.CR), ("vr_at", layout.VR),
+        ("running_at", layout.RUNNING),
     ):  # fmt: skip
         field(label, offset)
     unpack = [
@@ -129,7 +131,7 @@ which:
 enter:
   %table0 = load ptr, ptr %dispatch_at
   %n0 = lshr i64 %address, 2
-  %m0 = and i64 %n0, {at.DISPATCH_SLOTS - 1}
+  %m0 = and i64 %n0, {layout.DISPATCH_SLOTS - 1}
   %k0 = shl i64 %m0, 4
   %slot0 = getelementptr i8, ptr %table0, i64 %k0
   %tag0 = load i64, ptr %slot0
@@ -170,7 +172,7 @@ look:
   %pc = load i64, ptr %pc_at
   %table = load ptr, ptr %dispatch_at
   %n = lshr i64 %pc, 2
-  %m = and i64 %n, {at.DISPATCH_SLOTS - 1}
+  %m = and i64 %n, {layout.DISPATCH_SLOTS - 1}
   %k = shl i64 %m, 4
   %slot = getelementptr i8, ptr %table, i64 %k
   %tag = load i64, ptr %slot
@@ -264,9 +266,9 @@ declare i32 @llvm.bswap.i32(i32)
 define internal void @set_pc(ptr %engine, ptr %state, i64 %pc) nounwind {{
   %value = alloca i64
   store i64 %pc, ptr %value
-  %f_at = getelementptr i8, ptr %state, i64 {at.WRITE}
+  %f_at = getelementptr i8, ptr %state, i64 {layout.WRITE}
   %f = load ptr, ptr %f_at
-  %id_at = getelementptr i8, ptr %state, i64 {at.PC_ID}
+  %id_at = getelementptr i8, ptr %state, i64 {layout.PC_ID}
   %id = load i32, ptr %id_at
   %e = call i32 %f(ptr %engine, i32 %id, ptr %value)
   ret void

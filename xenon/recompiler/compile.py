@@ -13,10 +13,10 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from xenon.hardware.memory_map import PAGE_BYTES
+from xenon.lifter.flow import explore
+from xenon.lifter.unit import lift_unit
 from xenon.recompiler.bridge import bridge_text
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.flow import explore
-from xenon.recompiler.unit import lift_unit
 
 # No fast-math flag is ever set, so that LLVM neither contracts nor reassociates.
 _OPTIMISATION = 3
@@ -165,8 +165,8 @@ def _key(kind: str, source: str) -> str:
 def lifter_version() -> str:
     """A hash of the recompiler's own source: any change of it voids what was compiled before."""
     digest = hashlib.sha256()
-    folder = resources.files("xenon.recompiler")
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        if file.name.endswith((".py", ".ll")):
-            digest.update(file.name.encode() + file.read_bytes())
+    for room in ("xenon.lifter", "xenon.recompiler"):
+        for file in sorted(resources.files(room).iterdir(), key=lambda file: file.name):
+            if file.name.endswith((".py", ".ll")):
+                digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()

@@ -7,12 +7,12 @@ import mmap
 
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Protection, Registers, Trap
-from xenon.hardware.instruments import Instruments
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
-from xenon.hardware.unicorn_cpu import UnicornCpu
+from xenon.hardware.unicorn.cpu import UnicornCpu
+from xenon.hardware.unicorn.instruments import Instruments
+from xenon.lifter import layout
 from xenon.recompiler import bridge
-from xenon.recompiler import state as at
 from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.state import Dispatch, PageTable, State
 
@@ -21,9 +21,9 @@ class RecompilerCpu:
     """One hardware thread (see `hardware.cpu.Cpu`). CPUs of one console share their `recompiler`."""
 
     def __init__(self, memory: UnifiedMemory, recompiler: Recompiler, bus: Bus | None = None) -> None:
-        instruments = Instruments(at.STOP) if recompiler.counting else None
+        instruments = Instruments(layout.STOP) if recompiler.counting else None
         self._state = State(instruments)
-        self.unicorn = UnicornCpu(memory, bus, self._state.short(at.STOP), instruments)
+        self.unicorn = UnicornCpu(memory, bus, self._state.short(layout.STOP), instruments)
         self._recompiler = recompiler
         self._pages = PageTable(memory)
         self._hooked: set[int] = set()
@@ -35,19 +35,20 @@ class RecompilerCpu:
     def _fill_state(self, memory: UnifiedMemory) -> None:
         state, engine = self._state, self.unicorn
         ids = engine.batch_registers
-        offsets = [at.GPR + 8 * number for number in range(32)] + [
-            at.FPR + 8 * number for number in range(32)
+        offsets = [layout.GPR + 8 * number for number in range(32)] + [
+            layout.FPR + 8 * number for number in range(32)
         ]
-        offsets += [at.LR, at.CTR, at.CR_WORD, at.FPSCR]
+        offsets += [layout.LR, layout.CTR, layout.CR_WORD, layout.FPSCR]
         self._ids = (ctypes.c_int * len(ids))(*ids)
         self._places = (ctypes.c_void_p * len(ids))(*(state.host_address + offset for offset in offsets))
         read, write, write_one, pc_id = engine.batch_functions
         for offset, value in (
-            (at.RAM, memory.host_address),
-            (at.DISPATCH, self._recompiler.dispatch.host_address),
-            (at.READ_BATCH, read), (at.WRITE_BATCH, write),
-            (at.WRITE, write_one), (at.ENGINE_IDS, ctypes.addressof(self._ids)),
-            (at.ENGINE_PLACES, ctypes.addressof(self._places)), (at.PC_ID, pc_id), (at.SKIP, at.NEVER),
+            (layout.RAM, memory.host_address),
+            (layout.DISPATCH, self._recompiler.dispatch.host_address),
+            (layout.READ_BATCH, read), (layout.WRITE_BATCH, write),
+            (layout.WRITE, write_one), (layout.ENGINE_IDS, ctypes.addressof(self._ids)),
+            (layout.ENGINE_PLACES, ctypes.addressof(self._places)), (layout.PC_ID, pc_id),
+            (layout.SKIP, layout.NEVER),
         ):  # fmt: skip
             state.word(offset).value = value
 
@@ -58,7 +59,7 @@ class RecompilerCpu:
             self._exchange = mmap.mmap(-1, PAGE_BYTES)
             self._exchange[:] = bridge.exchange_page()
             place = ctypes.addressof(ctypes.c_uint8.from_buffer(self._exchange))
-            self._state.word(at.EXCHANGE).value = place
+            self._state.word(layout.EXCHANGE).value = place
             self.unicorn.show_host_page(RECOMPILER_EXCHANGE, place)
             new += [bridge.READ_END, bridge.WRITE_END]
         if new:
@@ -68,18 +69,20 @@ class RecompilerCpu:
     @property
     def in_compiled_code(self) -> bool:
         """Whether compiled code runs right now."""
-        return bool(self._state.short(at.RUNNING).value)
+        return bool(self._state.short(layout.RUNNING).value)
 
     def frame(self) -> tuple[int, int, int]:
         """While compiled code runs that is measured: the function that is under way, and LR and r1 as they
         were when it was called, or came back to last."""
-        function, link, stack = (self._state.word(offset) for offset in (at.FUNCTION, at.LR, at.GPR + 8))
+        function, link, stack = (
+            self._state.word(offset) for offset in (layout.FUNCTION, layout.LR, layout.GPR + 8)
+        )
         return function.value, link.value, stack.value
 
     @property
     def hand_overs(self) -> int:
         """How often Unicorn has handed over to compiled code, or that to more of it."""
-        return self._state.word(at.NATIVE_CALLS).value
+        return self._state.word(layout.NATIVE_CALLS).value
 
     def map(self, address: int, size: int, protection: Protection) -> None:
         self.unicorn.map(address, size, protection)
@@ -108,7 +111,7 @@ class RecompilerCpu:
 
     def limit_instructions(self, count: int) -> None:
         """Only Unicorn counts instructions: this CPU enters no compiled code from now on."""
-        self._state.word(at.DISPATCH).value = self._no_code.host_address
+        self._state.word(layout.DISPATCH).value = self._no_code.host_address
         self.unicorn.limit_instructions(count)
 
     def registers(self) -> Registers:

@@ -10,9 +10,9 @@ from enum import Enum
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu
-from xenon.hardware.instruments import Instruments
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.unicorn_cpu import UnicornCpu
+from xenon.hardware.unicorn.cpu import UnicornCpu
+from xenon.hardware.unicorn.instruments import Instruments
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.recompiler import Recompiler

@@ -152,7 +152,7 @@ class Recompiler:
 
     def loop_start(self, pc: int) -> int | None:
         """Where the innermost loop around an instruction begins, None if it is in none."""
-        from xenon.recompiler.flow import NotUnderstood, explore
+        from xenon.lifter.flow import NotUnderstood, explore
 
         try:
             flow = explore(self.fetch, (pc,), self._starts)
@@ -183,8 +183,8 @@ class Recompiler:
 
         Raises Stopped when the worker was stopped meanwhile.
         """
+        from xenon.lifter.flow import NotUnderstood
         from xenon.recompiler import compile  # llvmlite: not before something is compiled
-        from xenon.recompiler.flow import NotUnderstood
 
         entries = self.entries_of(address)
         if entries in self.outcomes:

@@ -1,66 +1,23 @@
-"""What compiled code and Unicorn hand to each other: one C structure a CPU, and the tables that it points to.
-
-Compiled code knows the structure by the byte offsets below. Registers are host integers: a VR is one 128-bit
-number whose most significant byte is element 0; CR is a byte for each of its 32 bits.
-"""
+"""What compiled code and Unicorn share: the structures of lifter/layout.py, and the dispatch table."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
-from enum import IntEnum
 
 from xenon.hardware.cpu import Protection
-from xenon.hardware.instruments import Instruments
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
-
-GPR, FPR, VR = 0, 256, 512
-PC, LR, CTR = 1024, 1032, 1040
-CR = 1056  # 32 bytes
-CA = 1088  # a byte, 0 or 1
-STATUS = 1092  # what an exit asks for, see Status
-EXTRA = 1096  # 1 when VR and CA hold the guest's values, which come through a stub in guest code
-DIRTY = 1100  # bits of Dirty: what of them has changed
-DEPTH = 1104  # compiled functions under way
-RAM, DISPATCH = 1112, 1128  # pointers
-STOP = 1136  # not 0 when compiled code is to come back (32 bits)
-WANTED = 1140  # not 0 when Unicorn is to take a sample: see Instruments, which expects it behind STOP
-READ_BATCH, WRITE_BATCH, WRITE = 1144, 1152, 1160  # Unicorn's functions
-ENGINE_IDS, ENGINE_PLACES, PC_ID = 1168, 1176, 1184
-CR_WORD, FPSCR, SKIP = 1192, 1200, 1208
-EXCHANGE = 1216  # pointer to the page through which VR and XER travel
-NATIVE_CALLS = 1224  # hand-overs so far
-RUNNING = 1232  # 1 while compiled code runs
-FUNCTION = 1240  # the compiled function that is under way, in a run that is measured
-SIZE = 1280
-
-NEVER = 0xFFFF_FFFF_FFFF_FFFF
-
-DISPATCH_SLOTS = 1 << 16  # guest address and host function, 16 bytes each; a slot serves one address
-MOST_DEPTH = 64  # nested compiled calls: the host's stack is finite, the guest's recursion need not be
-
-# Bits of a page's byte in the table behind RAM. "Run": the page behind it allows the same.
-READ, READ_RUN, WRITE_ONE, WRITE_RUN = 1, 2, 4, 8
-PAGE_COUNT = RAM_BYTES // PAGE_BYTES
-
-
-class Status(IntEnum):
-    """What Unicorn does at the PC that compiled code leaves behind."""
-
-    GO_ON = 0
-    REPEAT = 1  # execute this instruction itself: it faults, or is not for compiled code
-    NEED_EXTRA = 2  # fetch VR and XER, then enter compiled code again
-
-
-class Dirty(IntEnum):
-    XER = 1
-    VECTORS = 2
-
-
-def slot(address: int) -> int:
-    """The slot of a guest address in the dispatch table."""
-    return (address >> 2) & (DISPATCH_SLOTS - 1)
+from xenon.hardware.unicorn.instruments import Instruments
+from xenon.lifter.layout import (
+    DISPATCH_SLOTS,
+    NEVER,
+    PAGE_COUNT,
+    READ,
+    SIZE,
+    WRITE_ONE,
+    slot,
+)
 
 
 class Dispatch:

@@ -19,13 +19,13 @@ from unicorn import arm64_const as arm
 import llama2c
 import loader
 from xenon.console import Console, CpuKind
-from xenon.hardware import instruments
-from xenon.hardware.unicorn_cpu import UnicornCpu
-from xenon.kernel.faults import GuestFault
+from xenon.hardware.unicorn import instruments
+from xenon.hardware.unicorn.cpu import UnicornCpu
+from xenon.linux.faults import GuestFault
 from xenon.profile.counts import Counts, added, read_counts
 from xenon.profile.sampler import parts
 from xenon.recompiler.recompiler import Tier
-from xenon.session import HOT_FUNCTIONS
+from xenon.stories.session import HOT_FUNCTIONS
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,

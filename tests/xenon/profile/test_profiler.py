@@ -11,19 +11,19 @@ import pytest
 from support import Made
 
 import llama2c
-from xenon.analysis.engine import Engine
-from xenon.analysis.mix import Work
 from xenon.console import Console, CpuKind
 from xenon.errors import XenonError
-from xenon.kernel.faults import GuestFault
-from xenon.kernel.program import Program, read_program
-from xenon.kernel.thread import LimitReached
+from xenon.linux.faults import GuestFault
+from xenon.linux.program import Program, read_program
+from xenon.linux.thread import LimitReached
+from xenon.powerpc.mix import Work
 from xenon.profile.coverage import Covered, coverage
 from xenon.profile.profile import FunctionProfile, Profile
 from xenon.profile.profiler import Profiler
 from xenon.profile.report import as_json, flame, lines
 from xenon.profile.sampler import Place
-from xenon.session import HOT_FUNCTIONS, Matmul, Session
+from xenon.stories.engine import Engine
+from xenon.stories.session import HOT_FUNCTIONS, Matmul, Session
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from xenon.hardware.memory import UnifiedMemory
-from xenon.kernel.program import parse_program, read_program
+from xenon.linux.program import parse_program, read_program
 from xenon.profile.names import Functions
 from xenon.profile.stacks import MOST_FRAMES, Stacks
 

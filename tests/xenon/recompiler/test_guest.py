@@ -18,7 +18,7 @@ import loader
 from llama2c.reference import Reference
 from xenon.console import Console, CpuKind
 from xenon.recompiler.recompiler import Tier
-from xenon.session import HOT_FUNCTIONS
+from xenon.stories.session import HOT_FUNCTIONS
 
 KERNELS = ["scalar", "vmx"]
 

@@ -13,7 +13,7 @@ pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip insta
 
 from xenon.console import Console, CpuKind
 from xenon.errors import XenonError
-from xenon.kernel.faults import GuestFault
+from xenon.linux.faults import GuestFault
 from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.recompiler import Tier
 

@@ -1,0 +1,90 @@
+"""The long random test of the recompiler against Unicorn: every form, then mixtures, until the time is up.
+
+PYTHONPATH=tests python -m laboratory.fuzz_recompiler [--seconds 600] [--seed 1] [--loops | FORM ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Iterator
+
+from laboratory.differential import (
+    EXCEPTIONS,
+    Difference,
+    Domain,
+    Laboratory,
+    domain_of,
+    forms,
+    is_excused,
+    random_word,
+)
+from laboratory.loop_trials import LoopLaboratory, random_trial
+
+_CASES = 48
+_MOST_MIXED = 24
+
+
+def experiments(names: list[str], chance: random.Random) -> Iterator[tuple[list[str], Domain]]:
+    """Forms to run one after the other, and what their operands may be, without end."""
+    while True:
+        for name in names:
+            yield [name], domain_of(name)
+        free = [name for name in names if name not in EXCEPTIONS]
+        for _ in range(len(names) if free else 0):
+            yield chance.choices(free, k=chance.randrange(2, _MOST_MIXED)), Domain.ANY
+
+
+def try_loops(chance: random.Random, deadline: float) -> int:
+    laboratory = LoopLaboratory()
+    trials = failures = 0
+    while time.monotonic() < deadline:
+        trial = random_trial(chance)
+        results = laboratory.results(trial)
+        trials += 1
+        if len(set(results.values())) > 1:
+            failures += 1
+            words = " ".join(f"{word:08x}" for word in trial.words)
+            print(f"{words}, {trial.rounds} rounds from {trial.registers}: {', '.join(results)} differ")
+    print(f"{trials} loops, {failures} differ")
+    return 1 if failures else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="FORM", help="only these, as fmadds or vperm")
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--loops", action="store_true", help="random loops instead, with unusual numbers in them"
+    )
+    options = parser.parse_args()
+    if options.loops:
+        return try_loops(random.Random(options.seed), time.monotonic() + options.seconds)
+    opcodes = forms()
+    unknown = set(options.names) - set(opcodes)
+    if unknown:
+        parser.error(f"no rule for {', '.join(sorted(unknown))}")
+    chance = random.Random(options.seed)
+    laboratory = Laboratory()
+    deadline = time.monotonic() + options.seconds
+    functions = failures = 0
+    for names, domain in experiments(options.names or list(opcodes), chance):
+        if time.monotonic() > deadline:
+            break
+        words = [random_word(name, opcodes[name], chance) for name in names]
+        found: list[Difference] = laboratory.differences(words, _CASES, chance.getrandbits(32), domain)
+        functions += 1
+        for one in [one for one in found if not is_excused(one)][:1]:
+            failures += 1
+            print(f"{' '.join(names)}\n{one}", flush=True)
+    print(f"{functions} functions of {len(opcodes)} forms, {functions * _CASES} cases, {failures} differ")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""Random loops, tried in three ways that must agree: compiled as loops, their bodies compiled as functions
+which a loop on Unicorn calls, and on Unicorn alone where no form of them is one of its exceptions.
+
+Three streams move through memory that holds zeros, denormals, infinities and NaNs here and there; the third
+is written, and may overlap the others.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from dataclasses import dataclass
+
+from laboratory.differential import EXCEPTIONS, forms, random_word
+from xenon.hardware.cpu import Protection, TrapKind
+from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM
+from xenon.recompiler.cpu import RecompilerCpu
+from xenon.recompiler.recompiler import Recompiler, Tier
+
+_CODE, _BODY, _DATA = PROGRAM.start, PROGRAM.start + 0x1000, PROGRAM.start + 0x10000
+_DATA_BYTES = 4 * PAGE_BYTES
+_RESULTS = _DATA + _DATA_BYTES + PAGE_BYTES  # behind a page that is not mapped
+_BLR, _SC = 0x4E80_0020, 0x4400_0002
+_SPECIAL = (
+    0x00000000, 0x80000000, 0x00000001, 0x807FFFFF, 0x00800000, 0x0C800001, 0x2B000000, 0x7F7FFFFF,
+    0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC12345, 0x7F812345,
+)  # fmt: skip
+_FLOAT = "fadds fsubs fmuls fdivs fmadds fmsubs fnmadds fnmsubs fadd fmul fmadd frsp fneg fabs fmr fsel fcmpu"
+_VECTOR = "vaddfp vsubfp vmaddfp vnmsubfp vmaddfp vmaddfp vxor vor vsldoi vspltw vcmpgtfp. vadduwm"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A loop: its body, its number of rounds, and the registers and memory to begin with."""
+
+    words: tuple[int, ...]
+    names: tuple[str, ...]
+    rounds: int
+    registers: tuple[int, ...]  # the three streams' addresses
+    data: bytes
+
+
+def random_trial(chance: random.Random) -> Trial:
+    opcodes = forms()
+    mnemonics = chance.choice((_FLOAT, _VECTOR, _FLOAT + " " + _VECTOR)).split()
+    if chance.random() < 0.3:
+        mnemonics = [name for name in mnemonics if name not in EXCEPTIONS]
+    names: list[str] = []
+    words: list[int] = []
+    vectors = any(name[0] == "v" for name in mnemonics)
+    step = chance.choice((16, 16, 32) if vectors else (4, 8, 12))
+    stores = chance.random() < 0.5
+    for _ in range(chance.randrange(1, 5)):
+        words.append(_access(chance, vectors and chance.random() < 0.7, chance.choice((9, 10)), step, False))
+    for _ in range(chance.randrange(1, 7)):
+        name = chance.choice(mnemonics)
+        names.append(name)
+        words.append(random_word(name, opcodes[name], chance))
+        if chance.random() < 0.3:
+            write = stores and chance.random() < 0.6
+            base = 11 if write else chance.choice((9, 10))
+            words.append(_access(chance, vectors and chance.random() < 0.7, base, step, write))
+    words += [14 << 26 | base << 21 | base << 16 | step for base in (9, 10, 11)]
+    rounds = chance.randrange(1, 200)
+    room = _DATA_BYTES - rounds * step - 64
+    spots = tuple(_DATA + (chance.randrange(0, room) & (-16 if vectors else -4)) for _ in range(3))
+    if chance.random() < 0.4:
+        spots = (spots[0], spots[1], spots[0] + chance.choice((0, 4, -4, 16, -16)) * chance.randrange(0, 3))
+        spots = tuple(max(spot, _DATA) for spot in spots)
+    rare = chance.choice((0.0, 0.0, 0.002, 0.02, 0.3))
+    lanes = [
+        chance.choice(_SPECIAL)
+        if chance.random() < rare
+        else chance.getrandbits(1) << 31 | chance.randrange(120, 131) << 23 | chance.getrandbits(23)
+        for _ in range(_DATA_BYTES // 4)
+    ]
+    return Trial(tuple(words), tuple(names), rounds, spots, struct.pack(f">{len(lanes)}I", *lanes))
+
+
+def _access(chance: random.Random, vector: bool, base: int, step: int, write: bool) -> int:
+    if vector:
+        index = chance.choice((0, 12))  # r12 holds 16
+        return (
+            (31 << 26)
+            | chance.randrange(1, 7) << 21
+            | index << 16
+            | base << 11
+            | (231 if write else 103) << 1
+        )
+    return (
+        (52 if write else 48) << 26 | chance.randrange(1, 8) << 21 | base << 16 | chance.randrange(0, 32, 4)
+    )
+
+
+class LoopLaboratory:
+    """A machine to try loops on, made once."""
+
+    def __init__(self) -> None:
+        self._memory = UnifiedMemory()
+        self.recompiler = Recompiler(self._memory)
+        self._cpu = RecompilerCpu(self._memory, self.recompiler)
+        self._cpu.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
+        self._cpu.map(_DATA, _DATA_BYTES, Protection.READ | Protection.WRITE)
+        self._cpu.map(_RESULTS, PAGE_BYTES, Protection.READ | Protection.WRITE)
+
+    def results(self, trial: Trial) -> dict[str, bytes]:
+        """What is in memory and registers behind the loop, for each way to run it."""
+        loop = _set_up(trial)
+        start = _CODE + 4 * len(loop)
+        inline = [*loop, *trial.words, 0x4200_0000 | -4 * len(trial.words) & 0xFFFC, *_tear_down(), _SC]
+        called = [*loop, 0x4800_0001 | (_BODY - start), 0x4200_0000 | -4 & 0xFFFC, *_tear_down(), _SC]
+        found = {"a loop": self._run(trial, inline, start), "calls": self._run(trial, called, _BODY)}
+        if not set(trial.names) & set(EXCEPTIONS):
+            found["Unicorn"] = self._run(trial, inline, None)
+        return found
+
+    def _run(self, trial: Trial, code: list[int], compiled: int | None) -> bytes:
+        memory, cpu = self._memory, self._cpu
+        memory.write(_CODE, struct.pack(f">{len(code)}I", *code))
+        memory.write(_BODY, struct.pack(f">{len(trial.words) + 1}I", *trial.words, _BLR))
+        memory.write(_DATA, trial.data)
+        cpu.forget_code(_CODE, 2 * PAGE_BYTES)
+        if compiled is not None:
+            outcome = self.recompiler.compile(compiled)
+            assert outcome.tier is Tier.COMPILED, outcome.reason
+        calls = cpu.hand_overs
+        trap = cpu.run(_CODE)
+        assert trap.kind is TrapKind.SYSTEM_CALL, trap
+        assert (cpu.hand_overs > calls) is (compiled is not None)
+        return memory.read(_DATA, _DATA_BYTES) + memory.read(_RESULTS, 512)
+
+
+def _li(register: int, value: int) -> list[int]:
+    return [
+        15 << 26 | register << 21 | value >> 16,
+        24 << 26 | register << 21 | register << 16 | value & 0xFFFF,
+    ]
+
+
+def _set_up(trial: Trial) -> list[int]:
+    """FPRs and VRs from the beginning of the data, GPRs by number, CTR the rounds."""
+    words = _li(31, _DATA)
+    words += [48 << 26 | number << 21 | 31 << 16 | 4 * number for number in range(1, 8)]
+    for number in range(1, 7):
+        words += [*_li(12, 64 + 16 * number), 31 << 26 | number << 21 | 31 << 16 | 12 << 11 | 103 << 1]
+    for register, value in [*((number, number) for number in range(3, 9)), (12, 16), (30, trial.rounds)]:
+        words += _li(register, value)
+    for register, value in zip((9, 10, 11), trial.registers, strict=True):
+        words += _li(register, value)
+    return [*words, 0x7FC9_03A6]  # mtctr r30
+
+
+def _tear_down() -> list[int]:
+    words = _li(31, _RESULTS)
+    words += [62 << 26 | number << 21 | 31 << 16 | 8 * number for number in range(3, 12)]
+    words += [54 << 26 | number << 21 | 31 << 16 | 96 + 8 * number for number in range(1, 8)]
+    words += [0x7C60_0026, 62 << 26 | 3 << 21 | 31 << 16 | 168]  # mfcr
+    for number in range(1, 7):
+        words += [*_li(12, 176 + 16 * number), 31 << 26 | number << 21 | 31 << 16 | 12 << 11 | 231 << 1]
+    return words

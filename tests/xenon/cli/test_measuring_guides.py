@@ -1,0 +1,66 @@
+"""What docs/estimate.md and docs/benchmarks.md show is what the commands do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support import Made
+
+import loader
+from loader import synthetic
+from xenon.stories.budget import longest_context
+from xenon.stories.session import Session
+
+DOCS = Path(__file__).parents[3] / "docs"
+SHOWN = [
+    line.strip()
+    for name in ("estimate.md", "benchmarks.md")
+    for line in re.findall(r"^    (xenon-llm .+)$", (DOCS / name).read_text(), re.MULTILINE)
+]
+
+
+def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", "from xenon.cli.app import main; main()", *shlex.split(line)[1:]]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_a_command_of_the_guides_works(make_model: Callable[..., Made], tmp_path: Path, line: str) -> None:
+    made = make_model(seq_len=600)
+    for name in ("stories15M.bin", "stories110M.bin", "tokenizer.bin"):
+        source = made.tokenizer if name.startswith("tok") else made.model
+        (tmp_path / name).write_bytes(source.read_bytes())
+    line = line.replace("--shape stories15M -p 8 -n 8", "--shape stories260K -p 3 -n 3")
+    result = run(line, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def test_the_estimate_in_the_guide_is_what_the_command_prints(tmp_path: Path) -> None:
+    block = re.search(r"```console\n\$ (.*?)\n(.*?)```", (DOCS / "estimate.md").read_text(), re.DOTALL)
+    assert block is not None
+    assert run(block[1], tmp_path).stdout == block[2]
+
+
+def test_the_context_that_the_guide_names_for_stories110M(
+    make_model: Callable[..., Made], tmp_path: Path
+) -> None:
+    made = make_model()
+    run_ = Session(made.model, made.tokenizer, threads=2).budget(b"x" * 64).run
+    config = synthetic.SHAPES["stories110M"]
+    synthetic.write_tokenizer(config.vocab_size, tmp_path / "tokenizer.bin")
+    model = loader.open(made.model)
+    model.config = config
+    model.tensors = loader.layout.tensors(config, loader.Format.V0)
+    large = replace(
+        run_, model=model, tokenizer=loader.open_tokenizer(tmp_path / "tokenizer.bin"), context=None
+    )
+    assert longest_context(large) == 844
+    assert "runs with 844" in (DOCS / "estimate.md").read_text()

@@ -1,0 +1,118 @@
+"""`xenon-llm cache`, and `--cpu` of the commands that run guest code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import xenon
+from xenon.cli.app import app
+from xenon.cli.output import hint_at_recompiler
+from xenon.errors import XenonError
+from xenon.hardware.bus import Bus
+from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.unicorn.cpu import UnicornCpu
+from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.cpu import RecompilerCpu
+from xenon.recompiler.kind import CpuKind, make_cpus, parse_kind
+from xenon.stories.engine import Engine
+from xenon.stories.session import default_threads
+
+_COMMAND = "from xenon.cli.app import main; main()"
+
+
+def test_cache_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    CodeCache().put("unit_1", b"code")
+    shown = json.loads(CliRunner().invoke(app, ["cache", "--json"]).stdout)
+    assert shown["files"] == 1
+    assert shown["folder"] == str(tmp_path / "xenon-llm" / "code")
+    assert "1 file, " in CliRunner().invoke(app, ["cache"]).stdout
+    assert CliRunner().invoke(app, ["cache", "--clear"]).stdout.endswith("deleted\n")
+    assert CodeCache().usage().files == 0
+
+
+def test_cpu_names_are_checked() -> None:
+    assert parse_kind("unicorn") is CpuKind.UNICORN
+    assert parse_kind(None) is None
+    with pytest.raises(Exception, match="--cpu 'dolphin': expected unicorn or recompiler"):
+        parse_kind("dolphin")
+
+
+def test_the_recompiler_runs_everything_where_it_is_installed() -> None:
+    cpus, recompiler = make_cpus(UnifiedMemory(), Bus(), 2, None)
+    assert recompiler is not None
+    assert {type(cpu) for cpu in cpus} == {RecompilerCpu}
+
+
+def test_a_story_is_told_by_one_thread_of_compiled_code_unless_something_else_is_wanted() -> None:
+    def chosen(**options: Any) -> tuple[Engine, CpuKind, int]:
+        session = xenon.Session(**options)
+        return session.engine, session.cpu, session.threads
+
+    assert chosen() == (Engine.CPU, CpuKind.RECOMPILER, 1)
+    assert chosen(threads=3) == (Engine.CPU, CpuKind.RECOMPILER, 3)
+    assert chosen(engine=Engine.GPU) == (Engine.GPU, CpuKind.UNICORN, 1)
+    assert chosen(cpu=CpuKind.UNICORN) == (Engine.CPU, CpuKind.UNICORN, default_threads())
+
+
+def test_without_llvmlite_unicorn_runs_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    cpus, recompiler = make_cpus(UnifiedMemory(), Bus(), 2, None)
+    assert recompiler is None
+    assert {type(cpu) for cpu in cpus} == {UnicornCpu}
+
+
+def test_without_llvmlite_the_recompiler_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(XenonError, match="the recompiler needs llvmlite") as caught:
+        make_cpus(UnifiedMemory(), Bus(), 1, CpuKind.RECOMPILER)
+    assert caught.value.hint == "pip install 'xenon-llm[fast]'"
+
+
+def test_the_compiler_is_not_imported_before_it_is_needed() -> None:
+    code = "import sys, xenon.console; xenon.console.Console(); sys.exit('llvmlite' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_slow_run_on_unicorn_says_once_how_to_be_faster(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hint_at_recompiler(60, None)  # installed: nothing to say
+    monkeypatch.setattr("xenon.recompiler.kind.installed", lambda: False)
+    hint_at_recompiler(0.5, None)
+    hint_at_recompiler(60, "unicorn")
+    assert capsys.readouterr().err == ""
+    hint_at_recompiler(60, None)
+    assert capsys.readouterr().err == "hint: pip install 'xenon-llm[fast]' lets the CPU run native code\n"
+
+
+def test_an_llvmlite_that_cannot_be_loaded_leaves_everything_to_unicorn(tmp_path: Path) -> None:
+    package = tmp_path / "llvmlite"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise OSError('could not find or load its library')")
+    command = [
+        sys.executable,
+        "-c",
+        _COMMAND,
+        "generate",
+        "--engine",
+        "cpu",
+        "-n",
+        "60",
+        "-t",
+        "0",
+        "One day",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0
+    assert done.stdout.startswith("One day")
+    assert "Error" not in done.stderr

@@ -1,0 +1,191 @@
+"""The benchmark: models made up for it, prompts of a known length, rows and their formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import loader
+from loader import ByteOrder, Config, synthetic
+from xenon.errors import XenonError
+from xenon.stories import benchmark, benchmark_report
+from xenon.stories.benchmark import Console, Native, Workload
+from xenon.stories.session import Matmul
+
+SMALL = Config(32, 48, 2, 4, 2, 400, 24, shared_classifier=True)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[loader.Model, loader.Tokenizer]:
+    folder = tmp_path_factory.mktemp("benchmark")
+    synthetic.write_model(SMALL, folder / "small.bin", ByteOrder.LITTLE)
+    synthetic.write_tokenizer(SMALL.vocab_size, folder / "tok.bin", ByteOrder.LITTLE)
+    return loader.open(folder / "small.bin"), loader.open_tokenizer(folder / "tok.bin")
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", "from xenon.cli.app import main; main()", "bench", *arguments]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("order", ByteOrder)
+def test_a_made_up_model_is_one_that_the_loader_reads(
+    tmp_path: Path, order: ByteOrder, separate: bool
+) -> None:
+    config = Config(32, 48, 2, 4, 2, 400, 24, shared_classifier=not separate)
+    synthetic.write_model(config, tmp_path / "m.bin", order)
+    model = loader.open(tmp_path / "m.bin")
+    assert (model.config, model.byte_order) == (config, order)
+    assert (model.array("rms_att_weight") == 1).all()
+    assert float(model.array("w2").std()) == pytest.approx(synthetic.DEVIATION, rel=0.05)
+    assert len(set(model.array("wq").ravel().tolist())) > 1000
+
+
+@pytest.mark.parametrize("vocab_size", [3, 259, 512, 32000])
+def test_a_made_up_tokenizer_has_so_many_different_pieces(tmp_path: Path, vocab_size: int) -> None:
+    synthetic.write_tokenizer(vocab_size, tmp_path / "tok.bin")
+    tokenizer = loader.open_tokenizer(tmp_path / "tok.bin")
+    assert len({piece.text for piece in tokenizer.pieces}) == len(tokenizer) == vocab_size
+    assert all(piece.text.decode() for piece in tokenizer.pieces)
+
+
+def test_the_shape_of_stories15M_is_as_large_as_stories15M() -> None:
+    from loader.layout import file_size
+
+    sizes = {name: file_size(config, loader.Format.V0) for name, config in synthetic.SHAPES.items()}
+    assert sizes["stories260K"] == 1_056_540
+    assert sizes["stories15M"] == 60_816_028
+
+
+def test_an_unknown_shape_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(XenonError, match="stories9M, expected stories260K, stories15M"):
+        synthetic.shape("stories9M")
+
+
+@pytest.mark.parametrize("tokens", [3, 10, 24])
+def test_a_prompt_has_exactly_as_many_tokens_as_asked_for(
+    small: tuple[loader.Model, loader.Tokenizer], tokens: int
+) -> None:
+    prompt = benchmark.prompt_of(small[1], tokens)
+    assert prompt is not None
+    session = Console(loader_session(small)).session
+    list(session.generate(prompt, steps=tokens, ignore_eos=True, temperature=0))
+    assert session.statistics is not None
+    assert session.statistics.prompt_tokens == tokens
+
+
+def loader_session(small: tuple[loader.Model, loader.Tokenizer]) -> benchmark.Session:
+    return benchmark.Session(small[0].path, small[1].path, matmul=Matmul.SCALAR)
+
+
+def test_tests_default_to_what_the_context_holds(small: tuple[loader.Model, loader.Tokenizer]) -> None:
+    assert benchmark.plan_workloads(*small, None, None) == [Workload("pp", 23), Workload("tg", 23)]
+    assert benchmark.plan_workloads(*small, None, 0, 9) == [Workload("pp", 8)]
+    assert benchmark.plan_workloads(*small, 0, 5) == [Workload("tg", 5)]
+    with pytest.raises(XenonError, match="--n-gen 24, expected 0 to 23"):
+        benchmark.plan_workloads(*small, 0, 24)
+
+
+class Fake:
+    """A runner that keeps no time."""
+
+    matmul = Matmul.VMX
+    threads = 1
+
+    def __init__(self, engine: str, calls: list[tuple[str, int, int]]) -> None:
+        self.engine = engine
+        self.calls = calls
+
+    def __call__(self, prompt: bytes, steps: int) -> float:
+        self.calls.append((self.engine, len(prompt), steps))
+        return float(len(self.calls))
+
+
+def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokenizer]) -> None:
+    calls: list[tuple[str, int, int]] = []
+    seen: list[tuple[int, int]] = []
+    workloads = [Workload("pp", 4), Workload("tg", 6)]
+    rows = benchmark.measure(
+        [Fake("a", calls), Fake("b", calls)], workloads, small[1], 2, lambda *done: seen.append(done)
+    )
+    assert calls == [("a", 3, 5), ("a", 0, 7), ("b", 3, 5), ("b", 0, 7)] * 2
+    assert [row.samples for row in rows] == [[1, 5], [2, 6], [3, 7], [4, 8]]
+    assert rows[0].mean == 3
+    assert rows[0].spread == pytest.approx(8**0.5)
+    assert seen == [(number, 8) for number in range(1, 9)]
+
+
+def test_all_engines_run_the_same_tests(small: tuple[loader.Model, loader.Tokenizer], tmp_path: Path) -> None:
+    runners, notes = benchmark.find_runners(*small, tmp_path, context=5)
+    assert len(runners) + 2 * len(notes) == 9
+    assert {runner.threads for runner in runners} == {1}
+    rows = benchmark.measure(runners, [Workload("pp", 3), Workload("tg", 3)], small[1], 1)
+    assert {row.runner.engine for row in rows} >= {"unicorn", "gpu"}
+    fast = "recompiler"  # three tokens of this model may take less than the report's millisecond
+    assert all(row.mean > 0 or row.runner.engine == fast for row in rows)
+    assert any(isinstance(runner, Native) for runner in runners) or notes
+
+
+def test_reports_hold_the_same_rows() -> None:
+    facts: list[dict[str, benchmark_report.Value]] = [
+        {
+            **{"model": "m", "size_bytes": 60_816_028, "parameters": 15_191_712, "engine": "unicorn"},
+            **{"matmul": "vmx", "threads": 1, "test": "tg8", "tokens_per_second": 2.5, "spread": 0.25},
+            "samples": [2.25, 2.75],
+        }
+    ]
+    table = benchmark_report.markdown(facts).splitlines()
+    assert (
+        table[0].split() == "| model | size | params | engine | matmul | threads | test | tokens/s |".split()
+    )
+    assert table[2] == "| m     | 58.0 MiB | 15.19 M | unicorn | vmx    |       1 | tg8  | 2.50 ± 0.25 |"
+    assert len({len(line) for line in table}) == 1
+    rows = list(csv.DictReader(io.StringIO(benchmark_report.as_csv(facts))))
+    assert (rows[0]["tokens_per_second"], rows[0]["samples"]) == ("2.5", "2.25 2.75")
+
+
+def test_the_command_prints_json_with_the_machine(small: tuple[loader.Model, loader.Tokenizer]) -> None:
+    result = command(
+        *(str(small[0].path), "-z", str(small[1].path), "-p", "2", "-n", "2", "-r", "2"),
+        *("--engine", "unicorn", "--matmul", "vmx", "--threads", "1,2", "--json"),
+    )
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["machine"]["unicorn"] == "2.1.4"
+    assert [(row["threads"], row["test"]) for row in report["rows"]] == [
+        *((1, "pp2"), (1, "tg2"), (2, "pp2"), (2, "tg2"))
+    ]
+    assert all(len(row["samples"]) == 2 and row["matmul"] == "vmx" for row in report["rows"])
+
+
+def test_the_command_measures_a_shape_without_a_file() -> None:
+    result = command("--shape", "stories260K", "-p", "0", "-n", "2", "-r", "1", "--engine", "unicorn")
+    assert result.returncode == 0, result.stderr
+    assert "| stories260K-random | 1.0 MiB | 0.26 M | unicorn | scalar |" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--engine", "warp"], 2, "--engine 'warp': expected unicorn, recompiler, gpu, qemu-ppc64, native"),
+        (["--threads", "two"], 2, "--threads 'two': expected numbers such as 1,2"),
+        (["--shape", "stories260K", "--threads", "7"], 2, "7 hardware threads, expected 1 to 6"),
+        (["--matmul", "fast"], 2, "--matmul 'fast': expected vmx or scalar"),
+        (["--shape", "stories9M"], 2, "no shape called stories9M"),
+        (["m.bin", "--shape", "stories15M"], 2, "a model and --shape"),
+        (["--json", "--csv"], 2, "--json and --csv"),
+        (["no-such-model.bin"], 1, "no-such-model.bin: no such file or directory"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_do(arguments: list[str], code: int, message: str) -> None:
+    result = command(*arguments)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,124 @@
+"""The roofline: its rows for the known models, recomputed by hand from the console's published numbers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support import Made
+
+import loader
+from loader import Config, Format
+from loader.layout import file_size
+from loader.synthetic import SHAPES
+from xenon.stories import estimate as timing
+
+# Per model: file in MiB, keys and values in MiB at full context, MB of weights a token; tokens a second at
+# the limit of the front-side bus, with 8 misses in flight on one core, and naive.
+TABLE = {
+    "stories260K": (1.0, 0.63, 1.0, 10_400, 4_900, 410),
+    "stories15M": (58.0, 3.4, 60.8, 178, 84, 7.0),
+    "stories42M": (159.3, 32.0, 166.7, 65, 31, 2.6),
+    "stories110M": (418.1, 72.0, 438, 25, 12, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_table_of_the_known_models_is_recomputed(name: str) -> None:
+    config = SHAPES[name]
+    file_mib, cache_mib, weights_mb, bus, prefetched, naive = TABLE[name]
+    asked = timing.work(config)
+    speeds = {row.variant: row.tokens_per_second for row in timing.estimate(config)}
+    assert file_size(config, Format.V0) / 2**20 == pytest.approx(file_mib, abs=0.051)
+    assert timing.work(config, config.seq_len).cache_bytes / 2**20 == pytest.approx(cache_mib, abs=0.026)
+    assert asked.weight_bytes / 1e6 == pytest.approx(weights_mb, rel=0.05 if weights_mb < 2 else 0.002)
+    assert speeds["naive scalar, one core"] == pytest.approx(naive, rel=0.035)
+    assert speeds["VMX, prefetched, one core"] == pytest.approx(prefetched, rel=0.03)
+    assert speeds["VMX, prefetched, three cores"] == pytest.approx(bus, rel=0.015)
+
+
+def test_a_naive_core_takes_300_ns_for_each_line_of_32_weights() -> None:
+    config = SHAPES["stories15M"]
+    lines = timing.work(config).multiply_adds / 32
+    naive = timing.estimate(config)[0]
+    assert 1 / naive.tokens_per_second == pytest.approx(lines * (32 * 10 / 3.2e9 + 200e-9), rel=0.001)
+    assert naive.limit == "memory latency, one miss at a time"
+
+
+def test_every_step_up_is_faster_and_names_what_limits_it() -> None:
+    for config in SHAPES.values():
+        rows = timing.estimate(config)
+        speeds = [row.tokens_per_second for row in rows]
+        assert speeds == sorted(speeds)
+        assert [row.limit for row in rows] == [
+            "memory latency, one miss at a time",
+            "memory latency, one miss at a time",
+            "memory latency, 8 misses at a time",
+            "front-side bus",
+            "memory bandwidth",
+        ]
+
+
+def test_weights_a_token_are_the_parameters_of_a_shared_classifier() -> None:
+    assert timing.work(SHAPES["stories15M"]).weight_bytes == 4 * 15_191_712
+
+
+def test_a_separate_classifier_adds_a_row_and_not_a_table() -> None:
+    shared = SHAPES["stories15M"]
+    separate = replace(shared, shared_classifier=False)
+    assert timing.work(separate).weight_bytes - timing.work(shared).weight_bytes == 4 * shared.dim
+
+
+def test_later_tokens_read_more_keys_and_values() -> None:
+    config = Config(8, 12, 2, 2, 1, 20, 4, shared_classifier=True)
+    assert timing.work(config, 0).cache_bytes == 0
+    assert timing.work(config, 3).cache_bytes == 4 * 2 * 2 * 3 * 4
+    assert timing.work(config, 3).multiply_adds - timing.work(config).multiply_adds == 2 * 2 * 3 * 8
+    late = timing.estimate(SHAPES["stories110M"], 1023)
+    early = timing.estimate(SHAPES["stories110M"])
+    assert all(e.tokens_per_second > x.tokens_per_second for e, x in zip(early, late, strict=True))
+
+
+def test_every_assumption_and_measurement_has_a_source() -> None:
+    assert all(row.source for row in (*timing.ASSUMPTIONS, *timing.PUBLISHED))
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", "from xenon.cli.app import main; main()", "estimate", *arguments]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_command_prints_estimates_assumptions_and_measurements() -> None:
+    result = command("--shape", "stories15M")
+    assert result.returncode == 0, result.stderr
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert "naive scalar, one core 7.0 6.6 memory latency, one miss at a time".split() in lines
+    assert any("2.70" in line for line in lines)
+    assert "10.8 GB/s" in result.stdout
+    assert "not published" in result.stdout
+
+
+def test_the_command_reads_a_file_of_either_version(make_model: Callable[..., Made], tmp_path: Path) -> None:
+    made = make_model()
+    loader.convert(made.model, tmp_path / "v1.bin", loader.ByteOrder.BIG, Format.V1)
+    first, second = command(str(made.model), "--json"), command(str(tmp_path / "v1.bin"), "--json")
+    assert json.loads(first.stdout)["estimates"] == json.loads(second.stdout)["estimates"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--shape", "stories9M"], 2, "no shape called stories9M"),
+        (["m.bin", "--shape", "stories15M"], 2, "a model and --shape"),
+        (["no-such-model.bin"], 1, "no such file"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_do(arguments: list[str], code: int, message: str) -> None:
+    result = command(*arguments)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert message in result.stderr

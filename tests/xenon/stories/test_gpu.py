@@ -1,0 +1,202 @@
+"""The GPU from end to end: the guest's stories on it, and programs that drive it badly."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support import NATIVE, Made, image_bytes, shared_file
+
+import llama2c
+import loader
+import xenon
+from llama2c.reference import Reference
+from xenon.console import Console, CpuKind
+from xenon.errors import EXIT_GUEST_FAULT, EXIT_USAGE, XenonError
+from xenon.hardware.memory import Owner
+from xenon.linux.faults import GuestFault
+from xenon.stories.engine import Engine, faster_engine, resolve
+from xenon.stories.session import Matmul
+
+
+def logits(model: loader.Model, tokenizer: loader.Tokenizer, *options: str) -> NDArray[np.float32]:
+    """(positions, vocab_size) as the guest writes them."""
+    console = Console()
+    console.disc.add("/m", model.image(loader.ByteOrder.BIG))
+    console.disc.add("/t", tokenizer.image(loader.ByteOrder.BIG))
+    console.boot(llama2c.guest_program(), ["/m", "-z", "/t", "-t", "0", "-l", "-e", *options])
+    data = b"".join(output.data for output in console.run(timeout=100) if output.fd == 1)
+    assert console.exit_status == 0
+    return np.frombuffer(data, ">f4").astype(np.float32).reshape(-1, model.config.vocab_size)
+
+
+def test_golden_stories_are_the_same_on_the_gpu(golden: list[dict[str, Any]]) -> None:
+    session = xenon.Session(shared_file("models/stories260K.bin"), engine=Engine.GPU)
+    greedy = [case for case in golden if case["temperature"] == 0]
+    assert greedy
+    for case in greedy:
+        assert "".join(session.generate(case["prompt"], 0, steps=case["steps"])) == case["text"]
+
+
+def test_logits_are_the_cpus_within_a_ten_thousandth_of_their_range(
+    reference: Reference, stories260K: loader.Model, tok512: loader.Tokenizer
+) -> None:
+    """The host's build of the same C stands for the CPU: test_byte_orders.py finds every bit the same."""
+    options = ("-n", "256", "-i", "Once upon a time")
+    gpu = logits(stories260K, tok512, *options, "-g")
+    files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
+    _, data, _ = reference.run(files, ["m", "-z", "t", "-t", "0", "-l", "-e", *options])
+    cpu = np.frombuffer(data, np.float32).reshape(gpu.shape)
+    assert len(cpu) == len(gpu) == 256
+    spread = cpu.max(axis=1) - cpu.min(axis=1)
+    assert (np.abs(cpu - gpu).max(axis=1) / spread).max() < 1e-4
+
+
+@pytest.mark.parametrize("shape", [{}, {"n_kv_heads": 4, "shared": False}, {"n_kv_heads": 1, "n_layers": 5}])
+def test_models_of_other_shapes_agree_as_well(make_model: Callable[..., Made], shape: dict[str, Any]) -> None:
+    made = make_model(**shape)
+    model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
+    cpu, gpu = (logits(model, tokenizer, "-n", "32", "-i", "ab", *engine) for engine in ((), ("-g",)))
+    assert np.abs(cpu - gpu).max() < 1e-4 * (cpu.max() - cpu.min())
+
+
+def test_a_sampled_story_is_repeated_by_its_seed(make_model: Callable[..., Made]) -> None:
+    session = xenon.Session(make_model().model, engine=Engine.GPU)
+    stories = {"".join(session.generate("a", 0.9, top_p, seed=5, ignore_eos=True)) for top_p in (0.9, 0.9)}
+    assert len(stories) == 1
+    assert session.statistics is not None
+    assert session.statistics.engine is Engine.GPU
+
+
+def test_memory_belongs_to_whom_the_guest_says_and_is_what_the_budget_predicts(
+    make_model: Callable[..., Made],
+) -> None:
+    session = xenon.Session(make_model().model, engine=Engine.GPU)
+    "".join(session.generate("ab", seed=1, steps=4))
+    budget = session.budget("ab")
+    assert session.statistics is not None
+    assert session.statistics.memory_used == budget.total
+    owners = {use.purpose: use.owner for use in budget.uses}
+    assert {owners[name] for name in ("weights", "activations", "key cache", "value cache")} == {Owner.SHARED}
+    assert {owners[name] for name in ("ring buffer", "vectors", "command buffers")} == {Owner.GPU}
+
+
+def test_the_faster_engine_is_the_gpu_but_for_toys_and_what_it_cannot_run() -> None:
+    toy = loader.Config(2, 4, 1, 1, 1, 300, 8, shared_classifier=True)
+    story = loader.Config(64, 172, 5, 8, 4, 512, 512, shared_classifier=True)
+    long = loader.Config(64, 172, 1, 1, 1, 512, 1 << 19, shared_classifier=True)
+    assert faster_engine(toy, 8) is Engine.CPU
+    assert faster_engine(story, 512) is Engine.GPU
+    assert faster_engine(long, 1 << 19) is Engine.CPU
+    with pytest.raises(XenonError, match="the GPU cannot run this model: a layer's keys are 33554432 words"):
+        resolve(Engine.GPU, long, 1 << 19, cpu_wanted=False)
+
+
+def test_what_only_the_cpu_has_takes_the_cpu(
+    make_model: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model().model
+    assert xenon.Session(model, cpu=CpuKind.UNICORN).engine is Engine.CPU
+    assert xenon.Session(model, engine=Engine.GPU, cpu=CpuKind.UNICORN).engine is Engine.GPU
+    monkeypatch.setattr("xenon.recompiler.kind.installed", lambda: False)
+    assert xenon.Session(model, matmul=Matmul.SCALAR).engine is Engine.CPU
+    assert xenon.Session(model, threads=2).engine is Engine.CPU
+    assert xenon.Session(model).engine is Engine.GPU
+    with pytest.raises(XenonError, match="which are the CPU's") as caught:
+        xenon.Session(model, threads=2, engine=Engine.GPU)
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+def test_a_machine_without_a_gpu_says_so(
+    reference: Reference, stories260K: loader.Model, tok512: loader.Tokenizer
+) -> None:
+    files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
+    status, _, messages = reference.run(files, ["m", "-z", "t", "-g"])
+    assert (status, messages) == (1, b"error: -g: this machine has no GPU\n")
+
+
+def test_linux_without_the_device_says_so_too(make_model: Callable[..., Made], tmp_path: Path) -> None:
+    qemu = shutil.which("qemu-ppc64")
+    if qemu is None:
+        pytest.skip("qemu-ppc64 is not installed (Debian: qemu-user)")
+    made = make_model()
+    for opened in (loader.open(made.model), loader.open_tokenizer(made.tokenizer)):
+        (tmp_path / opened.path.name).write_bytes(image_bytes(opened, loader.ByteOrder.BIG))
+    command = [qemu, str(llama2c.guest_program()), "model.bin", "-g"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60)
+    assert (result.returncode, result.stderr) == (1, b"error: -g: this machine has no GPU\n")
+
+
+FAULTS = {
+    "opcode": r"GPU command processor: packet 0xc0007f00 at 0x\w{8}: opcode 0x7f: unknown opcode \(PC 0x\w+",
+    "ring": r"GPU command processor: ring buffer at 0x20000000 to 0x20000400 leaves RAM",
+    "wait": r"GPU command processor: packet 0xc0043c00 at 0x\w{8}: WAIT_REG_MEM: has not come true in 2 s",
+    "byte": r"bus: write of 1 byte at 0x7fc80714: registers are aligned words",
+    "outside": r"read of 4 bytes at 0x7fc7fffc: not mapped",
+}
+
+
+@pytest.mark.parametrize("how", FAULTS)
+def test_a_program_that_drives_the_gpu_badly_faults(build: Callable[..., Path], how: str) -> None:
+    console = Console()
+    console.boot(build("gpu", "freestanding"), [how])
+    start = time.monotonic()
+    with pytest.raises(GuestFault) as caught:
+        list(console.run(timeout=30))
+    assert re.search(FAULTS[how], caught.value.message), caught.value.message
+    assert caught.value.exit_code == EXIT_GUEST_FAULT
+    assert "callers:" in caught.value.report
+    assert time.monotonic() - start < 15
+
+
+def test_the_device_file_gives_its_registers_and_nothing_else(build: Callable[..., Path]) -> None:
+    console = Console()
+    console.boot(build("gpu", "freestanding"), ["file"])
+    lines = b"".join(output.data for output in console.run(timeout=30)).split()
+    bad_descriptor, invalid = -9 & (1 << 64) - 1, -22 & (1 << 64) - 1
+    assert [int(line, 16) for line in lines] == [0x7FC8_0000, bad_descriptor, invalid, 0]
+
+
+def test_the_program_of_the_guide_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "gpu.md").read_text()
+    (block,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
+    headers = "".join(f"#include <{name}.h>\n" for name in ("fcntl", "stdint", "stdio", "stdlib", "sys/mman"))
+    body = "static volatile uint32_t answer;\nint main(void)\n{\n" + block + '    printf("%u", answer);\n}\n'
+    (tmp_path / "guide.c").write_text(headers + body)
+    zig = [sys.executable, "-m", "ziglang", "cc", "-target", "powerpc64-linux-musl", "-mcpu=970", "-static"]
+    subprocess.run([*zig, "guide.c", "-o", "guide"], cwd=tmp_path, check=True, capture_output=True)
+    console = Console()
+    console.boot(tmp_path / "guide")
+    assert b"".join(output.data for output in console.run(timeout=30)) == b"42"
+
+
+COMMAND = [sys.executable, "-c", "from xenon.cli.app import main; main()"]
+
+
+@pytest.mark.parametrize(("engine", "named"), [("gpu", "(gpu)"), ("cpu", "(cpu, vmx, ")])
+def test_the_command_names_the_engine(make_model: Callable[..., Made], engine: str, named: str) -> None:
+    words = ["generate", "-m", str(make_model().model), "-n", "8", "--engine", engine]
+    result = subprocess.run([*COMMAND, *words, "a"], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0
+    assert named in result.stderr
+    result = subprocess.run([*COMMAND, *words, "a", "--json"], capture_output=True, text=True, timeout=60)
+    assert json.loads(result.stdout)["engine"] == ("cpu" if engine == "cpu" else "gpu")
+
+
+def test_the_command_ends_with_the_fault_in_one_line(build: Callable[..., Path]) -> None:
+    words = [*COMMAND, "run", str(build("gpu", "freestanding")), "opcode"]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert result.returncode == EXIT_GUEST_FAULT
+    last = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert re.fullmatch(f"error: {FAULTS['opcode']}.*", last[0])
+    assert "Traceback" not in result.stderr

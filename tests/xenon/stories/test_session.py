@@ -1,0 +1,182 @@
+"""Stories through the Python interface, the golden ones among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import NATIVE, Made, image_bytes, shared_file
+
+import loader
+import xenon
+from llama2c.reference import Reference
+from xenon.errors import EXIT_TIMEOUT, XenonError
+from xenon.recompiler.kind import CpuKind
+from xenon.stories.engine import Engine
+from xenon.stories.session import Matmul
+
+
+def tell(session: xenon.Session, case: dict[str, Any]) -> str:
+    options = {"temperature": case["temperature"], "top_p": case["topp"], "seed": case["seed"]}
+    return "".join(session.generate(case["prompt"], steps=case["steps"], **options))
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_the_console_tells_llama2cs_story(golden: list[dict[str, Any]], number: int) -> None:
+    """In turn on one to six hardware threads, which never change a story."""
+    session = xenon.Session(
+        shared_file("models/stories260K.bin"),
+        engine=Engine.CPU,
+        cpu=CpuKind.UNICORN,
+        threads=(1, 2, 3, 6)[number % 4],
+    )
+    assert tell(session, golden[number]) == golden[number]["text"]
+
+
+@pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
+def test_the_recompiler_tells_them_too(golden: list[dict[str, Any]], compile_first: bool) -> None:
+    pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
+    for number, case in enumerate(golden):
+        session = xenon.Session(
+            shared_file("models/stories260K.bin"),
+            engine=Engine.CPU,
+            cpu=CpuKind.RECOMPILER,
+            threads=(1, 2, 3, 6)[number % 4],
+        )
+        session.compile_first = compile_first
+        assert tell(session, case) == case["text"]
+
+
+def test_the_scalar_kernel_tells_it_too(golden: list[dict[str, Any]]) -> None:
+    session = xenon.Session(shared_file("models/stories260K.bin"), matmul=Matmul.SCALAR)
+    assert tell(session, golden[1]) == golden[1]["text"]
+
+
+@pytest.mark.parametrize("kernel", ["scalar", "vmx"])
+def test_the_host_tells_all_of_them_with_either_kernel(
+    golden: list[dict[str, Any]],
+    reference: Reference,
+    stories260K: loader.Model,
+    tok512: loader.Tokenizer,
+    kernel: str,
+) -> None:
+    files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
+    for case in golden:
+        numbers = ["-t", case["temperature"], "-p", case["topp"], "-s", case["seed"], "-n", case["steps"]]
+        arguments = ["m", "-z", "t", "-i", case["prompt"], "-k", kernel, *map(str, numbers)]
+        assert reference.run(files, arguments)[1].decode() == case["text"]
+
+
+def test_the_bundled_model_tells_a_story_of_real_words() -> None:
+    session = xenon.Session()
+    story = "".join(session.generate("Sleepy Joe said", temperature=0.8, seed=1))
+    assert story.startswith("Sleepy Joe said")
+    assert len(story.split()) > 20
+    assert session.statistics is not None
+    assert session.statistics.tokens > 30
+
+
+def test_either_byte_order_and_either_version_tell_the_same(
+    tmp_path: Path, make_model: Callable[..., Made]
+) -> None:
+    made = make_model()
+    stories = set()
+    for order, format in [("big", None), ("big", loader.Format.V1), ("little", loader.Format.V1)]:
+        target = tmp_path / f"{order}-{format}.bin"
+        if (order, format) == ("little", loader.Format.V1):
+            loader.convert(made.model, target, loader.ByteOrder.LITTLE, format)
+        else:
+            loader.convert(made.model, target, loader.ByteOrder(order), format)
+        stories.add("".join(xenon.Session(target, made.tokenizer).generate("ab", seed=4, steps=20)))
+    stories.add("".join(xenon.Session(made.model).generate("ab", seed=4, steps=20)))
+    assert len(stories) == 1
+
+
+def test_a_prompt_comes_back_and_pieces_never_split_a_character(make_model: Callable[..., Made]) -> None:
+    pieces = list(xenon.Session(make_model(vocab_size=300).model).generate("aé ab", seed=2, steps=30))
+    assert "".join(pieces).startswith("aé ab")
+    for piece in pieces:
+        piece.encode("utf-8", "surrogateescape").decode("utf-8")
+
+
+def test_the_seed_that_was_picked_repeats_the_story(make_model: Callable[..., Made]) -> None:
+    session = xenon.Session(make_model().model)
+    first = "".join(session.generate("a", steps=16))
+    assert session.statistics is not None
+    assert "".join(session.generate("a", steps=16, seed=session.statistics.seed)) == first
+
+
+def test_statistics_count_as_llama2c_does(make_model: Callable[..., Made]) -> None:
+    session = xenon.Session(make_model().model)
+    list(session.generate("ab", seed=1, steps=10, ignore_eos=True))
+    statistics = session.statistics
+    assert statistics is not None
+    assert statistics.tokens == 9
+    assert statistics.prompt_tokens == 2  # BOS and " ab"
+    assert statistics.seconds > 0
+    assert statistics.first_piece_seconds > 0
+    assert 32 * xenon.console.MIB < statistics.memory_used < 40 * xenon.console.MIB
+
+
+def test_a_story_may_be_left_before_its_end(make_model: Callable[..., Made]) -> None:
+    story = xenon.Session(make_model().model).generate("a", seed=1, ignore_eos=True)
+    next(iter(story))
+    del story  # the console stops; nothing hangs at the end of the test
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "code"),
+    [
+        ({"temperature": -1}, "temperature -1, expected 0 or more", 2),
+        ({"temperature": float("nan")}, "temperature nan", 2),
+        ({"top_p": 2}, "top-p 2, expected 0 to 1", 2),
+        ({"seed": -5}, "seed -5, expected 0 to", 2),
+        ({"seed": 1 << 64}, "expected 0 to 18446744073709551615", 2),
+        ({"steps": -1}, "-1 steps, expected 0 to 32", 2),
+        ({"steps": 33}, "33 steps, expected 0 to 32, the context of", 1),
+        ({"prompt": "x" * 40}, "the prompt is 42 tokens, the model's context holds 32", 1),
+        ({"prompt": "x" * 4000}, "a prompt of 4000 bytes", 1),
+        ({"prompt": "a\0b"}, "the prompt contains a zero byte", 1),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(
+    make_model: Callable[..., Made], options: dict[str, Any], message: str, code: int
+) -> None:
+    session = xenon.Session(make_model().model)
+    with pytest.raises(XenonError, match=message) as caught:
+        list(session.generate(**options))
+    assert caught.value.exit_code == code
+
+
+def test_a_time_limit_ends_a_story(stories260K: loader.Model) -> None:
+    with pytest.raises(XenonError, match=r"time limit of 0\.2 s") as caught:
+        list(xenon.Session(stories260K.path).generate(steps=0, timeout=0.2, ignore_eos=True))
+    assert caught.value.exit_code == EXIT_TIMEOUT
+
+
+def test_a_tokenizer_for_another_vocabulary_is_refused(make_model: Callable[..., Made]) -> None:
+    small, large = make_model(vocab_size=270), make_model(vocab_size=290)
+    with pytest.raises(loader.LoaderError, match="270 pieces, expected 290"):
+        xenon.Session(large.model, small.tokenizer)
+
+
+def test_an_int8_model_is_refused_by_name(tmp_path: Path) -> None:
+    import struct
+
+    dims = (32, 32, 1, 2, 2, 64, 16)
+    header = struct.pack("<Ii7iBi", 0x616B3432, 2, *dims, 1, 32).ljust(256, b"\0")
+    count = 64 * 32 + 4 * 32 * 32 + 3 * 32 * 32
+    path = tmp_path / "int8.bin"
+    path.write_bytes(header + bytes(4 * 3 * 32) + bytes(count + count // 32 * 4))
+    with pytest.raises(XenonError, match=r"an int8 model \(v2\)"):
+        xenon.Session(path)
+
+
+def test_a_model_larger_than_the_console_is_refused_before_it_is_read(
+    make_model: Callable[..., Made],
+) -> None:
+    session = xenon.Session(make_model().model, memory_bytes=(32 << 20) + (64 << 10) + 4096)
+    with pytest.raises(XenonError, match=r"console has 4 KiB .* the largest regions are stack"):
+        session.generate()

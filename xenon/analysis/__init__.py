@@ -1,1 +1,0 @@
-"""Read-only views on programs and runs: the instruction set, disassembly."""

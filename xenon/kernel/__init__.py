@@ -1,1 +1,0 @@
-"""What an operating system gives a guest program: ELF loading, system calls, the disc, the terminal."""

@@ -1,0 +1,230 @@
+"""The instructions of a function along its control flow, never linearly: between functions stand traceback
+tables, jump tables and literals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+from enum import Enum
+
+from xenon.lifter import rules_float, rules_integer, rules_memory, rules_vector  # noqa: F401
+from xenon.lifter.instruction import RULES, Instruction, registers, signed
+from xenon.lifter.rules_condition import rule_name
+from xenon.powerpc.isa import decode, foreign
+
+MOST_INSTRUCTIONS = 3000
+_ALWAYS = 0b10100
+_NO_CTR = 0b00100  # BO: CTR is left alone
+_NO_CONDITION = 0b10000  # BO: CR is not looked at
+_UNCONDITIONAL_TRAP = 0x7FE00008
+
+
+class NotUnderstood(Exception):
+    """A function that stays on Unicorn, and why: `address` and `mnemonic` of an instruction, if it is one."""
+
+    def __init__(self, reason: str, address: int | None = None, mnemonic: str = "") -> None:
+        super().__init__(reason)
+        self.address = address
+        self.mnemonic = mnemonic
+
+
+class End(Enum):
+    """How a block ends."""
+
+    FALL = "falls into the next"
+    BRANCH = "b, or bc to either successor"
+    CALL = "bl"
+    CALL_CTR = "bctrl"
+    RETURN = "blr"
+    JUMP_CTR = "bctr"
+    TAIL = "b to another function"
+    LEAVE = "sc, trap or no instruction: Unicorn executes it"
+
+
+@dataclass(slots=True)
+class Block:
+    """Instructions that are executed one after the other. `last` is the branch, if it ends with one."""
+
+    start: int
+    body: list[Instruction] = field(default_factory=list)
+    last: Instruction | None = None
+    end: End = End.FALL
+    successors: list[int] = field(default_factory=list)  # a branch taken first
+    target: int = 0  # of a call, a tail call, or where to leave
+
+    @property
+    def after(self) -> int:
+        """The address behind the last instruction."""
+        body = len(self.body) + (self.last is not None)
+        return self.start + 4 * body
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A function from its entries: its blocks by address, and who it calls."""
+
+    entries: tuple[int, ...]
+    blocks: dict[int, Block]
+    calls: frozenset[int]
+
+    @property
+    def entry_points(self) -> list[int]:
+        """Where compiled code may be entered: the entries, and where calls return to."""
+        return sorted({*self.entries, *self.resumes})
+
+    @property
+    def resumes(self) -> list[int]:
+        """Where calls return to, which are entries too."""
+        return sorted(
+            {block.after for block in self.blocks.values() if block.end in (End.CALL, End.CALL_CTR)}
+        )
+
+    @property
+    def words(self) -> list[tuple[int, int]]:
+        """Address and word of every instruction, in the order of addresses."""
+        return sorted(
+            (one.address, one.word)
+            for block in self.blocks.values()
+            for one in (*block.body, *([block.last] if block.last else []))
+        )
+
+
+def explore(
+    fetch: Callable[[int], int | None],
+    entries: tuple[int, ...],
+    functions: Container[int] = (),
+    obstacles: list[NotUnderstood] | None = None,
+) -> Flow:
+    """Follow a function's control flow from its `entries`.
+
+    `fetch` gives the word at an address, None where there is no code; a branch to one of `functions` is a
+    tail call. Raises NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, and the
+    flow goes on behind them.
+    """
+    leaders = set(entries)
+    found: dict[int, Instruction] = {}
+    ends: dict[int, tuple[End, list[int], int]] = {}
+    waiting = list(entries)
+    while waiting:
+        address = waiting.pop()
+        while address not in found and address not in ends:
+            word = fetch(address)
+            try:
+                one = None if word is None else _decode(address, word)
+                branch = None if one is None else _branch(one, entries, functions)
+            except NotUnderstood as reason:
+                if obstacles is None:
+                    raise
+                obstacles.append(reason)
+                one, branch = Instruction(address, word or 0, reason.mnemonic), None
+            if one is None:
+                ends[address] = (End.LEAVE, [], address)
+                break
+            found[address] = one
+            if len(found) > MOST_INSTRUCTIONS and obstacles is None:
+                raise _too_long()
+            if branch is not None:
+                ends[address] = branch
+                leaders.update(branch[1])
+                waiting += branch[1]
+                break
+            address += 4
+    if len(found) > MOST_INSTRUCTIONS and obstacles is not None:
+        obstacles.append(_too_long())
+    return _blocks(entries, leaders, found, ends)
+
+
+def _too_long() -> NotUnderstood:
+    return NotUnderstood(f"more than {MOST_INSTRUCTIONS} instructions")
+
+
+def _blocks(
+    entries: tuple[int, ...],
+    leaders: set[int],
+    found: dict[int, Instruction],
+    ends: dict[int, tuple[End, list[int], int]],
+) -> Flow:
+    blocks: dict[int, Block] = {}
+    calls: set[int] = set()
+    for start in sorted(leaders):
+        block = blocks[start] = Block(start)
+        address = start
+        while True:
+            if address in ends:
+                block.end, block.successors, block.target = ends[address]
+                if address in found:
+                    block.last = found[address]
+                if block.end in (End.CALL, End.TAIL):
+                    calls.add(block.target)
+                break
+            block.body.append(found[address])
+            address += 4
+            if address in leaders:
+                block.successors = [address]
+                break
+    return Flow(entries, blocks, frozenset(calls))
+
+
+def _decode(address: int, word: int) -> Instruction | None:
+    """The instruction, None for a word that none is. Raises NotUnderstood for one without a rule."""
+    row = decode(word)
+    if row is None:
+        other = foreign(word)
+        if other is None:
+            return None
+        raise NotUnderstood(f"{other.mnemonic} at 0x{address:x} is not Xenon's", address, other.mnemonic)
+    if row.mnemonic in _BRANCHES or word == _UNCONDITIONAL_TRAP:
+        reads, writes = _branch_registers(word, row.mnemonic)
+        return Instruction(address, word, row.mnemonic, reads, writes)
+    name = rule_name(row.mnemonic, word)
+    known = RULES.get(name)
+    if known is None:
+        raise NotUnderstood(f"no rule for {row.mnemonic}, at 0x{address:x}", address, row.mnemonic)
+    return Instruction(address, word, name, registers(word, known.reads), registers(word, known.writes))
+
+
+_BRANCHES = frozenset("b bl ba bla bc bcl bca bcla bclr bclrl bcctr bcctrl sc".split())
+
+
+def _branch_registers(word: int, mnemonic: str) -> tuple[frozenset[str], frozenset[str]]:
+    reads: set[str] = set()
+    writes: set[str] = set()
+    if mnemonic.startswith("bc"):
+        bo = word >> 21 & 31
+        if not bo & _NO_CONDITION:
+            reads.add(f"c{word >> 16 & 31}")
+        if not bo & _NO_CTR:
+            reads.add("ctr")
+            writes.add("ctr")
+    return frozenset(reads), frozenset(writes)
+
+
+def _branch(
+    one: Instruction, entries: tuple[int, ...], functions: Container[int]
+) -> tuple[End, list[int], int] | None:
+    """How a block ends with this instruction; None when it does not. Raises NotUnderstood."""
+    address, word, name = one.address, one.word, one.mnemonic
+    bo = one.rt
+    after = address + 4
+    if word == _UNCONDITIONAL_TRAP or name == "sc":
+        return End.LEAVE, [], address
+    if name not in _BRANCHES:
+        return None
+    if name in ("b", "bl"):
+        target = (address + signed(word & 0x03FF_FFFC, 26)) & 0xFFFF_FFFF_FFFF_FFFF
+        if name == "bl":
+            return (End.BRANCH, [after], 0) if target == after else (End.CALL, [after], target)
+        if target in functions and target not in entries:
+            return End.TAIL, [], target
+        return End.BRANCH, [target], 0
+    if name == "bc":
+        target = address + signed(word & 0xFFFC, 16)
+        always = bo & _ALWAYS == _ALWAYS
+        return End.BRANCH, [target] if always else [target, after], 0
+    if name == "bcl" and signed(word & 0xFFFC, 16) == 4 and bo & _ALWAYS == _ALWAYS:
+        return End.BRANCH, [after], 0  # how code finds its own address
+    if name == "bclr":
+        return End.RETURN, [] if bo & _ALWAYS == _ALWAYS else [after], 0
+    if name in ("bcctr", "bcctrl") and bo & _ALWAYS == _ALWAYS:
+        return (End.JUMP_CTR, [], 0) if name == "bcctr" else (End.CALL_CTR, [after], 0)
+    raise NotUnderstood(f"{name} with these operands, at 0x{address:x}", address, name)

@@ -1,0 +1,213 @@
+"""The disc: a read-only tree of granted files. A path leads to one of them or nowhere; no host path
+exists."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from xenon.errors import XenonError
+from xenon.hardware.memory_map import GPU_REGISTERS, Range
+from xenon.linux.uapi import (
+    DIRECTORY_ENTRY_TYPES,
+    MODE_DIRECTORY,
+    MODE_FILE,
+    Error,
+    GuestError,
+    Open,
+    pack_stat,
+)
+
+
+class Content(Protocol):
+    """The bytes of a file on the disc, wherever they come from."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes; does not change."""
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the whole buffer with the bytes from `offset`; the caller keeps within `size`."""
+
+
+class Bytes:
+    """A file that is already in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        buffer[:] = memoryview(self._data)[offset : offset + len(buffer)]
+
+
+class HostFile:
+    """A file of the host, opened once, read where it is asked for. Raises XenonError when it is not a
+    readable file."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+        if self._path.is_dir():
+            raise XenonError(f"{path}: is a directory", "grant the files in it one by one")
+        if self._path.exists() and not self._path.is_file():
+            raise XenonError(f"{path}: not a regular file", "write its bytes to a file first")
+        try:
+            self._file = self._path.open("rb", buffering=0)
+        except OSError as error:
+            raise XenonError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        self._size = os.fstat(self._file.fileno()).st_size
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        done = 0
+        while done < len(buffer):
+            try:
+                count = os.preadv(self._file.fileno(), [buffer[done:]], offset + done)
+            except OSError as error:
+                raise XenonError(f"{self._path}: {(error.strerror or str(error)).lower()}") from error
+            if count == 0:
+                raise XenonError(
+                    f"{self._path}: byte {offset + done}: the file ends, expected {self._size} bytes"
+                )
+            done += count
+
+
+DEVICES = {b"/dev/xenos": GPU_REGISTERS}
+"""Paths under which programs find devices. They are no entries of the disc: nothing lists them."""
+
+
+@dataclass(slots=True, eq=False)
+class File:
+    """A granted file."""
+
+    content: Content
+    inode: int
+
+
+@dataclass(slots=True, eq=False)
+class Directory:
+    """A folder: there because a granted file lies somewhere in it."""
+
+    inode: int
+    entries: dict[bytes, File | Directory] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """An open file with its position in bytes."""
+
+    path: bytes
+    node: File
+    position: int = 0
+
+
+@dataclass(slots=True)
+class OpenDirectory:
+    """An open folder with the number of entries that were listed."""
+
+    path: bytes
+    node: Directory
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDevice:
+    """An open device: mmap gives the addresses of its registers."""
+
+    path: bytes
+    window: Range
+
+
+def normalise(path: bytes, folder: bytes = b"/") -> bytes:
+    """The absolute form of a path as seen from `folder`: no `.`, no `..`, nothing above the root."""
+    names: list[bytes] = []
+    for name in (path if path.startswith(b"/") else folder + b"/" + path).split(b"/"):
+        if name == b"..":
+            del names[-1:]
+        elif name not in (b"", b"."):
+            names.append(name)
+    return b"/" + b"/".join(names)
+
+
+class Disc:
+    """The tree of granted files."""
+
+    def __init__(self) -> None:
+        self._root = Directory(1)
+        self._next_inode = 2
+
+    def add(self, guest_path: str | bytes, content: Content) -> None:
+        """Grant a file under this path; a relative one starts at the root, where programs start too.
+
+        Raises XenonError when the path is the root, is taken, or runs through a file.
+        """
+        path = normalise(os.fsencode(guest_path))
+        *folders, name = path.strip(b"/").split(b"/")
+        shown = os.fsdecode(path)
+        if not name or b"\0" in path:
+            raise XenonError(f"{shown!r} cannot be the name of a file on the disc")
+        node = self._root
+        for folder in folders:
+            below = node.entries.setdefault(folder, Directory(self._next_inode))
+            self._next_inode += 1
+            if not isinstance(below, Directory):
+                raise XenonError(f"{shown}: {os.fsdecode(folder)} is a file on the disc, not a folder")
+            node = below
+        if name in node.entries:
+            raise XenonError(f"{shown}: granted twice", "give one of them another name: --file HOST=GUEST")
+        node.entries[name] = File(content, self._next_inode)
+        self._next_inode += 1
+
+    def find(self, path: bytes) -> File | Directory:
+        """What stands under an absolute path. Raises GuestError: ENOENT, or ENOTDIR where a file is in the
+        way."""
+        node: File | Directory = self._root
+        for name in normalise(path).strip(b"/").split(b"/"):
+            if not name:
+                continue
+            if not isinstance(node, Directory):
+                raise GuestError(Error.ENOTDIR)
+            if name not in node.entries:
+                raise GuestError(Error.ENOENT)
+            node = node.entries[name]
+        return node
+
+    def open(self, path: bytes, flags: int) -> OpenFile | OpenDirectory:
+        """Open for reading. Raises GuestError: EROFS for writing to a granted file, EACCES to any other,
+        ENOENT."""
+        writes = bool(flags & (Open.WRITE_ONLY | Open.READ_WRITE | Open.CREATE | Open.TRUNCATE))
+        try:
+            node = self.find(path)
+        except GuestError as error:
+            raise GuestError(Error.EACCES if writes else error.error) from error
+        if flags & Open.CREATE and flags & Open.EXCLUSIVE:
+            raise GuestError(Error.EEXIST)
+        if isinstance(node, Directory):
+            if flags & (Open.WRITE_ONLY | Open.READ_WRITE):
+                raise GuestError(Error.EISDIR)
+            return OpenDirectory(path, node)
+        if flags & Open.DIRECTORY:
+            raise GuestError(Error.ENOTDIR)
+        if flags & (Open.WRITE_ONLY | Open.READ_WRITE | Open.TRUNCATE):
+            raise GuestError(Error.EROFS)
+        return OpenFile(path, node)
+
+
+def stat_of(node: File | Directory) -> bytes:
+    """struct stat of a file or folder on the disc."""
+    if isinstance(node, File):
+        return pack_stat(MODE_FILE, node.inode, node.content.size)
+    return pack_stat(MODE_DIRECTORY, node.inode, 0)
+
+
+def type_of(node: File | Directory) -> int:
+    """The type in a directory entry (DT_DIR or DT_REG)."""
+    return DIRECTORY_ENTRY_TYPES[MODE_FILE if isinstance(node, File) else MODE_DIRECTORY]

@@ -1,0 +1,124 @@
+"""The instructions of a program that Xenon lacks (docs/isa.md)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import capstone
+
+from xenon.powerpc.isa import Kind, decode, foreign
+from xenon.profile.code import Region, read_code
+
+_OTHER_POWERPC = capstone.CS_MODE_64 | capstone.CS_MODE_BIG_ENDIAN
+
+
+class Why(enum.Enum):
+    """Why a word of a program is not for Xenon."""
+
+    REMOVED = "removed"
+    ABSENT = "absent"
+    AMBIGUOUS = (
+        "ambiguous"  # both a VMX128 word and, in a program without other VMX128, more likely a foreign one
+    )
+    FOREIGN = "foreign"  # not in the table, but a PowerPC instruction by capstone's account
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A word that Xenon lacks, at `symbol + offset`; `name` is empty when nothing knows the word."""
+
+    address: int
+    word: int
+    name: str
+    why: Why
+    reason: str
+    symbol: str = ""
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A scanned program. `unread` counts the words outside of functions that are not padding."""
+
+    findings: list[Finding]
+    instructions: int
+    functions: int
+    unread: int
+
+
+@cache
+def _capstone() -> capstone.Cs:
+    return capstone.Cs(capstone.CS_ARCH_PPC, _OTHER_POWERPC)
+
+
+def _capstone_name(word: int) -> str:
+    names = [name for _, _, name, _ in _capstone().disasm_lite(word.to_bytes(4, "big"), 0)]
+    return names[0] if names else ""
+
+
+@lru_cache(maxsize=1 << 14)
+def _judge(word: int) -> tuple[str, Why, str] | None:
+    """Name and reason when Xenon lacks a word, or when its VMX128 word has a second meaning elsewhere."""
+    own, other = decode(word), foreign(word)
+    if own and not (other and own.kind is Kind.VMX128):
+        return None
+    if own and other:
+        return other.mnemonic, Why.AMBIGUOUS, f"{other.title}; Xenon would execute {own.mnemonic}"
+    if other and other.kind is Kind.REMOVED:
+        return other.mnemonic, Why.REMOVED, "AltiVec, removed on Xenon"
+    if other:
+        return other.mnemonic, Why.ABSENT, other.title
+    if name := _capstone_name(word):
+        return name, Why.FOREIGN, "not in Xenon's table"
+    return "", Why.UNKNOWN, "no known PowerPC instruction; data, or damaged code"
+
+
+def _scan(code: Iterable[tuple[int, int, Region | None]]) -> tuple[list[Finding], int]:
+    """Findings in order of address, and the number of words looked at."""
+    certain: list[Finding] = []
+    doubtful: list[Finding] = []
+    vmx128_seen, count = False, 0
+    for address, word, region in code:
+        count += 1
+        judged = _judge(word) if word else None
+        if judged is None:
+            own = decode(word)
+            vmx128_seen = vmx128_seen or (own is not None and own.kind is Kind.VMX128)
+            continue
+        name, why, reason = judged
+        symbol, offset = (region.symbol, address - region.address) if region else ("", 0)
+        found = Finding(address, word, name, why, reason, symbol, offset)
+        (doubtful if why is Why.AMBIGUOUS else certain).append(found)
+    if not vmx128_seen:
+        certain += doubtful
+    return sorted(certain, key=lambda finding: finding.address), count
+
+
+def scan(words: Iterable[int], address: int = 0) -> list[Finding]:
+    """Findings among consecutive 32-bit words that start at `address`: all taken for code, zero for padding.
+
+    A word that is VMX128 on Xenon and something else on another PowerPC (`lvx128` is POWER8's `vcmpequd`) is
+    reported unless the same words hold a VMX128 instruction that has no such double.
+    """
+    return _scan((address + 4 * index, word, None) for index, word in enumerate(words))[0]
+
+
+def scan_report(elf: bytes, name: str = "program") -> Report:
+    """Scan the functions of a linked big-endian ELF64 PowerPC program, `name` being its name in messages.
+
+    Raises XenonError when the bytes are not such a program or are damaged.
+    """
+    code = read_code(elf, name)
+    findings, count = _scan(
+        (address, word, region) for region in code.regions for address, word in region.instructions()
+    )
+    return Report(findings, count, len(code.regions), code.unread)
+
+
+def scan_program(elf: bytes, name: str = "program") -> list[Finding]:
+    """The findings of `scan_report` alone."""
+    return scan_report(elf, name).findings

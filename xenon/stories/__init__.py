@@ -1,0 +1,1 @@
+"""What knows both llamas and consoles: sessions, budgets, estimates and benchmarks."""

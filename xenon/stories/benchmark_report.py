@@ -1,0 +1,126 @@
+"""The report of a benchmark: the machine it ran on, and its rows as Markdown, CSV or values for JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import loader
+from xenon.hardware.memory_map import in_units
+from xenon.stories.benchmark import Row
+
+Value = str | int | float | list[float]
+
+
+def row_facts(name: str, model: loader.Model, row: Row) -> dict[str, Value]:
+    """One row as plain values: sizes in bytes, speeds in tokens a second."""
+    return {
+        "model": name,
+        "size_bytes": model.size,
+        "parameters": model.parameter_count,
+        "engine": row.runner.engine,
+        "matmul": row.runner.matmul.value if row.runner.matmul else "-",
+        "threads": row.runner.threads,
+        "test": str(row.workload),
+        "tokens_per_second": row.mean,
+        "spread": row.spread,
+        "samples": row.samples,
+    }
+
+
+def markdown(facts: Sequence[Mapping[str, Value]]) -> str:
+    """The rows as one Markdown table, in the columns of llama-bench."""
+    rows = [
+        [
+            str(row["model"]),
+            in_units(_whole(row["size_bytes"])),
+            f"{_whole(row['parameters']) / 1e6:.2f} M",
+            *(str(row[key]) for key in ("engine", "matmul", "threads", "test")),
+            f"{row['tokens_per_second']:.2f} ± {row['spread']:.2f}",
+        ]
+        for row in facts
+    ]
+    heads = ["model", "size", "params", "engine", "matmul", "threads", "test", "tokens/s"]
+    return markdown_table(heads, rows, right=("size", "params", "threads", "tokens/s"))
+
+
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
+    """A Markdown table whose source lines up too; the columns named in `right` are set to the right."""
+    widths = [max(3, len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            cell.rjust(width) if head in right else cell.ljust(width)
+            for cell, width, head in zip(cells, widths, heads, strict=True)
+        )
+        return f"| {' | '.join(padded)} |"
+
+    rule = [
+        "-" * (width - 1) + ":" if head in right else "-" * width
+        for head, width in zip(heads, widths, strict=True)
+    ]
+    return "\n".join([line(heads), f"| {' | '.join(rule)} |", *map(line, rows)])
+
+
+def as_csv(facts: Sequence[Mapping[str, Value]]) -> str:
+    """The rows with a line of names; the samples of a row are in one cell, parted by spaces."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if facts:
+        writer.writerow(facts[0])
+    for row in facts:
+        writer.writerow(
+            " ".join(map(str, value)) if isinstance(value, list) else value for value in row.values()
+        )
+    return text.getvalue()
+
+
+def machine_line(facts: Mapping[str, str | int]) -> str:
+    """The machine in one line."""
+    names = {"cpu": "", "system": "", "cores": " cores"}
+    return ", ".join(
+        f"{value}{names[key]}" if key in names else f"{key} {value}" for key, value in facts.items()
+    )
+
+
+def machine() -> dict[str, str | int]:
+    """What was measured on: processor, cores this process may use, versions."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    facts: dict[str, str | int] = {
+        "cpu": _processor() or platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+    for package in ("xenon-llm", "unicorn", "numpy", "ziglang"):
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    if program := shutil.which("qemu-ppc64"):
+        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+        if match := re.search(r"version (\S+)", output):
+            facts["qemu-ppc64"] = match[1]
+    return facts
+
+
+def _processor() -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return None
+    match = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else None
+
+
+def _whole(value: Value) -> int:
+    assert isinstance(value, int)
+    return value
