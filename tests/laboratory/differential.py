@@ -17,9 +17,9 @@ from fractions import Fraction
 from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, align_up
-from xenon.lifter import flow  # noqa: F401 fills RULES
-from xenon.lifter.instruction import RULES
-from xenon.powerpc.isa import decode, table
+from xenon.lifter.rules import RULES
+from xenon.powerpc.isa import encoding, table
+from xenon.powerpc.operands import operand_table
 from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.recompiler import Recompiler, Tier
 
@@ -86,19 +86,19 @@ def forms() -> dict[str, int]:
 
 def random_word(name: str, opcode: int, chance: random.Random) -> int:
     """An instruction of this form on registers that the harness sets."""
-    rule = RULES[name]
+    operands = operand_table()[name]
     word = opcode
-    fields = set(rule.reads + rule.writes)
+    fields = set(operands.reads + operands.writes)
     for letter, registers in (("R", _GPRS[:6]), ("F", _FPRS), ("V", _VRS)):
         for field, shift in (("T", 21), ("S", 21), ("A", 16), ("B", 11), ("C", 6), ("A0", 16)):
             if letter + field in fields:
                 word = word & ~(31 << shift) | chance.choice(registers) << shift
-    if rule.access is not None:
+    if operands.access is not None:
         word = word & ~(31 << 16) | _BASE_REGISTER << 16
-        if rule.access.form == "X":
+        if operands.access.form == "X":
             word = word & ~(31 << 11) | _INDEX_REGISTER << 11
         else:
-            word |= chance.randrange(0, 100) & (0xFC if rule.access.form == "DS" else 0xFF)
+            word |= chance.randrange(0, 100) & (0xFC if operands.access.form == "DS" else 0xFF)
     elif "RA0" in fields and chance.random() < 0.3:
         word &= ~(31 << 16)
     for field, shift in (("BF", 23), ("BFA", 18)):
@@ -326,7 +326,7 @@ def fused_exactly(a: int, b: int, c: int, name: str) -> int | None:
 
 def is_excused(found: Difference) -> bool:
     """Whether a lone fused operation differs from Unicorn because it is right: rounded once."""
-    names = [decode(word) for word in found.words]
+    names = [encoding(word) for word in found.words]
     if len(names) != 1 or names[0] is None or names[0].mnemonic not in EXCEPTIONS:
         return False
     word = found.words[0]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xenon.lifter.flow import Block, End, Flow
-from xenon.lifter.instruction import Instruction, signed
+from xenon.powerpc.decode import Instruction, signed
 
 _SINGLE_RESULT = frozenset(
     "lfs lfsu lfsx lfsux frsp fadds fsubs fmuls fdivs fsqrts fmadds fmsubs fnmadds fnmsubs".split()

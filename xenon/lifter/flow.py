@@ -7,10 +7,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from enum import Enum
 
-from xenon.lifter import rules_float, rules_integer, rules_memory, rules_vector  # noqa: F401
-from xenon.lifter.instruction import RULES, Instruction, registers, signed
-from xenon.lifter.rules_condition import rule_name
-from xenon.powerpc.isa import decode, foreign
+from xenon.powerpc.decode import Instruction, decode, mnemonic_of, signed
+from xenon.powerpc.isa import foreign
 
 MOST_INSTRUCTIONS = 3000
 _ALWAYS = 0b10100
@@ -166,21 +164,20 @@ def _blocks(
 
 
 def _decode(address: int, word: int) -> Instruction | None:
-    """The instruction, None for a word that none is. Raises NotUnderstood for one without a rule."""
-    row = decode(word)
-    if row is None:
+    """The instruction, None for a word that is none. Raises NotUnderstood for one that operands.tsv lacks."""
+    mnemonic = mnemonic_of(word)
+    if not mnemonic:
         other = foreign(word)
         if other is None:
             return None
         raise NotUnderstood(f"{other.mnemonic} at 0x{address:x} is not Xenon's", address, other.mnemonic)
-    if row.mnemonic in _BRANCHES or word == _UNCONDITIONAL_TRAP:
-        reads, writes = _branch_registers(word, row.mnemonic)
-        return Instruction(address, word, row.mnemonic, reads, writes)
-    name = rule_name(row.mnemonic, word)
-    known = RULES.get(name)
-    if known is None:
-        raise NotUnderstood(f"no rule for {row.mnemonic}, at 0x{address:x}", address, row.mnemonic)
-    return Instruction(address, word, name, registers(word, known.reads), registers(word, known.writes))
+    if mnemonic in _BRANCHES or word == _UNCONDITIONAL_TRAP:
+        reads, writes = _branch_registers(word, mnemonic)
+        return Instruction(address, word, mnemonic, reads, writes)
+    found = decode(address, word)
+    if found is None:
+        raise NotUnderstood(f"no rule for {mnemonic}, at 0x{address:x}", address, mnemonic)
+    return found
 
 
 _BRANCHES = frozenset("b bl ba bla bc bcl bca bcla bclr bclrl bcctr bcctrl sc".split())

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.lifter.facts import constants_after, copied_from
 from xenon.lifter.flow import Block
-from xenon.lifter.instruction import Access, Instruction, signed
+from xenon.powerpc.decode import Instruction, signed
+from xenon.powerpc.operands import Access
 
 Place = tuple[Hashable, int]  # an origin, and a distance from it in bytes
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.lifter import layout
-from xenon.lifter.instruction import Instruction
 from xenon.lifter.registers import Registers
+from xenon.powerpc.decode import Instruction
 
 REVERSED = ", ".join(f"i32 {15 - lane}" for lane in range(16))
 

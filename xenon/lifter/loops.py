@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from xenon.lifter.counting import count
 from xenon.lifter.flow import Block, End
 from xenon.lifter.guards import Guard, find_addresses
-from xenon.lifter.instruction import Instruction
 from xenon.lifter.registers import slot_type
 from xenon.lifter.side_by_side import SUMS, find_side_by_side
 from xenon.lifter.speculate import Speculation, least_slots
 from xenon.lifter.streams import Stream, find_streams, safe_rounds
+from xenon.powerpc.decode import Instruction
 
 if TYPE_CHECKING:
     from xenon.lifter.unit import Unit

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xenon.lifter.instruction import Instruction, rule
+from xenon.lifter.rule import Rules
+from xenon.powerpc.decode import Instruction
 
 if TYPE_CHECKING:
     from xenon.lifter.lift import Lifter
+
+RULES = Rules()
 
 _ARITHMETIC = {"fadd": "fadd", "fsub": "fsub", "fmul": "fmul", "fdiv": "fdiv"}
 
@@ -52,11 +55,11 @@ def _binary(lifter: Lifter, one: Instruction) -> None:
     _finish(lifter, one, value, kind, operands, of)
 
 
-rule("fadd fadds fsub fsubs fdiv fdivs", "FA FB", "FT")(_binary)
-rule("fmul fmuls", "FA FC", "FT")(_binary)
+RULES.add("fadd fadds fsub fsubs fdiv fdivs")(_binary)
+RULES.add("fmul fmuls")(_binary)
 
 
-@rule("fsqrt fsqrts", "FB", "FT")
+@RULES.add("fsqrt fsqrts")
 def _square_root(lifter: Lifter, one: Instruction) -> None:
     single = one.mnemonic == "fsqrts"
     operands, of = _operands(lifter, [one.rb], single)
@@ -66,14 +69,14 @@ def _square_root(lifter: Lifter, one: Instruction) -> None:
     _finish(lifter, one, value, kind, operands, of)
 
 
-@rule("frsp", "FB", "FT")
+@RULES.add("frsp")
 def _round(lifter: Lifter, one: Instruction) -> None:
     operands, of = _operands(lifter, [one.rb], True)
     value, kind = _narrowed(lifter, operands[0], of, True)
     _finish(lifter, one, value, kind, operands, of)
 
 
-@rule("fmadd fmsub fnmadd fnmsub fmadds fmsubs fnmadds fnmsubs", "FA FB FC", "FT")
+@RULES.add("fmadd fmsub fnmadd fnmsub fmadds fmsubs fnmadds fnmsubs")
 def _fused(lifter: Lifter, one: Instruction) -> None:
     """FA * FC + FB, rounded once. In single precision that is exact only for single operands; what others
     give is undefined in the books, and rounded twice here, as on Unicorn."""
@@ -103,7 +106,7 @@ def _multiply_add(lifter: Lifter, one: Instruction, operands: list[str], of: str
     return lifter.op(f"fneg {of} {value}") if one.mnemonic.startswith("fn") else value
 
 
-@rule("fmr fneg fabs fnabs", "FB", "FT")
+@RULES.add("fmr fneg fabs fnabs")
 def _sign(lifter: Lifter, one: Instruction) -> None:
     """The sign bit alone: NaNs keep their bits."""
     single = lifter.is_single(one.rb)
@@ -118,7 +121,7 @@ def _sign(lifter: Lifter, one: Instruction) -> None:
     (lifter.set_single if single else lifter.set_double)(one.rt, value)
 
 
-@rule("fsel", "FA FB FC", "FT")
+@RULES.add("fsel")
 def _select(lifter: Lifter, one: Instruction) -> None:
     chosen = lifter.op(f"fcmp oge double {lifter.double(one.ra)}, 0.0")
     if lifter.is_single(one.rb) and lifter.is_single(one.rc):
@@ -129,7 +132,7 @@ def _select(lifter: Lifter, one: Instruction) -> None:
         lifter.set_double(one.rt, lifter.op(f"select i1 {chosen}, double {c}, double {b}"))
 
 
-@rule("fcmpu fcmpo", "FA FB", "BF")
+@RULES.add("fcmpu fcmpo")
 def _compare(lifter: Lifter, one: Instruction) -> None:
     operands, of = _operands(lifter, [one.ra, one.rb], True)
     flags = [
@@ -138,13 +141,13 @@ def _compare(lifter: Lifter, one: Instruction) -> None:
     lifter.set_field(one.bf, *flags)
 
 
-@rule("fcfid", "FB", "FT")
+@RULES.add("fcfid")
 def _from_integer(lifter: Lifter, one: Instruction) -> None:
     bits = lifter.op(f"bitcast double {lifter.double(one.rb, exact=True)} to i64")
     lifter.set_double(one.rt, lifter.op(f"sitofp i64 {bits} to double"))
 
 
-@rule("fctid fctidz fctiw fctiwz", "FB", "FT")
+@RULES.add("fctid fctidz fctiw fctiwz")
 def _to_integer(lifter: Lifter, one: Instruction) -> None:
     """Saturates; NaN gives the lowest integer. The upper word of fctiw's result, undefined in the books, is
     as on Unicorn: the sign, and 0 for NaN."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from xenon.lifter.instruction import Instruction, rule
+from xenon.lifter.rule import Rules
+from xenon.powerpc.decode import Instruction
 
 if TYPE_CHECKING:
     from xenon.lifter.lift import Lifter
+
+RULES = Rules()
 
 _Value = Callable[["Lifter", Instruction], str]
 _ALL = 0xFFFF_FFFF_FFFF_FFFF
 
 
-def _result(
-    mnemonic: str, reads: str, to: str, value: _Value, record: bool = False, carry: bool = False
-) -> None:
+def _result(mnemonic: str, to: str, value: _Value, record: bool = False) -> None:
     """Register an instruction that computes one GPR, and its form with a dot, which compares it with 0."""
 
     def lift(lifter: Lifter, one: Instruction) -> None:
@@ -25,14 +26,10 @@ def _result(
         if one.mnemonic.endswith("."):
             lifter.compare(0, result, "0", signed=True)
 
-    writes = to + (" CA" if carry else "")
-    if not mnemonic.endswith("."):
-        rule(mnemonic, reads, writes)(lift)
-    if record or mnemonic.endswith("."):
-        rule(mnemonic.rstrip(".") + ".", reads, f"{writes} CR0")(lift)
+    RULES.add(f"{mnemonic} {mnemonic}." if record else mnemonic)(lift)
 
 
-def _binary(mnemonic: str, text: str, reads: str, to: str, inverted: str = "") -> None:
+def _binary(mnemonic: str, text: str, to: str, inverted: str = "") -> None:
     """`text` with {a} and {b} for the two operands; `inverted` names what is complemented."""
     first, second = ("ra", "rb") if to == "RT" else ("rt", "rb")
 
@@ -43,7 +40,7 @@ def _binary(mnemonic: str, text: str, reads: str, to: str, inverted: str = "") -
         found = lifter.op(text.format(**operands))
         return lifter.op(f"xor i64 {found}, -1") if inverted == "result" else found
 
-    _result(mnemonic, reads, to, value, record=True)
+    _result(mnemonic, to, value, record=True)
 
 
 for _name, _text, _inverted in (
@@ -51,33 +48,33 @@ for _name, _text, _inverted in (
     ("nand", "and i64 {a}, {b}", "result"), ("nor", "or i64 {a}, {b}", "result"),
     ("eqv", "xor i64 {a}, {b}", "result"), ("andc", "and i64 {a}, {b}", "b"), ("orc", "or i64 {a}, {b}", "b"),
 ):  # fmt: skip
-    _binary(_name, _text, "RS RB", "RA", _inverted)
+    _binary(_name, _text, "RA", _inverted)
 for _name, _text in (
     ("add", "add i64 {a}, {b}"),
     ("subf", "sub i64 {b}, {a}"),
     ("mulld", "mul i64 {a}, {b}"),
 ):
-    _binary(_name, _text, "RA RB", "RT")
+    _binary(_name, _text, "RT")
 
 
 def _base(lifter: Lifter, one: Instruction) -> str:
     return lifter.gpr(one.ra) if one.ra else "0"
 
 
-_result("addi", "RA0", "RT", lambda f, i: f.op(f"add i64 {_base(f, i)}, {i.si}"))
-_result("addis", "RA0", "RT", lambda f, i: f.op(f"add i64 {_base(f, i)}, {i.si << 16}"))
-_result("mulli", "RA", "RT", lambda f, i: f.op(f"mul i64 {f.gpr(i.ra)}, {i.si}"))
-_result("neg", "RA", "RT", lambda f, i: f.op(f"sub i64 0, {f.gpr(i.ra)}"), record=True)
+_result("addi", "RT", lambda f, i: f.op(f"add i64 {_base(f, i)}, {i.si}"))
+_result("addis", "RT", lambda f, i: f.op(f"add i64 {_base(f, i)}, {i.si << 16}"))
+_result("mulli", "RT", lambda f, i: f.op(f"mul i64 {f.gpr(i.ra)}, {i.si}"))
+_result("neg", "RT", lambda f, i: f.op(f"sub i64 0, {f.gpr(i.ra)}"), record=True)
 for _name, _how in (("ori", "or"), ("xori", "xor"), ("andi.", "and")):
-    _result(_name, "RS", "RA", lambda f, i, how=_how: f.op(f"{how} i64 {f.gpr(i.rt)}, {i.ui}"))  # type: ignore[misc]
+    _result(_name, "RA", lambda f, i, how=_how: f.op(f"{how} i64 {f.gpr(i.rt)}, {i.ui}"))  # type: ignore[misc]
 for _name, _how in (("oris", "or"), ("xoris", "xor"), ("andis.", "and")):
-    _result(_name, "RS", "RA", lambda f, i, how=_how: f.op(f"{how} i64 {f.gpr(i.rt)}, {i.ui << 16}"))  # type: ignore[misc]
+    _result(_name, "RA", lambda f, i, how=_how: f.op(f"{how} i64 {f.gpr(i.rt)}, {i.ui << 16}"))  # type: ignore[misc]
 for _name, _bits in (("extsb", 8), ("extsh", 16), ("extsw", 32)):
 
     def _extend(lifter: Lifter, one: Instruction, bits: int = _bits) -> str:
         return lifter.op(f"sext i{bits} {lifter.op(f'trunc i64 {lifter.gpr(one.rt)} to i{bits}')} to i64")
 
-    _result(_name, "RS", "RA", _extend, record=True)
+    _result(_name, "RA", _extend, record=True)
 
 
 def _leading_zeros(lifter: Lifter, one: Instruction) -> str:
@@ -87,8 +84,8 @@ def _leading_zeros(lifter: Lifter, one: Instruction) -> str:
     return lifter.op(f"zext i32 {count} to i64")
 
 
-_result("cntlzw", "RS", "RA", _leading_zeros, record=True)
-_result("cntlzd", "RS", "RA", _leading_zeros, record=True)
+_result("cntlzw", "RA", _leading_zeros, record=True)
+_result("cntlzd", "RA", _leading_zeros, record=True)
 
 
 def _word_product(lifter: Lifter, one: Instruction) -> str:
@@ -110,11 +107,11 @@ def _high_doubleword(lifter: Lifter, one: Instruction) -> str:
     return lifter.op(f"trunc i128 {lifter.op(f'lshr i128 {product}, 64')} to i64")
 
 
-_result("mullw", "RA RB", "RT", _word_product, record=True)
-_result("mulhw", "RA RB", "RT", _high_word, record=True)
-_result("mulhwu", "RA RB", "RT", _high_word, record=True)
-_result("mulhd", "RA RB", "RT", _high_doubleword, record=True)
-_result("mulhdu", "RA RB", "RT", _high_doubleword, record=True)
+_result("mullw", "RT", _word_product, record=True)
+_result("mulhw", "RT", _high_word, record=True)
+_result("mulhwu", "RT", _high_word, record=True)
+_result("mulhd", "RT", _high_doubleword, record=True)
+_result("mulhdu", "RT", _high_doubleword, record=True)
 
 
 def _quotient(lifter: Lifter, one: Instruction) -> str:
@@ -134,7 +131,7 @@ def _quotient(lifter: Lifter, one: Instruction) -> str:
 
 
 for _name in ("divw", "divwu", "divd", "divdu"):
-    _result(_name, "RA RB", "RT", _quotient, record=True)
+    _result(_name, "RT", _quotient, record=True)
 
 
 def _sum(lifter: Lifter, a: str, b: str, carry: str) -> str:
@@ -153,18 +150,14 @@ def _inverse(lifter: Lifter, number: int) -> str:
     return lifter.op(f"xor i64 {lifter.gpr(number)}, -1")
 
 
-_result("addic", "RA", "RT", lambda f, i: _sum(f, f.gpr(i.ra), str(i.si), "false"), record=True, carry=True)
-_result("subfic", "RA", "RT", lambda f, i: _sum(f, _inverse(f, i.ra), str(i.si), "true"), carry=True)
-_result(
-    "addc", "RA RB", "RT", lambda f, i: _sum(f, f.gpr(i.ra), f.gpr(i.rb), "false"), record=True, carry=True
-)
+_result("addic", "RT", lambda f, i: _sum(f, f.gpr(i.ra), str(i.si), "false"), record=True)
+_result("subfic", "RT", lambda f, i: _sum(f, _inverse(f, i.ra), str(i.si), "true"))
+_result("addc", "RT", lambda f, i: _sum(f, f.gpr(i.ra), f.gpr(i.rb), "false"), record=True)
 _result(
     "subfc",
-    "RA RB",
     "RT",
     lambda f, i: _sum(f, _inverse(f, i.ra), f.gpr(i.rb), "true"),
     record=True,
-    carry=True,
 )
 for _name, _second in (("adde", None), ("addze", "0"), ("addme", "-1")):
 
@@ -174,9 +167,8 @@ for _name, _second in (("adde", None), ("addze", "0"), ("addme", "-1")):
     def _subtract_extended(lifter: Lifter, one: Instruction, second: str | None = _second) -> str:
         return _sum(lifter, _inverse(lifter, one.ra), second or lifter.gpr(one.rb), lifter.get("ca"))
 
-    _reads = "RA CA" if _second else "RA RB CA"
-    _result(_name, _reads, "RT", _add_extended, record=True, carry=True)
-    _result(_name.replace("add", "subf"), _reads, "RT", _subtract_extended, record=True, carry=True)
+    _result(_name, "RT", _add_extended, record=True)
+    _result(_name.replace("add", "subf"), "RT", _subtract_extended, record=True)
 
 
 def mask(first: int, last: int) -> int:
@@ -230,14 +222,14 @@ def _rotation(lifter: Lifter, one: Instruction) -> str:
     return lifter.op(f"or i64 {kept}, {lifter.op(f'and i64 {lifter.gpr(one.ra)}, {~ones & _ALL}')}")
 
 
-_result("rlwinm", "RS", "RA", _word_rotation, record=True)
-_result("rlwnm", "RS RB", "RA", _word_rotation, record=True)
-_result("rlwimi", "RS RA", "RA", _word_rotation, record=True)
+_result("rlwinm", "RA", _word_rotation, record=True)
+_result("rlwnm", "RA", _word_rotation, record=True)
+_result("rlwimi", "RA", _word_rotation, record=True)
 for _name in ("rldicl", "rldicr", "rldic"):
-    _result(_name, "RS", "RA", _rotation, record=True)
-_result("rldimi", "RS RA", "RA", _rotation, record=True)
-_result("rldcl", "RS RB", "RA", _rotation, record=True)
-_result("rldcr", "RS RB", "RA", _rotation, record=True)
+    _result(_name, "RA", _rotation, record=True)
+_result("rldimi", "RA", _rotation, record=True)
+_result("rldcl", "RA", _rotation, record=True)
+_result("rldcr", "RA", _rotation, record=True)
 
 
 def _shift(lifter: Lifter, one: Instruction) -> str:
@@ -256,7 +248,7 @@ def _shift(lifter: Lifter, one: Instruction) -> str:
 
 
 for _name in ("slw", "srw", "sld", "srd"):
-    _result(_name, "RS RB", "RA", _shift, record=True)
+    _result(_name, "RA", _shift, record=True)
 
 
 def _arithmetic_shift(lifter: Lifter, one: Instruction) -> str:
@@ -279,7 +271,7 @@ def _arithmetic_shift(lifter: Lifter, one: Instruction) -> str:
     return shifted
 
 
-_result("srawi", "RS", "RA", _arithmetic_shift, record=True, carry=True)
-_result("sradi", "RS", "RA", _arithmetic_shift, record=True, carry=True)
-_result("sraw", "RS RB", "RA", _arithmetic_shift, record=True, carry=True)
-_result("srad", "RS RB", "RA", _arithmetic_shift, record=True, carry=True)
+_result("srawi", "RA", _arithmetic_shift, record=True)
+_result("sradi", "RA", _arithmetic_shift, record=True)
+_result("sraw", "RA", _arithmetic_shift, record=True)
+_result("srad", "RA", _arithmetic_shift, record=True)

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xenon.lifter.instruction import Access, Instruction, rule
+from xenon.lifter.rule import Rules
+from xenon.powerpc.decode import Instruction
 
 if TYPE_CHECKING:
     from xenon.lifter.lift import Lifter
 
-_OPERANDS = {"D": "RA0", "DS": "RA0", "X": "RA0 RB"}
-
-
-def _rule(mnemonic: str, size: int, form: str, data: str, write: bool = False, aligned: bool = False):  # type: ignore[no-untyped-def]
-    """Register a load or a store of the register field `data`, with its update form if the name has one."""
-    update = mnemonic.rstrip("x").endswith("u") and mnemonic not in ("stvebx",)
-    access = Access(size, form, write, update, aligned)
-    reads = _OPERANDS[form] + (f" {data}" if write else "")
-    writes = ("" if write else data) + (" RA" if update else "")
-    return rule(mnemonic, reads, writes, access)
+RULES = Rules()
 
 
 def effective_address(lifter: Lifter, one: Instruction) -> str:
@@ -34,13 +26,13 @@ def effective_address(lifter: Lifter, one: Instruction) -> str:
 
 
 def _integer_loads() -> None:
-    for mnemonic, size, form, signed in (
-        ("lbz", 1, "D", False), ("lbzu", 1, "D", False), ("lbzx", 1, "X", False), ("lbzux", 1, "X", False),
-        ("lhz", 2, "D", False), ("lhzu", 2, "D", False), ("lhzx", 2, "X", False), ("lhzux", 2, "X", False),
-        ("lha", 2, "D", True), ("lhau", 2, "D", True), ("lhax", 2, "X", True), ("lhaux", 2, "X", True),
-        ("lwz", 4, "D", False), ("lwzu", 4, "D", False), ("lwzx", 4, "X", False), ("lwzux", 4, "X", False),
-        ("lwa", 4, "DS", True), ("lwax", 4, "X", True), ("lwaux", 4, "X", True),
-        ("ld", 8, "DS", False), ("ldu", 8, "DS", False), ("ldx", 8, "X", False), ("ldux", 8, "X", False),
+    for mnemonic, size, signed in (
+        ("lbz", 1, False), ("lbzu", 1, False), ("lbzx", 1, False), ("lbzux", 1, False),
+        ("lhz", 2, False), ("lhzu", 2, False), ("lhzx", 2, False), ("lhzux", 2, False),
+        ("lha", 2, True), ("lhau", 2, True), ("lhax", 2, True), ("lhaux", 2, True),
+        ("lwz", 4, False), ("lwzu", 4, False), ("lwzx", 4, False), ("lwzux", 4, False),
+        ("lwa", 4, True), ("lwax", 4, True), ("lwaux", 4, True),
+        ("ld", 8, False), ("ldu", 8, False), ("ldx", 8, False), ("ldux", 8, False),
     ):  # fmt: skip
 
         def lift(lifter: Lifter, one: Instruction, size: int = size, signed: bool = signed) -> None:
@@ -51,23 +43,23 @@ def _integer_loads() -> None:
             lifter.update(one, address)
             lifter.set_gpr(one.rt, value)
 
-        _rule(mnemonic, size, form, "RT")(lift)
+        RULES.add(mnemonic)(lift)
     for mnemonic, size in (("lhbrx", 2), ("lwbrx", 4), ("ldbrx", 8)):
 
         def reversed_load(lifter: Lifter, one: Instruction, size: int = size) -> None:
             value = lifter.load(lifter.checked(effective_address(lifter, one)), size, swap=False)
             lifter.set_gpr(one.rt, value if size == 8 else lifter.op(f"zext i{8 * size} {value} to i64"))
 
-        _rule(mnemonic, size, "X", "RT")(reversed_load)
+        RULES.add(mnemonic)(reversed_load)
 
 
 def _integer_stores() -> None:
-    for mnemonic, size, form in (
-        ("stb", 1, "D"), ("stbu", 1, "D"), ("stbx", 1, "X"), ("stbux", 1, "X"),
-        ("sth", 2, "D"), ("sthu", 2, "D"), ("sthx", 2, "X"), ("sthux", 2, "X"),
-        ("stw", 4, "D"), ("stwu", 4, "D"), ("stwx", 4, "X"), ("stwux", 4, "X"),
-        ("std", 8, "DS"), ("stdu", 8, "DS"), ("stdx", 8, "X"), ("stdux", 8, "X"),
-        ("sthbrx", 2, "X"), ("stwbrx", 4, "X"), ("stdbrx", 8, "X"),
+    for mnemonic, size in (
+        ("stb", 1), ("stbu", 1), ("stbx", 1), ("stbux", 1),
+        ("sth", 2), ("sthu", 2), ("sthx", 2), ("sthux", 2),
+        ("stw", 4), ("stwu", 4), ("stwx", 4), ("stwux", 4),
+        ("std", 8), ("stdu", 8), ("stdx", 8), ("stdux", 8),
+        ("sthbrx", 2), ("stwbrx", 4), ("stdbrx", 8),
     ):  # fmt: skip
 
         def lift(lifter: Lifter, one: Instruction, size: int = size) -> None:
@@ -78,11 +70,11 @@ def _integer_stores() -> None:
             lifter.store(address, value, size, swap=not one.mnemonic.endswith("brx"))
             lifter.update(one, address)
 
-        _rule(mnemonic, size, form, "RS", write=True)(lift)
+        RULES.add(mnemonic)(lift)
 
 
 def _float_loads_and_stores() -> None:
-    for suffix, form in (("", "D"), ("u", "D"), ("x", "X"), ("ux", "X")):
+    for suffix in ("", "u", "x", "ux"):
 
         def lfs(lifter: Lifter, one: Instruction) -> None:
             address = lifter.checked(effective_address(lifter, one))
@@ -105,17 +97,17 @@ def _float_loads_and_stores() -> None:
             lifter.store(address, bits, 8)
             lifter.update(one, address)
 
-        _rule("lfs" + suffix, 4, form, "FT")(lfs)
-        _rule("lfd" + suffix, 8, form, "FT")(lfd)
-        _rule("stfs" + suffix, 4, form, "FT", write=True)(stfs)
-        _rule("stfd" + suffix, 8, form, "FT", write=True)(stfd)
+        RULES.add("lfs" + suffix)(lfs)
+        RULES.add("lfd" + suffix)(lfd)
+        RULES.add("stfs" + suffix)(stfs)
+        RULES.add("stfd" + suffix)(stfd)
 
     def stfiwx(lifter: Lifter, one: Instruction) -> None:
         address = lifter.checked(effective_address(lifter, one))
         bits = lifter.op(f"bitcast double {lifter.double(one.rt, exact=True)} to i64")
         lifter.store(address, lifter.op(f"trunc i64 {bits} to i32"), 4)
 
-    _rule("stfiwx", 4, "X", "FT", write=True)(stfiwx)
+    RULES.add("stfiwx")(stfiwx)
 
 
 def _vector_loads_and_stores() -> None:
@@ -130,9 +122,9 @@ def _vector_loads_and_stores() -> None:
         lifter.emit(f"store <16 x i8> {data}, ptr {lifter.pointer(address)}, align 16")
 
     for name in ("lvx", "lvxl"):
-        _rule(name, 16, "X", "VT", aligned=True)(lvx)
+        RULES.add(name)(lvx)
     for name in ("stvx", "stvxl"):
-        _rule(name, 16, "X", "VT", write=True, aligned=True)(stvx)
+        RULES.add(name)(stvx)
 
     def shift_control(lifter: Lifter, one: Instruction) -> None:
         """Bytes sh, sh + 1, … for lvsl, 16 - sh, … for lvsr: what vperm takes to shift by sh."""
@@ -146,7 +138,7 @@ def _vector_loads_and_stores() -> None:
             one.rt, "<16 x i8>", lifter.op(f"add <16 x i8> <{steps}>, {lifter.splat(shift, 'i8', 16)}")
         )
 
-    rule("lvsl lvsr", "RA0 RB", "VT")(shift_control)
+    RULES.add("lvsl lvsr")(shift_control)
 
     def store_word(lifter: Lifter, one: Instruction) -> None:
         address = lifter.op(f"and i64 {lifter.checked(effective_address(lifter, one))}, -4")
@@ -155,7 +147,7 @@ def _vector_loads_and_stores() -> None:
         lane = lifter.op(f"xor i64 {lifter.op(f'and i64 {lane}, 3')}, 3")
         lifter.store(address, lifter.op(f"extractelement <4 x i32> {words}, i64 {lane}"), 4)
 
-    _rule("stvewx", 4, "X", "VT", write=True)(store_word)
+    RULES.add("stvewx")(store_word)
 
 
 _integer_loads()
@@ -164,7 +156,7 @@ _float_loads_and_stores()
 _vector_loads_and_stores()
 
 
-@rule("dcbt dcbtst", "RA0 RB")
+@RULES.add("dcbt dcbtst")
 def _prefetch(lifter: Lifter, one: Instruction) -> None:
     """For the host too; like here, it never faults, whatever the address."""
     base = "0" if one.ra == 0 else lifter.gpr(one.ra)
@@ -173,7 +165,7 @@ def _prefetch(lifter: Lifter, one: Instruction) -> None:
     lifter.emit(f"call void @llvm.prefetch.p0(ptr {place}, i32 {write}, i32 3, i32 1)")
 
 
-@rule("dcbst dcbf isync eieio sync lwsync")
+@RULES.add("dcbst dcbf isync eieio sync lwsync")
 def _barrier(lifter: Lifter, one: Instruction) -> None:
     """Accesses are made in order, and the caches are the host's."""
     if one.mnemonic in ("sync", "lwsync", "eieio"):

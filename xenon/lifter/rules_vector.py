@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xenon.lifter.instruction import Instruction, rule, signed
+from xenon.lifter.rule import Rules
 from xenon.lifter.speculate import Grain
+from xenon.powerpc.decode import Instruction, signed
 
 if TYPE_CHECKING:
     from xenon.lifter.lift import Lifter
+
+RULES = Rules()
 
 _FLOATS, _WORDS, _BYTES = "<4 x float>", "<4 x i32>", "<16 x i8>"
 _EXPONENT, _SIGN = 0x7F800000, 0x80000000
@@ -38,7 +41,7 @@ def _floats(lifter: Lifter, number: int) -> str:
     return lifter.op(f"bitcast {_WORDS} {words} to {_FLOATS}")
 
 
-@rule("vaddfp vsubfp", "VA VB", "VT")
+@RULES.add("vaddfp vsubfp")
 def _add(lifter: Lifter, one: Instruction) -> None:
     how = "fadd" if one.mnemonic == "vaddfp" else "fsub"
     raw = [lifter.vector(number, _FLOATS) for number in (one.ra, one.rb)]
@@ -54,7 +57,7 @@ def _add(lifter: Lifter, one: Instruction) -> None:
     lifter.set_vector(one.rt, _WORDS, _flushed(lifter, lifter.op(f"bitcast {_FLOATS} {found} to {_WORDS}")))
 
 
-@rule("vmaddfp vnmsubfp", "VA VB VC", "VT")
+@RULES.add("vmaddfp vnmsubfp")
 def _multiply_add(lifter: Lifter, one: Instruction) -> None:
     """VA * VC + VB. A lane that is NaN, or so small that it had to be flushed before it was rounded, is
     computed again on the unlikely branch; a zero is looked at there only."""
@@ -104,7 +107,7 @@ def _speculated(lifter: Lifter, one: Instruction, found: str, operands: list[str
 _LOGIC = {"vand": "and", "vor": "or", "vxor": "xor", "vandc": "and", "vnor": "or"}
 
 
-@rule(" ".join(_LOGIC), "VA VB", "VT")
+@RULES.add(" ".join(_LOGIC))
 def _logic(lifter: Lifter, one: Instruction) -> None:
     if one.mnemonic == "vxor" and one.ra == one.rb:
         lifter.set_vector(one.rt, _WORDS, "zeroinitializer")
@@ -119,7 +122,7 @@ def _logic(lifter: Lifter, one: Instruction) -> None:
     lifter.set_vector(one.rt, _WORDS, found)
 
 
-@rule("vsel", "VA VB VC", "VT")
+@RULES.add("vsel")
 def _select(lifter: Lifter, one: Instruction) -> None:
     a, b, c = (lifter.vector(number, _WORDS) for number in (one.ra, one.rb, one.rc))
     changed = lifter.op(f"and {_WORDS} {lifter.op(f'xor {_WORDS} {a}, {b}')}, {c}")
@@ -134,7 +137,7 @@ def _lanewise(name: str, size: str, text: str) -> None:
         a, b = lifter.vector(one.ra, kind), lifter.vector(one.rb, kind)
         lifter.set_vector(one.rt, kind, lifter.op(text.format(t=kind, a=a, b=b)))
 
-    rule(name, "VA VB", "VT")(lift)
+    RULES.add(name)(lift)
 
 
 for _size in "bhw":
@@ -158,10 +161,10 @@ def _shift(lifter: Lifter, one: Instruction) -> None:
     lifter.set_vector(one.rt, kind, lifter.op(f"{how} {kind} {a}, {by}"))
 
 
-rule(" ".join(f"{how}{size}" for how in ("vsl", "vsr", "vsra") for size in "bhw"), "VA VB", "VT")(_shift)
+RULES.add(" ".join(f"{how}{size}" for how in ("vsl", "vsr", "vsra") for size in "bhw"))(_shift)
 
 
-@rule("vspltb vsplth vspltw", "VB", "VT")
+@RULES.add("vspltb vsplth vspltw")
 def _splat(lifter: Lifter, one: Instruction) -> None:
     kind = _LANES[one.mnemonic[-1]]
     count = int(kind[1:-1].split(" x ")[0])
@@ -172,13 +175,13 @@ def _splat(lifter: Lifter, one: Instruction) -> None:
     lifter.set_vector(one.rt, kind, found)
 
 
-@rule("vspltisb vspltish vspltisw", "", "VT")
+@RULES.add("vspltisb vspltish vspltisw")
 def _splat_immediate(lifter: Lifter, one: Instruction) -> None:
     kind = _LANES[one.mnemonic[-1]]
     lifter.set_vector(one.rt, kind, _all(kind, signed(one.ra, 5)))
 
 
-@rule("vmrghb vmrghh vmrghw vmrglb vmrglh vmrglw", "VA VB", "VT")
+@RULES.add("vmrghb vmrghh vmrghw vmrglb vmrglh vmrglw")
 def _merge(lifter: Lifter, one: Instruction) -> None:
     kind = _LANES[one.mnemonic[-1]]
     count = int(kind[1:-1].split(" x ")[0])
@@ -192,7 +195,7 @@ def _merge(lifter: Lifter, one: Instruction) -> None:
     lifter.set_vector(one.rt, kind, found)
 
 
-@rule("vsldoi", "VA VB", "VT")
+@RULES.add("vsldoi")
 def _shift_pair(lifter: Lifter, one: Instruction) -> None:
     by = one.rc & 15
     lanes = [15 - e if e < 16 else 16 + (31 - e) for e in range(by, by + 16)]
@@ -202,7 +205,7 @@ def _shift_pair(lifter: Lifter, one: Instruction) -> None:
     lifter.set_vector(one.rt, _BYTES, found)
 
 
-@rule("vperm", "VA VB VC", "VT")
+@RULES.add("vperm")
 def _permute(lifter: Lifter, one: Instruction) -> None:
     a, b, control = (lifter.vector(number, _BYTES) for number in (one.ra, one.rb, one.rc))
     lanes = lifter.op(f"xor {_BYTES} {control}, {_all(_BYTES, -1)}")
@@ -250,11 +253,11 @@ def _compare(lifter: Lifter, one: Instruction) -> None:
         lifter.set_field(6, everywhere, "false", lifter.op(f"icmp eq i{count} {bits}, 0"))
 
 
-rule(" ".join(_COMPARISONS), "VA VB", "VT")(_compare)
-rule(" ".join(f"{name}." for name in _COMPARISONS), "VA VB", "VT CR6")(_compare)
+RULES.add(" ".join(_COMPARISONS))(_compare)
+RULES.add(" ".join(f"{name}." for name in _COMPARISONS))(_compare)
 
 
-@rule("vcfsx vcfux", "VB", "VT")
+@RULES.add("vcfsx vcfux")
 def _from_integers(lifter: Lifter, one: Instruction) -> None:
     how = "sitofp" if one.mnemonic == "vcfsx" else "uitofp"
     whole = lifter.op(f"{how} {_WORDS} {lifter.vector(one.rb, _WORDS)} to {_FLOATS}")

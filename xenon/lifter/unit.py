@@ -17,11 +17,12 @@ from xenon.lifter.counting import count, say_where
 from xenon.lifter.facts import Facts, find_facts, live_before, live_out, narrow_after
 from xenon.lifter.flow import Block, End, Flow
 from xenon.lifter.guards import Guard, find_addresses
-from xenon.lifter.instruction import RULES, Instruction
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
 from xenon.lifter.loops import Loop, is_loop, reserve
 from xenon.lifter.registers import slot_type
+from xenon.lifter.rules import RULES
+from xenon.powerpc.decode import Instruction
 
 
 @cache
@@ -180,7 +181,7 @@ class Unit:
             lifter.guard = guards.get(index)
             lifter.live = lives[index]
             if instead is None or not instead(index, one):
-                RULES[one.mnemonic].lift(lifter, one)
+                RULES[one.mnemonic](lifter, one)
             narrow_after(one, lifter.narrow)
             lifter.changed |= one.writes
         lifter.live = lives[-1]

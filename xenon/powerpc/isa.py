@@ -28,7 +28,7 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Instruction:
+class Encoding:
     """One row: a word `w` is this instruction when `w & mask == opcode`."""
 
     mnemonic: str
@@ -43,13 +43,13 @@ class Instruction:
 
 
 # primary opcode -> masks, narrowest first -> opcode -> row
-_Dispatch = tuple[tuple[tuple[int, dict[int, Instruction]], ...], ...]
+_Dispatch = tuple[tuple[tuple[int, dict[int, Encoding]], ...], ...]
 
 _ROW = re.compile(r"op=(0x[0-9a-f]{8}) mask=(0x[0-9a-f]{8})(?: form=(\w+))?; (.*)")
 
 
 @cache
-def table() -> tuple[Instruction, ...]:
+def table() -> tuple[Encoding, ...]:
     """Every row that has an encoding, in the order of the file."""
     text = resources.files("xenon.powerpc").joinpath("isa.tsv").read_text("utf-8")
     rows = []
@@ -59,12 +59,12 @@ def table() -> tuple[Instruction, ...]:
         mnemonic, kind, note = line.split("\t")
         if found := _ROW.fullmatch(note):
             opcode, mask, form, title = found.groups()
-            rows.append(Instruction(mnemonic, Kind(kind), int(opcode, 16), int(mask, 16), form or "", title))
+            rows.append(Encoding(mnemonic, Kind(kind), int(opcode, 16), int(mask, 16), form or "", title))
     return tuple(rows)
 
 
-def _dispatch(rows: Iterable[Instruction]) -> _Dispatch:
-    primaries: list[defaultdict[int, dict[int, Instruction]]] = [defaultdict(dict) for _ in range(64)]
+def _dispatch(rows: Iterable[Encoding]) -> _Dispatch:
+    primaries: list[defaultdict[int, dict[int, Encoding]]] = [defaultdict(dict) for _ in range(64)]
     for row in rows:
         primaries[row.opcode >> 26][row.mask][row.opcode] = row
     return tuple(tuple(sorted(masks.items(), key=lambda item: -item[0].bit_count())) for masks in primaries)
@@ -80,7 +80,7 @@ def _others() -> _Dispatch:
     return _dispatch(row for row in table() if row.kind in (Kind.REMOVED, Kind.ABSENT))
 
 
-def _find(word: int, rows: _Dispatch) -> Instruction | None:
+def _find(word: int, rows: _Dispatch) -> Encoding | None:
     for mask, opcodes in rows[word >> 26]:
         if row := opcodes.get(word & mask):
             return row
@@ -88,7 +88,7 @@ def _find(word: int, rows: _Dispatch) -> Instruction | None:
 
 
 @lru_cache(maxsize=1 << 16)
-def decode(word: int) -> Instruction | None:
+def encoding(word: int) -> Encoding | None:
     """The instruction that Xenon executes for a 32-bit word, None when it has none.
 
     Where one row is a special case of another (`db16cyc` of `or`, `lwsync` of `sync`), the special case wins.
@@ -96,6 +96,6 @@ def decode(word: int) -> Instruction | None:
     return _find(word, _own())
 
 
-def foreign(word: int) -> Instruction | None:
+def foreign(word: int) -> Encoding | None:
     """The removed or absent row that other PowerPCs execute for a word; a word may also be Xenon's VMX128."""
     return _find(word, _others())

@@ -6,7 +6,7 @@ import re
 from enum import Enum
 from functools import lru_cache
 
-from xenon.powerpc.isa import Instruction, Kind, decode, foreign
+from xenon.powerpc.isa import Encoding, Kind, encoding, foreign
 
 
 class Work(Enum):
@@ -46,7 +46,7 @@ _PATTERNS = (
 _COMPILED = tuple((re.compile(pattern), work) for pattern, work in _PATTERNS)
 
 
-def work_of(row: Instruction) -> Work:
+def work_of(row: Encoding) -> Work:
     """The class of a row of the table."""
     if row.kind is Kind.SYSTEM and not row.mnemonic.startswith(("dst", "dss")):
         return Work.SYSTEM
@@ -59,7 +59,7 @@ def work_of(row: Instruction) -> Work:
 @lru_cache(maxsize=1 << 14)
 def name_and_work(word: int) -> tuple[str, Work]:
     """Mnemonic and class of an instruction word."""
-    row = decode(word)
+    row = encoding(word)
     if row is not None:
         return row.mnemonic, work_of(row)
     other = foreign(word)

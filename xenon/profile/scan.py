@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 
 import capstone
 
-from xenon.powerpc.isa import Kind, decode, foreign
+from xenon.powerpc.isa import Kind, encoding, foreign
 from xenon.profile.code import Region, read_code
 
 _OTHER_POWERPC = capstone.CS_MODE_64 | capstone.CS_MODE_BIG_ENDIAN
@@ -63,7 +63,7 @@ def _capstone_name(word: int) -> str:
 @lru_cache(maxsize=1 << 14)
 def _judge(word: int) -> tuple[str, Why, str] | None:
     """Name and reason when Xenon lacks a word, or when its VMX128 word has a second meaning elsewhere."""
-    own, other = decode(word), foreign(word)
+    own, other = encoding(word), foreign(word)
     if own and not (other and own.kind is Kind.VMX128):
         return None
     if own and other:
@@ -86,7 +86,7 @@ def _scan(code: Iterable[tuple[int, int, Region | None]]) -> tuple[list[Finding]
         count += 1
         judged = _judge(word) if word else None
         if judged is None:
-            own = decode(word)
+            own = encoding(word)
             vmx128_seen = vmx128_seen or (own is not None and own.kind is Kind.VMX128)
             continue
         name, why, reason = judged

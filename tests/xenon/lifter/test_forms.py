@@ -22,7 +22,8 @@ from laboratory.differential import (
     random_word,
 )
 
-from xenon.lifter.flow import RULES
+from xenon.lifter.rules import RULES
+from xenon.powerpc.operands import operand_table
 
 CASES = 24
 GROUP = 12  # forms in one function: compiling is what takes time
@@ -68,3 +69,7 @@ def test_every_rule_is_tested_or_says_why_not() -> None:
 def test_the_exceptions_name_rules() -> None:
     assert set(EXCEPTIONS) <= set(RULES)
     assert all(EXCEPTIONS.values())
+
+
+def test_every_row_of_the_operands_has_a_rule_and_every_rule_a_row() -> None:
+    assert set(operand_table()) == set(RULES)

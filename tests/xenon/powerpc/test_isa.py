@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xenon.powerpc.isa import (
-    Instruction,
+    Encoding,
     Kind,
-    decode,
+    encoding,
     foreign,
     table,
 )
@@ -78,7 +78,7 @@ UNKNOWN_TO_CAPSTONE = {
 }  # fmt: skip
 
 
-def words_of(row: Instruction, draw: random.Random, count: int) -> list[int]:
+def words_of(row: Encoding, draw: random.Random, count: int) -> list[int]:
     """Words of a row with random operands; whole fields stay zero at times, since some are reserved."""
     words = []
     for _ in range(count):
@@ -135,13 +135,13 @@ def test_foreign_rows_overlap_with_vmx128_alone() -> None:
 def test_a_word_with_any_operands_decodes_to_its_row() -> None:
     for row in OWN:
         for word in words_of(row, random.Random(row.opcode), 50):
-            found = decode(word)
+            found = encoding(word)
             assert found is row or (found is not None and SPECIAL.get(found.mnemonic) == row.mnemonic)
 
 
 def test_record_overflow_and_link_forms_are_told_apart() -> None:
     add = 0x7C642A14
-    names = [decode(add | bits).mnemonic for bits in (0, 1, 0x400, 0x401)]  # type: ignore[union-attr]
+    names = [encoding(add | bits).mnemonic for bits in (0, 1, 0x400, 0x401)]  # type: ignore[union-attr]
     assert names == ["add", "add.", "addo", "addo."]
     assert [ROWS[name].opcode & 3 for name in ("b", "bl", "ba", "bla")] == [0, 1, 2, 3]
 
@@ -149,7 +149,7 @@ def test_record_overflow_and_link_forms_are_told_apart() -> None:
 @given(st.integers(0, 0xFFFFFFFF))
 def test_decode_agrees_with_a_search_through_every_row(word: int) -> None:
     matching = sorted((row for row in OWN if row.matches(word)), key=lambda row: -row.mask.bit_count())
-    assert decode(word) is (matching[0] if matching else None)
+    assert encoding(word) is (matching[0] if matching else None)
 
 
 def test_capstone_calls_a_word_by_the_name_of_its_row() -> None:
@@ -158,7 +158,7 @@ def test_capstone_calls_a_word_by_the_name_of_its_row() -> None:
     for row in (row for row in table() if row.kind not in (Kind.VMX128, Kind.ABSENT)):
         names = set()
         for word in words_of(row, random.Random(360), 300):
-            if decode(word) in (row, None):
+            if encoding(word) in (row, None):
                 names |= {name for _, _, name, _ in disassembler.disasm_lite(word.to_bytes(4, "big"), 0)}
         alias = ALIASES.get(row.mnemonic, "$")
         other = {name for name in names if name != row.mnemonic and not re.fullmatch(alias, name)}
@@ -181,7 +181,7 @@ def test_every_absent_instruction_is_flagged_unless_xenon_has_its_word() -> None
     for row in (row for row in table() if row.kind is Kind.ABSENT and row.mnemonic != "evaddw"):
         for word in words_of(row, random.Random(970), 20):
             (finding,) = scan([word])
-            named, own = foreign(word), decode(word)
+            named, own = foreign(word), encoding(word)
             assert named is not None
             assert finding.name == named.mnemonic
             assert named is row or named.mask.bit_count() >= row.mask.bit_count()

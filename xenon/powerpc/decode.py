@@ -1,0 +1,94 @@
+"""An instruction word at an address: fields by the names of the books, registers, access to memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xenon.powerpc.isa import encoding
+from xenon.powerpc.operands import Access, operands_of, registers
+
+INSTRUCTION_BYTES = 4
+_LR, _CTR = 8, 9  # numbers of special registers
+_SPECIAL_REGISTERS = {_LR: "lr", _CTR: "ctr"}
+
+
+def signed(value: int, bits: int) -> int:
+    """The low `bits` of a value as a two's complement number."""
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """A decoded word at its guest address.
+
+    `mnemonic` is the table's, but for mfspr and mtspr of LR and CTR, which go by mflr, mtlr, mfctr and mtctr.
+    `reads` and `writes` hold register names such as r3, f1, v2, c31 (a bit of CR), lr, ctr, ca.
+    """
+
+    address: int
+    word: int
+    mnemonic: str
+    reads: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+    access: Access | None = None
+
+    def bits(self, first: int, width: int) -> int:
+        """A field by its first bit, 0 being the most significant, as the books count."""
+        return self.word >> (32 - first - width) & ((1 << width) - 1)
+
+    @property
+    def rt(self) -> int:
+        return self.word >> 21 & 31
+
+    @property
+    def ra(self) -> int:
+        return self.word >> 16 & 31
+
+    @property
+    def rb(self) -> int:
+        return self.word >> 11 & 31
+
+    @property
+    def rc(self) -> int:
+        return self.word >> 6 & 31
+
+    @property
+    def si(self) -> int:
+        return signed(self.word, 16)
+
+    @property
+    def ui(self) -> int:
+        return self.word & 0xFFFF
+
+    @property
+    def bf(self) -> int:
+        return self.word >> 23 & 7
+
+    @property
+    def displacement(self) -> int:
+        """Of the D and DS forms, in bytes."""
+        ds_form = self.access is not None and self.access.form == "DS"
+        return signed(self.word & 0xFFFC, 16) if ds_form else self.si
+
+
+def mnemonic_of(word: int) -> str:
+    """What Xenon calls a word (see Instruction.mnemonic); empty where it has no such instruction."""
+    row = encoding(word)
+    if row is None:
+        return ""
+    if row.mnemonic in ("mfspr", "mtspr"):
+        number = word >> 16 & 31 | (word >> 11 & 31) << 5
+        if number in _SPECIAL_REGISTERS:
+            return row.mnemonic[:2] + _SPECIAL_REGISTERS[number]
+    return row.mnemonic
+
+
+def decode(address: int, word: int) -> Instruction | None:
+    """The instruction at an address; None where Xenon has none, or where operands.tsv does not list it."""
+    mnemonic = mnemonic_of(word)
+    operands = operands_of(mnemonic)
+    if operands is None:
+        return None
+    reads, writes = registers(word, operands.reads), registers(word, operands.writes)
+    return Instruction(address, word, mnemonic, reads, writes, operands.access)

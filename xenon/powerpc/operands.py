@@ -1,0 +1,92 @@
+"""What each mnemonic reads, writes and accesses (operands.tsv), and which registers its fields stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How an instruction touches memory: `size` bytes, addressed in form D, DS or X."""
+
+    size: int
+    form: str
+    write: bool
+    update: bool = False
+    aligned: bool = False  # the low address bits are ignored
+
+
+@dataclass(frozen=True, slots=True)
+class Operands:
+    """A row of operands.tsv: names of operand fields (see `registers`), and the access to memory."""
+
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    access: Access | None
+
+
+@cache
+def operand_table() -> Mapping[str, Operands]:
+    """The whole table by mnemonic."""
+    text = resources.files("xenon.powerpc").joinpath("operands.tsv").read_text("utf-8")
+    rows = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
+    return {
+        mnemonic: Operands(tuple(reads.split()), tuple(writes.split()), _access(access.split()))
+        for mnemonic, reads, writes, access in rows
+    }
+
+
+def operands_of(mnemonic: str) -> Operands | None:
+    """The row of a mnemonic; None where the table has none."""
+    return operand_table().get(mnemonic)
+
+
+def registers(word: int, fields: tuple[str, ...]) -> frozenset[str]:
+    """The registers that operand fields of a word stand for."""
+    return frozenset(register for field in fields for register in _FIELDS[field](word))
+
+
+def cr_bits(field: int) -> list[str]:
+    """The bits of a CR field: LT, GT, EQ, SO."""
+    return [f"c{4 * field + bit}" for bit in range(4)]
+
+
+def _access(words: list[str]) -> Access | None:
+    if not words:
+        return None
+    size, form, kind, *flags = words
+    return Access(int(size), form, kind == "store", "update" in flags, "aligned" in flags)
+
+
+def _single(prefix: str, shift: int) -> Callable[[int], list[str]]:
+    return lambda word: [f"{prefix}{word >> shift & 31}"]
+
+
+def _cr_field(shift: int) -> Callable[[int], list[str]]:
+    return lambda word: cr_bits(word >> shift & 7)
+
+
+def _masked_fields(word: int) -> list[str]:
+    mask = word >> 12 & 0xFF
+    return [bit for number in range(8) if mask >> (7 - number) & 1 for bit in cr_bits(number)]
+
+
+_FIELDS: dict[str, Callable[[int], list[str]]] = {
+    **{name: _single("r", shift) for name, shift in (("RT", 21), ("RS", 21), ("RA", 16), ("RB", 11))},
+    "RA0": lambda word: [f"r{word >> 16 & 31}"] if word >> 16 & 31 else [],
+    **{name: _single("f", shift) for name, shift in (("FT", 21), ("FA", 16), ("FB", 11), ("FC", 6))},
+    **{name: _single("v", shift) for name, shift in (("VT", 21), ("VA", 16), ("VB", 11), ("VC", 6))},
+    **{name: _single("c", shift) for name, shift in (("BT", 21), ("BA", 16), ("BB", 11))},
+    "BF": _cr_field(23),
+    "BFA": _cr_field(18),
+    "CR0": lambda word: cr_bits(0),
+    "CR6": lambda word: cr_bits(6),
+    "CR": lambda word: [f"c{bit}" for bit in range(32)],
+    "FXM": _masked_fields,
+    "LR": lambda word: ["lr"],
+    "CTR": lambda word: ["ctr"],
+    "CA": lambda word: ["ca"],
+}
