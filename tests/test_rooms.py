@@ -20,7 +20,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "xenon/lifter/": ("xenon.powerpc", "xenon.hardware", "xenon.errors"),
     "xenon/recompiler/": ("xenon.lifter", "xenon.powerpc", "xenon.hardware", "xenon.errors"),
     "xenon/linux/": ("xenon.hardware", "xenon.powerpc", "xenon.errors"),
-    "xenon/console.py": ("xenon.linux", "xenon.recompiler", "xenon.hardware", "xenon.errors"),
+    "xenon/machine.py": ("xenon.recompiler", "xenon.hardware", "xenon.errors"),
+    "xenon/console.py": (
+        "xenon.machine",
+        "xenon.linux",
+        "xenon.recompiler",
+        "xenon.hardware",
+        "xenon.errors",
+    ),
     "xenon/profile/": (
         *("xenon.console", "xenon.recompiler", "xenon.lifter", "xenon.linux", "xenon.hardware"),
         *("xenon.powerpc", "xenon.svg", "xenon.errors"),
