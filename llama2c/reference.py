@@ -14,6 +14,7 @@ import mmap
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,10 +148,10 @@ class Reference:
     ) -> tuple[int, bytes, bytes]:
         """Run the whole program on a disc with these files: exit status, standard output, standard error.
 
-        `arguments` come after the program's name; `write(stream, data)` sees each piece as it is written, and
-        what it raises is raised here when the program has ended.
+        `arguments` come after the program's name. `write(descriptor, data)` gets each piece as it is written,
+        the record of `-r DESCRIPTOR` too; what it raises is raised here when the program has ended.
         """
-        written: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
+        written = defaultdict[int, bytearray](bytearray)
 
         def collect(stream: int, data: bytes) -> None:
             written[stream] += data
