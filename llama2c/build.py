@@ -17,7 +17,7 @@ SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
 PORT = tuple(
-    "checkpoint figures forward_gpu gpu maths matmul memory parallel"
+    "allocations checkpoint figures forward forward_cpu forward_gpu gpu maths matmul memory parallel"
     " sampler sort text tokenizer transformer".split()
 )
 

@@ -10,6 +10,23 @@ FIGURES_DESCRIPTOR = 3  # the descriptor that xenon's sessions and benchmarks na
 _RECORD = struct.Struct(">4sIQQQ")  # src/figures.h
 _MAGIC, _VERSION = b"l2cf", 1
 
+# The functions that a story's time goes into, the most first.
+HOT_FUNCTIONS = (
+    *("rows_vmx", "rows_scalar", "attend", "softmax", "expf", "rmsnorm", "swiglu", "rope", "add", "memcpy"),
+    *("memset", "sine_series", "cosine_series", "sine", "cosf", "sinf", "rope_turn_to", "attend_heads"),
+    *("share_attention", "forward", "forward_cpu", "embed", "multiply", "cache_row", "store_row", "matmul"),
+    *("parallel_for", "run_part", "run_task", "sampler_sample"),
+    *("by_probability", "stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove"),
+    *("transformer_start", "powf", "tokenizer_decode", "strlen", "main"),
+)
+_ROWS = {"vmx": "rows_vmx", "scalar": "rows_scalar"}
+
+
+def hot_functions(matmul: str) -> tuple[str, ...]:
+    """The hot functions of a run with `-k matmul` ("vmx" or "scalar"). Raises KeyError for another."""
+    unused = set(_ROWS.values()) - {_ROWS[matmul]}
+    return tuple(name for name in HOT_FUNCTIONS if name not in unused)
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:

@@ -30,7 +30,6 @@ Writer = Callable[[int, bytes], None]
 
 MEMORY_BYTES = 1 << 30  # address space; the host commits what is touched
 _MODEL = b"model"
-_FUNCTIONS = {"expf": b"e", "sinf": b"s", "cosf": b"c", "powf": b"p", "sqrtf": b"r"}
 
 
 class _File(ctypes.Structure):
@@ -121,8 +120,7 @@ class Reference:
         c.reference_forward.restype = floats
         c.reference_matmul.argtypes = (*(ctypes.c_void_p,) * 3, *(ctypes.c_int,) * 3)
         c.reference_matmul.restype = None
-        c.reference_maths.argtypes = (ctypes.c_char, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
-        c.reference_maths.restype = None
+        c.reference_maths.argtypes = (ctypes.c_char_p, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
         self._c = c
 
     @classmethod
@@ -236,15 +234,20 @@ class Reference:
         """
         import numpy as np
 
-        function = _FUNCTIONS[name]
         if (y is None) is (name == "powf") or (y is not None and y.shape != x.shape):
             raise ValueError(f"{name}: powf takes two arrays of one shape, the others take one")
         x = np.ascontiguousarray(x, np.float32)
         second = None if y is None else np.ascontiguousarray(y, np.float32)
         out = np.empty_like(x)
-        self._c.reference_maths(
-            function, x.ctypes.data, None if second is None else second.ctypes.data, out.ctypes.data, x.size
+        known = self._c.reference_maths(
+            name.encode(),
+            x.ctypes.data,
+            None if second is None else second.ctypes.data,
+            out.ctypes.data,
+            x.size,
         )
+        if not known:
+            raise KeyError(name)
         return out
 
 

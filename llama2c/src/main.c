@@ -1,6 +1,7 @@
 // The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
 #include "checkpoint.h"
 #include "figures.h"
+#include "forward_cpu.h"
 #include "forward_gpu.h"
 #include "memory.h"
 #include "parallel.h"
@@ -140,7 +141,7 @@ static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer 
     int token = prompt[0], pos = 0;
     uint64_t start = 0;  // set after the first step, whose time is spent on first touches
     while (pos < (int)options->steps) {
-        float *logits = gpu ? forward_gpu(gpu, transformer, token, pos) : transformer_forward(transformer, token, pos);
+        float *logits = gpu ? forward_gpu(gpu, transformer, token, pos) : forward_cpu(transformer, token, pos);
         if (!logits) {
             return 0;
         }

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import llama2c
 import loader
-from llama2c.facts import FIGURES_DESCRIPTOR, Figures
+from llama2c.facts import FIGURES_DESCRIPTOR, Figures, hot_functions
 from xenon.console import MIB, Console, CpuKind, MachineSettings, check_threads, default_kind
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, in_units
@@ -27,14 +27,6 @@ _STACK_BYTES = 1 * MIB
 _MOST_SEED = (1 << 64) - 1
 _MOST_TEMPERATURE = 1e30  # llama2.c knows no bound
 DEFAULT_STEPS = 256
-# What a story's time goes into, the most first: the recompiler begins with these.
-HOT_FUNCTIONS = (
-    *("rows_vmx", "rows_scalar", "attend", "softmax", "expf", "rmsnorm", "swiglu", "rope", "add", "memcpy"),
-    *("memset", "sine_series", "cosine_series", "sine", "cosf", "sinf", "rope_turn_to", "attend_heads"),
-    *("transformer_forward", "matmul", "parallel_for", "run", "run_task", "sampler_sample"),
-    *("by_probability", "stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove"),
-    *("transformer_start", "powf", "tokenizer_decode", "strlen", "main"),
-)
 
 
 class Matmul(Enum):
@@ -182,8 +174,7 @@ class Session:
         """Those that this session comes by; none where the GPU has the work."""
         if self.engine is Engine.GPU:
             return ()
-        other = {Matmul.VMX: "rows_scalar", Matmul.SCALAR: "rows_vmx"}[self.matmul]
-        return tuple(name for name in HOT_FUNCTIONS if name != other)
+        return hot_functions(self.matmul.value)
 
     def _pieces(self, arguments: list[str | bytes], seed: int, timeout: float | None) -> Iterator[str]:
         start = time.perf_counter()
