@@ -28,7 +28,7 @@ ROOMS = read_table()
 
 
 def room_of(module: str) -> str:
-    """The room of a module or of a name in it: `xenon.linux` of xenon.linux.files, `loader` of loader.image."""
+    """The room of a module: `xenon.linux` of xenon.linux.files, `loader` of loader.image."""
     parts = module.split(".")
     if parts[0] != "xenon":
         return parts[0]
