@@ -1,4 +1,4 @@
-"""Facts about the guest for whoever runs it: the record of a run's figures."""
+"""Facts about the guest that a host needs: the record of a run's figures, and the hot functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FIGURES_DESCRIPTOR = 3  # the descriptor that xenon's sessions and benchmarks na
 _RECORD = struct.Struct(">4sIQQQ")  # src/figures.h
 _MAGIC, _VERSION = b"l2cf", 1
 
-# The functions that a story's time goes into, the most first.
+# The functions that a story executes most, in that order; the last ones matter at its start and its end.
 HOT_FUNCTIONS = (
     *("rows_vmx", "rows_scalar", "expf", "attend", "softmax", "swiglu", "rmsnorm", "rope", "add", "memset"),
     *("memcpy", "attend_heads", "parallel_for", "matmul", "forward", "multiply", "cache_row", "store_row"),
@@ -32,7 +32,7 @@ _ROWS = {"vmx": "rows_vmx", "scalar": "rows_scalar"}
 
 
 def hot_functions(matmul: str) -> tuple[str, ...]:
-    """The hot functions of a run with `-k matmul` ("vmx" or "scalar"). Raises KeyError for another."""
+    """The hot functions of a run with `-k matmul`, "vmx" or "scalar". Raises KeyError for another name."""
     unused = set(_ROWS.values()) - {_ROWS[matmul]}
     return tuple(name for name in HOT_FUNCTIONS if name not in unused)
 

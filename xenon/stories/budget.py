@@ -24,9 +24,9 @@ _HELPFUL = 3  # regions that a refusal names
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run is made of: the guest and its stack, the model and its tokenizer, a prompt of so many bytes.
+    """A run to predict: the guest and its stack, the model and its tokenizer, the length of the prompt.
 
-    `context` is in positions (None: the model's own), `model_path` is the model's name on the console's disc,
+    `context` is in positions (None: the model's own). `model_path` is the model's name on the console's disc.
     `gpu` says that the GPU computes.
     """
 
@@ -49,7 +49,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One region: whole pages from `address`, which is None where it does not fit."""
+    """One region: whole pages from `address`, or None where the region does not fit."""
 
     owner: Owner
     purpose: str
@@ -59,7 +59,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The regions of a run in the order in which they come to be, the system's own first."""
+    """The regions of a run in the order of their allocation, the system's own first."""
 
     run: Run
     uses: tuple[Use, ...]
