@@ -22,12 +22,10 @@ from xenon.linux.files import Bytes, Disc, HostFile
 from xenon.linux.loading import load
 from xenon.linux.process import Process, TaskEnd
 from xenon.linux.program import Program, parse_program, read_program
-from xenon.linux.symbols import Symbols
 from xenon.linux.terminal import Clock, RealClock, Terminal
 from xenon.linux.thread import LimitReached, run_thread
 from xenon.linux.threads import HardwareThreads
 from xenon.recompiler.kind import CpuKind, default_kind, make_cpus
-from xenon.recompiler.recompiler import Function
 from xenon.recompiler.tier import TierUp
 
 __all__ = ["MIB", "Bytes", "Console", "CpuKind", "HostFile", "Output", "default_kind"]
@@ -132,8 +130,7 @@ class Console:
         )
         self._process.threads = HardwareThreads(self.cpus, self._run_task)
         if self.recompiler is not None:
-            known = Symbols(checked, loaded.base).functions
-            self.recompiler.know(Function(one.address, one.size, one.name) for one in known)
+            self.recompiler.know(checked.functions(loaded.base))
             self._tier_up = TierUp(self.recompiler, hot)
         return checked
 
@@ -145,9 +142,7 @@ class Console:
     def compile(self, names: Sequence[str]) -> None:
         """Compile these functions of the booted program, and what they call, now; nothing on Unicorn."""
         if self.recompiler is not None:
-            wanted = set(names)
-            known = self.recompiler.functions
-            self.recompiler.compile_all([one.address for one in known if one.name in wanted])
+            self.recompiler.compile_all(self.recompiler.functions.addresses_of(set(names)))
 
     def run(
         self, timeout: float | None = None, instructions: int | None = None
