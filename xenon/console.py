@@ -16,19 +16,20 @@ from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu
 from xenon.hardware.gpu import Gpu
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import GPU_REGISTERS, HARDWARE_THREADS, MIB, RAM_BYTES
+from xenon.hardware.memory_map import GPU_REGISTERS, HARDWARE_THREADS, MIB
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.files import Bytes, Disc, HostFile
 from xenon.linux.loading import load
-from xenon.linux.process import Process, TaskEnd
+from xenon.linux.process import Process, TaskEnd, TerminalEnd
 from xenon.linux.program import Program, parse_program, read_program
 from xenon.linux.terminal import Clock, RealClock, Terminal
 from xenon.linux.thread import LimitReached, run_thread
 from xenon.linux.threads import HardwareThreads
+from xenon.machine import MachineSettings
 from xenon.recompiler.kind import CpuKind, default_kind, make_cpus
 from xenon.recompiler.tier import TierUp
 
-__all__ = ["MIB", "Bytes", "Console", "CpuKind", "HostFile", "Output", "default_kind"]
+__all__ = ["MIB", "Bytes", "Console", "CpuKind", "HostFile", "MachineSettings", "Output", "default_kind"]
 
 _STOP_AGAIN = 0.01  # seconds between two requests to stop: an engine may miss one (see UnicornCpu.stop)
 _MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits
@@ -36,7 +37,7 @@ _MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What one system call wrote: descriptor 1 or 2, and the bytes."""
+    """What one system call wrote: the descriptor, 1, 2 or one of the console's pipes, and the bytes."""
 
     fd: int
     data: bytes
@@ -64,30 +65,30 @@ class Console:
     """An Xbox 360 for one program: grant files with `disc.add`, `boot` a program, read what it writes from
     `run`.
 
-    `stdin` is what the program reads, nothing by default; `windows` (descriptor: rows, columns) says which of
-    its streams are terminals; the others are pipes; `threads` is the number of hardware threads that the
-    program may use; `cpu` how they run it, by default the faster way that is installed;
-    `measured`, their instruments count and take samples, for a profile. Raises XenonError for a memory size
-    or a number of threads that cannot be, and for a way that is not installed.
+    `settings` describes the machine; `stdin` is what the program reads, nothing by default; `windows`
+    (descriptor: rows, columns) says which of its streams are terminals; the others are pipes; `pipes` are
+    descriptors above 2 that the program may write to, which come as Output too. Raises XenonError for a
+    memory size or a number of threads that cannot be, and for a way to run CPUs that is not installed.
     """
 
     def __init__(
         self,
-        memory_bytes: int = RAM_BYTES,
+        settings: MachineSettings | None = None,
         stdin: BinaryIO | None = None,
         clock: Clock | None = None,
         windows: Mapping[int, tuple[int, int]] | None = None,
-        threads: int = 1,
-        cpu: CpuKind | None = None,
-        measured: bool = False,
+        pipes: Sequence[int] = (),
     ) -> None:
-        check_threads(threads)
-        self.memory = UnifiedMemory(memory_bytes)
+        settings = settings or MachineSettings()
+        check_threads(settings.threads)
+        self.memory = UnifiedMemory(settings.memory_bytes)
         self.bus = Bus()
         self.gpu = Gpu(self.memory, self.bus.fail)
         self.bus.attach(GPU_REGISTERS, self.gpu)
         self.cpus: Sequence[Cpu]
-        self.cpus, self.recompiler = make_cpus(self.memory, self.bus, threads, cpu, measured)
+        self.cpus, self.recompiler = make_cpus(
+            self.memory, self.bus, settings.threads, settings.cpu, settings.measured
+        )
         self._tier_up: TierUp | None = None
         self.disc = Disc()
         self.exit_status: int | None = None
@@ -95,6 +96,7 @@ class Console:
         self._clock = clock or RealClock()
         self._events: queue.Queue[Output | _End] = queue.Queue(_MOST_WAITING)
         self._terminal = Terminal(stdin, self._emit, windows or {})
+        self._pipes = tuple(pipes)
         self._cancelled = threading.Event()
         self._process: Process | None = None
 
@@ -128,6 +130,8 @@ class Console:
         self._process = Process(
             space, self.disc, self._terminal, self._clock, loaded, len(self.cpus), self._cancelled
         )
+        for number in self._pipes:
+            self._process.descriptors[number] = TerminalEnd(number)
         self._process.threads = HardwareThreads(self.cpus, self._run_task)
         if self.recompiler is not None:
             self.recompiler.know(checked.functions(loaded.base))

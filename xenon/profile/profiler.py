@@ -1,6 +1,6 @@
 """Measures a program while it runs in a console, and puts together what was found.
 
-console = Console(measured=True)
+console = Console(MachineSettings(measured=True))
 program = console.boot("port")
 profiler = Profiler(console, program)
 profiler.start()
@@ -43,7 +43,7 @@ class Profiler:
         self._functions = Functions(program, console.base)
         stacks = Stacks(console.memory, self._functions)
         if any(parts(cpu)[0].instruments is None for cpu in console.cpus):
-            raise XenonError("this console is not measured", "make it with Console(measured=True)")
+            raise XenonError("this console is not measured", "make it with MachineSettings(measured=True)")
         self._probes = [Probe(n, cpu, self._functions, stacks) for n, cpu in enumerate(console.cpus)]
         self._sampler = Sampler(self._probes, period)
         self._started = 0.0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import llama2c
 import loader
-from xenon.console import MIB, Console, CpuKind, check_threads, default_kind
+from xenon.console import MIB, Console, CpuKind, MachineSettings, check_threads, default_kind
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, in_units
 from xenon.linux.program import Program, read_program
@@ -188,7 +188,7 @@ class Session:
     def _pieces(self, arguments: list[str | bytes], seed: int, timeout: float | None) -> Iterator[str]:
         start = time.perf_counter()
         console = Console(
-            self.memory_bytes, threads=self.threads, cpu=self.cpu, measured=self.watch is not None
+            MachineSettings(self.memory_bytes, self.cpu, self.threads, measured=self.watch is not None)
         )
         console.disc.add(_MODEL, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(_TOKENIZER, self.tokenizer.image(loader.ByteOrder.BIG))

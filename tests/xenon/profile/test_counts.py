@@ -18,7 +18,7 @@ from unicorn import arm64_const as arm
 
 import llama2c
 import loader
-from xenon.console import Console, CpuKind
+from xenon.console import Console, CpuKind, MachineSettings
 from xenon.hardware.unicorn import instruments
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.linux.faults import GuestFault
@@ -75,7 +75,9 @@ def test_counts_are_those_of_a_hook_on_every_instruction(
     if not compiled:
         monkeypatch.setattr("platform.machine", lambda: "another")
     one_by_one: Counter[int] = Counter()
-    consoles = [Console(cpu=CpuKind.UNICORN, measured=True, clock=StillClock()) for _ in range(2)]
+    consoles = [
+        Console(MachineSettings(cpu=CpuKind.UNICORN, measured=True), clock=StillClock()) for _ in range(2)
+    ]
     for console in consoles:
         console.boot(program, job)
     (cpu,) = consoles[0].cpus
@@ -98,7 +100,7 @@ def test_counts_are_those_of_a_hook_on_every_instruction(
 def test_counts_are_the_same_in_compiled_code(program: Path, job: list[str]) -> None:
     found = []
     for kind in CpuKind:
-        console = Console(cpu=kind, measured=True, clock=StillClock())
+        console = Console(MachineSettings(cpu=kind, measured=True), clock=StillClock())
         console.boot(program, job)
         if console.recompiler is not None:
             console.compile([one.name for one in console.recompiler.functions])
@@ -117,7 +119,7 @@ def test_a_story_takes_the_same_instructions_on_both_ways_to_run(kernel: str) ->
     tokenizer = loader.find_tokenizer(model)
     found = []
     for kind in CpuKind:
-        console = Console(cpu=kind, measured=True, clock=StillClock())
+        console = Console(MachineSettings(cpu=kind, measured=True), clock=StillClock())
         console.disc.add("/model.bin", model.image(loader.ByteOrder.BIG))
         console.disc.add("/tokenizer.bin", tokenizer.image(loader.ByteOrder.BIG))
         words = ["/model.bin", "-z", "/tokenizer.bin", "-t", "0", "-s", "1", "-n", "9", "-k", kernel]
@@ -134,7 +136,7 @@ def test_a_long_row_of_instructions_is_counted_once_wherever_the_engine_cuts_it(
 ) -> None:
     # 3000 times addi r4, r4, 1, over three pages; then li r3, 0; li r0, 234; sc
     code = struct.pack(">3003I", *[0x38840001] * 3000, 0x38600000, 0x380000EA, 0x44000002)
-    console = Console(cpu=CpuKind.UNICORN, measured=True)
+    console = Console(MachineSettings(cpu=CpuKind.UNICORN, measured=True))
     console.boot(make_elf([part(0x10000, code)], 0x10000))
     assert executed(counted(console)) == {0x10000 + 4 * index: 1 for index in range(3003)}
 
@@ -142,7 +144,7 @@ def test_a_long_row_of_instructions_is_counted_once_wherever_the_engine_cuts_it(
 def test_a_stop_before_a_block_does_not_count_it_twice(program: Path) -> None:
     found = []
     for pauses in (0, 50):
-        console = Console(cpu=CpuKind.UNICORN, measured=True, clock=StillClock())
+        console = Console(MachineSettings(cpu=CpuKind.UNICORN, measured=True), clock=StillClock())
         console.boot(program, ["loop", "60"])
         engine, _ = parts(console.cpus[0])
         outputs = console.run(timeout=60)

@@ -11,7 +11,7 @@ import pytest
 from support import Made
 
 import llama2c
-from xenon.console import Console, CpuKind
+from xenon.console import Console, CpuKind, MachineSettings
 from xenon.errors import XenonError
 from xenon.linux.faults import GuestFault
 from xenon.linux.program import Program, read_program
@@ -39,7 +39,7 @@ def program(build: Callable[..., Path]) -> Path:
 def profile_of(
     program: Path, arguments: list[str], kind: CpuKind = CpuKind.UNICORN, timeout: float = 60
 ) -> Profile:
-    console = Console(cpu=kind, measured=True)
+    console = Console(MachineSettings(cpu=kind, measured=True))
     profiler = Profiler(console, console.boot(program, arguments))
     console.compile(["main", "dot", "deep", "touch"])
     profiler.start()
@@ -153,7 +153,7 @@ def test_hardware_threads_are_summed_and_told_apart(make_model: Callable[..., Ma
 
 
 def test_a_console_that_is_not_measured_is_refused(program: Path) -> None:
-    console = Console(cpu=CpuKind.UNICORN)
+    console = Console(MachineSettings(cpu=CpuKind.UNICORN))
     with pytest.raises(XenonError, match="not measured"):
         Profiler(console, console.boot(program, ["deep", "1"]))
 
@@ -203,7 +203,7 @@ def test_coverage_names_the_instruction_that_is_in_the_way(build: Callable[..., 
 @NEEDS_LLVMLITE
 def test_coverage_says_what_the_recompiler_then_does(build: Callable[..., Path]) -> None:
     program = build("hot", "musl", "-O2")
-    console = Console(cpu=CpuKind.RECOMPILER)
+    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
     found = coverage(console.boot(program, ["deep", "1"]))
     assert console.recompiler is not None
     for one in found:
