@@ -175,8 +175,8 @@ def _load_segments(file: Elf, headers: Sequence[elf.ProgramHeader]) -> list[Load
             continue
         if header.file_size > header.memory_size:
             raise XenonError(
-                f"{file.name}: byte {header.header_offset}: segment {header.index} has {header.file_size} bytes "
-                f"in the file, {header.memory_size} in RAM"
+                f"{file.name}: byte {header.header_offset}: segment {header.index} has "
+                f"{header.file_size} bytes in the file, {header.memory_size} in RAM"
             )
         data = file.bytes_at(header.offset, header.file_size, f"segment {header.index}")
         segments.append(

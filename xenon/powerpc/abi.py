@@ -67,7 +67,7 @@ def sets_up_toc(first: int | None, second: int | None) -> bool:
 
 
 def local_entry_distance(first: int | None, second: int | None) -> int:
-    """Bytes from the start of a function, whose first words these are, to the entry that every call executes."""
+    """Bytes from a function's start, where these words are, to the entry that every call executes."""
     return LOCAL_ENTRY_BYTES if sets_up_toc(first, second) else 0
 
 

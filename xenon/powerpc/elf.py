@@ -1,6 +1,6 @@
-"""ELF files of 32 and 64 bits and both byte orders: header, segments, sections, symbols (System V gABI, chapter 4).
+"""ELF files of 32 and 64 bits in both byte orders (System V gABI, chapters 4 and 5).
 
-Nothing in a file is trusted. Every offset and length is compared with the file before it is used, and work and
+Nothing in a file is trusted. Every offset and length is compared with the file before it is used. Work and
 memory are linear in the size of the file, whatever the file claims.
 """
 
@@ -147,7 +147,7 @@ def _structures(bits: Bits, order: Order) -> _Structures:
 
 
 class Elf:
-    """An ELF file in memory. `name` is what messages call it. All methods raise XenonError for a damaged file."""
+    """An ELF file in memory, called `name` in messages. Methods raise XenonError for a damaged file."""
 
     def __init__(self, name: str, image: bytes) -> None:
         """Read the header. Raises XenonError for bytes that are not an ELF file."""
@@ -183,7 +183,7 @@ class Elf:
         return self._structures.segment.size
 
     def bytes_at(self, offset: int, size: int, what: str) -> memoryview:
-        """`size` bytes from `offset`. Raises XenonError, which calls them `what`, where the file is shorter."""
+        """`size` bytes from `offset`; raises XenonError about `what` where the file is shorter."""
         if offset + size > len(self.image):
             raise XenonError(
                 f"{self.name}: truncated: {what} ends at byte {offset + size} of {len(self.image)}",
@@ -208,7 +208,9 @@ class Elf:
         header, structure = self.header, self._structures.section
         self._check_entry_size("section headers", header.section_count, header.section_bytes, structure.size)
         size = header.section_count * structure.size
-        rows = list(structure.iter_unpack(self.bytes_at(header.sections_offset, size, "the section header table")))
+        rows = list(
+            structure.iter_unpack(self.bytes_at(header.sections_offset, size, "the section header table"))
+        )
         names = self.image[:0]
         if header.names_section < len(rows):
             _, kind, _, _, offset, length, *_ = rows[header.names_section]

@@ -1,11 +1,11 @@
 """Names of code addresses, by one rule for all reports.
 
-1. Functions come from the symbols of a file: functions, and untyped labels of assembly code. An ABI v1 function
-   symbol names a descriptor, which is followed to the code. Only addresses of whole instructions count.
-2. Of several symbols at one address the name is chosen that has a size, then one without `_` in front, then the
-   shortest, then the first in the alphabet.
-3. A label inside of a function is no function of its own; neither is an unsized function inside of a sized one.
-4. A function ends where its size says, where the next function begins, or with its code; an unsized function
+1. Functions come from the symbols of a file: functions, and untyped labels of assembly code. The symbol of an
+   ABI v1 function names a descriptor, which is followed to the code.
+2. Of several symbols at one address the name is chosen that has a size, then one without `_` in front, then
+   the shortest, then the first in the alphabet.
+3. A label inside of a function is no function of its own; nor is an unsized function inside of a sized one.
+4. A function ends where its size says, where the next function begins, or with its code; without a size it
    reaches to the next one. So no address has two functions.
 """
 
@@ -64,7 +64,9 @@ class Functions:
 
     def within(self, start: int, end: int) -> Sequence[Function]:
         """The functions that begin at `start` or behind it, and before `end`."""
-        return self._functions[bisect_right(self._addresses, start - 1) : bisect_right(self._addresses, end - 1)]
+        return self._functions[
+            bisect_right(self._addresses, start - 1) : bisect_right(self._addresses, end - 1)
+        ]
 
     def addresses_of(self, names: Container[str]) -> list[int]:
         """The addresses that have one of these names, aliases included, in order."""
@@ -120,7 +122,9 @@ class _Candidate:
 
     def merged(self, other: _Candidate) -> _Candidate:
         """The better one of two at the same address."""
-        best = min(self, other, key=lambda row: (row.size == 0, row.name.startswith("_"), len(row.name), row.name))
+        best = min(
+            self, other, key=lambda row: (row.size == 0, row.name.startswith("_"), len(row.name), row.name)
+        )
         return _Candidate(best.address, best.size, best.name, self.typed or other.typed, best.code_end)
 
 
@@ -144,13 +148,14 @@ def _code_address(file: elf.Elf, sections: Sequence[elf.Section], symbol: elf.Sy
     section = sections[symbol.section]
     if section.executable or symbol.type == elf.SYMBOL_UNTYPED or file.bits != 64 or file.order != "big":
         return symbol.value
-    offset = symbol.value - section.address
-    if abi_version(file.header.flags) != 1 or not 0 <= offset <= section.size - DESCRIPTOR_BYTES:
+    if abi_version(file.header.flags) != 1:
         return symbol.value
     try:
-        return descriptor(file.content(section)[offset:])[0]
+        data = file.content(section)
     except XenonError:
         return symbol.value
+    offset = symbol.value - section.address
+    return descriptor(data[offset:])[0] if 0 <= offset <= len(data) - DESCRIPTOR_BYTES else symbol.value
 
 
 def _without_overlap(candidates: Sequence[_Candidate], base: int) -> Iterator[Function]:

@@ -1,4 +1,4 @@
-"""A program's code without gaps: its named functions, and `sub_` with an address for code that has no name."""
+"""A program's code without gaps: its named functions, and `sub_` with an address for unnamed code."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CodeMap:
         self._starts = [span.start for span in self.spans]
 
     def at(self, address: int) -> Span:
-        """The span of an address; its page, as far as no span takes it, for code that is not the program's."""
+        """The span of an address; outside of the program's code, the part of its page that no span takes."""
         index = bisect_right(self._starts, address) - 1
         before = self.spans[index].end if index >= 0 else 0
         if address < before:

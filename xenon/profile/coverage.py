@@ -27,7 +27,7 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A function: the number of instructions that control may reach, and what keeps it from being compiled."""
+    """A function: how many instructions control may reach, and what keeps it from being compiled."""
 
     name: str
     address: int
@@ -47,9 +47,7 @@ class _Image:
     """The words of a program's code, at the addresses of the file."""
 
     def __init__(self, program: Program) -> None:
-        self._segments = [
-            segment for segment in program.segments if segment.protection & Protection.EXECUTE
-        ]
+        self._segments = [segment for segment in program.segments if segment.protection & Protection.EXECUTE]
 
     def fetch(self, address: int) -> int | None:
         if address % INSTRUCTION_BYTES:

@@ -20,7 +20,9 @@ class Why(enum.Enum):
 
     REMOVED = "removed"
     ABSENT = "absent"
-    AMBIGUOUS = "ambiguous"  # a VMX128 word that other PowerPCs execute, too, in a program without other VMX128
+    AMBIGUOUS = (
+        "ambiguous"  # a VMX128 word that other PowerPCs execute, too, in a program without other VMX128
+    )
     FOREIGN = "foreign"  # not in the table, but a PowerPC instruction by capstone's account
     UNKNOWN = "unknown"
 

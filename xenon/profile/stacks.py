@@ -30,13 +30,9 @@ class Stacks:
             for saved in saved_links(self._read, stack_pointer, RAM_BYTES)
         ]
         callers = [address for address in links if address]
-        # Once a function has called another, LR holds an address in the function itself. Before its first call
-        # LR is what it has saved. Any other LR belongs to a function that has not saved it: its caller.
-        if (
-            self._returns_to(link)
-            and not function.start <= link < function.end
-            and link != (links or [0])[0]
-        ):
+        # Once a function has called another, LR holds an address in the function itself. Before its first
+        # call LR is what it has saved. Any other LR belongs to a function that has not saved it: its caller.
+        if self._returns_to(link) and not function.start <= link < function.end and link != (links or [0])[0]:
             has_frame = self._makes_frame(function.start, pc)
             callers = [link, *(address for address in links[has_frame:] if address)]
         starts = (self._code.at(address - INSTRUCTION_BYTES).start for address in callers[:MOST_FRAMES])

@@ -16,12 +16,12 @@ from xenon.errors import XenonError
 from xenon.linux.faults import GuestFault
 from xenon.linux.program import Program, read_program
 from xenon.linux.thread import LimitReached
-from xenon.powerpc.mix import Work
+from xenon.powerpc.mix import InstructionClass
 from xenon.profile.coverage import Covered, coverage
 from xenon.profile.profile import FunctionProfile, Profile
 from xenon.profile.profiler import Profiler
 from xenon.profile.report import as_json, flame, lines
-from xenon.profile.sampler import Place
+from xenon.profile.sampler import Activity
 from xenon.stories.engine import Engine
 from xenon.stories.session import HOT_FUNCTIONS, Matmul, Session
 
@@ -55,7 +55,7 @@ def function(found: Profile, name: str) -> FunctionProfile:
 def check(found: Profile) -> None:
     """What must be true of any profile."""
     assert sum(one.instructions for one in found.functions) == found.instructions
-    assert sum(found.works.values()) == sum(found.mnemonics.values()) == found.instructions
+    assert sum(found.classes.values()) == sum(found.mnemonics.values()) == found.instructions
     assert sum(one.self_samples for one in found.functions) == found.samples
     assert sum(found.stacks.values()) == found.samples
     for one in found.functions:
@@ -76,11 +76,11 @@ def test_the_hot_function_comes_first_with_its_callers(program: Path, kind: CpuK
     assert dot.calls == int(rounds)
     assert main.calls == 1
     assert main.total > dot.self_samples > found.samples / 2
-    place = Place.UNICORN if kind is CpuKind.UNICORN else Place.COMPILED
+    place = Activity.UNICORN if kind is CpuKind.UNICORN else Activity.COMPILED
     stack = max((one for one in found.stacks if one[1] is place), key=found.stacks.__getitem__)[0]
     assert stack[0].startswith("_start")
     assert stack[-2:] == ("main", "dot")
-    assert found.works[Work.FLOAT] > 0
+    assert found.classes[InstructionClass.FLOAT] > 0
     assert "lfs" in " ".join(found.mnemonics)
 
 
@@ -177,7 +177,7 @@ def test_nothing_that_takes_time_in_a_story_is_left_on_unicorn(matmul: Matmul) -
     session.watch, session.compile_first = watch, True
     list(session.generate("", temperature=0, steps=150, seed=1))
     found = kept[0].stop()
-    in_code = {place: count for place, count in found.places.items() if place is not Place.SYSTEM}
+    in_code = {place: count for place, count in found.activities.items() if place is not Activity.SYSTEM}
     least = 0.01 * sum(in_code.values())
     left = [
         (one.name, one.tier, one.reason)

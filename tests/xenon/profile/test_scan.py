@@ -186,13 +186,13 @@ def test_arbitrary_bytes_behind_an_elf_header_are_refused(rest: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({0: 0x4D}, "expected 7f 45 4c 46"),
+        ({0: 0x4D}, "expected an ELF program (7f 45 4c 46)"),
         ({18: 62, 19: 0, 5: 1}, "x86-64"),
         ({5: 1, 18: 21, 19: 0}, "little-endian"),
         ({4: 1}, "expected 2 (64-bit)"),
         ({19: 20}, "32-bit PowerPC"),
-        ({17: 1}, "an object file"),
-        ({17: 4}, "file type 4"),
+        ({17: 1}, "a relocatable object"),
+        ({17: 4}, "a core dump"),
     ],
 )
 def test_a_program_for_something_else_is_refused_by_what_it_is(change: dict[int, int], message: str) -> None:
