@@ -240,10 +240,10 @@ class Elf:
     def symbols(self, sections: list[Section]) -> Iterator[Symbol]:
         """The named symbols of all symbol tables that the sections of this file define.
 
-        A damaged symbol table yields fewer symbols, no error. Tables that together are larger than the file
-        share bytes; those beyond the size of the file are left out.
+        A damaged symbol table yields fewer symbols, no error. Where tables or names together are larger
+        than the file, they share bytes; the symbols beyond its size are left out.
         """
-        left = len(self.image)
+        left = name_bytes_left = len(self.image)
         for table in sections:
             if table.type not in (SECTION_SYMBOLS, SECTION_DYNAMIC_SYMBOLS) or table.link >= len(sections):
                 continue
@@ -261,6 +261,9 @@ class Elf:
                 name = texts.get(offset)
                 if name is None:
                     name = texts[offset] = _text(strings, offset)
+                    name_bytes_left -= len(name)
+                    if name_bytes_left < 0:
+                        return
                 if name:
                     yield Symbol(name, kind, section, value, size)
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -247,3 +248,28 @@ def test_the_command_prints_json(tmp_path: Path) -> None:
     assert (found["instructions"], found["functions"], found["unread_words"]) == (4, 2, 0)
     assert found["findings"][0]["symbol"] == "sum"
     assert found["findings"][0]["why"] == "removed"
+
+
+@pytest.mark.parametrize("options", [(), ("--recompiler",)])
+def test_a_scan_does_without_the_code_generator(
+    tmp_path: Path, options: tuple[str, ...], small_elf: bytes
+) -> None:
+    program = tmp_path / "port.elf"
+    program.write_bytes(small_elf if options else small_program())
+    code = f"""
+import atexit, sys
+atexit.register(lambda: print(*sorted(sys.modules), sep="\\n"))
+sys.argv = ["xenon-llm", "scan", *{options!r}, {str(program)!r}]
+from xenon.cli.start import main
+main()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    words = "the recompiler takes 1 of 1 functions" if options else "1 of 4 instructions"
+    assert words in result.stdout, result.stderr
+    modules = set(result.stdout.splitlines())
+    assert "xenon.profile.scan" in modules
+    generator = {
+        name for name in modules if name.startswith(("xenon.lifter.", "xenon.recompiler", "llvmlite"))
+    }
+    assert generator <= {"xenon.lifter.flow"}
+    assert "unicorn" not in modules
