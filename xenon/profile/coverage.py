@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.lifter.flow import NotUnderstood, explore
 from xenon.linux.program import Program
 from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of
 from xenon.profile.code_map import CodeMap, Span
+
+_MOST_VISITS = 8  # of an instruction, on average: by the functions that reach it
+_FEWEST_INSTRUCTIONS = 100_000  # that are looked at in any program
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ class _Image:
     def __init__(self, program: Program) -> None:
         self._segments = [segment for segment in program.segments if segment.protection & Protection.EXECUTE]
 
+    @property
+    def instructions(self) -> int:
+        return sum(len(segment.data) // INSTRUCTION_BYTES for segment in self._segments)
+
     def fetch(self, address: int) -> int | None:
         if address % INSTRUCTION_BYTES:
             return None
@@ -60,13 +68,24 @@ class _Image:
 
 
 def coverage(program: Program) -> list[Covered]:
-    """Every function that has code, in the order of addresses."""
+    """Every function that has code, in the order of addresses. Raises XenonError where so much of the code is
+    reached from many functions that looking at each would take too long."""
     image = _Image(program)
     functions = [span for span in CodeMap(program).spans if span.is_function]
     starts = {span.start for span in functions}
     starts |= {start + LOCAL_ENTRY_BYTES for start in starts}
-    covered = (_covered(image, span, starts) for span in functions)
-    return [function for function in covered if function.instructions]
+    left = max(_MOST_VISITS * image.instructions, _FEWEST_INSTRUCTIONS)
+    covered: list[Covered] = []
+    for span in functions:
+        function = _covered(image, span, starts)
+        left -= function.instructions
+        if left < 0:
+            raise XenonError(
+                f"{program.name}: its functions run into each other, expected separate functions"
+            )
+        if function.instructions:
+            covered.append(function)
+    return covered
 
 
 def _covered(image: _Image, function: Span, starts: set[int]) -> Covered:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from elf_files import CODE_ADDRESS, Label, elf_file
 from support import Made
 
 import llama2c
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.errors import XenonError
 from xenon.linux.faults import GuestFault
-from xenon.linux.program import Program, read_program
+from xenon.linux.program import Program, parse_program, read_program
 from xenon.linux.thread import LimitReached
 from xenon.powerpc.mix import InstructionClass
 from xenon.profile.coverage import Covered, coverage
@@ -198,6 +200,13 @@ def test_coverage_names_the_instruction_that_is_in_the_way(build: Callable[..., 
     assert obstacle.word & 0xFC0007FE == 0x7C000028
     assert obstacle.address is not None
     assert obstacle.reason == f"no rule for lwarx, at 0x{obstacle.address:x}"
+
+
+def test_a_program_whose_functions_all_run_into_each_other_is_refused() -> None:
+    code = struct.pack(">I", 0x6000_0000) * 2000 + struct.pack(">I", 0x4E80_0020)
+    labels = [Label(f"f{number}", CODE_ADDRESS + 4 * number, 4) for number in range(2000)]
+    with pytest.raises(XenonError, match="run into each other"):
+        coverage(parse_program("it", elf_file(code, labels)))
 
 
 @NEEDS_LLVMLITE
