@@ -116,12 +116,12 @@ class _Structures:
     section: struct.Struct
     symbol: struct.Struct
 
-    def program_header(self, data: memoryview, index: int, at: int) -> ProgramHeader:
+    def program_header(self, data: memoryview, index: int, header_offset: int) -> ProgramHeader:
         if self.bits == 64:
             kind, flags, offset, address, _, file_size, memory_size, _ = self.segment.unpack(data)
         else:
             kind, offset, address, _, file_size, memory_size, flags, _ = self.segment.unpack(data)
-        return ProgramHeader(index, at, kind, flags, offset, address, file_size, memory_size)
+        return ProgramHeader(index, header_offset, kind, flags, offset, address, file_size, memory_size)
 
     def symbols(self, data: memoryview) -> Iterator[tuple[int, int, int, int, int]]:
         """(offset of the name, type, section, value, size) of each whole entry."""

@@ -173,13 +173,13 @@ def _code_sections(file: elf.Elf) -> list[_CodeSection]:
         if section.executable or section.type in (elf.SECTION_SYMBOLS, elf.SECTION_DYNAMIC_SYMBOLS):
             read += len(data)
     code.sort(key=lambda section: section.address)
-    place = f"{name}: byte {file.header.sections_offset}"
+    prefix = f"{name}: byte {file.header.sections_offset}"
     for before, after in pairwise(code):
         if before.end > after.address:
             problem = f"sections {before.name} and {after.name} overlap at {after.address:#x}"
-            raise XenonError(f"{place}: {problem}, expected separate code")
+            raise XenonError(f"{prefix}: {problem}, expected separate code")
     if read > len(file.image):
-        raise XenonError(f"{place}: sections share bytes, expected separate code and symbols")
+        raise XenonError(f"{prefix}: sections share bytes, expected separate code and symbols")
     return code
 
 

@@ -46,19 +46,19 @@ def flame_graph(stacks: Mapping[tuple[tuple[str, ...], str], int], title: str, u
     for frame, start, level in _placed(root, 0, 0):
         width = frame.total * scale
         if width >= _NARROWEST and level < levels:
-            place = _MARGIN + start * scale, bottom - (level + 1) * _ROW
-            body.append(_box(frame, *place, width, root.total, unit_seconds))
+            x, y = _MARGIN + start * scale, bottom - (level + 1) * _ROW
+            body.append(_box(frame, x, y, width, root.total, unit_seconds))
     return document(_WIDTH, bottom + _MARGIN, body, clean(_FONT), _STYLE)
 
 
 def _tree(stacks: Mapping[tuple[tuple[str, ...], str], int]) -> _Frame:
     root = _Frame("all")
-    for (names, place), count in sorted(stacks.items()):
+    for (names, activity), count in sorted(stacks.items()):
         frame = root
-        frame.samples[place] += count
+        frame.samples[activity] += count
         for name in names[: _MOST_LEVELS - 1]:
             frame = frame.called.setdefault(name, _Frame(name))
-            frame.samples[place] += count
+            frame.samples[activity] += count
         frame.own += count
     return root
 
@@ -76,10 +76,10 @@ def _placed(frame: _Frame, start: int, level: int) -> Iterator[tuple[_Frame, int
 
 
 def _box(frame: _Frame, x: float, y: float, width: float, samples: int, unit_seconds: float) -> str:
-    most = max(frame.samples, key=lambda place: (frame.samples[place], place), default="")
+    most = max(frame.samples, key=lambda activity: (frame.samples[activity], activity), default="")
     tip = f"{frame.name}: {_share(frame.total, samples)}, {frame.total * unit_seconds:.3f} s"
     tip += f" ({frame.own * unit_seconds:.3f} s of it its own)"
-    tip += "".join(f", {place} {_share(n, frame.total)}" for place, n in sorted(frame.samples.items()))
+    tip += "".join(f", {activity} {_share(n, frame.total)}" for activity, n in sorted(frame.samples.items()))
     letters = int((width - 6) / _LETTER)
     shown = frame.name if len(frame.name) <= letters else f"{frame.name[: letters - 2]}.."
     label = text(x + 3, y + _ROW - 5, 11, shown) if letters >= 3 else ""
@@ -89,8 +89,8 @@ def _box(frame: _Frame, x: float, y: float, width: float, samples: int, unit_sec
 
 def _legend(root: _Frame) -> Iterator[str]:
     x = float(_MARGIN)
-    for place, colour in COLOURS.items():
-        words = f"{place} {_share(root.samples[place], root.total)}"
+    for activity, colour in COLOURS.items():
+        words = f"{activity} {_share(root.samples[activity], root.total)}"
         yield rectangle(x, 36, 12, 12, colour)
         yield text(x + 18, 46, 12, words)
         x += 40 + 7.5 * len(words)

@@ -96,10 +96,10 @@ def test_programs_for_other_machines_are_read_as_readelf_reads_them(built: tuple
     ]
     rows = re.findall(r"\d+: ([0-9a-f]+) +(\d+) (?:FUNC|OBJECT) .* (\d+) (\S+)$", text, re.MULTILINE)
     expected = {(name, int(section), int(value, 16), int(size)) for value, size, section, name in rows}
-    found = {
+    symbols = {
         (row.name, row.section, row.value, row.size) for row in file.symbols(sections) if row.type in (1, 2)
     }
-    assert found == expected
+    assert symbols == expected
 
 
 @pytest.mark.parametrize("order", ["big", "little"])

@@ -87,9 +87,9 @@ def test_symbols_outside_of_the_code_or_of_instructions_are_no_functions() -> No
 
 
 def test_an_address_is_described_by_function_and_offset() -> None:
-    found = functions(label("f", 0x10, 0x10), label("g", 0x40, 4), base=0x1000)
+    chosen = functions(label("f", 0x10, 0x10), label("g", 0x40, 4), base=0x1000)
     start = CODE_ADDRESS + 0x1000
-    assert [found.describe(start + offset) for offset in (0xC, 0x10, 0x1C, 0x20, 0x40, 0x44)] == [
+    assert [chosen.describe(start + offset) for offset in (0xC, 0x10, 0x1C, 0x20, 0x40, 0x44)] == [
         "",
         "f+0x0",
         "f+0xc",
@@ -97,16 +97,16 @@ def test_an_address_is_described_by_function_and_offset() -> None:
         "g+0x0",
         "",
     ]
-    assert found.at(0) is None
-    assert found.at(1 << 64) is None
+    assert chosen.at(0) is None
+    assert chosen.at(1 << 64) is None
 
 
 def test_functions_are_looked_up_by_any_of_their_names() -> None:
-    found = functions(label("f", 0x10, 4), label("_alias", 0x10, 4), label("g", 0x20, 4), base=0x1000)
+    chosen = functions(label("f", 0x10, 4), label("_alias", 0x10, 4), label("g", 0x20, 4), base=0x1000)
     start = CODE_ADDRESS + 0x1000
-    assert found.addresses_of({"_alias", "g"}) == [start + 0x10, start + 0x20]
-    assert found.addresses_of({"f"}) == [start + 0x10]
-    assert found.addresses_of({"nothing"}) == []
+    assert chosen.addresses_of({"_alias", "g"}) == [start + 0x10, start + 0x20]
+    assert chosen.addresses_of({"f"}) == [start + 0x10]
+    assert chosen.addresses_of({"nothing"}) == []
 
 
 def test_no_address_has_two_functions_whatever_the_symbols_say() -> None:
@@ -118,10 +118,10 @@ def test_no_address_has_two_functions_whatever_the_symbols_say() -> None:
             for size in (generator.choice((0, 4, 8, 32, 1 << 40, (1 << 64) - 1)),)
             for kind in (generator.choice((2, UNTYPED)),)
         ]
-        found = list(functions(*labels))
-        assert all(function.size > 0 for function in found)
-        assert all(low.end <= high.address for low, high in pairwise(found))
-        assert all(CODE_ADDRESS <= function.address < function.end <= END for function in found)
+        chosen = list(functions(*labels))
+        assert all(function.size > 0 for function in chosen)
+        assert all(low.end <= high.address for low, high in pairwise(chosen))
+        assert all(CODE_ADDRESS <= function.address < function.end <= END for function in chosen)
 
 
 def test_functions_of_abi_v1_are_found_by_their_descriptors(build: Callable[..., Path]) -> None:
