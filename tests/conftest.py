@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support import Made, shared_file, write_model
+from support import GoldenStory, Made, golden_stories, shared_file, write_model
 
 import llama2c
 import loader
@@ -44,10 +42,21 @@ def tokenizer32000() -> loader.Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def golden() -> list[dict[str, Any]]:
-    """Twelve stories that llama2.c tells: prompt, temperature, topp, seed, steps and text."""
-    cases: list[dict[str, Any]] = json.loads(shared_file("golden/stories260K.json").read_text())["cases"]
-    return cases
+def golden() -> list[GoldenStory]:
+    """Twelve stories that llama2.c tells with stories260K.bin."""
+    return golden_stories(shared_file("golden/stories260K.json"))
+
+
+@pytest.fixture(scope="session")
+def joe260K() -> loader.Model:
+    """The bundled model, which every clone has."""
+    return loader.open(llama2c.bundled_model())
+
+
+@pytest.fixture(scope="session")
+def joe_tokenizer() -> loader.Tokenizer:
+    """The bundled model's tokenizer."""
+    return loader.open_tokenizer(llama2c.bundled_tokenizer())
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import NATIVE, Made, image_bytes, shared_file
+from support import NATIVE, GoldenStory, Made, image_bytes, shared_file
 
 import loader
 import xenon
@@ -18,13 +19,13 @@ from xenon.stories.engine import Engine
 from xenon.stories.session import Matmul
 
 
-def tell(session: xenon.Session, case: dict[str, Any]) -> str:
-    options = {"temperature": case["temperature"], "top_p": case["topp"], "seed": case["seed"]}
-    return "".join(session.generate(case["prompt"], steps=case["steps"], **options))
+def tell(session: xenon.Session, story: GoldenStory) -> str:
+    options = {"temperature": story.temperature, "top_p": story.topp, "seed": story.seed}
+    return "".join(session.generate(story.prompt, steps=story.steps, **options))
 
 
 @pytest.mark.parametrize("number", range(12))
-def test_the_console_tells_llama2cs_story(golden: list[dict[str, Any]], number: int) -> None:
+def test_the_console_tells_llama2cs_story(golden: list[GoldenStory], number: int) -> None:
     """In turn on one to six hardware threads, which never change a story."""
     session = xenon.Session(
         shared_file("models/stories260K.bin"),
@@ -32,13 +33,13 @@ def test_the_console_tells_llama2cs_story(golden: list[dict[str, Any]], number: 
         cpu=CpuKind.UNICORN,
         threads=(1, 2, 3, 6)[number % 4],
     )
-    assert tell(session, golden[number]) == golden[number]["text"]
+    assert tell(session, golden[number]) == golden[number].text
 
 
 @pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
-def test_the_recompiler_tells_them_too(golden: list[dict[str, Any]], compile_first: bool) -> None:
+def test_the_recompiler_tells_them_too(golden: list[GoldenStory], compile_first: bool) -> None:
     pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
-    for number, case in enumerate(golden):
+    for number, story in enumerate(golden):
         session = xenon.Session(
             shared_file("models/stories260K.bin"),
             engine=Engine.CPU,
@@ -46,27 +47,26 @@ def test_the_recompiler_tells_them_too(golden: list[dict[str, Any]], compile_fir
             threads=(1, 2, 3, 6)[number % 4],
         )
         session.compile_first = compile_first
-        assert tell(session, case) == case["text"]
+        assert tell(session, story) == story.text
 
 
-def test_the_scalar_kernel_tells_it_too(golden: list[dict[str, Any]]) -> None:
+def test_the_scalar_kernel_tells_it_too(golden: list[GoldenStory]) -> None:
     session = xenon.Session(shared_file("models/stories260K.bin"), matmul=Matmul.SCALAR)
-    assert tell(session, golden[1]) == golden[1]["text"]
+    assert tell(session, golden[1]) == golden[1].text
 
 
 @pytest.mark.parametrize("kernel", ["scalar", "vmx"])
 def test_the_host_tells_all_of_them_with_either_kernel(
-    golden: list[dict[str, Any]],
+    golden: list[GoldenStory],
     reference: Reference,
     stories260K: loader.Model,
     tok512: loader.Tokenizer,
     kernel: str,
 ) -> None:
     files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
-    for case in golden:
-        numbers = ["-t", case["temperature"], "-p", case["topp"], "-s", case["seed"], "-n", case["steps"]]
-        arguments = ["m", "-z", "t", "-i", case["prompt"], "-k", kernel, *map(str, numbers)]
-        assert reference.run(files, arguments)[1].decode() == case["text"]
+    for story in golden:
+        arguments = ["m", "-z", "t", "-k", kernel, *story.options]
+        assert reference.run(files, arguments)[1].decode() == story.text
 
 
 def test_the_bundled_model_tells_a_story_of_real_words() -> None:
@@ -121,9 +121,14 @@ def test_statistics_count_as_llama2c_does(make_model: Callable[..., Made]) -> No
 
 
 def test_a_story_may_be_left_before_its_end(make_model: Callable[..., Made]) -> None:
+    before = set(threading.enumerate())
     story = xenon.Session(make_model().model).generate("a", seed=1, ignore_eos=True)
-    next(iter(story))
-    del story  # the console stops; nothing hangs at the end of the test
+    assert next(iter(story))
+    del story  # which closes the generator and stops the console
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in left)
 
 
 @pytest.mark.parametrize(
