@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sharing import built_reference, run_folder
 from support import GoldenStory, Made, golden_stories, shared_file, write_model
 
 import llama2c
@@ -16,13 +17,13 @@ from llama2c.reference import Reference
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled code of the tests goes to a folder that goes away, not into the user's; zig's C libraries,
-    which take it a minute to build, stay where they are."""
+    """Compiled code of the tests goes to a folder that all workers of the run share and that goes away, not
+    into the user's; zig's C libraries, which take it a minute to build, stay where they are."""
     with pytest.MonkeyPatch.context() as patch:
         if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
             caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
             patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(caches / "zig"))
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(run_folder(tmp_path_factory) / "cache"))
         yield
 
 
@@ -66,7 +67,7 @@ def guest() -> Path:
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    return Reference.build(tmp_path_factory.mktemp("reference"))
+    return built_reference(tmp_path_factory, "reference")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sharing import built_reference
 
 from llama2c.build import BuildError
 from llama2c.reference import Reference, ReferenceFailedError
@@ -20,7 +21,7 @@ MARK = "<" if sys.byteorder == "little" else ">"
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    return Reference.build(tmp_path_factory.mktemp("reference"), memory_bytes=16 << 20)
+    return built_reference(tmp_path_factory, "small reference", memory_bytes=16 << 20)
 
 
 @pytest.fixture(scope="module")

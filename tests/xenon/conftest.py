@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sharing import build_once, run_folder
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
@@ -47,17 +48,17 @@ Build = Callable[..., Path]
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """build(source, how, *options): a program of tests/xenon/programs, built in one of the ways above."""
-    folder = tmp_path_factory.mktemp("programs")
+    folder = run_folder(tmp_path_factory)
 
     def run(source: str, how: str, *options: str) -> Path:
         path = folder / "-".join([source, how, *options]).replace("/", "_")
-        if not path.exists():
-            if how in ("glibc", "freestanding-v1") and shutil.which(GNU) is None:
-                pytest.skip(f"no {GNU}: Debian has it in gcc-powerpc64-linux-gnu")
-            libraries = ["-lm"] if how in ("musl", "glibc") else []
-            command = [*BUILDS[how], *options, str(SOURCES / f"{source}.c"), "-o", str(path), *libraries]
-            subprocess.run(command, check=True, capture_output=True)
-        return path
+        if how in ("glibc", "freestanding-v1") and shutil.which(GNU) is None:
+            pytest.skip(f"no {GNU}: Debian has it in gcc-powerpc64-linux-gnu")
+        libraries = ["-lm"] if how in ("musl", "glibc") else []
+        command = [*BUILDS[how], *options, str(SOURCES / f"{source}.c"), *libraries]
+        return build_once(
+            path, lambda target: subprocess.run([*command, "-o", target], check=True, capture_output=True)
+        )
 
     return run
 
