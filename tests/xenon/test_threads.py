@@ -80,7 +80,7 @@ def test_waiting_for_a_thread_that_never_ends_stops_at_the_time_limit(program: P
     with pytest.raises(XenonError, match="time limit") as caught:
         run(program, "wait", timeout=0.3)
     assert caught.value.exit_code == EXIT_TIMEOUT
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize("threads", [0, 7])
