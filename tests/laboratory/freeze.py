@@ -126,7 +126,8 @@ def is_sound(case: Case) -> bool:
     if name == "mulhw":
         return not case.after[f"r{target}"] & 0x8000_0000
     if name in FUSED:
-        exact = fused_exactly(*(case.before[f"f{number}"] for number in (a, b, c)), name)
+        first, second, third = (case.before[f"f{number}"] for number in (a, b, c))
+        exact = fused_exactly(first, second, third, name)
         return exact is not None and widen(exact) == case.after[f"f{target}"]
     return True
 

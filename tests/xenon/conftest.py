@@ -25,7 +25,7 @@ from xenon.linux.process import Process
 from xenon.linux.program import parse_program
 from xenon.linux.syscalls import serve
 from xenon.linux.tasks import Tasks
-from xenon.linux.terminal import Terminal
+from xenon.linux.terminal import Settable, Terminal
 from xenon.linux.uapi import GuestError
 from xenon.linux.waiting import WaitQueues
 
@@ -81,7 +81,7 @@ class StoppedClock:
     def monotonic(self) -> int:
         return self.now
 
-    def wait(self, nanoseconds: int, event: threading.Event) -> bool:
+    def wait(self, nanoseconds: int, event: Settable) -> bool:
         if event.is_set():
             return True
         self.slept.append(nanoseconds)

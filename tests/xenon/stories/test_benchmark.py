@@ -16,7 +16,7 @@ from loader import ByteOrder, Config, synthetic
 from xenon.errors import XenonError
 from xenon.stories import benchmark, benchmark_report
 from xenon.stories.benchmark import Console, Native, Workload
-from xenon.stories.session import Matmul
+from xenon.stories.session import Matmul, Session
 
 SMALL = Config(32, 48, 2, 4, 2, 400, 24, shared_classifier=True)
 
@@ -81,8 +81,8 @@ def test_a_prompt_has_exactly_as_many_tokens_as_asked_for(
     assert session.statistics.prompt_tokens == tokens
 
 
-def loader_session(small: tuple[loader.Model, loader.Tokenizer]) -> benchmark.Session:
-    return benchmark.Session(small[0].path, small[1].path, matmul=Matmul.SCALAR)
+def loader_session(small: tuple[loader.Model, loader.Tokenizer]) -> Session:
+    return Session(small[0].path, small[1].path, matmul=Matmul.SCALAR)
 
 
 def test_tests_default_to_what_the_context_holds(small: tuple[loader.Model, loader.Tokenizer]) -> None:

@@ -18,8 +18,7 @@ SHORT = [number for number, story in enumerate(STORIES) if len(story.text) < 130
 
 def tell(session: xenon.Session, story: GoldenStory) -> str:
     """The story with the options of a golden one."""
-    options = {"temperature": story.temperature, "top_p": story.topp, "seed": story.seed}
-    return "".join(session.generate(story.prompt, steps=story.steps, **options))
+    return "".join(session.generate(story.prompt, story.temperature, story.topp, story.seed, story.steps))
 
 
 @pytest.mark.parametrize("number", SHORT)

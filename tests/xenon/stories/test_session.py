@@ -20,8 +20,7 @@ from xenon.stories.session import Matmul
 
 
 def tell(session: xenon.Session, story: GoldenStory) -> str:
-    options = {"temperature": story.temperature, "top_p": story.topp, "seed": story.seed}
-    return "".join(session.generate(story.prompt, steps=story.steps, **options))
+    return "".join(session.generate(story.prompt, story.temperature, story.topp, story.seed, story.steps))
 
 
 @pytest.mark.parametrize("number", range(12))
