@@ -17,6 +17,7 @@ from xenon.hardware.cpu import Cpu
 from xenon.hardware.gpu import Gpu
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import GPU_REGISTERS, HARDWARE_THREADS, MIB
+from xenon.hardware.pages import Pages
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.files import Bytes, Disc, HostFile
 from xenon.linux.loading import load
@@ -84,12 +85,13 @@ class Console:
         settings = settings or MachineSettings()
         check_threads(settings.threads)
         self.memory = UnifiedMemory(settings.memory_bytes)
+        self.pages = Pages(self.memory)
         self.bus = Bus()
         self.gpu = Gpu(self.memory, self.bus.fail)
         self.bus.attach(GPU_REGISTERS, self.gpu)
         self.cpus: Sequence[Cpu]
         self.cpus, self.recompiler = make_cpus(
-            self.memory, self.bus, settings.threads, settings.cpu, settings.measured
+            self.pages, self.bus, settings.threads, settings.cpu, settings.measured
         )
         self._tier_up: TierUp | None = None
         self.disc = Disc()
@@ -127,7 +129,7 @@ class Console:
         variables = {os.fsencode(key): os.fsencode(value) for key, value in (environment or {}).items()}
         if any(b"\0" in word for word in (*words, *variables, *variables.values())):
             raise XenonError("an argument or a variable contains a zero byte")
-        space = AddressSpace(self.memory, self.cpus)
+        space = AddressSpace(self.pages)
         loaded = load(checked, space, words, variables, os.urandom(16), stack_bytes)
         self._process = Process(
             space, self.disc, self._terminal, self._clock, loaded, len(self.cpus), self._cancelled

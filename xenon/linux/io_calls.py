@@ -47,7 +47,7 @@ def read(process: Process, descriptor: int, address: int, count: int) -> int:
     if isinstance(found, OpenDevice) or found.stream != STDIN:
         raise GuestError(Error.EBADF)
     count = min(count, _TERMINAL_CHUNK)
-    process.space.view(address, count, write=True)
+    process.space.check_writable(address, count)
     data = process.terminal.read(count, process.cancelled)
     process.space.write(address, data)
     return len(data)
@@ -59,7 +59,8 @@ def pread64(process: Process, descriptor: int, address: int, count: int, offset:
         raise GuestError(Error.EINVAL)
     count = max(0, min(count, MAX_TRANSFER, node.content.size - offset))
     if count:
-        node.content.read_into(offset, process.space.view(address, count, write=True))
+        with process.space.writing(address, count) as target:
+            node.content.read_into(offset, target)
     return count
 
 

@@ -100,7 +100,8 @@ def load(
             placement.size, placement.purpose, placement.protection, placement.address + base
         )
         for part in placement.segments:
-            space.memory.slice(part.address + base, len(part.data))[:] = part.data
+            with space.filling(part.address + base, len(part.data)) as target:
+                target[:] = part.data
     size = align_up(stack_bytes or program.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES
     stack = space.allocate(size, "stack", Protection.READ | Protection.WRITE, hidden=STACK_GUARD_BYTES)
     pointer = _build_stack(program, base, space, stack, arguments, environment, random)

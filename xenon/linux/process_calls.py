@@ -230,8 +230,8 @@ def clock_nanosleep(process: Process, clock: int, flags: int, wanted: int, _left
 
 def getrandom(process: Process, address: int, size: int, _flags: int) -> int:
     size = min(size, _LONGEST_RANDOM)
-    view = process.space.view(address, size, write=True)
-    view[:] = process.entropy(size)
+    with process.space.writing(address, size) as target:
+        target[:] = process.entropy(size)
     return size
 
 
