@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ class AddressSpace:
     def __init__(self, pages: Pages) -> None:
         self.memory = pages.memory
         self._pages = pages
+        self.lock = threading.RLock()
+        """Held while regions and pages change."""
 
     def allocate(
         self, size: int, purpose: str, protection: Protection, address: int | None = None, hidden: int = 0
