@@ -13,11 +13,12 @@ from elf_files import CODE_ADDRESS, Label, elf_file
 from support import Made
 
 import llama2c
+from llama2c.facts import HOT_FUNCTIONS
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.errors import XenonError
 from xenon.linux.faults import GuestFault
 from xenon.linux.program import Program, parse_program, read_program
-from xenon.linux.thread import LimitReached
+from xenon.machine import LimitReached
 from xenon.powerpc.mix import InstructionClass
 from xenon.profile.coverage import coverage
 from xenon.profile.profile import FunctionProfile, Profile
@@ -25,7 +26,7 @@ from xenon.profile.profiler import Profiler
 from xenon.profile.report import as_json, flame, lines
 from xenon.profile.sampler import Activity
 from xenon.stories.engine import Engine
-from xenon.stories.session import HOT_FUNCTIONS, Matmul, Session
+from xenon.stories.session import Matmul, Session
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,
