@@ -15,6 +15,7 @@ from pathlib import Path
 from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, align_up
+from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 
 CASES = Path(__file__).resolve().parents[1] / "data" / "instructions" / "cases.tsv"
@@ -90,7 +91,8 @@ def run_interpreted(cases: Sequence[Case]) -> list[Values]:
     """All registers after each case on Unicorn. A program loads them from a block, executes the word and
     stores them again, since Unicorn gives no access to VRs and XER."""
     memory = UnifiedMemory()
-    cpu = UnicornCpu(memory)
+    pages = Pages(memory)
+    cpu = UnicornCpu(pages)
     load, store = _load_words(), _store_words()
     routines = [*load, _BLR, *store, _BLR]
     words: list[int] = []
@@ -104,10 +106,10 @@ def run_interpreted(cases: Sequence[Case]) -> list[Values]:
     program = [*routines, *words, 0x4400_0002]
     assert 4 * len(program) <= _BLOCKS - _CODE
     memory.write(_CODE, struct.pack(f">{len(program)}I", *program))
-    cpu.map(_CODE, _BLOCKS - _CODE, Protection.READ | Protection.EXECUTE)
+    pages.map(_CODE, _BLOCKS - _CODE, Protection.READ | Protection.EXECUTE)
     size = align_up(_BLOCK_BYTES * len(cases), PAGE_BYTES)
-    cpu.map(_BLOCKS, size, Protection.READ | Protection.WRITE)
-    cpu.map(SCRATCH, PAGE_BYTES, Protection.READ | Protection.WRITE)
+    pages.map(_BLOCKS, size, Protection.READ | Protection.WRITE)
+    pages.map(SCRATCH, PAGE_BYTES, Protection.READ | Protection.WRITE)
     trap = cpu.run(_CODE + 4 * len(routines))
     assert trap.kind is TrapKind.SYSTEM_CALL, trap
     blocks = (memory.read(_BLOCKS + _BLOCK_BYTES * number, _BLOCK_BYTES) for number in range(len(cases)))

@@ -6,8 +6,8 @@ import ctypes
 import itertools
 
 import pytest
+from callers import make_caller
 
-from tests.xenon.conftest import make_caller
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
