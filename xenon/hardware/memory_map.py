@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 KIB = 1024
 MIB = 1024 * KIB
+WORD_BYTES = 4
 
 RAM_BYTES = 512 * MIB
 PAGE_BYTES = 4 * KIB
