@@ -19,6 +19,7 @@ from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.call_names import CALL_NUMBERS
 from xenon.linux.files import Bytes, Disc
+from xenon.linux.layout import LINUX_MAP
 from xenon.linux.loading import load
 from xenon.linux.process import Process
 from xenon.linux.program import parse_program
@@ -125,7 +126,7 @@ def disc() -> Disc:
 
 @pytest.fixture
 def call(disc: Disc, small_elf: bytes) -> Caller:
-    space = AddressSpace(UnifiedMemory(), [])
+    space = AddressSpace(UnifiedMemory(memory_map=LINUX_MAP), [])
     clock, written = StoppedClock(), []
     terminal = Terminal(None, lambda stream, data: written.append((stream, data)), {})
     loaded = load(parse_program("small", small_elf), space, [b"small"], {}, bytes(16))
