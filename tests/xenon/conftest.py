@@ -17,6 +17,7 @@ from sharing import build_once, run_folder
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.pages import Pages
 from xenon.linux.files import Bytes, Disc
+from xenon.linux.layout import LINUX_MAP
 
 SOURCES = Path(__file__).parent / "programs"
 GNU = "powerpc64-linux-gnu-gcc"
@@ -68,7 +69,7 @@ def disc() -> Disc:
 
 @pytest.fixture
 def call(disc: Disc, small_elf: bytes) -> Caller:
-    return make_caller(Pages(UnifiedMemory()), disc, small_elf)
+    return make_caller(Pages(UnifiedMemory(memory_map=LINUX_MAP)), disc, small_elf)
 
 
 @dataclass(frozen=True)
