@@ -14,9 +14,10 @@ from pathlib import Path
 
 from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, align_up
+from xenon.hardware.memory_map import PAGE_BYTES, align_up
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
+from xenon.linux.layout import PROGRAM
 
 CASES = Path(__file__).resolve().parents[1] / "data" / "instructions" / "cases.tsv"
 GPRS, FPRS, VRS = range(3, 11), range(1, 8), range(1, 7)  # the registers that a case may name
