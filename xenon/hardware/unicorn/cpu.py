@@ -1,4 +1,4 @@
-"""A CPU on Unicorn 2.1.4, the reference engine; tests/xenon/hardware/test_unicorn_facts.py holds each
+"""A CPU on Unicorn 2.1.4, the reference engine; tests/xenon/hardware/unicorn/test_facts.py holds each
 oddity."""
 
 from __future__ import annotations
@@ -303,8 +303,10 @@ class UnicornCpu:
     def batch_functions(self) -> tuple[int, int, int, int]:
         """Host addresses of the engine's batch read, batch write and single write, and the PC's number."""
         functions = (uclib.uc_reg_read_batch, uclib.uc_reg_write_batch, uclib.uc_reg_write)
-        read, write, write_one = (ctypes.cast(one, ctypes.c_void_p).value or 0 for one in functions)
-        return read, write, write_one, ppc.UC_PPC_REG_PC
+        read, write, write_single = (
+            ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions
+        )
+        return read, write, write_single, ppc.UC_PPC_REG_PC
 
     def limit_instructions(self, count: int) -> None:
         if self._instructions_left is None:
