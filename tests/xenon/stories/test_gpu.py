@@ -49,12 +49,12 @@ def test_golden_stories_are_the_same_on_the_gpu(golden: list[GoldenStory]) -> No
 
 
 def test_logits_are_the_cpus_within_a_ten_thousandth_of_their_range(
-    reference: Reference, stories260K: loader.Model, tok512: loader.Tokenizer
+    reference: Reference, joe260K: loader.Model, joe_tokenizer: loader.Tokenizer
 ) -> None:
     """The host's build of the same C stands for the CPU: test_byte_orders.py finds every bit the same."""
     options = ("-n", "256", "-i", "Once upon a time")
-    gpu = logits(stories260K, tok512, *options, "-g")
-    files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
+    gpu = logits(joe260K, joe_tokenizer, *options, "-g")
+    files = {"m": image_bytes(joe260K, NATIVE), "t": image_bytes(joe_tokenizer, NATIVE)}
     _, data, _ = reference.run(files, ["m", "-z", "t", "-t", "0", "-l", "-e", *options])
     cpu = np.frombuffer(data, np.float32).reshape(gpu.shape)
     assert len(cpu) == len(gpu) == 256
@@ -118,9 +118,9 @@ def test_what_only_the_cpu_has_takes_the_cpu(
 
 
 def test_a_machine_without_a_gpu_says_so(
-    reference: Reference, stories260K: loader.Model, tok512: loader.Tokenizer
+    reference: Reference, joe260K: loader.Model, joe_tokenizer: loader.Tokenizer
 ) -> None:
-    files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
+    files = {"m": image_bytes(joe260K, NATIVE), "t": image_bytes(joe_tokenizer, NATIVE)}
     status, _, messages = reference.run(files, ["m", "-z", "t", "-g"])
     assert (status, messages) == (1, b"error: -g: this machine has no GPU\n")
 

@@ -154,9 +154,9 @@ def test_what_cannot_be_asked_for_is_refused(
     assert caught.value.exit_code == code
 
 
-def test_a_time_limit_ends_a_story(stories260K: loader.Model) -> None:
+def test_a_time_limit_ends_a_story(joe260K: loader.Model) -> None:
     with pytest.raises(XenonError, match=r"time limit of 0\.2 s") as caught:
-        list(xenon.Session(stories260K.path).generate(steps=0, timeout=0.2, ignore_eos=True))
+        list(xenon.Session(joe260K.path).generate(steps=0, timeout=0.2, ignore_eos=True))
     assert caught.value.exit_code == EXIT_TIMEOUT
 
 
