@@ -12,12 +12,13 @@ from xenon.hardware.unicorn.instruments import Instruments
 from xenon.lifter.layout import (
     DISPATCH_SLOTS,
     NEVER,
-    PAGE_COUNT,
     READ,
     SIZE,
     WRITE_ONE,
     slot,
 )
+
+_PAGE_COUNT = RAM_BYTES // PAGE_BYTES
 
 
 class Dispatch:
@@ -57,7 +58,7 @@ class PageTable:
 
     def __init__(self, memory: UnifiedMemory) -> None:
         self._memory = memory  # owns the bytes
-        self._bytes = (ctypes.c_uint8 * (PAGE_COUNT + 1)).from_address(memory.host_address + RAM_BYTES)
+        self._bytes = (ctypes.c_uint8 * (_PAGE_COUNT + 1)).from_address(memory.host_address + RAM_BYTES)
 
     def set(self, address: int, size: int, protection: Protection) -> None:
         """Whole pages inside RAM."""
