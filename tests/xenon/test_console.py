@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from xenon.console import MIB, Bytes, Console, Output
+from xenon.console import MIB, Bytes, Console, MachineSettings, Output
 from xenon.errors import EXIT_GUEST_FAULT, EXIT_TIMEOUT, XenonError
 from xenon.linux.faults import GuestFault
-from xenon.linux.thread import LimitReached
+from xenon.machine import LimitReached
 
 
-def _run(program: Path, *arguments: str, **options: Any) -> tuple[Console, bytes]:
-    console = Console(**options)
+def _run(program: Path, *arguments: str, settings: MachineSettings | None = None) -> tuple[Console, bytes]:
+    console = Console(settings)
     console.boot(program, arguments)
     written = b"".join(output.data for output in console.run(timeout=20))
     return console, written
@@ -134,7 +134,7 @@ def test_a_smaller_machine_gives_a_program_less(build: Any) -> None:
     assert written == b"Out of memory\n"
     assert 32 * MIB < console.memory.high_water < 64 * MIB
     with pytest.raises(XenonError, match=r"stack asks for 16.1 MiB"):
-        _run(build("hosted", "musl"), memory_bytes=40 * MIB)
+        _run(build("hosted", "musl"), settings=MachineSettings(memory_bytes=40 * MIB))
 
 
 def test_the_largest_program_still_finds_418_mib_for_a_model(build: Any) -> None:

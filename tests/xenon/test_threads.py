@@ -13,7 +13,7 @@ from support import Made
 import llama2c
 import loader
 from llama2c.build import build_guest
-from xenon.console import Console
+from xenon.console import Console, MachineSettings
 from xenon.errors import EXIT_TIMEOUT, XenonError
 from xenon.linux.faults import GuestFault
 
@@ -25,7 +25,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(program: Path, how: str, threads: int = 6, timeout: float = 20) -> tuple[int | None, str]:
-    console = Console(threads=threads)
+    console = Console(MachineSettings(threads=threads))
     console.boot(program, [how])
     text = b"".join(output.data for output in console.run(timeout))
     return console.exit_status, text.decode()
@@ -85,7 +85,7 @@ def test_waiting_for_a_thread_that_never_ends_stops_at_the_time_limit(program: P
 @pytest.mark.parametrize("threads", [0, 7])
 def test_the_console_has_one_to_six_threads(threads: int) -> None:
     with pytest.raises(XenonError, match=f"{threads} hardware threads, expected 1 to 6"):
-        Console(threads=threads)
+        Console(MachineSettings(threads=threads))
 
 
 @pytest.mark.parametrize("kernel", ["scalar", "vmx"])
@@ -97,7 +97,7 @@ def test_logits_are_the_same_bits_for_every_number_of_threads(
     found = set()
     regions = {}
     for threads in (1, 2, 3, 6):
-        console = Console(threads=threads)
+        console = Console(MachineSettings(threads=threads))
         console.disc.add("m", model.image(loader.ByteOrder.BIG))
         console.disc.add("t", tokenizer.image(loader.ByteOrder.BIG))
         console.boot(

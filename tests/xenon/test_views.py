@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llama2c.build import build_guest
-from xenon.console import Console
+from xenon.console import Console, MachineSettings
 from xenon.hardware.memory_map import RAM_BYTES, VIEWS, physical
 from xenon.linux.faults import GuestFault
 
@@ -24,7 +24,7 @@ def test_views_alias_ram_and_the_last_begins_with_the_second_page() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_program_sees_one_memory_through_every_view(tmp_path: Path, threads: int) -> None:
     program = build_guest(tmp_path / "views", Path(__file__).parent / "programs" / "views.c")
-    console = Console(threads=threads)
+    console = Console(MachineSettings(threads=threads))
     console.boot(program)
     written = b""
     with pytest.raises(GuestFault, match="read of 1 byte at 0x81000000: not mapped"):

@@ -78,15 +78,12 @@ def make_console(
     memory_bytes: int, cpu: CpuKind | None, files: Sequence[str], threads: int = 1, measured: bool = False
 ) -> Console:
     """A console on this process's standard streams, whose disc has the files of HOST[=GUEST]."""
-    from xenon.console import Console, HostFile
+    from xenon.console import Console, HostFile, MachineSettings
 
     console = Console(
-        memory_bytes=memory_bytes,
+        MachineSettings(memory_bytes, cpu, threads, measured),
         stdin=sys.stdin.buffer if sys.stdin else None,
         windows=_windows(),
-        threads=threads,
-        cpu=cpu,
-        measured=measured,
     )
     for word in files:
         host, guest = split_grant(word)

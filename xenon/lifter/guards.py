@@ -14,7 +14,7 @@ from xenon.lifter.facts import constants_after, copied_from
 from xenon.lifter.flow import Block
 from xenon.lifter.slots import is_gpr, number_of
 from xenon.powerpc.decode import Instruction, signed
-from xenon.powerpc.operands import Access
+from xenon.powerpc.operands import MemoryAccess
 
 Place = tuple[Hashable, int]  # an origin, and a distance from it in bytes
 
@@ -37,9 +37,9 @@ class _Group:
     first: int  # index in the block
     origin: Hashable
     offset: int  # of its first access
-    members: list[tuple[int, Access]]
+    members: list[tuple[int, MemoryAccess]]
 
-    def span(self, offset: int, access: Access) -> int:
+    def span(self, offset: int, access: MemoryAccess) -> int:
         members = [*self.members, (offset, access)]
         low = min(start for start, _ in members)
         return max(start + member.size for start, member in members) - low
@@ -108,7 +108,7 @@ def find_addresses(block: Block, known_at_start: dict[int, int], page_bytes: int
     return Addresses({group.first: group.guard() for group in groups}, steps, targets)
 
 
-def _target(instruction: Instruction, access: Access, place: Callable[[int], Place]) -> Place:
+def _target(instruction: Instruction, access: MemoryAccess, place: Callable[[int], Place]) -> Place:
     """What an access addresses."""
     no_base = instruction.ra == 0 and not access.update
     base = ("constant", 0) if no_base else place(instruction.ra)

@@ -15,10 +15,10 @@ pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip insta
 
 import llama2c
 import loader
+from llama2c.facts import HOT_FUNCTIONS
 from llama2c.reference import Reference
-from xenon.console import Console, CpuKind
+from xenon.console import Console, CpuKind, MachineSettings
 from xenon.recompiler.recompiler import Tier
-from xenon.stories.session import HOT_FUNCTIONS
 
 KERNELS = ["scalar", "vmx"]
 
@@ -26,7 +26,7 @@ KERNELS = ["scalar", "vmx"]
 def booted(
     model: loader.Model, tokenizer: loader.Tokenizer, arguments: list[str], kind: CpuKind, threads: int = 1
 ) -> Console:
-    console = Console(cpu=kind, threads=threads)
+    console = Console(MachineSettings(cpu=kind, threads=threads))
     console.disc.add("m", model.image(loader.ByteOrder.BIG))
     console.disc.add("t", tokenizer.image(loader.ByteOrder.BIG))
     console.boot(llama2c.guest_program(), ["m", "-z", "t", *arguments])
@@ -105,7 +105,7 @@ def test_a_story_ends_soon_after_it_is_closed_and_leaves_no_thread(
 
 def test_the_cache_is_where_xdg_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    console = Console(cpu=CpuKind.RECOMPILER)
+    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
     assert console.recompiler is not None
     assert console.recompiler.cache is not None
     assert console.recompiler.cache.folder == tmp_path / "xenon-llm" / "code"

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
 
-from xenon.console import Console, CpuKind
+from xenon.console import Console, CpuKind, MachineSettings
 from xenon.errors import XenonError
 from xenon.linux.faults import GuestFault
 from xenon.recompiler.cpu import RecompilerCpu
@@ -24,7 +24,7 @@ def program(build: Callable[..., Path]) -> Path:
 
 
 def booted(program: Path, arguments: list[str], kind: CpuKind, compiled: bool = True) -> Console:
-    console = Console(cpu=kind)
+    console = Console(MachineSettings(cpu=kind))
     console.boot(program, arguments)
     if console.recompiler is not None and compiled:
         named = {one.name: one.address for one in console.recompiler.functions}
