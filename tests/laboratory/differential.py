@@ -251,7 +251,7 @@ class Laboratory:
     def __init__(self) -> None:
         self._memory = UnifiedMemory()
         self.recompiler = Recompiler(self._memory)
-        self.recompiler.hopeful = False  # what is tried is compiled code alone
+        self.recompiler.assume_singles = False  # what is tried is compiled code alone
         self._cpu = RecompilerCpu(self._memory, self.recompiler)
 
     def differences(self, words: Iterable[int], cases: int, seed: int, domain: Domain) -> list[Difference]:

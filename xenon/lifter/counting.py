@@ -2,8 +2,8 @@
 
 An instruction is executed as often as the one before it, if that is no branch, and once more for each jump to
 it. So compiled code counts the jumps to a block, and takes one away where it leaves inside of one. The
-counters stand at a distance from the state that is known when code is compiled: one `inc` each, which LLVM may
-keep in a register around a loop.
+counters stand at a fixed distance from the state: one `inc` each, which LLVM may keep in a register around a
+loop.
 """
 
 from __future__ import annotations

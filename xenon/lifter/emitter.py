@@ -65,14 +65,14 @@ class Emitter:
 
     def branch_if(self, condition: Value, yes: str, no: str, weights: str = "") -> None:
         """To `yes` where an i1 is true; with the weights LIKELY, nearly always."""
-        if condition.type != BIT:
+        if condition.type is not BIT:
             raise TypeError(f"a branch by {condition.typed}")
         self.emit(f"br {condition.typed}, label %{yes}, label %{no}{weights}")
 
     def phi(self, sources: Sequence[tuple[Value, str]]) -> Value:
         """The value that belongs to the block control came from."""
         type = sources[0][0].type
-        if any(value.type != type for value, _ in sources):
+        if any(value.type is not type for value, _ in sources):
             raise TypeError(f"a phi of {', '.join(value.typed for value, _ in sources)}")
         return self.op(
             type, f"phi {type} " + ", ".join(f"[ {value.text}, %{label} ]" for value, label in sources)
@@ -96,18 +96,18 @@ class Emitter:
     def offset(self, pointer: Value, distance: Value | int) -> Value:
         """A pointer so many bytes on."""
         steps = distance if isinstance(distance, Value) else self.constant(I64, distance)
-        if pointer.type != POINTER or steps.type != I64:
+        if pointer.type is not POINTER or steps.type is not I64:
             raise TypeError(f"{pointer.typed} moved by {steps.typed}")
-        return self.op(POINTER, f"getelementptr i8, {pointer.typed}, {steps.typed}")
+        return self.op(POINTER, f"getelementptr i8, ptr {pointer.text}, i64 {steps.text}")
 
     def field(self, offset: int) -> Value:
         """A pointer to a field of the CPU's state (see layout.py)."""
-        return self.offset(self.named("state"), offset)
+        return self.op(POINTER, f"getelementptr i8, ptr %state, i64 {offset}")
 
     def read(self, type: Type, pointer: Value, attributes: str = "") -> Value:
         """Load host memory; `attributes` as ", align 1"."""
-        return self.op(type, f"load {type}, {pointer.typed}{attributes}")
+        return self.op(type, f"load {type.text}, ptr {pointer.text}{attributes}")
 
     def write(self, value: Value, pointer: Value, attributes: str = "") -> None:
         """Store to host memory."""
-        self.emit(f"store {value.typed}, {pointer.typed}{attributes}")
+        self.lines.append(f"  store {value.type.text} {value.text}, ptr {pointer.text}{attributes}")

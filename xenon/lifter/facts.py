@@ -37,7 +37,9 @@ def proven_after(instruction: Instruction, proven: set[str]) -> None:
         _copy(proven, f"f{instruction.rt}", [f"f{instruction.rb}"])
     elif instruction.mnemonic == "fsel":
         _copy(proven, f"f{instruction.rt}", [f"f{instruction.rb}", f"f{instruction.rc}"])
-    elif instruction.mnemonic in _FLUSHED_RESULT or (instruction.mnemonic == "vxor" and instruction.ra == instruction.rb):
+    elif instruction.mnemonic in _FLUSHED_RESULT or (
+        instruction.mnemonic == "vxor" and instruction.ra == instruction.rb
+    ):
         proven.add(f"v{instruction.rt}")
     elif instruction.mnemonic == "vor" and instruction.ra == instruction.rb:
         _copy(proven, f"v{instruction.rt}", [f"v{instruction.ra}"])
@@ -65,7 +67,9 @@ def constants_after(instruction: Instruction, known: dict[int, int]) -> None:
         if is_gpr(name):
             known.pop(number_of(name), None)
     if value is not None:
-        known[instruction.ra if instruction.mnemonic == "ori" else instruction.rt] = value & 0xFFFF_FFFF_FFFF_FFFF
+        known[instruction.ra if instruction.mnemonic == "ori" else instruction.rt] = (
+            value & 0xFFFF_FFFF_FFFF_FFFF
+        )
 
 
 @dataclass(slots=True)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from enum import Enum
 
-from xenon.powerpc.decode import INSTRUCTION_BYTES, Instruction, decode, mnemonic_of, signed
+from xenon.powerpc.abi import INSTRUCTION_BYTES
+from xenon.powerpc.decode import Instruction, decode, mnemonic_of, signed
 from xenon.powerpc.isa import foreign
 
 MOST_INSTRUCTIONS = 3000

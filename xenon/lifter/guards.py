@@ -125,7 +125,7 @@ def _target(instruction: Instruction, access: MemoryAccess, place: Callable[[int
 def _moved(
     instruction: Instruction, index: int, target: Place | None, place: Callable[[int], Place]
 ) -> dict[int, Place]:
-    """Where the GPRs that an instruction writes are afterwards: at a distance from an origin that is known, or
+    """Where the GPRs that an instruction writes are afterwards: at a known distance from an origin, or
     at an origin of their own."""
     access = instruction.access
     moved: dict[int, Place] = {

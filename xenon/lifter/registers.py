@@ -150,7 +150,7 @@ class Registers(Emitter):
         return value
 
     def set(self, slot: Slot, value: Value) -> None:
-        if value.type != slot.type:
+        if value.type is not slot.type:
             raise TypeError(f"{value.typed} into {slot.name}, {slot.type}")
         self._values[slot] = value
         if self._deferred is not None:

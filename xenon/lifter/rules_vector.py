@@ -138,7 +138,7 @@ def _lanewise(mnemonic: str, type: Type, compute: Callable[[Value, Value], Value
 
 def _shifted(operation: str) -> Callable[[Value, Value], Value]:
     """A shift by the low bits of each lane."""
-    return lambda a, b: getattr(a, operation)(b & (a.type.bits - 1))  # type: ignore[no-any-return]
+    return lambda a, b: getattr(a, operation)(b & (a.type.bits - 1))
 
 
 def _intrinsic(name: str) -> Callable[[Value, Value], Value]:

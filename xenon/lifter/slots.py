@@ -1,23 +1,23 @@
 """Guest registers by name, and the stack slots in which compiled code holds them.
 
-powerpc/decode.py names registers r3, f1, v2, c31 (a bit of CR), lr, ctr and ca. A register has one slot of the
-same name, but an FPR has two: s1 holds f1 while it is known to be single, d1 holds it otherwise.
+powerpc/decode.py names registers r3, f1, v2, c31 (a bit of CR), lr, ctr and ca. A register has one slot of
+the same name, but an FPR has two: s1 holds f1 while it is known to be single, d1 holds it otherwise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 from xenon.lifter.values import BIT, DOUBLE, FLOAT, I32, I64, WORDS_4, Type, vector
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Slot:
-    """A stack slot of the compiled function."""
+    """A stack slot of the compiled function. The functions below make each only once."""
 
     name: str
-    type: Type = field(compare=False)
+    type: Type
 
 
 @cache

@@ -13,8 +13,8 @@ class Target:
     ram_bytes: int  # guest memory, a power of two; the page table follows it (see layout.py)
     page_bytes: int  # a power of two
     assume_singles: bool = True
-    """Assume that an FPR which only single-precision instructions read holds a single on entry. If it does not,
-    compiled code returns at once, and the call is left to the interpreter."""
+    """Assume that an FPR which only single-precision instructions read holds a single on entry. If it does
+    not, compiled code returns at once, and the interpreter runs the call."""
     counters: int | None = None
     """Count executed instructions: the distance of the table of counters from the state (see counting.py)."""
 

@@ -22,14 +22,17 @@ class Kind(Enum):
     POINTER = "p"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Type:
-    """An LLVM type: a scalar of so many bits, or a vector of `lanes` scalars."""
+    """An LLVM type: a scalar of so many bits, or a vector of `lanes` scalars.
+
+    Only `scalar` and `vector` make them, so that the same type is the same object.
+    """
 
     kind: Kind
     bits: int
     lanes: int = 0  # 0: a scalar
-    text: str = field(init=False, compare=False)
+    text: str = field(init=False)
 
     def __post_init__(self) -> None:
         names = {Kind.INTEGER: f"i{self.bits}", Kind.POINTER: "ptr"}
@@ -93,11 +96,9 @@ def constant_text(type: Type, number: int | float) -> str:
     """A constant as LLVM spells it; in a vector, the same in all lanes."""
     if type.lanes:
         return lanes_text(type, [number] * type.lanes) if number else "zeroinitializer"
-    if type.kind is Kind.FLOAT:
-        return f"0x{struct.pack('>d', number).hex().upper()}" if number else "0.0"
-    if type == BIT:
-        return "true" if number else "false"
-    return str(number)
+    if type.kind is Kind.INTEGER:
+        return str(number) if type is not BIT else "true" if number else "false"
+    return f"0x{struct.pack('>d', number).hex().upper()}" if number else "0.0"
 
 
 def lanes_text(type: Type, numbers: Sequence[int | float]) -> str:
@@ -106,9 +107,12 @@ def lanes_text(type: Type, numbers: Sequence[int | float]) -> str:
     return "<" + ", ".join([f"{lane} {constant_text(lane, number)}" for number in numbers]) + ">"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Value:
-    """A result or a constant: its type, its name in the text, and where it emits."""
+    """A result or a constant: its type, its name in the text, and where it emits.
+
+    Nothing assigns to it. It is not frozen, because that triples the time to make one.
+    """
 
     type: Type
     text: str
@@ -129,7 +133,7 @@ class Value:
     def _same_type(self, other: Value | int | float) -> Value:
         if not isinstance(other, Value):
             return self.like(other)
-        if other.type != self.type:
+        if other.type is not self.type:
             raise TypeError(f"{other.typed}: expected {self.type}, as {self.text}")
         return other
 
@@ -142,7 +146,8 @@ class Value:
             raise TypeError(f"{what} of {self.typed}")
 
     def _integers(self, operation: str, other: Value | int) -> Value:
-        self._need(Kind.INTEGER, operation)
+        if self.type.kind is not Kind.INTEGER:
+            raise TypeError(f"{operation} of {self.typed}")
         return self._binary(operation, other)
 
     @property

@@ -71,8 +71,9 @@ class Recompiler:
         self._starts = _Starts(self._functions)
         self._compiled: dict[tuple[int, ...], tuple[frozenset[int], list[int]]] = {}  # pages, entry points
         self._lock = threading.Lock()
-        self.hopeful = True
-        """Take FPRs for single where they are used so, and leave an entry to Unicorn where they are not."""
+        self.assume_singles = True
+        """Assume that an FPR read only by single-precision instructions holds a single on entry; if it does
+        not, Unicorn runs the call."""
         self.worker: Worker | None = None
         """Compiles in a process of its own; None: in this one."""
 
@@ -153,10 +154,10 @@ class Recompiler:
         self.worker = worker
         worker.start()  # while llvmlite is imported here
         try:
-            from xenon.recompiler import compile
+            from xenon.recompiler import codegen
         except (ImportError, OSError) as error:  # the second where its library is not for this computer
             raise Stopped from error
-        compile.bridge(self.cache, worker.compile, self.counting)
+        codegen.bridge(self.cache, worker.compile, self.counting)
 
     def compile(self, address: int, inside: int | None = None) -> Outcome:
         """Compile the function at an address, and have the CPUs hand over to it from now on; also at the
@@ -165,29 +166,28 @@ class Recompiler:
         Raises Stopped when the worker was stopped meanwhile.
         """
         from xenon.lifter.flow import NotUnderstood
-        from xenon.recompiler import compile  # llvmlite: not before something is compiled
+        from xenon.recompiler import codegen  # llvmlite: not before something is compiled
 
         entries = self.entries_of(address)
         if entries in self.outcomes:
             return self.outcomes[entries]
         start = time.perf_counter()
         try:
-            compile_text = self.worker.compile if self.worker else compile.compile_text
+            compile_text = self.worker.compile if self.worker else codegen.compile_text
             points_in = entries if inside is None or inside in entries else (*entries, inside)
-            unit = compile.make_unit(
+            unit = codegen.make_unit(
                 self.fetch,
                 points_in,
                 self._starts,
                 self.cache,
+                codegen.console_target(self.assume_singles, self.counting),
                 compile_text,
-                self.hopeful,
-                self.counting,
             )
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self.outcomes[entries] = outcome
             return outcome
-        hook = compile.bridge(self.cache, compile_text, self.counting)
+        hook = codegen.bridge(self.cache, compile_text, self.counting)
         with self._lock:
             points = [point for point in unit.points if self.dispatch.set(point, unit.function)]
             self._compiled[entries] = unit.pages, points
