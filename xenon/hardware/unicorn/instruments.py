@@ -2,7 +2,7 @@
 
 Unicorn calls the hook at each block of guest code. It adds one at the block's first address and takes one
 away behind its last: running sums give the executions of every instruction, however the engine cuts its
-blocks. Compiled code counts for itself, in the other table (see recompiler/counting.py).
+blocks. Compiled code counts for itself, in the other table (see lifter/counting.py).
 """
 
 from __future__ import annotations
