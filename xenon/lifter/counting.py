@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from xenon.lifter import layout
 from xenon.lifter.emitter import Emitter
+from xenon.lifter.ir_types import I64
 from xenon.lifter.target import Target
-from xenon.lifter.values import I64, Value
+from xenon.lifter.values import Value
 
 
 def count(emitter: Emitter, target: Target, address: int, step: int | Value = 1) -> None:

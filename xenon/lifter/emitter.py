@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xenon.lifter.values import BIT, I64, POINTER, Type, Value, constant_text, lanes_text
+from xenon.lifter.ir_types import BIT, I64, POINTER, Type, constant_text, lanes_text
+from xenon.lifter.values import Value
 
 LIKELY = ", !prof !1"  # branch weights, defined in prelude.ll
 

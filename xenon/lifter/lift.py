@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from xenon.lifter import layout
 from xenon.lifter.emitter import LIKELY
+from xenon.lifter.ir_types import I8, I32, I64, int_type
 from xenon.lifter.registers import Registers
-from xenon.lifter.values import I8, I32, I64, Value, int_type
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 Emit = Callable[[], Value]

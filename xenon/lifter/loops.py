@@ -18,12 +18,13 @@ from xenon.lifter.counting import count
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.flow import Block, End
 from xenon.lifter.guards import Addresses, Guard, writes_memory
+from xenon.lifter.ir_types import BIT, I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import CTR, SUMS, slots_of
 from xenon.lifter.speculate import BAD, Speculation, least_slots
 from xenon.lifter.streams import find_streams, safe_rounds
-from xenon.lifter.values import BIT, I64, Value
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 _DISTRUST = 15  # times that the slow form serves after a bad verdict

@@ -14,10 +14,11 @@ from xenon.lifter.counting import count
 from xenon.lifter.emitter import Emitter
 from xenon.lifter.facts import proven_after
 from xenon.lifter.guards import Guard
+from xenon.lifter.ir_types import BIT, BYTES_16, DOUBLE, I8, I32, I64, WORDS_4, Type
 from xenon.lifter.slots import Slot
 from xenon.lifter.speculate import Speculation
 from xenon.lifter.target import Target
-from xenon.lifter.values import BIT, BYTES_16, DOUBLE, I8, I32, I64, WORDS_4, Type, Value
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from xenon.lifter.ir_types import I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
 from xenon.lifter.slots import CTR, LR
-from xenon.lifter.values import I64, Value
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 RULES = Rules()

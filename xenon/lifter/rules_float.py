@@ -10,9 +10,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
+from xenon.lifter.ir_types import DOUBLE, FLOAT, I32, I64, int_type
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
-from xenon.lifter.values import DOUBLE, FLOAT, I32, I64, Value, int_type
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 RULES = Rules()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
+from xenon.lifter.ir_types import BIT, I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
 from xenon.lifter.slots import CA
-from xenon.lifter.values import BIT, I64, Value
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 RULES = Rules()

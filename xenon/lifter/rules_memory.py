@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from xenon.lifter.ir_types import BYTES_16, DOUBLE, FLOAT, I8, I32, I64, WORDS_4
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
-from xenon.lifter.values import BYTES_16, DOUBLE, FLOAT, I8, I32, I64, WORDS_4, Value
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 RULES = Rules()

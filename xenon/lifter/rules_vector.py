@@ -9,10 +9,11 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
+from xenon.lifter.ir_types import BIT, BYTES_16, FLOATS_4, I64, WORDS_4, Type, int_type, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
 from xenon.lifter.speculate import Grain
-from xenon.lifter.values import BIT, BYTES_16, FLOATS_4, I64, WORDS_4, Type, Value, int_type, vector
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction, signed
 
 RULES = Rules()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Place, writes_memory
+from xenon.lifter.ir_types import FLOAT, I8, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import SUMS, is_vr, vr
 from xenon.lifter.speculate import Grain
-from xenon.lifter.values import FLOAT, I8, Value, vector
+from xenon.lifter.values import Value
 
 _REGISTERS = 4
 _BYTES, _FLOATS = vector(64, I8), vector(16, FLOAT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from xenon.lifter.values import BIT, DOUBLE, FLOAT, I32, I64, WORDS_4, Type, vector
+from xenon.lifter.ir_types import BIT, DOUBLE, FLOAT, I32, I64, WORDS_4, Type, vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)

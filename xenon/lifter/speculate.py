@@ -14,8 +14,9 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from xenon.lifter.emitter import Emitter
+from xenon.lifter.ir_types import BIT, I32, WORDS_4, Type, vector
 from xenon.lifter.slots import Slot
-from xenon.lifter.values import BIT, I32, WORDS_4, Type, Value, vector
+from xenon.lifter.values import Value
 
 _WORDS_16 = vector(16, I32)
 BAD = "bad"

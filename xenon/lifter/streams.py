@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from xenon.lifter import layout
 from xenon.lifter.guards import Guard
+from xenon.lifter.ir_types import I64
 from xenon.lifter.lift import Lifter
-from xenon.lifter.values import I64, Value
+from xenon.lifter.values import Value
 
 MOST_ROUNDS = 1 << 16  # until the next look at whether the CPU is to stop
 

@@ -17,16 +17,18 @@ from importlib import resources
 from xenon.lifter import layout, slots
 from xenon.lifter.counting import count, note_function
 from xenon.lifter.emitter import LIKELY
+from xenon.lifter.entry import require_extra, require_singles, reserve_slots
 from xenon.lifter.facts import Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
 from xenon.lifter.guards import Guard, find_addresses
+from xenon.lifter.ir_types import BYTES_16, I32, I64, POINTER, WORDS_4, int_type, vector
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
-from xenon.lifter.loops import Loop, is_loop, reserve
+from xenon.lifter.loops import Loop, is_loop
 from xenon.lifter.rules import RULES
 from xenon.lifter.slots import CTR, LR
 from xenon.lifter.target import Target
-from xenon.lifter.values import BIT, BYTES_16, I32, I64, POINTER, WORDS_4, Value, int_type, vector
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 
@@ -73,39 +75,13 @@ class Unit:
             for name in ("smin", "smax", "umin", "umax")
         ]
         lines += [f"define void @{self._name}(ptr noalias %state) nounwind {{", "entry:"]
-        self._reserve()
-        self._require_extra()
+        reserve_slots(self.lifter, self._used)
+        if self._needs_extra:
+            require_extra(self.lifter)
         self._enter()
         for start in sorted(self._flow.blocks):
             self._block(self._flow.blocks[start])
         return "\n".join([*lines, *self.lifter.lines, "}\n"])
-
-    # The way in
-
-    def _reserve(self) -> None:
-        """The stack slots; `before_` ones are for loops that may have to begin again."""
-        lifter = self.lifter
-        reserve(lifter)
-        for name in sorted(self._used):
-            for slot in slots.slots_of(name):
-                lifter.alloca(slot.name, slot.type)
-                lifter.alloca(f"before_{slot.name}", slot.type)
-                zero = "0" if slot.type == BIT else lifter.constant(slot.type, 0).text
-                lifter.emit(f"store {slot.type} {zero}, ptr %{slot.name}")
-        lifter.emit(f"%ram = load ptr, {lifter.field(layout.RAM).typed}")
-        lifter.emit(f"%pages = getelementptr i8, ptr %ram, i64 {self._target.ram_bytes}")
-
-    def _require_extra(self) -> None:
-        """Return for VR and XER, where the function needs them and the state has them not."""
-        lifter = self.lifter
-        if self._needs_extra:
-            ready, not_ready = lifter.labels(2)
-            there = lifter.read(I32, lifter.field(layout.EXTRA)).icmp("ne", 0)
-            lifter.branch_if(there, ready, not_ready, LIKELY)
-            lifter.start(not_ready)
-            lifter.set_status(Status.NEED_EXTRA)
-            lifter.emit("ret void")
-            lifter.start(ready)
 
     def _enter(self) -> None:
         """A switch by the PC, and from each entry into its block."""
@@ -120,27 +96,10 @@ class Unit:
             lifter.start(f"E{start:x}")
             lifter.forget()
             lifter.read_in(self._used)
-            self._test_singles(self._facts.assumed.get(start, frozenset()) & self._used)
+            require_singles(lifter, self._facts.assumed.get(start, frozenset()) & self._used, "nowhere")
             lifter.prove_nothing()
             note_function(lifter, self._target, self._flow.entries[0])
             self.jump(start)
-
-    def _test_singles(self, registers: frozenset[str]) -> None:
-        """Leave the entry to the interpreter unless these FPRs hold singles, and have them in that form."""
-        lifter = self.lifter
-        all_single = lifter.constant(BIT, True)
-        for name in sorted(registers):
-            number = slots.number_of(name)
-            wide = lifter.double(number)
-            near = wide.fptrunc()
-            again = lifter.exact(near, near.fpext())
-            bits, bits_again = wide.bitcast(I64), again.bitcast(I64)
-            all_single = all_single & bits.icmp("eq", bits_again)
-            lifter.set_single(number, near)
-        if registers:
-            go_on = lifter.label()
-            lifter.branch_if(all_single, go_on, "nowhere", LIKELY)
-            lifter.start(go_on)
 
     # Blocks
 

@@ -7,10 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from xenon.lifter.emitter import LIKELY, Emitter
-from xenon.lifter.registers import Registers
-from xenon.lifter.slots import cr_bit, gpr, single, slots_of
-from xenon.lifter.target import Target
-from xenon.lifter.values import (
+from xenon.lifter.ir_types import (
     BIT,
     BYTES_16,
     DOUBLE,
@@ -21,10 +18,13 @@ from xenon.lifter.values import (
     I64,
     WORDS_4,
     Type,
-    Value,
     int_type,
     vector,
 )
+from xenon.lifter.registers import Registers
+from xenon.lifter.slots import cr_bit, gpr, single, slots_of
+from xenon.lifter.target import Target
+from xenon.lifter.values import Value
 
 TARGET = Target(x86=False, ram_bytes=1 << 20, page_bytes=4096)
 
