@@ -18,6 +18,7 @@ from xenon.hardware.cpu import Cpu, Trap, TrapKind
 from xenon.hardware.gpu import Gpu
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import GPU_REGISTERS, HARDWARE_THREADS, RAM_BYTES
+from xenon.hardware.pages import Pages
 from xenon.powerpc.functions import Functions
 from xenon.recompiler.kind import CpuKind, make_cpus
 from xenon.recompiler.tier import TierUp
@@ -75,6 +76,7 @@ class Machine:
         settings = settings or MachineSettings()
         check_threads(settings.threads)
         self.memory = UnifiedMemory(settings.memory_bytes)
+        self.pages = Pages(self.memory)
         self.bus = Bus()
         self.gpu = Gpu(self.memory, self.bus.fail)
         self.stopping = threading.Event()
@@ -86,7 +88,7 @@ class Machine:
             self.on_stop.append(device.stop)
         self.cpus: Sequence[Cpu]
         self.cpus, self.recompiler = make_cpus(
-            self.memory, self.bus, settings.threads, settings.cpu, settings.measured
+            self.pages, self.bus, settings.threads, settings.cpu, settings.measured
         )
         self._tier_up: TierUp | None = None
         self._host_threads: dict[int, _HostThread] = {}

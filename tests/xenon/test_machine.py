@@ -60,9 +60,8 @@ class Stepper:
 def bare(kind: CpuKind, *words: int, threads: int = 1) -> Machine:
     """A machine with these instructions at CODE and a page of data."""
     machine = Machine(MachineSettings(cpu=kind, threads=threads))
-    for cpu in machine.cpus:
-        cpu.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
-        cpu.map(DATA, PAGE_BYTES, Protection.READ | Protection.WRITE)
+    machine.pages.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
+    machine.pages.map(DATA, PAGE_BYTES, Protection.READ | Protection.WRITE)
     machine.memory.write(CODE, struct.pack(f">{len(words)}I", *words))
     return machine
 

@@ -101,6 +101,12 @@ class Emitter:
             raise TypeError(f"{pointer.typed} moved by {steps.typed}")
         return self.op(POINTER, f"getelementptr i8, ptr {pointer.text}, i64 {steps.text}")
 
+    def element(self, pointers: Value, index: Value) -> Value:
+        """A pointer to an element of an array of pointers."""
+        if pointers.type is not POINTER or index.type is not I64:
+            raise TypeError(f"element {index.typed} of {pointers.typed}")
+        return self.op(POINTER, f"getelementptr ptr, {pointers.typed}, {index.typed}")
+
     def field(self, offset: int) -> Value:
         """A pointer to a field of the CPU's state (see layout.py)."""
         return self.op(POINTER, f"getelementptr i8, ptr %state, i64 {offset}")

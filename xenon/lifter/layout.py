@@ -32,11 +32,13 @@ SIZE = 1280
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
 
-DISPATCH_SLOTS = 1 << 16  # guest address and host function, 16 bytes each; a slot serves one address
 MOST_DEPTH = 64  # nested compiled calls: the host's stack is finite, the guest's recursion need not be
 
 # Bits of a page's byte in the table behind RAM. "Run": the page behind it allows the same.
 READ, READ_RUN, WRITE_ONE, WRITE_RUN = 1, 2, 4, 8
+
+# The dispatch table: a pointer for each page of RAM, and one for all addresses outside it, to a block of host
+# functions, one for each instruction of the page; 0 where there is none.
 
 
 class Status(IntEnum):
@@ -50,11 +52,6 @@ class Status(IntEnum):
 class Dirty(IntEnum):
     XER = 1
     VECTORS = 2
-
-
-def slot(address: int) -> int:
-    """The slot of a guest address in the dispatch table."""
-    return (address >> 2) & (DISPATCH_SLOTS - 1)
 
 
 def offset_of(register: str) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xenon.powerpc.abi import INSTRUCTION_BYTES
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -26,3 +28,16 @@ class Target:
     def page_shift(self) -> int:
         """A page's number is its address shifted right by this."""
         return self.page_bytes.bit_length() - 1
+
+    @property
+    def slots_of_page(self) -> int:
+        """The instructions of a page, each with a slot in the dispatch table (see layout.py)."""
+        return self.page_bytes // INSTRUCTION_BYTES
+
+    def dispatch_page(self, address: int) -> int:
+        """The index of a guest address in the dispatch table."""
+        return min(address >> self.page_shift, self.page_count)
+
+    def dispatch_slot(self, address: int) -> int:
+        """The index of a guest address in the dispatch block of its page."""
+        return address // INSTRUCTION_BYTES & (self.slots_of_page - 1)

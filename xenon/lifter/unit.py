@@ -177,7 +177,7 @@ class Unit:
         elif block.end is End.RETURN:
             self._return(block, taken)
         elif block.end is End.CALL:
-            self._call(block, lifter.constant(I64, block.target), layout.slot(block.target))
+            self._call(block, lifter.constant(I64, block.target), block.target)
         else:
             self._call(block, lifter.get(CTR) & -4, None)
 
@@ -256,24 +256,19 @@ class Unit:
             lifter.start(out)
         lifter.leave(lifter.get(LR) & -4, Status.GO_ON, lifter.changed)
 
-    def _call(self, block: Block, target: Value, slot: int | None) -> None:
+    def _call(self, block: Block, target: Value, known: int | None) -> None:
         """Call compiled code if the dispatch table has it; else, or when it comes back elsewhere, return.
-        `slot` is the target's in the table, where it is known."""
+        `known` is the target where it is known now."""
         lifter = self.lifter
         lifter.write_back(lifter.changed)
         lifter.write(target, lifter.field(layout.PC))
         depth = lifter.read(I32, lifter.field(layout.DEPTH))
         room = depth.icmp("ult", layout.MOST_DEPTH)
-        table = lifter.read(POINTER, lifter.field(layout.DISPATCH))
-        if slot is None:
-            entry = lifter.offset(table, (target.lshr(2) & (layout.DISPATCH_SLOTS - 1)).shl(4))
-        else:
-            entry = lifter.offset(table, 16 * slot)
-        served = lifter.read(I64, entry).icmp("eq", target)
+        function = self._served(target, known)
+        served = function.is_not_null()
         call, back, out = lifter.labels(3)
         lifter.branch_if(room & served, call, out)
         lifter.start(call)
-        function = lifter.read(POINTER, lifter.offset(entry, 8))
         lifter.write(depth + 1, lifter.field(layout.DEPTH))
         lifter.emit(f"call void {function.text}(ptr %state)")
         lifter.write(depth, lifter.field(layout.DEPTH))
@@ -285,3 +280,17 @@ class Unit:
         lifter.emit("ret void")
         lifter.start(back)
         lifter.branch(f"E{block.after:x}")
+
+    def _served(self, address: Value, known: int | None) -> Value:
+        """The host function that the dispatch table has for a guest address, or null."""
+        lifter, target = self.lifter, self._target
+        table = lifter.read(POINTER, lifter.field(layout.DISPATCH))
+        if known is None:
+            page = lifter.page_of(address)
+            page = page.icmp("ult", target.page_count).select(page, target.page_count)
+            slot = address.lshr(2) & (target.slots_of_page - 1)
+        else:
+            page = lifter.constant(I64, target.dispatch_page(known))
+            slot = lifter.constant(I64, target.dispatch_slot(known))
+        functions = lifter.read(POINTER, lifter.element(table, page))
+        return lifter.read(POINTER, lifter.element(functions, slot))

@@ -142,6 +142,11 @@ class Value:
         second = self._same_type(other).text
         return self.builder.op(self.type.truth, f"fcmp {predicate} {self.type.text} {self.text}, {second}")
 
+    def is_not_null(self) -> Value:
+        """Whether a pointer is not null, an i1."""
+        self._need(Kind.POINTER, "a test for null")
+        return self.builder.op(BIT, f"icmp ne {self.typed}, null")
+
     def select(self, yes: Value | int, no: Value | int) -> Value:
         """`yes` where this i1, or this lane of a vector of i1, is true, else `no`; one of them is a Value."""
         if not isinstance(yes, Value):

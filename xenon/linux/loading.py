@@ -95,7 +95,8 @@ def load(
             placement.size, placement.purpose, placement.protection, placement.address + base
         )
         for segment in placement.segments:
-            space.memory.slice(segment.address + base, len(segment.data))[:] = segment.data
+            with space.filling(segment.address + base, len(segment.data)) as target:
+                target[:] = segment.data
     size = align_up(stack_bytes or program.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES
     stack = space.allocate(size, "stack", Protection.READ | Protection.WRITE, hidden=STACK_GUARD_BYTES)
     pointer = _build_stack(program, base, space, stack, arguments, environment, random)

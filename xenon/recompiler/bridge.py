@@ -12,10 +12,11 @@ import struct
 from functools import cache
 from importlib import resources
 
-from xenon.hardware.memory_map import RAM_BYTES, RECOMPILER_EXCHANGE
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.instruments import BLOCK_END_AT, UNICORN_AT
 from xenon.lifter import layout
 from xenon.lifter.layout import Dirty, Status
+from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.powerpc.decode import signed
 
 XER_OFFSET, VSCR_OFFSET = 512, 528
@@ -86,7 +87,9 @@ def bridge_text(name: str, counting: bool = False) -> str:
         "NEED_EXTRA": int(Status.NEED_EXTRA),
         "REPEAT": int(Status.REPEAT),
         "VECTORS": int(Dirty.VECTORS),
-        "SLOT_MASK": layout.DISPATCH_SLOTS - 1,
+        "PAGE_SHIFT": PAGE_BYTES.bit_length() - 1,
+        "PAGE_COUNT": RAM_BYTES // PAGE_BYTES,
+        "SLOT_MASK": PAGE_BYTES // INSTRUCTION_BYTES - 1,
         "REGISTERS_READ": REGISTERS_READ,
         "REGISTERS_WRITTEN": REGISTERS_WRITTEN,
         "FPSCR_UNUSUAL": _FPSCR_UNUSUAL,

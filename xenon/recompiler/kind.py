@@ -10,7 +10,7 @@ from enum import Enum
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu
-from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.recompiler.cache import CodeCache
@@ -21,7 +21,7 @@ INSTALL_HINT = "pip install 'xenon-llm[fast]'"
 
 
 class CpuKind(Enum):
-    """Unicorn interprets all guest code; the recompiler moves hot functions to native code."""
+    """UNICORN translates guest code block by block; the recompiler moves hot functions to native code."""
 
     UNICORN = "unicorn"
     RECOMPILER = "recompiler"
@@ -46,10 +46,11 @@ def parse_kind(name: str | None) -> CpuKind | None:
 
 
 def make_cpus(
-    memory: UnifiedMemory, bus: Bus, threads: int, kind: CpuKind | None, measured: bool = False
+    pages: Pages, bus: Bus, threads: int, kind: CpuKind | None, measured: bool = False
 ) -> tuple[Sequence[Cpu], Recompiler | None]:
-    """So many CPUs over this memory, and the recompiler that they share, if they do; None: see default_kind.
-    `measured`, they have instruments (see hardware/instruments.py).
+    """So many CPUs that show these pages, and the recompiler that they share, if they do.
+
+    `kind` None stands for default_kind(). `measured`, they have instruments (see hardware/instruments.py).
 
     Raises XenonError for a recompiler that is asked for and not installed.
     """
@@ -57,9 +58,9 @@ def make_cpus(
         raise XenonError("the recompiler needs llvmlite, which is not installed", INSTALL_HINT)
     if (kind or default_kind()) is CpuKind.UNICORN:
         if measured:
-            return [UnicornCpu(memory, bus, instruments=Instruments()) for _ in range(threads)], None
+            return [UnicornCpu(pages, bus, instruments=Instruments()) for _ in range(threads)], None
         # Only other threads pause a CPU that runs.
         flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
-        return [UnicornCpu(memory, bus, flag) for flag in flags], None
-    recompiler = Recompiler(memory, CodeCache(), measured)
-    return [RecompilerCpu(memory, recompiler, bus) for _ in range(threads)], recompiler
+        return [UnicornCpu(pages, bus, flag) for flag in flags], None
+    recompiler = Recompiler(pages, CodeCache(), measured)
+    return [RecompilerCpu(recompiler, bus) for _ in range(threads)], recompiler
