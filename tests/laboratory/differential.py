@@ -16,9 +16,10 @@ from fractions import Fraction
 
 from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, align_up
+from xenon.hardware.memory_map import PAGE_BYTES, align_up
 from xenon.hardware.pages import Pages
 from xenon.lifter.rules import RULES
+from xenon.linux.layout import PROGRAM
 from xenon.powerpc.isa import encoding, table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.cpu import RecompilerCpu

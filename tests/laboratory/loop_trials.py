@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from laboratory.differential import EXCEPTIONS, forms, random_word
 from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM
+from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.pages import Pages
+from xenon.linux.layout import PROGRAM
 from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.recompiler import Recompiler, Tier
 

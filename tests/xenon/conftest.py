@@ -20,6 +20,7 @@ from xenon.hardware.pages import Pages
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.call_names import CALL_NUMBERS
 from xenon.linux.files import Bytes, Disc
+from xenon.linux.layout import LINUX_MAP
 from xenon.linux.loading import load
 from xenon.linux.process import Process
 from xenon.linux.program import parse_program
@@ -126,7 +127,7 @@ def disc() -> Disc:
 
 @pytest.fixture
 def call(disc: Disc, small_elf: bytes) -> Caller:
-    return make_caller(Pages(UnifiedMemory()), disc, small_elf)
+    return make_caller(Pages(UnifiedMemory(memory_map=LINUX_MAP)), disc, small_elf)
 
 
 def make_caller(pages: Pages, disc: Disc, small_elf: bytes) -> Caller:

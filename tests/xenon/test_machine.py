@@ -10,7 +10,8 @@ import pytest
 
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Cpu, Protection, Trap, TrapKind
-from xenon.hardware.memory_map import GPU_REGISTERS, MIB, PAGE_BYTES
+from xenon.hardware.gpu import GPU_REGISTERS
+from xenon.hardware.memory_map import MIB, PAGE_BYTES
 from xenon.machine import Machine, MachineSettings, Personality, check_threads
 from xenon.recompiler.kind import CpuKind, installed
 

@@ -7,9 +7,10 @@ from functools import wraps
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import OutOfMemoryError, Owner, Region
-from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, align_up
+from xenon.hardware.memory_map import PAGE_BYTES, align_up
 from xenon.linux.arguments import Function, Int, Pointer, Size
 from xenon.linux.files import OpenDevice, OpenFile
+from xenon.linux.layout import PROGRAM
 from xenon.linux.process import Process
 from xenon.linux.uapi import Error, GuestError, Map
 

@@ -11,9 +11,10 @@ import pytest
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import OutOfMemoryError, UnifiedMemory
-from xenon.hardware.memory_map import MIB, POSITION_INDEPENDENT_BASE
+from xenon.hardware.memory_map import MIB
 from xenon.hardware.pages import Pages
 from xenon.linux.address_space import AddressSpace
+from xenon.linux.layout import POSITION_INDEPENDENT_BASE
 from xenon.linux.loading import MOST_ARGUMENT_BYTES, STACK_GUARD_BYTES, Loaded, load
 from xenon.linux.program import parse_program
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import Owner, UnifiedMemory
-from xenon.hardware.memory_map import MIB, PAGE_BYTES, PROGRAM
+from xenon.hardware.memory_map import MIB, PAGE_BYTES
 from xenon.hardware.pages import Pages
 from xenon.linux.address_space import AddressSpace
+from xenon.linux.layout import PROGRAM
 from xenon.linux.uapi import Error, GuestError
 
 READ, READ_WRITE = 1, 3

@@ -11,10 +11,11 @@ from tests.xenon.conftest import make_caller
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, RAM_BYTES, SYSTEM, VIEWS
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, SYSTEM, VIEWS
 from xenon.hardware.pages import Pages
 from xenon.lifter.layout import PAGE_COUNT, READ, WRITE_ONE
 from xenon.linux.files import Disc
+from xenon.linux.layout import PROGRAM
 from xenon.linux.uapi import Error, Map
 from xenon.recompiler.recompiler import Recompiler
 
