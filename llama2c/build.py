@@ -17,7 +17,8 @@ SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
 PORT = tuple(
-    "checkpoint forward_gpu gpu maths matmul memory parallel sampler sort text tokenizer transformer".split()
+    "allocations checkpoint figures forward forward_cpu forward_gpu gpu maths matmul memory parallel"
+    " sampler sort text tokenizer transformer".split()
 )
 
 # One meaning of every floating-point operation on both sides: no contraction, no reassociation, no library

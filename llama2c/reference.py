@@ -14,6 +14,7 @@ import mmap
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,6 @@ Writer = Callable[[int, bytes], None]
 
 MEMORY_BYTES = 1 << 30  # address space; the host commits what is touched
 _MODEL = b"model"
-_FUNCTIONS = {"expf": b"e", "sinf": b"s", "cosf": b"c", "powf": b"p", "sqrtf": b"r"}
 
 
 class _File(ctypes.Structure):
@@ -120,8 +120,7 @@ class Reference:
         c.reference_forward.restype = floats
         c.reference_matmul.argtypes = (*(ctypes.c_void_p,) * 3, *(ctypes.c_int,) * 3)
         c.reference_matmul.restype = None
-        c.reference_maths.argtypes = (ctypes.c_char, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
-        c.reference_maths.restype = None
+        c.reference_maths.argtypes = (ctypes.c_char_p, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
         self._c = c
 
     @classmethod
@@ -147,10 +146,10 @@ class Reference:
     ) -> tuple[int, bytes, bytes]:
         """Run the whole program on a disc with these files: exit status, standard output, standard error.
 
-        `arguments` come after the program's name; `write(stream, data)` sees each piece as it is written, and
-        what it raises is raised here when the program has ended.
+        `arguments` come after the program's name. `write(descriptor, data)` gets each piece as it is written,
+        the record of `-r DESCRIPTOR` too; what it raises is raised here when the program has ended.
         """
-        written: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
+        written = defaultdict[int, bytearray](bytearray)
 
         def collect(stream: int, data: bytes) -> None:
             written[stream] += data
@@ -235,15 +234,20 @@ class Reference:
         """
         import numpy as np
 
-        function = _FUNCTIONS[name]
         if (y is None) is (name == "powf") or (y is not None and y.shape != x.shape):
             raise ValueError(f"{name}: powf takes two arrays of one shape, the others take one")
         x = np.ascontiguousarray(x, np.float32)
         second = None if y is None else np.ascontiguousarray(y, np.float32)
         out = np.empty_like(x)
-        self._c.reference_maths(
-            function, x.ctypes.data, None if second is None else second.ctypes.data, out.ctypes.data, x.size
+        known = self._c.reference_maths(
+            name.encode(),
+            x.ctypes.data,
+            None if second is None else second.ctypes.data,
+            out.ctypes.data,
+            x.size,
         )
+        if not known:
+            raise KeyError(name)
         return out
 
 

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "allocations.h"
 #include "memory.h"
 #include "platform.h"
 #include "text.h"
@@ -81,9 +82,9 @@ static int read_tensors(int64_t handle, uint64_t offset, const Tensor *tensors, 
 {
     uint64_t total = 0;
     for (int i = 0; i < n; i++) {
-        total += tensors[i].place ? (tensors[i].count * sizeof(float) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE : 0;
+        total += tensors[i].place ? ARRAY(tensors[i].count) : 0;
     }
-    char *memory = platform_allocate("weights", total);
+    char *memory = allocate(MEMORY_WEIGHTS, (Extents){.weight_bytes = total});
     if (!memory) {
         print(STANDARD_ERROR, "error: %s: the weights need %u bytes, and that much memory is not free\n", path, total);
         return 0;
@@ -95,7 +96,7 @@ static int read_tensors(int64_t handle, uint64_t offset, const Tensor *tensors, 
                 return complain(path, "cannot be read to its end");
             }
             *tensors[i].place = (const float *)(const void *)memory;
-            memory += (size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+            memory += ARRAY(tensors[i].count);
         }
         offset += size;
     }

@@ -14,12 +14,12 @@ typedef struct {
     float *v;              // (kv_dim)
     float *probabilities;  // (vocab_size)
     uint32_t *likeliest;   // one word
-    uint32_t *programs;    // their headers
+    uint32_t *programs;    // (GPU_PROGRAMS, GPU_PROGRAM_WORDS) their headers
 } Forward_Gpu;
 
-// For a transformer that has its weights and its state: 1, or 0 after a message on standard error.
-int forward_gpu_start(Forward_Gpu *engine, const Transformer *transformer);
-// As transformer_forward; NULL after a message when the GPU does not answer. So are the others.
+// For a transformer that has its weights and its state, which gets k and v: 1, or 0 after a message on standard error.
+int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer);
+// As forward_cpu; NULL after a message when the GPU does not answer. So are the others.
 float *forward_gpu(Forward_Gpu *engine, const Transformer *transformer, int token, int pos);
 // The probabilities (vocab_size) of the last logits at this temperature, above 0.
 float *forward_gpu_softmax(Forward_Gpu *engine, float temperature);

@@ -1,6 +1,7 @@
 // The driver of Xenos: sets up the ring buffer, records PM4 packets, submits them and waits for the fence.
 #include "gpu.h"
 
+#include "allocations.h"
 #include "memory.h"
 #include "platform.h"
 
@@ -15,7 +16,8 @@ enum { FLOAT = 0, FETCH = 1, LOOP = 3 };  // kinds of constants
 enum { CACHE_FLUSH_TS = 4, WAIT_EQUAL = 3, ME_INIT_WORDS = 18, VERTEX_FETCH = 3 };
 static const uint32_t DRAW_POINT = 0x00010081;  // one auto-indexed point
 
-enum { LOG2_RING_QUADWORDS = 8, RING_WORDS = 2 << LOG2_RING_QUADWORDS, RING_BYTES = 4 * RING_WORDS };
+enum { LOG2_RING_QUADWORDS = 8 };
+_Static_assert(GPU_RING_WORDS == 2 << LOG2_RING_QUADWORDS, "the ring's size has two names");
 static const uint32_t RAM_BYTES = 0x20000000;
 static const uint64_t PATIENCE = 10000000000u;  // nanoseconds that a submission may take
 enum { LOOKS = 1 << 16 };                       // at the fence between two looks at the clock
@@ -42,7 +44,7 @@ static uint32_t target(const volatile void *address)
 
 static void emit(Commands *commands, uint32_t word)
 {
-    if (commands->words) {
+    if (commands->count < commands->room) {
         commands->words[commands->count] = word;
     }
     commands->count++;
@@ -51,7 +53,7 @@ static void emit(Commands *commands, uint32_t word)
 static void put(Gpu *gpu, uint32_t word)
 {
     gpu->ring[gpu->write_pointer] = word;
-    gpu->write_pointer = (gpu->write_pointer + 1) % RING_WORDS;
+    gpu->write_pointer = (gpu->write_pointer + 1) % GPU_RING_WORDS;
 }
 
 int gpu_start(Gpu *gpu)
@@ -59,11 +61,11 @@ int gpu_start(Gpu *gpu)
     if (!platform_has_gpu()) {
         return 0;
     }
-    char *memory = platform_allocate("gpu ring buffer", RING_BYTES + CACHE_LINE);
+    char *memory = allocate(MEMORY_GPU_RING, (Extents){0});
     if (!memory) {
         return -1;
     }
-    *gpu = (Gpu){.ring = (uint32_t *)(void *)memory, .fence = (volatile uint32_t *)(void *)(memory + RING_BYTES)};
+    *gpu = (Gpu){.ring = (uint32_t *)(void *)memory, .fence = (volatile uint32_t *)(void *)(memory + 4 * GPU_RING_WORDS)};
     platform_gpu_write(CP_ME_CNTL, 0);
     platform_gpu_write(CP_RB_BASE, platform_physical(gpu->ring));
     platform_gpu_write(CP_RB_CNTL, RESET_POINTERS | NO_UPDATE | SWAP_8_IN_32 << 16 | LOG2_RING_QUADWORDS);

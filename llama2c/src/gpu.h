@@ -5,10 +5,11 @@
 
 #include <stdint.h>
 
-// A command buffer being recorded. Without words it only counts, so that the same code first tells the size.
+// A command buffer being recorded. What is past its room is counted and not written.
 typedef struct {
     uint32_t *words;
     uint32_t count;  // of dwords so far
+    uint32_t room;   // in dwords
 } Commands;
 
 typedef struct {
@@ -23,9 +24,7 @@ typedef struct {
     uint64_t words;
 } Gpu_Array;
 
-enum { GPU_MOST_WORDS = (1 << 24) - 1 };     // that a fetch constant can describe
 enum { GPU_MOST_COMMANDS = (1 << 20) - 1 };  // dwords of a command buffer
-enum { GPU_PROGRAM_WORDS = 8 };
 
 // Finds the GPU, allocates its ring buffer and starts the command processor: 1; 0 when there is no GPU, -1 when there
 // is no room.

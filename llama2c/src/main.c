@@ -1,5 +1,7 @@
 // The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
 #include "checkpoint.h"
+#include "figures.h"
+#include "forward_cpu.h"
 #include "forward_gpu.h"
 #include "memory.h"
 #include "parallel.h"
@@ -17,6 +19,7 @@ typedef struct {
     uint64_t seed;
     uint64_t steps;  // 0: as many as the context holds
     uint64_t context;  // 0: the model's own
+    uint64_t record;   // the descriptor that takes the figures; 0: none does
     Kernel kernel;
     int write_logits;
     int ignore_end;
@@ -27,12 +30,13 @@ enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-c CONTEXT] [-k scalar|vmx] [-g] [-l] [-e]\n"
+    "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-g] [-l] [-e]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
     "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
     "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n"
+    "  -r  write the run's figures as a record to this descriptor\n"
     "  -g  let the GPU compute\n";
 
 static int parse_range(const char *text, double most, float *value)
@@ -72,6 +76,8 @@ static int parse_option(Options *o, char letter, const char *value)
         return parse_unsigned(value, &o->context) && o->context > 0;
     case 'k':
         return parse_kernel(value, &o->kernel);
+    case 'r':
+        return parse_unsigned(value, &o->record) && o->record > STANDARD_ERROR && o->record <= INT32_MAX;
     default:
         return 0;
     }
@@ -114,13 +120,6 @@ static void print_piece(Piece piece)
     }
 }
 
-static void print_speed(int tokens, int prompt_tokens, uint64_t nanoseconds)
-{
-    double seconds = (double)(int64_t)nanoseconds / 1e9;
-    print(STANDARD_ERROR, "achieved tok/s: %f (%d tokens, %d of them the prompt's, in %f s)\n",
-          seconds > 0 ? (double)tokens / seconds : 0.0, (int64_t)tokens, (int64_t)prompt_tokens, seconds);
-}
-
 // The next token, or -1 when the GPU does not answer. It has the logits at hand, whether they are wanted or not.
 static int pick(Forward_Gpu *gpu, Sampler *sampler, float *logits)
 {
@@ -142,7 +141,7 @@ static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer 
     int token = prompt[0], pos = 0;
     uint64_t start = 0;  // set after the first step, whose time is spent on first touches
     while (pos < (int)options->steps) {
-        float *logits = gpu ? forward_gpu(gpu, transformer, token, pos) : transformer_forward(transformer, token, pos);
+        float *logits = gpu ? forward_gpu(gpu, transformer, token, pos) : forward_cpu(transformer, token, pos);
         if (!logits) {
             return 0;
         }
@@ -168,8 +167,14 @@ static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer 
     if (!options->write_logits) {
         platform_write(STANDARD_OUTPUT, "\n", 1);
     }
+    Figures figures = {.prompt_tokens = (uint64_t)prompt_tokens};
     if (pos > 1) {
-        print_speed(pos - 1, prompt_tokens, platform_nanoseconds() - start);
+        figures.tokens = (uint64_t)(pos - 1);
+        figures.nanoseconds = platform_nanoseconds() - start;
+        figures_print(&figures);
+    }
+    if (options->record) {
+        figures_write(&figures, (int)options->record);
     }
     return 1;
 }

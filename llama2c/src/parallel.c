@@ -1,9 +1,10 @@
 // Work shared out over the console's hardware threads. Parts never overlap, so that no result depends on their number.
 #include "parallel.h"
 
+#include "allocations.h"
 #include "platform.h"
 
-enum { MOST_THREADS = 6, STACK_SIZE = 64 * 1024 };
+enum { MOST_THREADS = MEMORY_STACK_5 - MEMORY_STACK_1 + 2 };
 
 typedef struct {
     Share *share;
@@ -18,19 +19,16 @@ static Part parts[MOST_THREADS];
 
 void parallel_start(void)
 {
-    static const char *const PURPOSES[MOST_THREADS] = {
-        "", "stack of thread 1", "stack of thread 2", "stack of thread 3", "stack of thread 4", "stack of thread 5",
-    };
     int count = platform_thread_count();
     for (threads = 1; threads < count && threads < MOST_THREADS; threads++) {
-        stacks[threads] = platform_allocate(PURPOSES[threads], STACK_SIZE);
+        stacks[threads] = allocate((Allocation)(MEMORY_STACK_1 + threads - 1), (Extents){0});
         if (!stacks[threads]) {
             return;
         }
     }
 }
 
-static void run(void *part)
+static void run_part(void *part)
 {
     const Part *p = part;
     p->share(p->context, p->start, p->end);
@@ -48,9 +46,9 @@ void parallel_for(int n, int grain, Share *share, const void *context)
         parts[t] = (Part){share, context, (int)((int64_t)n * t / count), (int)((int64_t)n * (t + 1) / count)};
     }
     for (int t = 1; t < count; t++) {
-        platform_run_thread_task(t, (char *)stacks[t] + STACK_SIZE, run, &parts[t]);
+        platform_run_thread_task(t, (char *)stacks[t] + THREAD_STACK_BYTES, run_part, &parts[t]);
     }
-    run(&parts[0]);
+    run_part(&parts[0]);
     for (int t = 1; t < count; t++) {
         platform_join_thread_task(t);
     }

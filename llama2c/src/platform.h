@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 enum { STANDARD_OUTPUT = 1, STANDARD_ERROR = 2 };
-enum { CACHE_LINE = 128 };  // bytes; the console's recommended alignment
 
 // A handle, or a negative errno.
 int64_t platform_open(const char *path);

@@ -3,6 +3,7 @@
 #include "platform.h"
 
 #include "memory.h"
+#include "text.h"
 
 enum { SYS_EXIT_GROUP = 234, SYS_WRITE = 4, SYS_MMAP = 90, SYS_PRCTL = 171, SYS_PREAD64 = 179,
        SYS_CLOCK_GETTIME = 246, SYS_OPENAT = 286, SYS_LSEEK = 19 };
@@ -91,6 +92,9 @@ void platform_write(int stream, const void *bytes, uint64_t size)
     while (done < size) {
         int64_t put = system_call(SYS_WRITE, stream, (int64_t)((const char *)bytes + done), (int64_t)(size - done), 0, 0, 0);
         if (put <= 0 && put != -EINTR) {
+            if (stream > STANDARD_ERROR) {
+                print(STANDARD_ERROR, "error: descriptor %d: cannot be written to\n", (int64_t)stream);
+            }
             platform_exit(1);
         }
         done += put > 0 ? (uint64_t)put : 0;

@@ -1,6 +1,8 @@
 // The doors of the reference library: the port's own functions, called from the host to compare or to time them.
 #include "checkpoint.h"
+#include "forward_cpu.h"
 #include "maths.h"
+#include "memory.h"
 #include "platform_host.h"
 #include "tokenizer.h"
 
@@ -33,21 +35,21 @@ EXPORT int reference_vocab_size(void)
 // The logits (vocab_size) after token at pos.
 EXPORT const float *reference_forward(int token, int pos)
 {
-    return transformer_forward(&transformer, token, pos);
+    return forward_cpu(&transformer, token, pos);
 }
 
 // The tokens of a text, up to most of them, in tokens: their number, or 0 after a message.
 EXPORT int reference_encode(const Host *host, const char *path, int vocab_size, const char *text, int *tokens, int most)
 {
     Tokenizer tokenizer;
-    int *found;
+    int *encoded;
     host_use(host);
     if (!tokenizer_load(&tokenizer, path, (uint32_t)vocab_size)) {
         return 0;
     }
-    int n = tokenizer_encode(&tokenizer, text, &found);
+    int n = tokenizer_encode(&tokenizer, text, &encoded);
     for (int i = 0; i < n && i < most; i++) {
-        tokens[i] = found[i];
+        tokens[i] = encoded[i];
     }
     return n;
 }
@@ -57,25 +59,31 @@ EXPORT void reference_matmul(float *out, const float *x, const float *w, int n, 
     matmul(out, x, w, n, d, vmx ? KERNEL_VMX : KERNEL_SCALAR);
 }
 
-// out[i] = f(x[i]) or f(x[i], y[i]) for the function named by its first letter: expf, sinf, cosf, powf, or r for sqrtf.
-EXPORT void reference_maths(char function, const float *x, const float *y, float *out, int64_t n)
+static float square_root(float x)
 {
-    for (int64_t i = 0; i < n; i++) {
-        switch (function) {
-        case 'e':
-            out[i] = expf(x[i]);
-            break;
-        case 's':
-            out[i] = sinf(x[i]);
-            break;
-        case 'c':
-            out[i] = cosf(x[i]);
-            break;
-        case 'p':
+    return sqrtf(x);
+}
+
+// out (n) = the function of this name of each x (n), and of each y (n) where it takes two: 1, or 0 for another name.
+EXPORT int reference_maths(const char *name, const float *x, const float *y, float *out, int64_t n)
+{
+    static const struct {
+        const char *name;
+        float (*function)(float);
+    } FUNCTIONS[] = {{"expf", expf}, {"sinf", sinf}, {"cosf", cosf}, {"sqrtf", square_root}};
+    if (strcmp(name, "powf") == 0) {
+        for (int64_t i = 0; i < n; i++) {
             out[i] = powf(x[i], y[i]);
-            break;
-        default:
-            out[i] = sqrtf(x[i]);
+        }
+        return 1;
+    }
+    for (int f = 0; f < (int)(sizeof FUNCTIONS / sizeof FUNCTIONS[0]); f++) {
+        if (strcmp(name, FUNCTIONS[f].name) == 0) {
+            for (int64_t i = 0; i < n; i++) {
+                out[i] = FUNCTIONS[f].function(x[i]);
+            }
+            return 1;
         }
     }
+    return 0;
 }

@@ -1,14 +1,14 @@
 // Picks the next token: argmax, multinomial or top-p, with llama2.c's xorshift* generator (Vigna, 2016).
 #include "sampler.h"
 
-#include "platform.h"
+#include "allocations.h"
+#include "forward_cpu.h"
 #include "sort.h"
-#include "transformer.h"
 
 int sampler_start(Sampler *s, int vocab_size, float temperature, float topp, uint64_t seed)
 {
     *s = (Sampler){.temperature = temperature, .topp = topp, .state = seed, .vocab_size = vocab_size};
-    s->nucleus = platform_allocate("sampler", 2 * sizeof(uint32_t) * (uint64_t)vocab_size);
+    s->nucleus = allocate(MEMORY_SAMPLER, (Extents){.vocab_size = (uint64_t)vocab_size});
     return s->nucleus != 0;
 }
 

@@ -2,12 +2,14 @@
 // per piece float score, int32 length, bytes.
 #include "tokenizer.h"
 
+#include "allocations.h"
 #include "memory.h"
 #include "platform.h"
 #include "sort.h"
 #include "text.h"
 
 enum { NO_TOKEN = -1 };
+_Static_assert(sizeof(Piece) == PIECE_BYTES, "allocations.h knows a piece's size");
 
 static int32_t read_int(const char *bytes)
 {
@@ -51,8 +53,9 @@ int tokenizer_load(Tokenizer *t, const char *path, uint32_t vocab_size)
         print(STANDARD_ERROR, "error: %s: %s\n", path, size < 0 ? "cannot be opened" : "too short for a tokenizer");
         return 0;
     }
-    char *file = platform_allocate("tokenizer file", (uint64_t)size);
-    t->pieces = platform_allocate("tokenizer table", vocab_size * sizeof(Piece));
+    Extents extents = {.tokenizer_bytes = (uint64_t)size, .vocab_size = vocab_size};
+    char *file = allocate(MEMORY_TOKENIZER_FILE, extents);
+    t->pieces = allocate(MEMORY_TOKENIZER_TABLE, extents);
     t->sorted = 0;
     t->vocab_size = vocab_size;
     if (!file || !t->pieces) {
@@ -167,8 +170,7 @@ static int merge_pairs(const Tokenizer *t, int *tokens, int n, int *merged, char
 
 static int sort_pieces(Tokenizer *t)
 {
-    uint64_t size = t->vocab_size * sizeof(uint32_t);
-    t->sorted = platform_allocate("tokenizer order", 2 * size);
+    t->sorted = allocate(MEMORY_TOKENIZER_ORDER, (Extents){.vocab_size = t->vocab_size});
     if (!t->sorted) {
         return 0;
     }
@@ -192,7 +194,8 @@ int tokenizer_encode(Tokenizer *t, const char *text, int **tokens)
 {
     uint64_t most = strlen(text) + 2;  // BOS, a space before the text, a token a byte
     uint64_t numbers = 2 * most * sizeof(int);
-    char *memory = platform_allocate("prompt", numbers + 2 * (uint64_t)longest_piece(t));
+    Extents extents = {.prompt_bytes = strlen(text), .longest_piece = longest_piece(t)};
+    char *memory = allocate(MEMORY_PROMPT, extents);
     if (!memory || (!t->sorted && *text && !sort_pieces(t))) {
         print(STANDARD_ERROR, "error: no memory is free for the prompt\n");
         return 0;

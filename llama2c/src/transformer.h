@@ -1,4 +1,4 @@
-// The Llama 2 transformer in fp32: its configuration, weights and state, and one forward pass.
+// The Llama 2 transformer in fp32: its configuration, weights and state.
 #ifndef TRANSFORMER_H
 #define TRANSFORMER_H
 
@@ -36,6 +36,8 @@ typedef struct {
     float *hb;           // (hidden_dim)
     float *hb2;          // (hidden_dim)
     float *q;            // (dim)
+    float *k;            // (kv_dim) of the current position, for operations that cannot compute it in the cache
+    float *v;            // (kv_dim)
     float *att;          // (n_heads, seq_len) attention scores
     float *logits;       // (vocab_size)
     float *rope_freq;    // (head_size / 2) angle per position
@@ -54,8 +56,5 @@ typedef struct {
 
 // Allocates the state for the configuration: 1, or 0 when there is no room.
 int transformer_start(Transformer *transformer);
-// The logits (vocab_size) of the token that follows token at position pos; earlier positions must have gone before.
-float *transformer_forward(Transformer *transformer, int token, int pos);
-void softmax(float *x, int size);
 
 #endif

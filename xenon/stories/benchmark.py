@@ -7,7 +7,7 @@ slow moment of the host falls on each alike; only rows of one report can be comp
 
 from __future__ import annotations
 
-import re
+import os
 import shutil
 import statistics
 import subprocess
@@ -20,6 +20,7 @@ from typing import Protocol
 import llama2c
 import loader
 from llama2c.build import BuildError
+from llama2c.facts import FIGURES_DESCRIPTOR, Figures
 from llama2c.reference import MEMORY_BYTES, Reference
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.recompiler.kind import INSTALL_HINT, CpuKind, installed
@@ -28,7 +29,6 @@ from xenon.stories.session import Matmul, Session
 
 ENGINES = ("unicorn", "recompiler", "gpu", "qemu-ppc64", "native")
 DEFAULT_TOKENS = 32
-_SPEED = re.compile(rb"achieved tok/s: (\d+\.\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,16 @@ class Native:
 
     def __call__(self, prompt: bytes, steps: int) -> float:
         arguments = _arguments("model", "tokenizer", prompt, steps, self.matmul, self.context)
-        status, _, messages = self.reference.run(self.files, arguments)
-        return _speed(self.engine, status, messages)
+        record = bytearray()
+
+        def keep(descriptor: int, data: bytes) -> None:
+            if descriptor == FIGURES_DESCRIPTOR:
+                record.extend(data)
+
+        status, _, messages = self.reference.run(
+            self.files, [*arguments, "-r", str(FIGURES_DESCRIPTOR)], keep
+        )
+        return _speed(self.engine, status, messages, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +135,19 @@ class Qemu:
     def __call__(self, prompt: bytes, steps: int) -> float:
         paths = str(self.model), str(self.tokenizer)
         arguments = _arguments(*paths, prompt, steps, self.matmul, self.context)
-        result = subprocess.run(
-            [self.program, str(llama2c.guest_program()), *arguments], capture_output=True, check=False
-        )
-        return _speed(self.engine, result.returncode, result.stderr)
+        reader, writer = os.pipe()
+        with os.fdopen(reader, "rb") as records:
+            try:
+                result = subprocess.run(
+                    [self.program, str(llama2c.guest_program()), *arguments, "-r", str(writer)],
+                    capture_output=True,
+                    check=False,
+                    pass_fds=(writer,),
+                )
+            finally:
+                os.close(writer)
+            record = records.read()
+        return _speed(self.engine, result.returncode, result.stderr, record)
 
 
 def find_runners(
@@ -258,12 +275,11 @@ def _arguments(
     ]
 
 
-def _speed(engine: str, status: int, messages: bytes) -> float:
-    found = _SPEED.search(messages)
-    if status != 0 or found is None:
+def _speed(engine: str, status: int, messages: bytes, record: bytes | bytearray) -> float:
+    if status != 0:
         text = messages.decode("utf-8", "replace").strip() or f"ended with status {status}"
         raise XenonError(f"{engine}: {text.splitlines()[0].removeprefix('error: ')}")
-    return float(found[1])
+    return Figures.parse(bytes(record)).tokens_per_second
 
 
 def _big_endian(source: loader.Model | loader.Tokenizer, folder: Path) -> Path:

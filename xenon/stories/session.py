@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import llama2c
 import loader
+from llama2c.facts import FIGURES_DESCRIPTOR, Figures, hot_functions
 from xenon.console import MIB, Console, CpuKind, MachineSettings, check_threads, default_kind
 from xenon.errors import EXIT_USAGE, XenonError
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, in_units
@@ -26,16 +26,7 @@ _MODEL, _TOKENIZER = "/model.bin", "/tokenizer.bin"
 _STACK_BYTES = 1 * MIB
 _MOST_SEED = (1 << 64) - 1
 _MOST_TEMPERATURE = 1e30  # llama2.c knows no bound
-_SPEED = re.compile(rb"achieved tok/s: \S+ \((\d+) tokens, (\d+) of them the prompt's, in (\d+\.\d+) s\)")
 DEFAULT_STEPS = 256
-# What a story's time goes into, the most first: the recompiler begins with these.
-HOT_FUNCTIONS = (
-    *("rows_vmx", "rows_scalar", "attend", "softmax", "expf", "rmsnorm", "swiglu", "rope", "add", "memcpy"),
-    *("memset", "sine_series", "cosine_series", "sine", "cosf", "sinf", "rope_turn_to", "attend_heads"),
-    *("transformer_forward", "matmul", "parallel_for", "run", "run_task", "sampler_sample"),
-    *("by_probability", "stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove"),
-    *("transformer_start", "powf", "tokenizer_decode", "strlen", "main"),
-)
 
 
 class Matmul(Enum):
@@ -173,6 +164,7 @@ class Session:
         arguments: list[str | bytes] = [
             *(_MODEL, "-z", _TOKENIZER, "-i", text, "-t", _decimal(temperature), "-p", _decimal(top_p)),
             *("-s", str(seed), "-n", str(steps), "-k", self.matmul.value, "-c", str(self.context)),
+            *("-r", str(FIGURES_DESCRIPTOR)),
             *(["-g"] if self.engine is Engine.GPU else []),
             *(["-e"] if ignore_eos else []),
         ]
@@ -182,13 +174,13 @@ class Session:
         """Those that this session comes by; none where the GPU has the work."""
         if self.engine is Engine.GPU:
             return ()
-        other = {Matmul.VMX: "rows_scalar", Matmul.SCALAR: "rows_vmx"}[self.matmul]
-        return tuple(name for name in HOT_FUNCTIONS if name != other)
+        return hot_functions(self.matmul.value)
 
     def _pieces(self, arguments: list[str | bytes], seed: int, timeout: float | None) -> Iterator[str]:
         start = time.perf_counter()
         console = Console(
-            MachineSettings(self.memory_bytes, self.cpu, self.threads, measured=self.watch is not None)
+            MachineSettings(self.memory_bytes, self.cpu, self.threads, measured=self.watch is not None),
+            pipes=(FIGURES_DESCRIPTOR,),
         )
         console.disc.add(_MODEL, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(_TOKENIZER, self.tokenizer.image(loader.ByteOrder.BIG))
@@ -199,10 +191,13 @@ class Session:
         if self.watch is not None:
             self.watch(console, program)
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        messages = b""
+        messages = record = b""
         first = 0.0
         with closing(console.run(timeout)) as outputs:
             for output in outputs:
+                if output.fd == FIGURES_DESCRIPTOR:
+                    record += output.data
+                    continue
                 if output.fd != 1:
                     messages += output.data
                     continue
@@ -213,11 +208,11 @@ class Session:
             raise self._guest_error(messages)
         if rest := decoder.decode(b"", final=True):
             yield rest
-        speed = _SPEED.search(messages)
+        figures = Figures.parse(record)
         self.statistics = Statistics(
-            tokens=int(speed[1]) if speed else 0,
-            prompt_tokens=int(speed[2]) if speed else 0,
-            seconds=float(speed[3]) if speed else 0.0,
+            tokens=figures.tokens,
+            prompt_tokens=figures.prompt_tokens,
+            seconds=figures.seconds,
             first_piece_seconds=first,
             memory_used=console.memory.high_water,
             memory_bytes=self.memory_bytes,

@@ -1,5 +1,6 @@
 // Runs the port's maths and matmul on a file of floats: the console's answers, for comparison with the host's.
 // The file: int32 n; x (n) for expf, sinf, cosf and sqrtf; y (n) for powf; then w (rows, columns) and v (columns).
+#include "allocations.h"
 #include "maths.h"
 #include "matmul.h"
 #include "platform.h"

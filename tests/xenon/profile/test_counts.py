@@ -18,6 +18,7 @@ from unicorn import arm64_const as arm
 
 import llama2c
 import loader
+from llama2c.facts import HOT_FUNCTIONS
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.hardware.unicorn import instruments
 from xenon.hardware.unicorn.cpu import UnicornCpu
@@ -25,7 +26,6 @@ from xenon.linux.faults import GuestFault
 from xenon.profile.counts import Counts, added, read_counts
 from xenon.profile.sampler import parts
 from xenon.recompiler.recompiler import Tier
-from xenon.stories.session import HOT_FUNCTIONS
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,

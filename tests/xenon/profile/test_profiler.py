@@ -11,6 +11,7 @@ import pytest
 from support import Made
 
 import llama2c
+from llama2c.facts import HOT_FUNCTIONS
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.errors import XenonError
 from xenon.linux.faults import GuestFault
@@ -23,7 +24,7 @@ from xenon.profile.profiler import Profiler
 from xenon.profile.report import as_json, flame, lines
 from xenon.profile.sampler import Place
 from xenon.stories.engine import Engine
-from xenon.stories.session import HOT_FUNCTIONS, Matmul, Session
+from xenon.stories.session import Matmul, Session
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,

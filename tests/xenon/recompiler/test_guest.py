@@ -15,10 +15,10 @@ pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip insta
 
 import llama2c
 import loader
+from llama2c.facts import HOT_FUNCTIONS
 from llama2c.reference import Reference
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.recompiler.recompiler import Tier
-from xenon.stories.session import HOT_FUNCTIONS
 
 KERNELS = ["scalar", "vmx"]
 

@@ -1,0 +1,59 @@
+"""Facts about the guest for whoever runs it: the record of a run's figures."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Self
+
+FIGURES_DESCRIPTOR = 3  # the descriptor that xenon's sessions and benchmarks name with `-r`
+_RECORD = struct.Struct(">4sIQQQ")  # src/figures.h
+_MAGIC, _VERSION = b"l2cf", 1
+
+# The functions that a story's time goes into, the most first.
+HOT_FUNCTIONS = (
+    *("rows_vmx", "rows_scalar", "attend", "softmax", "expf", "rmsnorm", "swiglu", "rope", "add", "memcpy"),
+    *("memset", "sine_series", "cosine_series", "sine", "cosf", "sinf", "rope_turn_to", "attend_heads"),
+    *("share_attention", "forward", "forward_cpu", "embed", "multiply", "cache_row", "store_row", "matmul"),
+    *("parallel_for", "run_part", "run_task", "sampler_sample"),
+    *("by_probability", "stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove"),
+    *("transformer_start", "powf", "tokenizer_decode", "strlen", "main"),
+)
+_ROWS = {"vmx": "rows_vmx", "scalar": "rows_scalar"}
+
+
+def hot_functions(matmul: str) -> tuple[str, ...]:
+    """The hot functions of a run with `-k matmul` ("vmx" or "scalar"). Raises KeyError for another."""
+    unused = set(_ROWS.values()) - {_ROWS[matmul]}
+    return tuple(name for name in HOT_FUNCTIONS if name not in unused)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a run of the guest measured: the record that `-r DESCRIPTOR` writes when the story is told.
+
+    `tokens` are the steps after the first, `nanoseconds` their time; `prompt_tokens` includes BOS.
+    """
+
+    tokens: int
+    prompt_tokens: int
+    nanoseconds: int
+
+    @classmethod
+    def parse(cls, record: bytes) -> Self:
+        """Read a whole record. Raises ValueError for anything else."""
+        if len(record) != _RECORD.size:
+            raise ValueError(f"figures: {len(record)} bytes, expected {_RECORD.size}")
+        magic, version, tokens, prompt_tokens, nanoseconds = _RECORD.unpack(record)
+        if (magic, version) != (_MAGIC, _VERSION):
+            raise ValueError(f"figures: {magic!r} version {version}, expected {_MAGIC!r} version {_VERSION}")
+        return cls(tokens, prompt_tokens, nanoseconds)
+
+    @property
+    def seconds(self) -> float:
+        return self.nanoseconds / 1e9
+
+    @property
+    def tokens_per_second(self) -> float:
+        """0 for a run of a single step, which is not timed."""
+        return self.tokens / self.seconds if self.nanoseconds else 0.0

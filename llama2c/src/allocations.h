@@ -1,0 +1,66 @@
+// How many bytes each allocation of the guest takes: the formulas; allocations.def has the rows.
+// Both files have two readers. The guest allocates by them, and llama2c/facts.py predicts a run's memory by them without
+// a compiler. A formula is therefore made of integers, + - * /, the fields of p and the macros of this file.
+#ifndef ALLOCATIONS_H
+#define ALLOCATIONS_H
+
+#include <stdint.h>
+
+#include "transformer.h"
+
+typedef struct {
+    uint64_t dim, hidden_dim, n_layers, n_heads, n_kv_heads, head_size, kv_dim, vocab_size;
+    uint64_t seq_len;          // positions that the caches hold
+    uint64_t weight_bytes;     // all weights, each in whole cache lines
+    uint64_t tokenizer_bytes;  // the tokenizer's file
+    uint64_t prompt_bytes;
+    uint64_t longest_piece;    // bytes
+} Extents;
+
+#define CACHE_LINE 128  // bytes; the console's recommended alignment
+#define CEIL_DIVIDE(a, b) (((a) + (b) - 1) / (b))
+#define LINES(bytes) (CEIL_DIVIDE(bytes, CACHE_LINE) * CACHE_LINE)
+#define ARRAY(words) LINES(4 * (words))
+
+#define PIECE_BYTES 16
+#define THREAD_STACK_BYTES (64 * 1024)
+
+#define GPU_RING_WORDS 512
+#define GPU_MOST_WORDS (16 * 1024 * 1024 - 1)  // that a fetch constant can describe
+#define GPU_PROGRAMS 10
+#define GPU_PROGRAM_WORDS 8
+
+// Words of PM4 packets: gpu_draw sets fetch constants and loop constants, loads a program and draws.
+#define DRAW_WORDS(arrays, shapes) ((2 + 2 * (arrays)) + (2 + (shapes)) + 3 + 2)
+#define FLOAT_CONSTANT_WORDS 3
+#define PICK_WORDS DRAW_WORDS(2, 1)  // softmax, argmax
+// Of the operations in forward_gpu.c.
+#define TABLE_PIECES(rows, columns) CEIL_DIVIDE(rows, GPU_MOST_WORDS / (columns))
+#define MATMUL_WORDS(n, d) (TABLE_PIECES(d, n) * DRAW_WORDS(3, 2))
+#define VECTORS_WORDS DRAW_WORDS(3, 1)  // rmsnorm, swiglu, add
+#define EMBED_WORDS(p) DRAW_WORDS(1 + TABLE_PIECES(p.vocab_size, p.dim), 3)
+#define ROPE_WORDS DRAW_WORDS(2, 2)
+#define STORE_ROW_WORDS DRAW_WORDS(2, 2)
+#define ATTEND_WORDS DRAW_WORDS(4, 4)
+// Of the forward pass in forward.c.
+#define ATTENTION_WORDS(p)                                                                                             \
+    (VECTORS_WORDS + 2 * MATMUL_WORDS(p.dim, p.dim) + 2 * MATMUL_WORDS(p.dim, p.kv_dim) + 2 * ROPE_WORDS +             \
+     2 * STORE_ROW_WORDS + ATTEND_WORDS + VECTORS_WORDS)
+#define FEED_FORWARD_WORDS(p)                                                                                          \
+    (VECTORS_WORDS + 2 * MATMUL_WORDS(p.dim, p.hidden_dim) + VECTORS_WORDS + MATMUL_WORDS(p.hidden_dim, p.dim) +       \
+     VECTORS_WORDS)
+#define FORWARD_WORDS(p)                                                                                               \
+    (FLOAT_CONSTANT_WORDS + EMBED_WORDS(p) + p.n_layers * (ATTENTION_WORDS(p) + FEED_FORWARD_WORDS(p)) +               \
+     VECTORS_WORDS + MATMUL_WORDS(p.dim, p.vocab_size))
+
+typedef enum {
+#define ALLOCATION(identifier, name, users, condition, bytes) MEMORY_##identifier,
+#include "allocations.def"
+} Allocation;
+
+// What a configuration says; the other fields are 0.
+Extents extents_of(const Config *config);
+// Zeroed memory of the row's size, under the row's name; NULL when there is no room.
+void *allocate(Allocation allocation, Extents p);
+
+#endif

@@ -1,0 +1,44 @@
+// The forward pass of Llama 2 (Touvron et al., 2023), one token at a time, in llama2.c's order of operations.
+#include "operations.h"
+
+#include <stdint.h>
+
+void forward(const Operations *operations, void *machine, const Transformer *transformer)
+{
+    const Operations *o = operations;
+    const Config *p = &transformer->config;
+    const Weights *w = &transformer->weights;
+    const Run_State *s = &transformer->state;
+    int dim = p->dim, hidden_dim = p->hidden_dim;
+    int kv_dim = dim / p->n_heads * p->n_kv_heads;
+
+    o->embed(machine, s->x, w->token_embedding_table);
+    for (int64_t l = 0; l < p->n_layers; l++) {
+        // Attention: q, k and v of this position; k and v become its rows of the layer's caches (seq_len, kv_dim).
+        float *keys = s->key_cache + l * p->seq_len * kv_dim;
+        float *values = s->value_cache + l * p->seq_len * kv_dim;
+        float *k = o->cache_row(machine, keys, s->k);
+        float *v = o->cache_row(machine, values, s->v);
+        o->rmsnorm(machine, s->xb, s->x, w->rms_att_weight + l * dim, dim);
+        o->matmul(machine, s->q, s->xb, w->wq + l * dim * dim, dim, dim);
+        o->matmul(machine, k, s->xb, w->wk + l * dim * kv_dim, dim, kv_dim);
+        o->matmul(machine, v, s->xb, w->wv + l * dim * kv_dim, dim, kv_dim);
+        o->rope(machine, s->q, p->n_heads);
+        o->rope(machine, k, p->n_kv_heads);
+        o->store_row(machine, keys, k);
+        o->store_row(machine, values, v);
+        o->attend(machine, s->xb, s->q, keys, values);
+        o->matmul(machine, s->xb2, s->xb, w->wo + l * dim * dim, dim, dim);
+        o->add(machine, s->x, s->xb2, dim);
+
+        // Feed-forward: w2(silu(w1 x) * w3 x)
+        o->rmsnorm(machine, s->xb, s->x, w->rms_ffn_weight + l * dim, dim);
+        o->matmul(machine, s->hb, s->xb, w->w1 + l * dim * hidden_dim, dim, hidden_dim);
+        o->matmul(machine, s->hb2, s->xb, w->w3 + l * dim * hidden_dim, dim, hidden_dim);
+        o->swiglu(machine, s->hb, s->hb2, hidden_dim);
+        o->matmul(machine, s->xb, s->hb, w->w2 + l * dim * hidden_dim, hidden_dim, dim);
+        o->add(machine, s->x, s->xb, dim);
+    }
+    o->rmsnorm(machine, s->x, s->x, w->rms_final_weight, dim);
+    o->matmul(machine, s->logits, s->x, w->wcls, dim, p->vocab_size);
+}
