@@ -9,6 +9,11 @@ EXIT_TIMEOUT = 124  # as GNU timeout(1)
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
+def reason(error: OSError) -> str:
+    """What the host says of a file, in lower case: `no such file or directory`."""
+    return (error.strerror or str(error)).lower()
+
+
 class XenonError(Exception):
     """Something a user can act on: one line of what is wrong, one line of what to do next.
 

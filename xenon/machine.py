@@ -1,11 +1,34 @@
-"""What a console is made of: its settings."""
+"""The machine: RAM, bus, GPU and CPUs; it runs a CPU to its next trap, which a personality answers.
+
+A device needs a file in `hardware/` and a line in `DEVICES`; a personality (an operating system, bare
+metal, a debugger around one of them) needs a class with one method, `serve`.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Protocol
 
-from xenon.hardware.memory_map import RAM_BYTES
-from xenon.recompiler.kind import CpuKind
+from xenon.errors import EXIT_TIMEOUT, EXIT_USAGE, XenonError
+from xenon.hardware.bus import Bus
+from xenon.hardware.cpu import Cpu, Trap, TrapKind
+from xenon.hardware.gpu import Gpu
+from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.memory_map import GPU_REGISTERS, HARDWARE_THREADS, RAM_BYTES
+from xenon.recompiler.kind import CpuKind, make_cpus
+from xenon.recompiler.recompiler import Function
+from xenon.recompiler.tier import TierUp
+
+_STOP_AGAIN = 0.01  # seconds between two requests to stop: an engine may miss one (see UnicornCpu.stop)
+
+
+class LimitReached(XenonError):
+    """The program used up the time or the instructions it was given."""
+
+    exit_code = EXIT_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +44,112 @@ class MachineSettings:
     cpu: CpuKind | None = None
     threads: int = 1
     measured: bool = False
+
+
+class Personality(Protocol):
+    """What a program takes the machine for."""
+
+    def serve(self, cpu: Cpu, trap: Trap) -> int:
+        """Answer a trap of a CPU, which rests; the address to go on at. Threads of several CPUs call this at
+        once. What it raises ends the run of this CPU."""
+
+
+def check_threads(threads: int) -> None:
+    """Raises XenonError for a number of hardware threads that the console does not have."""
+    if not 1 <= threads <= HARDWARE_THREADS:
+        raise XenonError(
+            f"{threads} hardware threads, expected 1 to {HARDWARE_THREADS}",
+            "the console has three cores of two threads each",
+            EXIT_USAGE,
+        )
+
+
+class Machine:
+    """The hardware of one console, for any personality.
+
+    Raises XenonError for a memory size or a number of threads that cannot be, and for a way to run CPUs that
+    is not installed.
+    """
+
+    def __init__(self, settings: MachineSettings | None = None) -> None:
+        settings = settings or MachineSettings()
+        check_threads(settings.threads)
+        self.memory = UnifiedMemory(settings.memory_bytes)
+        self.bus = Bus()
+        self.gpu = Gpu(self.memory, self.bus.fail)
+        self.stopping = threading.Event()
+        """Set once `stop` is called."""
+        self.on_stop: list[Callable[[], None]] = [self.stopping.set]
+        """What `stop` calls first: everything that wakes what waits."""
+        for window, device in ((GPU_REGISTERS, self.gpu),):
+            self.bus.attach(window, device)
+            self.on_stop.append(device.stop)
+        self.cpus: Sequence[Cpu]
+        self.cpus, self.recompiler = make_cpus(
+            self.memory, self.bus, settings.threads, settings.cpu, settings.measured
+        )
+        self._tier_up: TierUp | None = None
+        self._host_threads: dict[int, _HostThread] = {}
+
+    def know(self, functions: Iterable[Function], hot: Sequence[str] = ()) -> None:
+        """Tell the recompiler, if there is one, the functions of the program and the names of those to begin
+        with."""
+        if self.recompiler is not None:
+            self.recompiler.know(functions)
+            self._tier_up = TierUp(self.recompiler, hot)
+
+    def compile_in_background(self) -> None:
+        """Let hot functions be compiled while the program runs, if there is a recompiler that knows it."""
+        if self._tier_up is not None:
+            self._tier_up.start()
+
+    def run(self, cpu: Cpu, pc: int, personality: Personality) -> None:
+        """Run guest code on a CPU from `pc`, on the caller's host thread, until the machine is stopped.
+
+        Raises what the personality raises.
+        """
+        while not self.stopping.is_set():
+            trap = cpu.run(pc)
+            pc = trap.pc if trap.kind is TrapKind.STOPPED else personality.serve(cpu, trap)
+
+    def start(self, thread: int, work: Callable[[Cpu], None]) -> None:
+        """Call `work` with the CPU of a hardware thread, on a host thread of its own, after what that was
+        given before. `work` raises nothing."""
+        if thread not in self._host_threads:
+            self._host_threads[thread] = _HostThread(thread, self.cpus[thread])
+        self._host_threads[thread].give(work)
+
+    def stop(self) -> None:
+        """Stop everything; returns when no host thread is at work any more."""
+        for wake in self.on_stop:
+            wake()
+        host_threads = list(self._host_threads.values())
+        for host_thread in host_threads:
+            host_thread.leave()
+        while working := [host_thread for host_thread in host_threads if host_thread.is_alive()]:
+            for cpu in self.cpus:
+                cpu.stop()
+            working[0].join(_STOP_AGAIN)
+        if self._tier_up is not None:
+            self._tier_up.close()
+
+
+class _HostThread(threading.Thread):
+    """Runs one CPU. A thread of its own, since a signal such as Ctrl-C reaches only the main thread."""
+
+    def __init__(self, number: int, cpu: Cpu) -> None:
+        super().__init__(name=f"hardware thread {number}", daemon=True)
+        self._cpu = cpu
+        self._work: SimpleQueue[Callable[[Cpu], None] | None] = SimpleQueue()
+        self.start()
+
+    def give(self, work: Callable[[Cpu], None]) -> None:
+        self._work.put(work)
+
+    def leave(self) -> None:
+        """End once there is nothing to do."""
+        self._work.put(None)
+
+    def run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work(self._cpu)

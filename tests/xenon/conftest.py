@@ -23,8 +23,10 @@ from xenon.linux.loading import load
 from xenon.linux.process import Process
 from xenon.linux.program import parse_program
 from xenon.linux.syscalls import serve
-from xenon.linux.terminal import Cancelled, Terminal
+from xenon.linux.tasks import Tasks
+from xenon.linux.terminal import Terminal
 from xenon.linux.uapi import GuestError
+from xenon.linux.waiting import WaitQueues
 
 SOURCES = Path(__file__).parent / "programs"
 GNU = "powerpc64-linux-gnu-gcc"
@@ -78,11 +80,12 @@ class StoppedClock:
     def monotonic(self) -> int:
         return self.now
 
-    def sleep(self, nanoseconds: int, cancelled: threading.Event) -> None:
-        if cancelled.is_set():
-            raise Cancelled
+    def wait(self, nanoseconds: int, event: threading.Event) -> bool:
+        if event.is_set():
+            return True
         self.slept.append(nanoseconds)
         self.now += nanoseconds
+        return False
 
 
 @dataclass
@@ -127,7 +130,10 @@ def call(disc: Disc, small_elf: bytes) -> Caller:
     terminal = Terminal(None, lambda stream, data: written.append((stream, data)), {})
     loaded = load(parse_program("small", small_elf), space, [b"small"], {}, bytes(16))
     scratch = space.allocate(4 * PAGE_BYTES, "scratch", Protection.READ | Protection.WRITE)
-    process = Process(space, disc, terminal, clock, loaded)
+    stopping = threading.Event()
+    waits = WaitQueues(clock, stopping)
+    tasks = Tasks(1, waits, lambda thread, task: None)
+    process = Process(space, disc, terminal, clock, loaded, tasks, waits, stopping)
     return Caller(process, clock, written, scratch.address)
 
 

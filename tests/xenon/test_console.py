@@ -13,7 +13,7 @@ import pytest
 from xenon.console import MIB, Bytes, Console, MachineSettings, Output
 from xenon.errors import EXIT_GUEST_FAULT, EXIT_TIMEOUT, XenonError
 from xenon.linux.faults import GuestFault
-from xenon.linux.thread import LimitReached
+from xenon.machine import LimitReached
 
 
 def _run(program: Path, *arguments: str, settings: MachineSettings | None = None) -> tuple[Console, bytes]:

@@ -44,8 +44,10 @@ class Trap:
     """Why a CPU came back and where it stands.
 
     `pc` is the instruction at fault; after a system call, a stop or a limit it is the instruction to go on
-    with. `address`, `access`, `size` in bytes and `mapped` (the page is there, but not for this) describe a
-    BAD_ADDRESS; `vector` is the engine's exception number; `detail` and `hint` are the words of a DEVICE.
+    with. `gpr` and `cr` are r0 to r8 and the condition register at a SYSTEM_CALL, read together with `pc`;
+    at any other trap they are empty. `address`, `access`, `size` in bytes and `mapped` (the page is there,
+    but not for this) describe a BAD_ADDRESS; `vector` is the engine's exception number; `detail` and `hint`
+    are the words of a DEVICE.
     """
 
     kind: TrapKind
@@ -57,6 +59,8 @@ class Trap:
     vector: int = 0
     detail: str = ""
     hint: str = ""
+    gpr: tuple[int, ...] = ()
+    cr: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Cpu(Protocol):
         """The host has written to these bytes: translations of what stood there are void."""
 
     def run(self, pc: int) -> Trap:
-        """Run from `pc` until something needs the kernel."""
+        """Run from `pc` to the next trap."""
 
     def stop(self) -> None:
         """Make `run` return STOPPED soon, the next one if none is under way. May be repeated, from any
@@ -111,8 +115,5 @@ class Cpu(Protocol):
     def write_gpr(self, number: int, value: int) -> None:
         """Set general register r0 to r31."""
 
-    def call_arguments(self) -> tuple[int, tuple[int, ...]]:
-        """The number (r0) and the six arguments (r3 to r8) of the system call that `run` came back with."""
-
-    def answer_call(self, value: int, failed: bool = False) -> None:
-        """The result of a system call: r3, and the summary overflow bit of CR0 when it failed."""
+    def write_gpr_and_cr(self, number: int, value: int, cr: int) -> None:
+        """Set a general register and the condition register, in one step: how most system calls end."""

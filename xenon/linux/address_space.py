@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from xenon.hardware.cpu import Cpu, Protection
@@ -21,6 +22,8 @@ class AddressSpace:
     def __init__(self, memory: UnifiedMemory, cpus: Sequence[Cpu]) -> None:
         self.memory = memory
         self._cpus = cpus
+        self.lock = threading.RLock()
+        """Held while regions and pages change."""
         # One byte a page: 0 when it is not mapped, else _MAPPED and its Protection.
         self._pages = bytearray(RAM_BYTES // PAGE_BYTES)
 

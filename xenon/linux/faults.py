@@ -27,11 +27,11 @@ class GuestFault(XenonError):
         self.report = report
 
 
-def fault_of_trap(process: Process, cpu: Cpu, trap: Trap) -> GuestFault:
-    """The fault that a trap is."""
+def fault_of_trap(process: Process, thread: int, cpu: Cpu, trap: Trap) -> GuestFault:
+    """The fault that a trap is, on this hardware thread."""
     hint = ""
     if trap.kind is TrapKind.BAD_ADDRESS:
-        what, hint = _bad_address(process, cpu, trap)
+        what, hint = _bad_address(process, trap)
     elif trap.kind in (TrapKind.ILLEGAL_INSTRUCTION, TrapKind.UNAVAILABLE):
         code = (
             process.space.memory.read(trap.pc, WORD_BYTES)
@@ -45,19 +45,19 @@ def fault_of_trap(process: Process, cpu: Cpu, trap: Trap) -> GuestFault:
     elif trap.kind is TrapKind.MISALIGNED:
         what = "misaligned address for an instruction that needs an aligned one"
     elif trap.kind is TrapKind.DEVICE:
-        return _build(process, cpu, trap.pc, trap.detail, trap.hint, None, at_fault="")
+        return _build(process, thread, cpu, trap.pc, trap.detail, trap.hint, None, at_fault="")
     else:
         what = f"{trap.kind.value} {trap.vector}"
-    return _build(process, cpu, trap.pc, what, hint, None)
+    return _build(process, thread, cpu, trap.pc, what, hint, None)
 
 
-def fault_of_refusal(process: Process, cpu: Cpu, trap: Trap, refusal: Refusal) -> GuestFault:
+def fault_of_refusal(process: Process, thread: int, cpu: Cpu, trap: Trap, refusal: Refusal) -> GuestFault:
     """The fault of a system call that the kernel refuses; the place is the `sc` instruction."""
     pc = trap.pc - WORD_BYTES
-    return _build(process, cpu, pc, refusal.message, refusal.hint, refusal.exit_code)
+    return _build(process, thread, cpu, pc, refusal.message, refusal.hint, refusal.exit_code)
 
 
-def _bad_address(process: Process, cpu: Cpu, trap: Trap) -> tuple[str, str]:
+def _bad_address(process: Process, trap: Trap) -> tuple[str, str]:
     stack = process.loaded.stack
     access = trap.access or Access.READ
     if access is Access.EXECUTE:
@@ -82,6 +82,7 @@ def _bad_address(process: Process, cpu: Cpu, trap: Trap) -> tuple[str, str]:
 
 def _build(
     process: Process,
+    thread: int,
     cpu: Cpu,
     pc: int,
     what: str,
@@ -94,8 +95,7 @@ def _build(
     what = f"{program.name}: {what}" if at_fault is None else at_fault + what
     symbols = Symbols(program, process.loaded.base)
     registers = cpu.registers()
-    number = process.threads.number(cpu) if process.threads else 0
-    on = f" on hardware thread {number}" if number else ""
+    on = f" on hardware thread {thread}" if thread else ""
     place = _place(symbols, pc)
     lines = [
         f"{what}{on}",

@@ -4,11 +4,12 @@ exists."""
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from xenon.errors import XenonError
+from xenon.errors import XenonError, reason
 from xenon.hardware.memory_map import GPU_REGISTERS, Range
 from xenon.linux.uapi import (
     DIRECTORY_ENTRY_TYPES,
@@ -59,7 +60,7 @@ class HostFile:
         try:
             self._file = self._path.open("rb", buffering=0)
         except OSError as error:
-            raise XenonError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+            raise XenonError(f"{path}: {reason(error)}") from error
         self._size = os.fstat(self._file.fileno()).st_size
 
     @property
@@ -72,7 +73,7 @@ class HostFile:
             try:
                 count = os.preadv(self._file.fileno(), [buffer[done:]], offset + done)
             except OSError as error:
-                raise XenonError(f"{self._path}: {(error.strerror or str(error)).lower()}") from error
+                raise XenonError(f"{self._path}: {reason(error)}") from error
             if count == 0:
                 raise XenonError(
                     f"{self._path}: byte {offset + done}: the file ends, expected {self._size} bytes"
@@ -102,20 +103,22 @@ class Directory:
 
 @dataclass(slots=True)
 class OpenFile:
-    """An open file with its position in bytes."""
+    """An open file with its position in bytes; `lock` is held while a call uses and moves it."""
 
     path: bytes
     node: File
     position: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(slots=True)
 class OpenDirectory:
-    """An open folder with the number of entries that were listed."""
+    """An open folder with the number of entries that were listed; `lock` as for a file."""
 
     path: bytes
     node: Directory
     position: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)

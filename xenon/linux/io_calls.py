@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 
-from xenon.linux import wait_calls
+from xenon.linux.arguments import Function, Int, Long, Pointer, Size, UnsignedInt
+from xenon.linux.descriptors import MOST_DESCRIPTORS, Description, TerminalEnd
 from xenon.linux.files import OpenDevice, OpenDirectory, OpenFile, stat_of, type_of
-from xenon.linux.process import MOST_DESCRIPTORS, Description, Process, TerminalEnd
+from xenon.linux.process import Process
 from xenon.linux.terminal import STDIN
 from xenon.linux.uapi import (
     IOV_MAX,
@@ -35,54 +35,60 @@ _SEEK_SET, _SEEK_CURRENT, _SEEK_END = 0, 1, 2
 _DUPLICATE, _GET_FLAGS, _SET_FLAGS, _GET_STATUS, _SET_STATUS, _DUPLICATE_CLOSE_ON_EXEC = 0, 1, 2, 3, 4, 1030
 
 
-def read(process: Process, descriptor: int, address: int, count: int) -> int:
+def read(process: Process, descriptor: Int, address: Pointer, count: Size) -> int:
     count = min(count, MAX_TRANSFER)
-    found = process.description(descriptor)
-    if isinstance(found, OpenFile):
-        done = pread64(process, descriptor, address, count, found.position)
-        found.position += done
+    description = process.descriptors.description(descriptor)
+    if isinstance(description, OpenFile):
+        with description.lock:
+            done = _read_file(process, description, address, count, description.position)
+            description.position += done
         return done
-    if isinstance(found, OpenDirectory):
+    if isinstance(description, OpenDirectory):
         raise GuestError(Error.EISDIR)
-    if isinstance(found, OpenDevice) or found.stream != STDIN:
+    if isinstance(description, OpenDevice) or description.stream != STDIN:
         raise GuestError(Error.EBADF)
     count = min(count, _TERMINAL_CHUNK)
     process.space.view(address, count, write=True)
-    data = process.terminal.read(count, process.cancelled)
+    data = process.terminal.read(count, process.stopping)
     process.space.write(address, data)
     return len(data)
 
 
-def pread64(process: Process, descriptor: int, address: int, count: int, offset: int) -> int:
-    node = process.file(descriptor).node
-    if signed(offset) < 0:
+def pread64(process: Process, descriptor: Int, address: Pointer, count: Size, offset: Long) -> int:
+    file = process.descriptors.file(descriptor)
+    if offset < 0:
         raise GuestError(Error.EINVAL)
-    count = max(0, min(count, MAX_TRANSFER, node.content.size - offset))
+    return _read_file(process, file, address, count, offset)
+
+
+def _read_file(process: Process, file: OpenFile, address: int, count: int, offset: int) -> int:
+    content = file.node.content
+    count = max(0, min(count, MAX_TRANSFER, content.size - offset))
     if count:
-        node.content.read_into(offset, process.space.view(address, count, write=True))
+        content.read_into(offset, process.space.view(address, count, write=True))
     return count
 
 
-def readv(process: Process, descriptor: int, vector: int, count: int) -> int:
+def readv(process: Process, descriptor: Int, vector: Pointer, count: Size) -> int:
     done = 0
     for address, size in _pieces(process, vector, count):
         if size == 0:
             continue
-        found = read(process, descriptor, address, size)
-        done += found
-        if found < size:
+        part = read(process, descriptor, address, size)
+        done += part
+        if part < size:
             break
     return done
 
 
-def write(process: Process, descriptor: int, address: int, count: int) -> int:
+def write(process: Process, descriptor: Int, address: Pointer, count: Size) -> int:
     stream = _output(process, descriptor)
     data = process.space.view(address, min(count, MAX_TRANSFER))
     _write_out(process, stream, data)
     return len(data)
 
 
-def writev(process: Process, descriptor: int, vector: int, count: int) -> int:
+def writev(process: Process, descriptor: Int, vector: Pointer, count: Size) -> int:
     stream = _output(process, descriptor)
     gathered, done = b"", 0
     for address, size in _pieces(process, vector, count):
@@ -98,73 +104,89 @@ def writev(process: Process, descriptor: int, vector: int, count: int) -> int:
     return done
 
 
-def pwrite64(process: Process, descriptor: int, _address: int, _count: int, _offset: int) -> int:
-    process.file(descriptor)
+def pwrite64(process: Process, descriptor: Int, _address: Pointer, _count: Size, _offset: Long) -> int:
+    process.descriptors.file(descriptor)
     raise GuestError(Error.EBADF)
 
 
-def close(process: Process, descriptor: int) -> int:
-    process.description(descriptor)
-    del process.descriptors[signed(descriptor, 32)]
+def close(process: Process, descriptor: Int) -> int:
+    process.descriptors.close(descriptor)
     return 0
 
 
-def lseek(process: Process, descriptor: int, offset: int, origin: int) -> int:
-    found = process.description(descriptor)
-    if isinstance(found, TerminalEnd | OpenDevice):
+def lseek(process: Process, descriptor: Int, offset: Long, origin: UnsignedInt) -> int:
+    description = process.descriptors.description(descriptor)
+    if isinstance(description, TerminalEnd | OpenDevice):
         raise GuestError(Error.ESPIPE)
-    size = found.node.content.size if isinstance(found, OpenFile) else 0
-    starts = {_SEEK_SET: 0, _SEEK_CURRENT: found.position, _SEEK_END: size}
-    if origin not in starts or not 0 <= starts[origin] + signed(offset) < 1 << 63:
-        raise GuestError(Error.EINVAL)
-    found.position = starts[origin] + signed(offset)
-    return found.position
+    size = description.node.content.size if isinstance(description, OpenFile) else 0
+    with description.lock:
+        starts = {_SEEK_SET: 0, _SEEK_CURRENT: description.position, _SEEK_END: size}
+        if origin not in starts or not 0 <= starts[origin] + offset < 1 << 63:
+            raise GuestError(Error.EINVAL)
+        description.position = starts[origin] + offset
+        return description.position
 
 
-def _llseek(process: Process, descriptor: int, high: int, low: int, result: int, origin: int) -> int:
-    offset = (high & 0xFFFF_FFFF) << 32 | low & 0xFFFF_FFFF
+def _llseek(
+    process: Process,
+    descriptor: Int,
+    high: UnsignedInt,
+    low: UnsignedInt,
+    result: Pointer,
+    origin: UnsignedInt,
+) -> int:
+    offset = signed(high << 32 | low)
     process.space.write(result, struct.pack(">q", lseek(process, descriptor, offset, origin)))
     return 0
 
 
-def fstat(process: Process, descriptor: int, address: int) -> int:
-    process.space.write(address, stat_of_description(process, process.description(descriptor)))
+def fstat(process: Process, descriptor: Int, address: Pointer) -> int:
+    process.space.write(address, stat_of_description(process, process.descriptors.description(descriptor)))
     return 0
 
 
-def stat_of_description(process: Process, found: Description) -> bytes:
+def stat_of_description(process: Process, description: Description) -> bytes:
     """struct stat of an open descriptor."""
-    if isinstance(found, TerminalEnd):
-        if found.stream in process.terminal.windows:
+    if isinstance(description, TerminalEnd):
+        if description.stream in process.terminal.windows:
             return pack_stat(MODE_TERMINAL, 1 << 32, 0, TERMINAL_DEVICE)
         return pack_stat(MODE_PIPE, 1 << 32, 0)
-    if isinstance(found, OpenDevice):
+    if isinstance(description, OpenDevice):
         return pack_stat(MODE_DEVICE, 1 << 32, 0, XENOS_DEVICE)
-    return stat_of(found.node)
+    return stat_of(description.node)
 
 
-def getdents64(process: Process, descriptor: int, address: int, size: int) -> int:
-    found = process.description(descriptor)
-    if not isinstance(found, OpenDirectory):
+def getdents64(process: Process, descriptor: Int, address: Pointer, size: UnsignedInt) -> int:
+    description = process.descriptors.description(descriptor)
+    if not isinstance(description, OpenDirectory):
         raise GuestError(Error.ENOTDIR)
-    entries = [(b".", found.node), (b"..", found.node), *found.node.entries.items()]
+    with description.lock:
+        data = _next_entries(description, size)
+    process.space.write(address, data)
+    return len(data)
+
+
+def _next_entries(folder: OpenDirectory, size: int) -> bytes:
+    """The next entries that fit into `size` bytes. Raises GuestError(EINVAL) if the first does not."""
+    entries = [(b".", folder.node), (b"..", folder.node), *folder.node.entries.items()]
     data = b""
-    for name, node in entries[found.position :]:
+    for name, node in entries[folder.position :]:
         length = (19 + len(name) + 1 + 7) & ~7  # inode, offset, length, type, name and its zero
         if len(data) + length > size:
             if not data:
                 raise GuestError(Error.EINVAL)
             break
-        head = struct.pack(">QqHB", node.inode, found.position + 1, length, type_of(node))
+        head = struct.pack(">QqHB", node.inode, folder.position + 1, length, type_of(node))
         data += (head + name).ljust(length, b"\0")
-        found.position += 1
-    process.space.write(address, data)
-    return len(data)
+        folder.position += 1
+    return data
 
 
-def ioctl(process: Process, descriptor: int, request: int, address: int) -> int:
-    found = process.description(descriptor)
-    window = process.terminal.windows.get(found.stream) if isinstance(found, TerminalEnd) else None
+def ioctl(process: Process, descriptor: Int, request: UnsignedInt, address: Pointer) -> int:
+    description = process.descriptors.description(descriptor)
+    window = (
+        process.terminal.windows.get(description.stream) if isinstance(description, TerminalEnd) else None
+    )
     if window is None:
         raise GuestError(Error.ENOTTY)
     if request == TERMINAL_GET_WINDOW:
@@ -176,34 +198,30 @@ def ioctl(process: Process, descriptor: int, request: int, address: int) -> int:
     return 0
 
 
-def fcntl(process: Process, descriptor: int, command: int, argument: int) -> int:
-    found = process.description(descriptor)
+def fcntl(process: Process, descriptor: Int, command: UnsignedInt, argument: Size) -> int:
+    description = process.descriptors.description(descriptor)
     if command in (_DUPLICATE, _DUPLICATE_CLOSE_ON_EXEC):
         if argument >= MOST_DESCRIPTORS:
             raise GuestError(Error.EINVAL)
-        return process.new_descriptor(found, argument)
+        return process.descriptors.add(description, argument)
     if command == _GET_STATUS:
-        return Open.READ_WRITE if isinstance(found, TerminalEnd) else 0
+        return Open.READ_WRITE if isinstance(description, TerminalEnd) else 0
     if command in (_GET_FLAGS, _SET_FLAGS, _SET_STATUS):
         return 0
     raise GuestError(Error.EINVAL)
 
 
-def dup(process: Process, descriptor: int) -> int:
-    return process.new_descriptor(process.description(descriptor))
+def dup(process: Process, descriptor: Int) -> int:
+    return process.descriptors.add(process.descriptors.description(descriptor))
 
 
-def dup2(process: Process, descriptor: int, wanted: int) -> int:
-    found = process.description(descriptor)
-    wanted = signed(wanted, 32)
-    if not 0 <= wanted < MOST_DESCRIPTORS:
-        raise GuestError(Error.EBADF)
-    process.descriptors[wanted] = found
+def dup2(process: Process, descriptor: Int, wanted: Int) -> int:
+    process.descriptors.copy(descriptor, wanted)
     return wanted
 
 
-def dup3(process: Process, descriptor: int, wanted: int, _flags: int) -> int:
-    if signed(descriptor, 32) == signed(wanted, 32):
+def dup3(process: Process, descriptor: Int, wanted: Int, _flags: Int) -> int:
+    if descriptor == wanted:
         raise GuestError(Error.EINVAL)
     return dup2(process, descriptor, wanted)
 
@@ -215,10 +233,10 @@ def _write_out(process: Process, stream: int, data: memoryview) -> None:
 
 
 def _output(process: Process, descriptor: int) -> int:
-    found = process.description(descriptor)
-    if not isinstance(found, TerminalEnd) or found.stream == STDIN:
+    description = process.descriptors.description(descriptor)
+    if not isinstance(description, TerminalEnd) or description.stream == STDIN:
         raise GuestError(Error.EBADF)
-    return found.stream
+    return description.stream
 
 
 def _pieces(process: Process, vector: int, count: int) -> list[tuple[int, int]]:
@@ -231,10 +249,10 @@ def _pieces(process: Process, vector: int, count: int) -> list[tuple[int, int]]:
     return pieces
 
 
-CALLS: dict[str, Callable[..., int]] = {
+CALLS: dict[str, Function] = {
     call.__name__: call
     for call in (
         read, pread64, readv, write, writev, pwrite64, close, lseek, _llseek, fstat, getdents64, ioctl, fcntl,
         dup, dup2, dup3,
     )
-} | wait_calls.CALLS  # fmt: skip
+}  # fmt: skip

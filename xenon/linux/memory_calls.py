@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import OutOfMemoryError, Owner, Region
 from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, align_up
+from xenon.linux.arguments import Function, Int, Pointer, Size
 from xenon.linux.files import OpenDevice, OpenFile
 from xenon.linux.process import Process
 from xenon.linux.uapi import Error, GuestError, Map
@@ -18,7 +20,7 @@ _READ_WRITE = Protection.READ | Protection.WRITE
 _ALL_PROTECTION = Protection.READ | Protection.WRITE | Protection.EXECUTE
 
 
-def brk(process: Process, wanted: int) -> int:
+def brk(process: Process, wanted: Pointer) -> int:
     """The end of the heap, moved to `wanted` where that is possible."""
     start = process.loaded.heap_start
     heap = process.heap
@@ -45,14 +47,22 @@ def brk(process: Process, wanted: int) -> int:
 
 
 def mmap(
-    process: Process, address: int, size: int, protection: int, flags: int, descriptor: int, offset: int
+    process: Process,
+    address: Pointer,
+    size: Size,
+    protection: Size,
+    flags: Size,
+    descriptor: Int,
+    offset: Size,
 ) -> int:
     if size == 0 or not flags & (Map.SHARED | Map.PRIVATE) or flags & Map.HUGE_PAGES or offset % PAGE_BYTES:
         raise GuestError(Error.EINVAL)
     if size > PROGRAM.size or not process.space.has_room_for_regions():
         raise GuestError(Error.ENOMEM)
     allowed = Protection(protection & _ALL_PROTECTION)
-    if not flags & Map.ANONYMOUS and isinstance(device := process.description(descriptor), OpenDevice):
+    if not flags & Map.ANONYMOUS and isinstance(
+        device := process.descriptors.description(descriptor), OpenDevice
+    ):
         return _device_window(device, size, flags, offset)
     file = None if flags & Map.ANONYMOUS else _mappable(process, descriptor, flags, allowed)
     place = _fixed_place(process, address, size, flags)
@@ -68,21 +78,21 @@ def mmap(
     return region.address
 
 
-def munmap(process: Process, address: int, size: int) -> int:
+def munmap(process: Process, address: Pointer, size: Size) -> int:
     if size == 0 or address % PAGE_BYTES or address + size > PROGRAM.end:
         raise GuestError(Error.EINVAL)
     process.space.release(address, size)
     return 0
 
 
-def mprotect(process: Process, address: int, size: int, protection: int) -> int:
+def mprotect(process: Process, address: Pointer, size: Size, protection: Size) -> int:
     if address % PAGE_BYTES:
         raise GuestError(Error.EINVAL)
     process.space.protect(address, size, Protection(protection & _ALL_PROTECTION))
     return 0
 
 
-def mremap(process: Process, address: int, old_size: int, new_size: int, flags: int) -> int:
+def mremap(process: Process, address: Pointer, old_size: Size, new_size: Size, flags: Size) -> int:
     if address % PAGE_BYTES or not old_size or not new_size or flags & ~_MOVE_ALLOWED:
         raise GuestError(Error.EINVAL)
     if new_size > PROGRAM.size:
@@ -108,7 +118,7 @@ def mremap(process: Process, address: int, old_size: int, new_size: int, flags: 
         raise GuestError(Error.ENOMEM) from error
 
 
-def madvise(process: Process, address: int, size: int, advice: int) -> int:
+def madvise(process: Process, address: Pointer, size: Size, advice: Int) -> int:
     if address % PAGE_BYTES:
         raise GuestError(Error.EINVAL)
     if advice != _DONT_NEED or size == 0:
@@ -132,7 +142,7 @@ def _device_window(device: OpenDevice, size: int, flags: int, offset: int) -> in
 
 
 def _mappable(process: Process, descriptor: int, flags: int, allowed: Protection) -> OpenFile:
-    found = process.description(descriptor)
+    found = process.descriptors.description(descriptor)
     if not isinstance(found, OpenFile):
         raise GuestError(Error.ENODEV)
     if flags & Map.SHARED and allowed & Protection.WRITE:
@@ -181,12 +191,18 @@ def _grow_mapping(
     return moved.address
 
 
-CALLS: dict[str, Callable[..., int]] = {
-    "brk": brk,
-    "mmap": mmap,
-    "munmap": munmap,
-    "mprotect": mprotect,
-    "mremap": mremap,
-    "madvise": madvise,
+def _alone(call: Callable[..., int]) -> Function:
+    """The call, one at a time: what it finds out about regions and pages still holds when it changes them."""
+
+    @wraps(call)
+    def locked(process: Process, *arguments: int) -> int:
+        with process.space.lock:
+            return call(process, *arguments)
+
+    return locked
+
+
+CALLS: dict[str, Function] = {
+    **{call.__name__: _alone(call) for call in (brk, mmap, munmap, mprotect, mremap, madvise)},
     **dict.fromkeys(("mlock", "munlock", "mlockall", "munlockall", "msync"), no_effect),
 }

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from xenon.linux import io_calls, memory_calls, path_calls, process_calls, threads
+from xenon.linux import (
+    futex,
+    io_calls,
+    memory_calls,
+    path_calls,
+    process_calls,
+    thread_calls,
+    time_calls,
+    wait_calls,
+)
+from xenon.linux.arguments import SystemCall
 from xenon.linux.call_names import CALL_NUMBERS, call_name
 from xenon.linux.process import Process, Refusal
 from xenon.linux.uapi import Error, GuestError
 
-_SERVED: dict[str, Callable[..., int]] = {
-    **io_calls.CALLS,
-    **path_calls.CALLS,
-    **memory_calls.CALLS,
-    **process_calls.CALLS,
-    **threads.CALLS,
+_FAMILIES = (
+    *(io_calls, wait_calls, path_calls, memory_calls, process_calls, time_calls, futex, thread_calls),
+)
+
+CALL_TABLE: dict[int, SystemCall] = {
+    CALL_NUMBERS[name]: SystemCall.of(function)
+    for family in _FAMILIES
+    for name, function in family.CALLS.items()
 }
+"""Number: what serves it."""
 
 UNKNOWN_TO_OLD_KERNELS = (
     "rseq", "clone3", "statx", "membarrier", "openat2", "close_range", "copy_file_range", "preadv2",
@@ -23,27 +36,18 @@ UNKNOWN_TO_OLD_KERNELS = (
 )  # fmt: skip
 """C libraries try these and go on without: ENOSYS."""
 
-CALL_TABLE: dict[int, Callable[..., int]] = {
-    CALL_NUMBERS[name]: function for name, function in _SERVED.items()
-}
-"""Number: the function that serves it, of the process and as many arguments as it names."""
-
-_ARGUMENT_COUNTS = {number: function.__code__.co_argcount - 1 for number, function in CALL_TABLE.items()}
 _ENOSYS = frozenset(CALL_NUMBERS[name] for name in UNKNOWN_TO_OLD_KERNELS)
 
 
 def serve(process: Process, number: int, arguments: Sequence[int]) -> int:
-    """Serve one call and return its result.
+    """Serve a call with its registers r3 to r8 and return its result.
 
-    Raises GuestError with the errno that the program gets, Exit at its end, Cancelled when the machine
-    stops while the call waits, Refusal for a call that is not in the table.
+    Raises GuestError with the errno that the program gets, Exit and TaskEnd at its end, Cancelled when the
+    machine stops while the call waits, Refusal for a call that is not in the table.
     """
-    function = CALL_TABLE.get(number)
-    if function is threads.xenon_join_thread_task:  # waits for threads that may call, too
-        return function(process, arguments[0])
-    if function is not None:
-        with process.lock:
-            return function(process, *arguments[: _ARGUMENT_COUNTS[number]])
+    call = CALL_TABLE.get(number)
+    if call is not None:
+        return call(process, arguments)
     if number in _ENOSYS:
         raise GuestError(Error.ENOSYS)
     shown = ", ".join(f"0x{argument:x}" for argument in arguments)

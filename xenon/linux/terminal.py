@@ -30,8 +30,8 @@ class Clock(Protocol):
     def monotonic(self) -> int:
         """Since some moment, never backwards."""
 
-    def sleep(self, nanoseconds: int, cancelled: threading.Event) -> None:
-        """Let time pass. Raises Cancelled when the machine is stopped meanwhile."""
+    def wait(self, nanoseconds: int, event: threading.Event) -> bool:
+        """Let time pass, or less if the event is set meanwhile; whether it was."""
 
 
 class RealClock:
@@ -43,9 +43,8 @@ class RealClock:
     def monotonic(self) -> int:
         return time.monotonic_ns()
 
-    def sleep(self, nanoseconds: int, cancelled: threading.Event) -> None:
-        if cancelled.wait(min(nanoseconds / 1e9, threading.TIMEOUT_MAX)):
-            raise Cancelled
+    def wait(self, nanoseconds: int, event: threading.Event) -> bool:
+        return event.wait(min(nanoseconds / 1e9, threading.TIMEOUT_MAX))
 
 
 class Terminal:
@@ -65,6 +64,7 @@ class Terminal:
         self._stdin = stdin
         self._emit = emit
         self.windows = windows
+        self._reading = threading.Lock()  # not held while there is nothing to read
         self._descriptor: int | None = None
         if stdin is not None:
             try:
@@ -73,22 +73,26 @@ class Terminal:
                 self._descriptor = None
 
     def write(self, stream: int, data: bytes) -> None:
-        """Output of the program, to STDOUT or STDERR."""
+        """Output of the program, to STDOUT, STDERR or a pipe."""
         self._emit(stream, data)
 
-    def read(self, count: int, cancelled: threading.Event) -> bytes:
+    def read(self, count: int, stopping: threading.Event) -> bytes:
         """Up to `count` bytes, waiting for the first; none at the end of input. Raises Cancelled."""
         if self._stdin is None or count == 0:
             return b""
         if self._descriptor is None:
-            return self._stdin.read(count)
-        self.wait(None, cancelled)
-        try:
-            return os.read(self._descriptor, count)
-        except OSError:
-            return b""
+            with self._reading:
+                return self._stdin.read(count)
+        while True:
+            self.wait(None, stopping)
+            with self._reading:
+                if self.wait(0, stopping):  # no other thread was faster
+                    try:
+                        return os.read(self._descriptor, count)
+                    except OSError:
+                        return b""
 
-    def wait(self, seconds: float | None, cancelled: threading.Event) -> bool:
+    def wait(self, seconds: float | None, stopping: threading.Event) -> bool:
         """Wait until there is input or its end, for at most `seconds`; whether there is. Raises Cancelled."""
         if self._descriptor is None:
             return True
@@ -96,7 +100,7 @@ class Terminal:
         waiter.register(self._descriptor, select.POLLIN)
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
-            if cancelled.is_set():
+            if stopping.is_set():
                 raise Cancelled
             left = _PATIENCE if deadline is None else min(_PATIENCE, deadline - time.monotonic())
             if waiter.poll(max(left, 0.0) * 1000):

@@ -123,8 +123,5 @@ class RecompilerCpu:
     def write_gpr(self, number: int, value: int) -> None:
         self.unicorn.write_gpr(number, value)
 
-    def call_arguments(self) -> tuple[int, tuple[int, ...]]:
-        return self.unicorn.call_arguments()
-
-    def answer_call(self, value: int, failed: bool = False) -> None:
-        self.unicorn.answer_call(value, failed)
+    def write_gpr_and_cr(self, number: int, value: int, cr: int) -> None:
+        self.unicorn.write_gpr_and_cr(number, value, cr)

@@ -231,7 +231,7 @@ def test_waiting_for_input_ends_when_the_machine_stops(call: Any) -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as stream:
         call.process.terminal = Terminal(stream, call.process.terminal.write, {})
-        threading.Timer(0.05, call.process.cancelled.set).start()
+        threading.Timer(0.05, call.process.stopping.set).start()
         with pytest.raises(Cancelled):
             call("read", 0, call.scratch, 1)
     os.close(writer)

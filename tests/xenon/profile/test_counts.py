@@ -42,8 +42,8 @@ class StillClock:
 
     monotonic = realtime
 
-    def sleep(self, nanoseconds: int, cancelled: Any) -> None:
-        del nanoseconds, cancelled
+    def wait(self, nanoseconds: int, event: Any) -> bool:
+        return False
 
 
 @pytest.fixture(scope="module")

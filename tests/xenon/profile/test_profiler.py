@@ -16,7 +16,7 @@ from xenon.console import Console, CpuKind, MachineSettings
 from xenon.errors import XenonError
 from xenon.linux.faults import GuestFault
 from xenon.linux.program import Program, read_program
-from xenon.linux.thread import LimitReached
+from xenon.machine import LimitReached
 from xenon.powerpc.mix import Work
 from xenon.profile.coverage import Covered, coverage
 from xenon.profile.profile import FunctionProfile, Profile

@@ -26,7 +26,6 @@ from xenon.hardware.unicorn.stop_hook import stop_hook
 MSR_SIXTY_FOUR_BIT = 1 << 63
 MSR_VECTOR = 1 << 25
 MSR_FLOAT = 1 << 13
-CR0_SUMMARY_OVERFLOW = 1 << 28
 INSTRUCTION_BYTES = 4
 
 # VSCR = 0x00010000: NJ, the mode in which Xenon's vector unit flushes denormals. There is no register id
@@ -97,8 +96,6 @@ class UnicornCpu:
         self._engine.reg_write(ppc.UC_PPC_REG_MSR, MSR_SIXTY_FOUR_BIT | MSR_VECTOR | MSR_FLOAT)
         self._flush_vector_denormals()
         self._map = UnicornMap(self._engine, memory)
-        self._flags = 0  # CR at the last trap
-        self._call: list[int] = []  # r0 and r3 to r8 at the last trap
         self._vector = 0
         self._bad_access: tuple[int, int, int] | None = None
         self._stop = False
@@ -110,9 +107,8 @@ class UnicornCpu:
         self._resting = resting if instruments is None else instruments.flag
         self._instructions_left: int | None = None
         self._limit_reached = False
-        # What a trap is about: where it was, and the number, arguments and flags if it is a system call.
-        self._trap = RegisterBatch(self._engine, [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_CR, _GPR[0], *_GPR[3:9]])
-        self._answer = RegisterBatch(self._engine, [_GPR[3], ppc.UC_PPC_REG_CR])
+        self._trap = RegisterBatch(self._engine, [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_CR, *_GPR[:9]])
+        self._results: dict[int, RegisterBatch] = {}  # by number of the GPR that is set together with CR
         self._frame = RegisterBatch(self._engine, [ppc.UC_PPC_REG_LR, _GPR[1]])
         if instruments is not None:
             self._add_native_hook(unicorn.UC_HOOK_BLOCK, instruments.hook, instruments.host_address, 1, 0)
@@ -203,7 +199,7 @@ class UnicornCpu:
             self._engine.emu_start(pc, _NEVER)
         except UcError as error:
             failure = error
-        pc, self._flags, *self._call = self._trap.read()
+        pc, cr, *gpr = self._trap.read()
         if (trap := self._device_trap(pc)) is not None:
             return trap
         if self._bad_access is not None:
@@ -211,7 +207,7 @@ class UnicornCpu:
             access, mapped = _BAD_ACCESSES[kind]
             return Trap(TrapKind.BAD_ADDRESS, pc, address, access, size, mapped)
         if self._vector == _VECTOR_SYSTEM_CALL:
-            return Trap(TrapKind.SYSTEM_CALL, pc, vector=self._vector)
+            return Trap(TrapKind.SYSTEM_CALL, pc, vector=self._vector, gpr=tuple(gpr), cr=cr)
         if self._vector or failure is not None:
             # The engine has already stepped over an instruction that it refuses.
             kind_of = _VECTORS.get(self._vector, TrapKind.EXCEPTION)
@@ -300,14 +296,13 @@ class UnicornCpu:
     def write_gpr(self, number: int, value: int) -> None:
         self._engine.reg_write(_GPR[number], value & 0xFFFF_FFFF_FFFF_FFFF)
 
-    def call_arguments(self) -> tuple[int, tuple[int, ...]]:
-        return self._call[0], tuple(self._call[1:])
-
-    def answer_call(self, value: int, failed: bool = False) -> None:
-        flags = self._flags & ~CR0_SUMMARY_OVERFLOW
-        self._answer.values[0] = value & 0xFFFF_FFFF_FFFF_FFFF
-        self._answer.values[1] = flags | (CR0_SUMMARY_OVERFLOW if failed else 0)
-        self._answer.write()
+    def write_gpr_and_cr(self, number: int, value: int, cr: int) -> None:
+        batch = self._results.get(number)
+        if batch is None:
+            batch = self._results[number] = RegisterBatch(self._engine, [_GPR[number], ppc.UC_PPC_REG_CR])
+        batch.values[0] = value & 0xFFFF_FFFF_FFFF_FFFF
+        batch.values[1] = cr
+        batch.write()
 
     def _device_trap(self, pc: int) -> Trap | None:
         """The error of a device on the bus, whichever CPU it comes from."""

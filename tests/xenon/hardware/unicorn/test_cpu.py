@@ -43,13 +43,14 @@ def test_a_call_hands_over_its_arguments_and_takes_its_answer(machine: Machine) 
         machine.cpu.write_gpr(register, register + (1 << 63))
     trap = machine.cpu.run(CODE)
     assert (trap.kind, trap.pc) == (TrapKind.SYSTEM_CALL, CODE + 4)
-    assert machine.cpu.call_arguments() == (1 << 63, tuple(n + (1 << 63) for n in range(3, 9)))
-    machine.cpu.answer_call(-5, failed=True)
+    assert (trap.gpr[0], trap.gpr[3:]) == (1 << 63, tuple(n + (1 << 63) for n in range(3, 9)))
+    assert trap.cr == machine.cpu.registers().cr
+    machine.cpu.write_gpr_and_cr(3, -5, trap.cr | 0x10000000)
     machine.cpu.run(trap.pc)
     assert machine.cpu.read_gpr(3) == 0xFFFF_FFFF_FFFF_FFFB
     assert machine.cpu.read_gpr(5) & 0xF0000000 == 0x10000000
 
-    machine.cpu.answer_call(0)
+    machine.cpu.write_gpr_and_cr(3, 0, trap.cr)
     assert machine.cpu.registers().cr & 0x10000000 == 0
 
 

@@ -1,0 +1,57 @@
+"""The tasks of the further hardware threads: which threads have one, and who waits for its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xenon.linux.waiting import ForTask, WaitQueues
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A function of the guest for a hardware thread; addresses, and the argument that it gets in r3."""
+
+    entry: int
+    stack: int
+    argument: int
+
+
+class TaskEnd(Exception):
+    """The task of a hardware thread has returned; the program goes on."""
+
+
+class Tasks:
+    """Tasks of hardware threads 1 to `count` - 1. `start(thread, task)` begins one and returns at once; its
+    host thread calls `ended` when the task has returned."""
+
+    def __init__(self, count: int, waits: WaitQueues, start: Callable[[int, Task], None]) -> None:
+        self.count = count
+        """Hardware threads of the console."""
+        self._waits = waits
+        self._start = start
+        self._lock = threading.Lock()
+        self._not_joined: set[int] = set()
+        self._running: set[int] = set()
+
+    def run(self, thread: int, task: Task) -> bool:
+        """Start a task on a further hardware thread; false if its task before is not joined."""
+        with self._lock:
+            if thread in self._not_joined:
+                return False
+            self._not_joined.add(thread)
+            self._running.add(thread)
+        self._waits.thread_begins()
+        self._start(thread, task)
+        return True
+
+    def join(self, thread: int) -> None:
+        """Wait until the thread's task has ended; at once if it has none. Raises Cancelled, Deadlock."""
+        self._waits.wait(ForTask(thread), lambda: thread in self._running)
+        with self._lock:
+            self._not_joined.discard(thread)
+
+    def ended(self, thread: int) -> None:
+        """The thread's task has returned."""
+        self._waits.thread_ends(ForTask(thread), lambda: self._running.discard(thread))

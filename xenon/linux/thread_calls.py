@@ -1,0 +1,52 @@
+"""System calls that fork and join hardware threads, in the manner of libxenon's xenon_run_thread_task.
+
+Linux has no such calls; their numbers lie far above its table, so that a Linux kernel answers ENOSYS and the
+program does its work alone.
+"""
+
+from __future__ import annotations
+
+from xenon.linux.arguments import Function, Int, Pointer, Size
+from xenon.linux.process import Process, Refusal
+from xenon.linux.tasks import Task, TaskEnd
+from xenon.linux.waiting import Deadlock
+
+
+def xenon_thread_count(process: Process) -> int:
+    return process.tasks.count
+
+
+def xenon_run_thread_task(
+    process: Process, thread: Int, stack: Pointer, entry: Pointer, argument: Size
+) -> int:
+    count = process.tasks.count
+    if not 1 <= thread < count:
+        raise Refusal(
+            f"hardware thread {thread} cannot be started: the console has {count}, "
+            "and the program is on thread 0",
+            f"thread numbers are 1 to {count - 1} here" if count > 1 else "",
+        )
+    if not process.tasks.run(thread, Task(entry, stack, argument)):
+        raise Refusal(
+            f"hardware thread {thread} is started twice: its task is not joined",
+            "join a thread before it is given the next task",
+        )
+    return 0
+
+
+def xenon_join_thread_task(process: Process, thread: Int) -> int:
+    try:
+        process.tasks.join(thread)
+    except Deadlock as deadlock:
+        raise Refusal(str(deadlock)) from None
+    return 0
+
+
+def xenon_end_thread_task(_process: Process) -> int:
+    raise TaskEnd
+
+
+CALLS: dict[str, Function] = {
+    call.__name__: call
+    for call in (xenon_thread_count, xenon_run_thread_task, xenon_join_thread_task, xenon_end_thread_task)
+}
