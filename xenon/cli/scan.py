@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xenon.errors import EXIT_BAD_INPUT
+from xenon.cli.errors import EXIT_BAD_INPUT
 from xenon.profile.scan import Finding, Report, scan_report
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xenon.errors import EXIT_GUEST_FAULT, XenonError
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.cpu import Access, Cpu, Registers, Trap, TrapKind
 from xenon.hardware.memory_map import PROGRAM, in_units
 from xenon.linux.loading import STACK_GUARD_BYTES
@@ -20,10 +20,14 @@ _RETURN_ADDRESS = 16  # in a stack frame, above the pointer to the caller's fram
 class GuestFault(XenonError):
     """The program is at fault. Its report has several lines: registers, code around the place, callers."""
 
-    exit_code = EXIT_GUEST_FAULT
+    code = ErrorCode.GUEST_FAULT
 
-    def __init__(self, message: str, report: str, hint: str = "", exit_code: int | None = None) -> None:
-        super().__init__(message, hint, exit_code)
+    def __init__(self, message: str, report: str, hint: str = "", signal: int | None = None) -> None:
+        """`signal` is the number of the signal by which the program ended itself, if it did."""
+        if signal is None:
+            super().__init__(message, hint)
+        else:
+            super().__init__(message, hint, ErrorCode.GUEST_SIGNAL, signal=signal)
         self.report = report
 
 
@@ -54,7 +58,7 @@ def fault_of_trap(process: Process, thread: int, cpu: Cpu, trap: Trap) -> GuestF
 def fault_of_refusal(process: Process, thread: int, cpu: Cpu, trap: Trap, refusal: Refusal) -> GuestFault:
     """The fault of a system call that the kernel refuses; the place is the `sc` instruction."""
     pc = trap.pc - WORD_BYTES
-    return _build(process, thread, cpu, pc, refusal.message, refusal.hint, refusal.exit_code)
+    return _build(process, thread, cpu, pc, refusal.message, refusal.hint, refusal.signal)
 
 
 def _bad_address(process: Process, trap: Trap) -> tuple[str, str]:
@@ -87,7 +91,7 @@ def _build(
     pc: int,
     what: str,
     hint: str,
-    exit_code: int | None,
+    signal: int | None,
     at_fault: str | None = None,
 ) -> GuestFault:
     """`at_fault` begins the message, the program's name by default; a device's words begin with its own."""
@@ -111,7 +115,7 @@ def _build(
     ]
     where = f"PC {place}" if symbols.at(pc) else f"PC {place}, LR {_place(symbols, registers.lr)}"
     message = f"{what}{on} ({where.replace('  ', ', ')})"
-    return GuestFault(message, "\n".join(lines), hint, exit_code)
+    return GuestFault(message, "\n".join(lines), hint, signal)
 
 
 def _place(symbols: Symbols, address: int) -> str:

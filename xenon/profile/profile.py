@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from xenon.powerpc.mix import Work
 from xenon.profile.sampler import Place
-from xenon.recompiler.kind import CpuKind
+from xenon.recompiler.cpu_kind import CpuKind
 
 
 @dataclass(frozen=True, slots=True)

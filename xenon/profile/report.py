@@ -9,7 +9,7 @@ from xenon.powerpc.mix import name_and_work
 from xenon.profile.flame_drawing import flame_graph
 from xenon.profile.profile import BlockProfile, FunctionProfile, Profile
 from xenon.profile.sampler import Place
-from xenon.recompiler.kind import CpuKind
+from xenon.recompiler.cpu_kind import CpuKind
 
 _MOST_LINES = 40  # of a block
 _MOST_MNEMONICS = 12

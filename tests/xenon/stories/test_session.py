@@ -13,7 +13,7 @@ import loader
 import xenon
 from llama2c.reference import Reference
 from xenon.errors import EXIT_TIMEOUT, XenonError
-from xenon.recompiler.kind import CpuKind
+from xenon.recompiler.cpu_kind import CpuKind
 from xenon.stories.engine import Engine
 from xenon.stories.session import Matmul
 
