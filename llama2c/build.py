@@ -1,6 +1,6 @@
 """Compiles the port with ziglang from PyPI: the big-endian guest, and the same sources as a host library.
 
-`python -m llama2c.build` writes the guest where an installation looks for it; so does the package's build.
+`python -m llama2c.build` writes the guest to the place where an installation has it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ PORT = tuple(
     " sampler sort text tokenizer transformer".split()
 )
 
-# One meaning of every floating-point operation on both sides: no contraction, no reassociation, no library
-# calls. -fno-math-errno stands behind -fno-fast-math, which would take it back; without it a square root is
-# a call.
+# Every floating-point operation means the same on both sides: no contraction, no reassociation, no library
+# calls. Without -fno-math-errno a square root is a call. The flag must follow -fno-fast-math, which resets
+# it.
 COMMON = (
     "-std=c11 -O3 -g0 -ffreestanding -fno-fast-math -ffp-contract=off -fno-math-errno -fno-stack-protector"
     " -fno-sanitize=all -fno-unwind-tables -fno-asynchronous-unwind-tables -nostdlib"
     " -I. -Wall -Wextra -Werror -Wl,--build-id=none"
 ).split()
-# PowerPC 970 with AltiVec is the nearest that compilers know to Xenon; a test scans the guest for what Xenon
-# lacks. Only what says `inline` is: a profile names the functions that the source has, and the recompiler
-# compiles them one by one.
+# Compilers do not know Xenon; the PowerPC 970 with AltiVec is the nearest processor they know. A test scans
+# the guest for instructions that Xenon lacks. Only functions marked `inline` are inlined, so that profiles
+# name the functions of the source and the recompiler compiles each of them.
 XENON = (
     "-target powerpc64-freestanding-none -mcpu=970 -maltivec -mno-vsx -static -fno-pic"
     " -finline-hint-functions -Wl,-T,guest.ld"
@@ -40,15 +40,15 @@ HOST = "-shared -fPIC -fvisibility=hidden".split()
 
 
 class BuildError(RuntimeError):
-    """The compiler is missing, or it refused; the message says which and what it printed."""
+    """The compiler is missing or reports errors; the message contains them."""
 
 
 def _zig(arguments: Sequence[str], target: Path) -> Path:
-    """Runs `zig cc` in the folder of the sources and puts its output in place when it is whole."""
+    """Run `zig cc` in the folder of the sources; replace `target` only when the output is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as work:
         output = Path(work) / target.name
-        # A cache of its own: no trace of another build in ours, and none of ours left behind.
+        # Every build starts with an empty cache and removes it.
         environment = os.environ | {
             "ZIG_GLOBAL_CACHE_DIR": f"{work}/cache",
             "ZIG_LOCAL_CACHE_DIR": f"{work}/cache",
@@ -68,8 +68,8 @@ def _zig(arguments: Sequence[str], target: Path) -> Path:
 def build_guest(target: Path = GUEST, main: Path = SOURCES / "main.c") -> Path:
     """Compiles the guest, a static ELF64 (ABI v2) for big-endian PowerPC, to `target`.
 
-    `main` is the file with its main function: another one makes another program of the port's parts. Two
-    builds give the same bytes. Raises BuildError.
+    `main` is the source file with the main function; another file makes another program of the port's parts.
+    Two builds give the same bytes. Raises BuildError.
     """
     sources = [str(main), *(f"{name}.c" for name in PORT), "platform_linux.c", "start.S"]
     return _zig([*COMMON, *XENON, *sources], target)
@@ -85,7 +85,7 @@ def build_reference(target: Path) -> Path:
 
 
 def reference_name() -> str:
-    """The file name that a shared library of this machine has."""
+    """The file name of the shared library on this machine."""
     return f"libllama2{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
 
 

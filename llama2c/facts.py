@@ -1,4 +1,4 @@
-"""Facts about the guest for whoever runs it: the record of a run's figures."""
+"""Facts about the guest that a host needs: the record of a run's figures, and the hot functions."""
 
 from __future__ import annotations
 
@@ -10,20 +10,29 @@ FIGURES_DESCRIPTOR = 3  # the descriptor that xenon's sessions and benchmarks na
 _RECORD = struct.Struct(">4sIQQQ")  # src/figures.h
 _MAGIC, _VERSION = b"l2cf", 1
 
-# The functions that a story's time goes into, the most first.
+# The functions that a story executes most, in that order; the last ones matter at its start and its end.
 HOT_FUNCTIONS = (
-    *("rows_vmx", "rows_scalar", "attend", "softmax", "expf", "rmsnorm", "swiglu", "rope", "add", "memcpy"),
-    *("memset", "sine_series", "cosine_series", "sine", "cosf", "sinf", "rope_turn_to", "attend_heads"),
-    *("share_attention", "forward", "forward_cpu", "embed", "multiply", "cache_row", "store_row", "matmul"),
-    *("parallel_for", "run_part", "run_task", "sampler_sample"),
-    *("by_probability", "stable_sort", "by_bytes", "tokenizer_encode", "look_up_pair", "memmove"),
-    *("transformer_start", "powf", "tokenizer_decode", "strlen", "main"),
+    *("rows_vmx", "rows_scalar", "expf", "attend", "softmax", "swiglu", "rmsnorm", "rope", "add", "memset"),
+    *("memcpy", "attend_heads", "parallel_for", "matmul", "forward", "multiply", "cache_row", "store_row"),
+    *("share_attention", "embed", "forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine"),
+    *("reduce", "cosf", "sinf", "run_part", "run_task", "sample_argmax", "sample_topp", "sampler_sample"),
+    *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "tokenizer_encode"),
+    *(
+        "look_up_pair",
+        "look_up",
+        "memmove",
+        "transformer_start",
+        "powf",
+        "tokenizer_decode",
+        "strlen",
+        "main",
+    ),
 )
 _ROWS = {"vmx": "rows_vmx", "scalar": "rows_scalar"}
 
 
 def hot_functions(matmul: str) -> tuple[str, ...]:
-    """The hot functions of a run with `-k matmul` ("vmx" or "scalar"). Raises KeyError for another."""
+    """The hot functions of a run with `-k matmul`, "vmx" or "scalar". Raises KeyError for another name."""
     unused = set(_ROWS.values()) - {_ROWS[matmul]}
     return tuple(name for name in HOT_FUNCTIONS if name not in unused)
 

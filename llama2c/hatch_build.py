@@ -1,4 +1,4 @@
-"""The package's build hook: compiles the guest before hatchling packs it; the wheel is pure and complete."""
+"""The package's build hook: compiles the guest before hatchling packs the wheel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class GuestBuildHook(BuildHookInterface[Any]):
-    """Runs for wheels and editable installs; a source distribution carries the sources alone."""
+    """Runs for wheels and editable installs. A source distribution contains the sources only."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel":

@@ -1,8 +1,8 @@
-"""The port on this machine: the shared library that build_reference makes, called through ctypes.
+"""The port on this machine: the shared library of `build.build_reference`, called through ctypes.
 
-The same sources as the guest, compiled for the host (src/reference.c has the functions), so that both byte
-orders can be compared bit for bit and a native run can stand beside an emulated one. Files must be in the
-host's byte order.
+The library is the guest's sources compiled for the host; src/reference.c has its functions. Tests compare
+both byte orders bit for bit, and benchmarks compare native with emulated runs. Files must be in the host's
+byte order.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ReferenceFailedError(RuntimeError):
 
 
 class _Machine:
-    """A disc, a memory and a terminal for one call; everything the C side points to stays alive with it."""
+    """A disc, a memory and a terminal for one call. The object keeps alive what the C side points to."""
 
     def __init__(self, files: Mapping[bytes, Buffer], memory_bytes: int, write: Writer) -> None:
         self._write = write
@@ -85,43 +85,43 @@ class _Machine:
             return
         try:
             self._write(stream, ctypes.string_at(address, size))
-        except BaseException as error:  # cannot cross the C code; raised again behind it
+        except BaseException as error:  # cannot pass through C; `check` raises it again
             self.error = error
 
     def check(self) -> None:
-        """Raise what a writer raised during the call."""
+        """Raise the exception that the writer raised during the call."""
         if self.error is not None:
             raise self.error
 
 
 class Reference:
-    """The port's own code on this machine. One program or model at a time: the library has one state.
+    """The port's code on this machine. It runs one program or model at a time: the library has global state.
 
     reference = Reference.build()
     status, story, messages = reference.run({"m": model, "t": tokenizer}, ["m", "-z", "t", "-i", "Once"])
     """
 
     def __init__(self, library: str | os.PathLike[str], memory_bytes: int = MEMORY_BYTES) -> None:
-        """Load a library that `build_reference` made; `memory_bytes` is what each run or model may use."""
+        """Load a library of `build_reference`; each run or model may use `memory_bytes`."""
         self.path = Path(library)
         self.memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._loaded: _Machine | None = None
-        c = ctypes.CDLL(os.fspath(self.path))
+        library = ctypes.CDLL(os.fspath(self.path))
         host, floats = ctypes.POINTER(_Host), ctypes.POINTER(ctypes.c_float)
-        c.reference_main.argtypes = (host, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p))
-        c.reference_load.argtypes = (host, ctypes.c_char_p, ctypes.c_int)
-        c.reference_vocab_size.argtypes = ()
-        c.reference_encode.argtypes = (
+        library.reference_main.argtypes = (host, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p))
+        library.reference_load.argtypes = (host, ctypes.c_char_p, ctypes.c_int)
+        library.reference_vocab_size.argtypes = ()
+        library.reference_encode.argtypes = (
             *(host, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p),
             *(ctypes.POINTER(ctypes.c_int), ctypes.c_int),
         )
-        c.reference_forward.argtypes = (ctypes.c_int, ctypes.c_int)
-        c.reference_forward.restype = floats
-        c.reference_matmul.argtypes = (*(ctypes.c_void_p,) * 3, *(ctypes.c_int,) * 3)
-        c.reference_matmul.restype = None
-        c.reference_maths.argtypes = (ctypes.c_char_p, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
-        self._c = c
+        library.reference_forward.argtypes = (ctypes.c_int, ctypes.c_int)
+        library.reference_forward.restype = floats
+        library.reference_matmul.argtypes = (*(ctypes.c_void_p,) * 3, *(ctypes.c_int,) * 3)
+        library.reference_matmul.restype = None
+        library.reference_maths.argtypes = (ctypes.c_char_p, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
+        self._library = library
 
     @classmethod
     def build(
@@ -147,7 +147,7 @@ class Reference:
         """Run the whole program on a disc with these files: exit status, standard output, standard error.
 
         `arguments` come after the program's name. `write(descriptor, data)` gets each piece as it is written,
-        the record of `-r DESCRIPTOR` too; what it raises is raised here when the program has ended.
+        the record of `-r DESCRIPTOR` too. An exception of `write` is raised here after the program has ended.
         """
         written = defaultdict[int, bytearray](bytearray)
 
@@ -162,7 +162,7 @@ class Reference:
         words = [b"llama2", *(os.fsencode(word) for word in arguments)]
         vector = (ctypes.c_char_p * (len(words) + 1))(*words, None)
         with self._lock:
-            status = self._c.reference_main(ctypes.byref(machine.host), len(words), vector)
+            status = self._library.reference_main(ctypes.byref(machine.host), len(words), vector)
         machine.check()
         return status, bytes(written[1]), bytes(written[2])
 
@@ -172,7 +172,7 @@ class Reference:
         machine = _Machine({_MODEL: model}, self.memory_bytes, lambda _, data: messages.extend(data))
         with self._lock:
             self._loaded = None
-            if not self._c.reference_load(ctypes.byref(machine.host), _MODEL, vmx):
+            if not self._library.reference_load(ctypes.byref(machine.host), _MODEL, vmx):
                 raise ReferenceFailedError(
                     messages.decode("utf-8", "replace").strip().removeprefix("error: ") or "no memory is free"
                 )
@@ -188,8 +188,8 @@ class Reference:
         if self._loaded is None:
             raise ReferenceFailedError("no model is loaded: call load first")
         with self._lock:
-            logits = self._c.reference_forward(token, pos)
-            return np.ctypeslib.as_array(logits, (self._c.reference_vocab_size(),)).copy()
+            logits = self._library.reference_forward(token, pos)
+            return np.ctypeslib.as_array(logits, (self._library.reference_vocab_size(),)).copy()
 
     def encode(self, tokenizer: Buffer, vocab_size: int, text: bytes) -> list[int]:
         """BOS and a text's tokens; the tokenizer is a file in the host's byte order.
@@ -200,7 +200,7 @@ class Reference:
         machine = _Machine({_MODEL: tokenizer}, self.memory_bytes, lambda _, data: messages.extend(data))
         tokens = (ctypes.c_int * (len(text) + 2))()
         with self._lock:
-            count = self._c.reference_encode(
+            count = self._library.reference_encode(
                 ctypes.byref(machine.host), _MODEL, vocab_size, text, tokens, len(tokens)
             )
         if not count:
@@ -212,7 +212,7 @@ class Reference:
     ) -> NDArray[np.float32]:
         """w (d, n) times x (n) by the port's kernel, the rows laid out as they are: (d).
 
-        The vector kernel takes over only where both are aligned to 16 bytes and n is a multiple of 4.
+        The vector kernel runs only if both arrays are aligned to 16 bytes and n is a multiple of 4.
         """
         import numpy as np
 
@@ -222,7 +222,9 @@ class Reference:
             if array.dtype != np.float32 or not array.flags.c_contiguous:
                 raise ValueError("expected contiguous float32 arrays")
         out = np.empty(w.shape[0], np.float32)
-        self._c.reference_matmul(out.ctypes.data, x.ctypes.data, w.ctypes.data, w.shape[1], w.shape[0], vmx)
+        self._library.reference_matmul(
+            out.ctypes.data, x.ctypes.data, w.ctypes.data, w.shape[1], w.shape[0], vmx
+        )
         return out
 
     def maths(
@@ -239,7 +241,7 @@ class Reference:
         x = np.ascontiguousarray(x, np.float32)
         second = None if y is None else np.ascontiguousarray(y, np.float32)
         out = np.empty_like(x)
-        known = self._c.reference_maths(
+        known = self._library.reference_maths(
             name.encode(),
             x.ctypes.data,
             None if second is None else second.ctypes.data,
@@ -252,14 +254,14 @@ class Reference:
 
 
 def _address(buffer: Any) -> int:
-    """Where a buffer's bytes lie, read-only ones too."""
+    """The address of a buffer's first byte; the buffer may be read-only."""
     import numpy as np
 
     return int(np.frombuffer(buffer, np.uint8).ctypes.data)
 
 
 def _page_aligned(data: Buffer) -> tuple[Buffer, int, int]:
-    """The bytes where they are if that is the start of a page, else a copy there: (owner, address, size)."""
+    """(owner, address, size) of the bytes at the start of a page: themselves, or a copy."""
     size = memoryview(data).nbytes
     if size and _address(data) % mmap.PAGESIZE == 0:
         return data, _address(data), size
@@ -273,7 +275,7 @@ def _cache() -> Path:
 
 
 def _fingerprint() -> str:
-    """Changes with the sources, the flags and the compiler, so that no library of other code is taken."""
+    """A name that differs for other sources, flags or compilers, for a library of exactly this code."""
     from importlib.metadata import version
 
     digest = hashlib.sha256(" ".join((*build.COMMON, *build.HOST, version("ziglang"))).encode())

@@ -67,9 +67,7 @@ def write_images(outputs: Sequence[tuple[Image, Path]], progress: Progress | Non
     except OSError as error:
         message = f"{made[-1][1]}: {reason(error)}, nothing was written"
         if error.errno == errno.ENOSPC:
-            raise LoaderError(
-                message, "make room, or name another folder", LoaderCode.DISC_FULL
-            ) from error
+            raise LoaderError(message, "make room, or name another folder", LoaderCode.DISC_FULL) from error
         raise LoaderError(message) from error
     finally:
         for temporary, _ in made:

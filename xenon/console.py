@@ -15,11 +15,9 @@ from xenon.hardware.memory_map import MIB
 from xenon.linux.files import Bytes, Disc, HostFile
 from xenon.linux.personality import Linux
 from xenon.linux.program import Program, parse_program, read_program
-from xenon.linux.symbols import Symbols
 from xenon.linux.terminal import Clock, RealClock, Terminal
 from xenon.machine import LimitReached, Machine, MachineSettings, check_threads
 from xenon.recompiler.cpu_kind import CpuKind, default_kind
-from xenon.recompiler.recompiler import Function
 
 __all__ = [
     "MIB",
@@ -122,8 +120,7 @@ class Console:
             self._pipes,
             stack_bytes,
         )
-        symbols = Symbols(checked, self.base).functions
-        self.machine.know((Function(symbol.address, symbol.size, symbol.name) for symbol in symbols), hot)
+        self.machine.know(checked.functions(self.base), hot)
         return checked
 
     @property
@@ -134,9 +131,7 @@ class Console:
     def compile(self, names: Sequence[str]) -> None:
         """Compile these functions of the booted program, and what they call, now; nothing on Unicorn."""
         if self.recompiler is not None:
-            wanted = set(names)
-            known = self.recompiler.functions
-            self.recompiler.compile_all([function.address for function in known if function.name in wanted])
+            self.recompiler.compile_all(self.recompiler.functions.addresses_of(set(names)))
 
     def run(
         self, timeout: float | None = None, instructions: int | None = None

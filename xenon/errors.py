@@ -49,9 +49,7 @@ class XenonError(Exception):
     report = ""
     """Lines to print before the message, where there is more to say."""
 
-    def __init__(
-        self, message: str, hint: str = "", code: ErrorCode | None = None, **fields: object
-    ) -> None:
+    def __init__(self, message: str, hint: str = "", code: ErrorCode | None = None, **fields: object) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

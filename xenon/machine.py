@@ -7,7 +7,7 @@ metal, a debugger around one of them) needs a class with one method, `serve`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
@@ -18,9 +18,9 @@ from xenon.hardware.cpu import Cpu, Trap, TrapKind
 from xenon.hardware.gpu import Gpu
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import GPU_REGISTERS, HARDWARE_THREADS, RAM_BYTES
+from xenon.powerpc.functions import Functions
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.kind import make_cpus
-from xenon.recompiler.recompiler import Function
 from xenon.recompiler.tier import TierUp
 
 _STOP_AGAIN = 0.01  # seconds between two requests to stop: an engine may miss one (see UnicornCpu.stop)
@@ -92,7 +92,7 @@ class Machine:
         self._tier_up: TierUp | None = None
         self._host_threads: dict[int, _HostThread] = {}
 
-    def know(self, functions: Iterable[Function], hot: Sequence[str] = ()) -> None:
+    def know(self, functions: Functions, hot: Sequence[str] = ()) -> None:
         """Tell the recompiler, if there is one, the functions of the program and the names of those to begin
         with."""
         if self.recompiler is not None:

@@ -1,6 +1,6 @@
 // How many bytes each allocation of the guest takes: the formulas; allocations.def has the rows.
-// Both files have two readers. The guest allocates by them, and llama2c/facts.py predicts a run's memory by them without
-// a compiler. A formula is therefore made of integers, + - * /, the fields of p and the macros of this file.
+// Both files have two readers: the guest allocates by them, and llama2c/allocations.py, which has no compiler, predicts
+// a run's memory by them. A formula is made of integers, + - * /, the fields of p and the macros of this file.
 #ifndef ALLOCATIONS_H
 #define ALLOCATIONS_H
 

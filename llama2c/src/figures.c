@@ -4,7 +4,7 @@
 #include "platform.h"
 #include "text.h"
 
-static void put(unsigned char *bytes, uint64_t value, int size)
+static void put_bytes(unsigned char *bytes, uint64_t value, int size)
 {
     for (int i = 0; i < size; i++) {
         bytes[i] = (unsigned char)(value >> 8 * (size - 1 - i));
@@ -14,11 +14,11 @@ static void put(unsigned char *bytes, uint64_t value, int size)
 void figures_write(const Figures *figures, int descriptor)
 {
     unsigned char record[FIGURES_BYTES];
-    put(record, FIGURES_MAGIC, 4);
-    put(record + 4, FIGURES_VERSION, 4);
-    put(record + 8, figures->tokens, 8);
-    put(record + 16, figures->prompt_tokens, 8);
-    put(record + 24, figures->nanoseconds, 8);
+    put_bytes(record, FIGURES_MAGIC, 4);
+    put_bytes(record + 4, FIGURES_VERSION, 4);
+    put_bytes(record + 8, figures->tokens, 8);
+    put_bytes(record + 16, figures->prompt_tokens, 8);
+    put_bytes(record + 24, figures->nanoseconds, 8);
     platform_write(descriptor, record, sizeof record);
 }
 

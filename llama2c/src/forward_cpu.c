@@ -16,7 +16,7 @@ typedef struct {
     int pos;
 } Cpu;
 
-static int head_size_of(const Config *p)
+static inline int head_size_of(const Config *p)
 {
     return p->dim / p->n_heads;
 }

@@ -120,7 +120,7 @@ static void print_piece(Piece piece)
     }
 }
 
-// The next token, or -1 when the GPU does not answer. It has the logits at hand, whether they are wanted or not.
+// The next token by the last logits, of which the GPU has its own; -1 when the GPU does not answer.
 static int pick(Forward_Gpu *gpu, Sampler *sampler, float *logits)
 {
     if (!gpu) {

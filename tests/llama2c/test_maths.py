@@ -18,13 +18,13 @@ COUNT = 200_000
 MOST_ULP = 0.51
 
 
-def worst(found: Floats, exact: NDArray[np.float64]) -> float:
+def worst(computed: Floats, exact: NDArray[np.float64]) -> float:
     """The largest error in units of the last place of the exact result; overflow must be infinity."""
     with np.errstate(over="ignore"):
         rounded = exact.astype(np.float32)
     finite = np.isfinite(rounded)
-    np.testing.assert_array_equal(found[~finite], rounded[~finite])
-    error = np.abs(found.astype(np.float64) - exact)[finite]
+    np.testing.assert_array_equal(computed[~finite], rounded[~finite])
+    error = np.abs(computed.astype(np.float64) - exact)[finite]
     return float((error / np.spacing(np.abs(rounded[finite])).astype(np.float64)).max())
 
 
@@ -77,10 +77,10 @@ def test_powf_treats_zeros_infinities_and_negative_bases_as_the_standard_says(re
     x, y = (part.ravel() for part in np.meshgrid(np.float32(edges), np.float32(edges)))
     with np.errstate(all="ignore"):
         exact = np.power(x.astype(np.float64), y.astype(np.float64)).astype(np.float32)
-    found = reference.maths("powf", x, y)
-    np.testing.assert_array_equal(found, exact)
+    computed = reference.maths("powf", x, y)
+    np.testing.assert_array_equal(computed, exact)
     numbers = ~np.isnan(exact)
-    np.testing.assert_array_equal(np.signbit(found[numbers]), np.signbit(exact[numbers]))
+    np.testing.assert_array_equal(np.signbit(computed[numbers]), np.signbit(exact[numbers]))
 
 
 def test_sqrtf_is_exactly_rounded(reference: Reference) -> None:
@@ -90,12 +90,12 @@ def test_sqrtf_is_exactly_rounded(reference: Reference) -> None:
 
 @pytest.mark.parametrize("name", ["expf", "sinf", "cosf", "sqrtf"])
 def test_infinities_and_nans_give_what_the_standard_says(reference: Reference, name: str) -> None:
-    found = reference.maths(name, np.float32([np.inf, -np.inf, np.nan, 0.0, -0.0]))
+    computed = reference.maths(name, np.float32([np.inf, -np.inf, np.nan, 0.0, -0.0]))
     with np.errstate(all="ignore"):
         function = {"expf": np.exp, "sinf": np.sin, "cosf": np.cos, "sqrtf": np.sqrt}[name]
         exact = function(np.float64([np.inf, -np.inf, np.nan, 0.0, -0.0])).astype(np.float32)
-    np.testing.assert_array_equal(found, exact)
-    np.testing.assert_array_equal(np.signbit(found[3:]), np.signbit(exact[3:]))
+    np.testing.assert_array_equal(computed, exact)
+    np.testing.assert_array_equal(np.signbit(computed[3:]), np.signbit(exact[3:]))
 
 
 def test_the_console_computes_the_same_bits_as_the_host(reference: Reference, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_console_computes_the_same_bits_as_the_host(reference: Reference, tm
     v = aligned((columns,), rng.normal(0, 1, columns) * np.exp2(rng.integers(-80, 3, columns)))
     parts = (x, y, w.ravel(), v)
     data = struct.pack(">i124x", n) + b"".join(part.astype(">f4").tobytes() for part in parts)
-    found = np.frombuffer(_run(tmp_path, data), ">f4").astype(np.float32)
+    computed = np.frombuffer(_run(tmp_path, data), ">f4").astype(np.float32)
     expected = np.concatenate(
         [
             *(reference.maths(name, x) for name in ("expf", "sinf", "cosf", "sqrtf")),
@@ -122,8 +122,8 @@ def test_the_console_computes_the_same_bits_as_the_host(reference: Reference, tm
         ]
     )
     numbers = ~np.isnan(expected)  # machines differ in which NaN they make, not in where
-    np.testing.assert_array_equal(np.isnan(found), ~numbers)
-    np.testing.assert_array_equal(found[numbers].view(np.uint32), expected[numbers].view(np.uint32))
+    np.testing.assert_array_equal(np.isnan(computed), ~numbers)
+    np.testing.assert_array_equal(computed[numbers].view(np.uint32), expected[numbers].view(np.uint32))
 
 
 def _run(folder: Path, data: bytes) -> bytes:

@@ -58,8 +58,8 @@ def expected_tokens(tokenizer: loader.Tokenizer, text: bytes) -> list[int]:
 
 
 def check(reference: Reference, tokenizer: loader.Tokenizer, text: bytes) -> None:
-    found = reference.encode(image_bytes(tokenizer, NATIVE), len(tokenizer), text)
-    assert found == expected_tokens(tokenizer, text)
+    tokens = reference.encode(image_bytes(tokenizer, NATIVE), len(tokenizer), text)
+    assert tokens == expected_tokens(tokenizer, text)
 
 
 @pytest.mark.parametrize("text", TEXTS)

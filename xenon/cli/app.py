@@ -104,7 +104,7 @@ def _fail(message: str, hint: str, code: int) -> NoReturn:
 
 def _fail_usage(error: typer.TyperException) -> NoReturn:
     """A word that typer refuses: an option, a value, or a missing argument."""
-    message, likely = error.format_message(), ""
+    message, likely = error.format_message().replace(": Value error, ", ": "), ""
     if known := getattr(error, "possibilities", None):  # an unknown option
         message = re.sub(r" \(Possible options: .*\)$", "", message)
         likely = did_you_mean(message.split()[-1], known)

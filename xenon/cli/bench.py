@@ -20,19 +20,27 @@ if TYPE_CHECKING:
     from loader.synthetic import Shape
 
 
-def _kinds(names: str) -> list[RunnerKind]:
+class Kinds(tuple[RunnerKind, ...]):
+    """The runners of `--engine`."""
+
+
+class Counts(tuple[int, ...]):
+    """The numbers of `--threads`."""
+
+
+def _kinds(names: str) -> Kinds:
     """The runners of a list with commas. Raises ValueError, which typer reports."""
     known = [kind.value for kind in RunnerKind]
     for name in (words := [word.strip() for word in names.split(",")]):
         if name not in known:
             raise ValueError(f"{name!r} is not one of {', '.join(map(repr, known))}.")
-    return [RunnerKind(name) for name in words]
+    return Kinds(RunnerKind(name) for name in words)
 
 
-def _counts(numbers: str) -> list[int]:
+def _counts(numbers: str) -> Counts:
     """The numbers of a list with commas. Raises ValueError, which typer reports."""
     try:
-        return [int(number) for number in numbers.split(",")]
+        return Counts(int(number) for number in numbers.split(","))
     except ValueError:
         raise ValueError(f"{numbers!r}: expected numbers such as 1,2") from None
 
@@ -53,7 +61,7 @@ def bench(
         int, typer.Option("--repetitions", "-r", min=1, help="Times that each test is run.")
     ] = 3,
     engine: Annotated[
-        str | None,
+        Kinds | None,
         typer.Option(
             metavar="NAME,…",
             parser=_kinds,
@@ -66,7 +74,7 @@ def bench(
         typer.Option(metavar="vmx|scalar", help="Only this kernel.", show_default="both"),
     ] = None,
     threads: Annotated[
-        str | None,
+        Counts | None,
         typer.Option(
             metavar="N,…",
             parser=_counts,

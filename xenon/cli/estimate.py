@@ -76,8 +76,8 @@ def _print(name: str, config: Config) -> None:
     for row in timing.ASSUMPTIONS:
         print(f"{row.name:48}{_quantity(row.value, row.unit):>16}  {row.source}")
     print(f"\n{'published for other machines':40}{'model':14}{'tokens/s':>13}  source")
-    for row in timing.PUBLISHED:
-        print(f"{row.machine:40}{row.model:14}{row.tokens_per_second:>13}  {row.source}")
+    for speed in timing.PUBLISHED:
+        print(f"{speed.machine:40}{speed.model:14}{speed.tokens_per_second:>13}  {speed.source}")
     print(f"\n{timing.NOT_PUBLISHED}")
 
 

@@ -14,7 +14,7 @@ from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.lifter.facts import constants_after, copied_from
 from xenon.lifter.flow import Block
 from xenon.powerpc.decode import Instruction, signed
-from xenon.powerpc.operands import Access
+from xenon.powerpc.operands import MemoryAccess
 
 Place = tuple[Hashable, int]  # an origin, and a distance from it in bytes
 
@@ -37,9 +37,9 @@ class _Group:
     first: int  # index in the block
     origin: Hashable
     offset: int  # of its first access
-    members: list[tuple[int, Access]]
+    members: list[tuple[int, MemoryAccess]]
 
-    def span(self, offset: int, access: Access) -> int:
+    def span(self, offset: int, access: MemoryAccess) -> int:
         low = min(offset, *(one for one, _ in self.members))
         high = max(offset + access.size, *(one + its.size for one, its in self.members))
         return high - low
@@ -103,7 +103,7 @@ def find_addresses(block: Block, known_at_start: dict[int, int]) -> Addresses:
     return Addresses({group.first: group.guard() for group in groups}, steps, targets)
 
 
-def _target(one: Instruction, access: Access, base: Place, place: object) -> Place:
+def _target(one: Instruction, access: MemoryAccess, base: Place, place: object) -> Place:
     if access.form != "X":
         return base[0], base[1] + one.displacement
     other: Place = place(one.rb)  # type: ignore[operator]
@@ -117,7 +117,7 @@ def _target(one: Instruction, access: Access, base: Place, place: object) -> Pla
 def _follow(
     one: Instruction,
     index: int,
-    access: Access | None,
+    access: MemoryAccess | None,
     target: Place | None,
     places: dict[int, Place],
     place: object,

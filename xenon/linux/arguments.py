@@ -68,6 +68,8 @@ class SystemCall:
 
     def __call__(self, process: Process, registers: Sequence[int]) -> int:
         """Serve the call with the arguments in r3 to r8."""
+        if not self.conversions:
+            return self.function(process, *registers[: self.argument_count])
         arguments = list(registers[: self.argument_count])
         for index, convert in self.conversions:
             arguments[index] = convert(arguments[index])

@@ -1,24 +1,25 @@
-"""What a program did wrong, told so that its author finds the place: one line, and a report for reading."""
+"""Faults of a program: one line for the error, and a report with registers, code and callers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.cpu import Access, Cpu, Registers, Trap, TrapKind
 from xenon.hardware.memory_map import PROGRAM, in_units
 from xenon.linux.loading import STACK_GUARD_BYTES
 from xenon.linux.process import Process, Refusal
-from xenon.linux.symbols import Symbols
-from xenon.powerpc.disassembly import WORD_BYTES, disassemble
+from xenon.powerpc.abi import INSTRUCTION_BYTES, saved_links
+from xenon.powerpc.disassembly import disassemble
+from xenon.powerpc.functions import Functions
 
 _SHOWN_AROUND = 5  # instructions before and after the one at fault
-_MOST_FRAMES = 32
-_RETURN_ADDRESS = 16  # in a stack frame, above the pointer to the caller's frame (ELF ABI)
+_MOST_CALLERS = 32
 
 
 class GuestFault(XenonError):
-    """The program is at fault. Its report has several lines: registers, code around the place, callers."""
+    """The program is at fault. `report` has several lines: registers, code around the PC, callers."""
 
     code = ErrorCode.GUEST_FAULT
 
@@ -32,14 +33,14 @@ class GuestFault(XenonError):
 
 
 def fault_of_trap(process: Process, thread: int, cpu: Cpu, trap: Trap) -> GuestFault:
-    """The fault that a trap is, on this hardware thread."""
+    """The fault that a trap of this hardware thread's CPU stands for."""
     hint = ""
     if trap.kind is TrapKind.BAD_ADDRESS:
         what, hint = _bad_address(process, trap)
     elif trap.kind in (TrapKind.ILLEGAL_INSTRUCTION, TrapKind.UNAVAILABLE):
         code = (
-            process.space.memory.read(trap.pc, WORD_BYTES)
-            if process.space.readable(trap.pc, WORD_BYTES)
+            process.space.memory.read(trap.pc, INSTRUCTION_BYTES)
+            if process.space.readable(trap.pc, INSTRUCTION_BYTES)
             else b""
         )
         what = f"{trap.kind.value} 0x{code.hex()}" if code else trap.kind.value
@@ -56,8 +57,8 @@ def fault_of_trap(process: Process, thread: int, cpu: Cpu, trap: Trap) -> GuestF
 
 
 def fault_of_refusal(process: Process, thread: int, cpu: Cpu, trap: Trap, refusal: Refusal) -> GuestFault:
-    """The fault of a system call that the kernel refuses; the place is the `sc` instruction."""
-    pc = trap.pc - WORD_BYTES
+    """The fault of a refused system call; its PC is that of the `sc` instruction."""
+    pc = trap.pc - INSTRUCTION_BYTES
     return _build(process, thread, cpu, pc, refusal.message, refusal.hint, refusal.signal)
 
 
@@ -94,32 +95,32 @@ def _build(
     signal: int | None,
     at_fault: str | None = None,
 ) -> GuestFault:
-    """`at_fault` begins the message, the program's name by default; a device's words begin with its own."""
+    """The message begins with `at_fault`, by default with the program's name; a device names itself."""
     program = process.loaded.program
     what = f"{program.name}: {what}" if at_fault is None else at_fault + what
-    symbols = Symbols(program, process.loaded.base)
+    functions = program.functions(process.loaded.base)
     registers = cpu.registers()
     on = f" on hardware thread {thread}" if thread else ""
-    place = _place(symbols, pc)
+    place = _place(functions, pc)
     lines = [
         f"{what}{on}",
         f"  PC  {place}",
-        f"  LR  {_place(symbols, registers.lr)}",
+        f"  LR  {_place(functions, registers.lr)}",
         "",
         *_register_lines(registers),
         "",
-        *_code_lines(process, symbols, pc),
+        *_code_lines(process, functions, pc),
         "",
         "callers:",
-        *_caller_lines(process, symbols, registers),
+        *_caller_lines(process, functions, registers),
     ]
-    where = f"PC {place}" if symbols.at(pc) else f"PC {place}, LR {_place(symbols, registers.lr)}"
+    where = f"PC {place}" if functions.at(pc) else f"PC {place}, LR {_place(functions, registers.lr)}"
     message = f"{what}{on} ({where.replace('  ', ', ')})"
     return GuestFault(message, "\n".join(lines), hint, signal)
 
 
-def _place(symbols: Symbols, address: int) -> str:
-    name = symbols.describe(address)
+def _place(functions: Functions, address: int) -> str:
+    name = functions.describe(address)
     return f"0x{address:08x}" + (f"  {name}" if name else "")
 
 
@@ -130,37 +131,31 @@ def _register_lines(registers: Registers) -> Iterator[str]:
     yield f"  CR  {registers.cr:08x}  CTR {registers.ctr:016x}  FPSCR {registers.fpscr:08x}"
 
 
-def _code_lines(process: Process, symbols: Symbols, pc: int) -> Iterator[str]:
-    around = _SHOWN_AROUND * WORD_BYTES
-    pc &= -WORD_BYTES
-    places = [
-        place
-        for place in range(pc - around, pc + around + 1, WORD_BYTES)
-        if process.space.readable(place, WORD_BYTES)
+def _code_lines(process: Process, functions: Functions, pc: int) -> Iterator[str]:
+    around = _SHOWN_AROUND * INSTRUCTION_BYTES
+    pc &= -INSTRUCTION_BYTES
+    addresses = [
+        address
+        for address in range(pc - around, pc + around + 1, INSTRUCTION_BYTES)
+        if process.space.readable(address, INSTRUCTION_BYTES)
     ]
-    if not places:
+    if not addresses:
         yield f"no code at 0x{pc:x}"
         return
-    yield f"code of {symbols.describe(pc) or 'an unnamed place'}:"
-    for place in places:
-        for address, word, text in disassemble(process.space.read(place, WORD_BYTES), place):
+    yield f"code of {functions.describe(pc) or 'an unnamed place'}:"
+    for address in addresses:
+        for _, word, text in disassemble(process.space.read(address, INSTRUCTION_BYTES), address):
             yield f"  {'->' if address == pc else '  '} {address:08x}  {word:08x}  {text}"
 
 
-def _caller_lines(process: Process, symbols: Symbols, registers: Registers) -> Iterator[str]:
-    """Along the chain of stack frames, as far as it leads upwards through readable memory."""
-    shown = 0
-    frame = registers.gpr[1]
-    while shown < _MOST_FRAMES and frame % 8 == 0 and process.space.readable(frame, 8):
-        above = int.from_bytes(process.space.read(frame, 8))
-        if not frame < above < process.loaded.stack_pointer or not process.space.readable(
-            above + _RETURN_ADDRESS, 8
-        ):
-            break
-        address = int.from_bytes(process.space.read(above + _RETURN_ADDRESS, 8))
-        if address:
-            yield f"  {_place(symbols, address)}"
-            shown += 1
-        frame = above
-    if not shown:
+def _caller_lines(process: Process, functions: Functions, registers: Registers) -> Iterator[str]:
+    """The callers, along the chain of stack frames as far as it leads upwards through readable memory."""
+
+    def read(address: int, size: int) -> bytes | None:
+        return process.space.read(address, size) if process.space.readable(address, size) else None
+
+    links = saved_links(read, registers.gpr[1], process.loaded.stack_pointer)
+    callers = list(islice(filter(None, links), _MOST_CALLERS))
+    yield from (f"  {_place(functions, address)}" for address in callers)
+    if not callers:
         yield "  none found"

@@ -9,7 +9,7 @@ from xenon.linux.arguments import Function, Int, Pointer, Size, UnsignedInt
 from xenon.linux.process import Process, Refusal
 from xenon.linux.timing import clock_time, read_duration
 from xenon.linux.uapi import Error, GuestError
-from xenon.linux.waiting import ALL_BITS, AtLock, Deadlock, Outcome
+from xenon.linux.waiting import ALL_BITS, Deadlock, Outcome, lock_key
 
 _WAIT, _WAKE, _REQUEUE, _CMP_REQUEUE, _WAIT_BITSET, _WAKE_BITSET = 0, 1, 3, 4, 9, 10
 _COMMAND_MASK = 0x7F
@@ -40,7 +40,7 @@ def futex(
         process.space.view(address, 4)
     if address % 4 or not bits:
         raise GuestError(Error.EINVAL)
-    key = AtLock(physical(address))
+    key = lock_key(physical(address))
     if command in (_WAKE, _WAKE_BITSET):
         return process.waits.wake(key, value, bits)
     if command in (_REQUEUE, _CMP_REQUEUE):
@@ -66,9 +66,9 @@ def _requeue(process: Process, address: int, count: int, moved: int, other: int,
         raise GuestError(Error.EINVAL)
     process.space.read(other, 4)
     result = process.waits.requeue(
-        AtLock(physical(address)),
+        lock_key(physical(address)),
         count,
-        AtLock(physical(other)),
+        lock_key(physical(other)),
         moved,
         lambda: expected is None or _word(process, address) == expected,
     )

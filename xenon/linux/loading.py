@@ -21,8 +21,9 @@ from xenon.hardware.memory_map import (
     in_units,
 )
 from xenon.linux.address_space import AddressSpace
-from xenon.linux.program import Program, Segment
+from xenon.linux.program import LoadSegment, Program
 from xenon.linux.uapi import CLOCK_TICKS
+from xenon.powerpc.abi import AuxiliaryKey
 
 STACK_GUARD_BYTES = 64 * KIB
 """Below the stack and never mapped, so that a program that needs more stack faults."""
@@ -34,12 +35,6 @@ USER_ID = 1000
 # AT_HWCAP (asm/cputable.h): 32 and 64 bits, AltiVec, FPU, MMU. Without VSX and without the levels from
 # POWER5 on, C libraries choose code that Xenon could run.
 _CAPABILITIES = 0x8000_0000 | 0x4000_0000 | 0x1000_0000 | 0x0800_0000 | 0x0400_0000
-
-_AT_PHDR, _AT_PHENT, _AT_PHNUM, _AT_PAGESZ, _AT_BASE, _AT_FLAGS, _AT_ENTRY = 3, 4, 5, 6, 7, 8, 9
-_AT_UID, _AT_EUID, _AT_GID, _AT_EGID, _AT_PLATFORM, _AT_HWCAP, _AT_CLKTCK = 11, 12, 13, 14, 15, 16, 17
-_AT_DCACHEBSIZE, _AT_ICACHEBSIZE, _AT_UCACHEBSIZE, _AT_SECURE = 19, 20, 21, 23
-_AT_RANDOM, _AT_HWCAP2, _AT_EXECFN, _AT_NULL = 25, 26, 31, 0
-_PROGRAM_HEADER_BYTES = 56
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +57,7 @@ class Placement:
     address: int
     size: int
     protection: Protection
-    segments: Sequence[Segment]
+    segments: Sequence[LoadSegment]
 
     @property
     def purpose(self) -> str:
@@ -71,12 +66,12 @@ class Placement:
 
 def placements(program: Program) -> list[Placement]:
     """The regions that a program's segments take, in the order of addresses."""
-    found = []
+    regions = []
     for group in _share_pages(program.segments):
         start = align_down(group[0].address, PAGE_BYTES)
-        protection = Protection(reduce(or_, (part.protection for part in group)))
-        found.append(Placement(start, group[-1].end - start, protection, group))
-    return found
+        protection = Protection(reduce(or_, (segment.protection for segment in group)))
+        regions.append(Placement(start, group[-1].end - start, protection, group))
+    return regions
 
 
 def load(
@@ -99,8 +94,8 @@ def load(
         region = space.allocate(
             placement.size, placement.purpose, placement.protection, placement.address + base
         )
-        for part in placement.segments:
-            space.memory.slice(part.address + base, len(part.data))[:] = part.data
+        for segment in placement.segments:
+            space.memory.slice(segment.address + base, len(segment.data))[:] = segment.data
     size = align_up(stack_bytes or program.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES
     stack = space.allocate(size, "stack", Protection.READ | Protection.WRITE, hidden=STACK_GUARD_BYTES)
     pointer = _build_stack(program, base, space, stack, arguments, environment, random)
@@ -108,14 +103,14 @@ def load(
     return Loaded(program, base, entry, toc, pointer, stack, region.end)
 
 
-def _share_pages(segments: Sequence[Segment]) -> list[list[Segment]]:
+def _share_pages(segments: Sequence[LoadSegment]) -> list[list[LoadSegment]]:
     """Neighbours that have a page in common together, all in the order of addresses."""
-    groups: list[list[Segment]] = []
-    for part in segments:
-        if groups and align_up(groups[-1][-1].end, PAGE_BYTES) > align_down(part.address, PAGE_BYTES):
-            groups[-1].append(part)
+    groups: list[list[LoadSegment]] = []
+    for segment in segments:
+        if groups and align_up(groups[-1][-1].end, PAGE_BYTES) > align_down(segment.address, PAGE_BYTES):
+            groups[-1].append(segment)
         else:
-            groups.append([part])
+            groups.append([segment])
     return groups
 
 
@@ -147,28 +142,28 @@ def _build_stack(
     argv = [place(word + b"\0") for word in arguments]
     envp = [place(key + b"=" + value + b"\0") for key, value in environment.items()]
     auxiliary = {
-        _AT_PHDR: program.headers + base if program.headers else 0,
-        _AT_PHENT: _PROGRAM_HEADER_BYTES,
-        _AT_PHNUM: program.header_count,
-        _AT_PAGESZ: PAGE_BYTES,
-        _AT_BASE: 0,
-        _AT_FLAGS: 0,
-        _AT_ENTRY: program.entry_point + base,
-        _AT_UID: USER_ID,
-        _AT_EUID: USER_ID,
-        _AT_GID: USER_ID,
-        _AT_EGID: USER_ID,
-        _AT_PLATFORM: platform,
-        _AT_HWCAP: _CAPABILITIES,
-        _AT_HWCAP2: 0,
-        _AT_CLKTCK: CLOCK_TICKS,
-        _AT_DCACHEBSIZE: CACHE_LINE_BYTES,
-        _AT_ICACHEBSIZE: CACHE_LINE_BYTES,
-        _AT_UCACHEBSIZE: 0,
-        _AT_SECURE: 0,
-        _AT_RANDOM: seed,
-        _AT_EXECFN: name,
-        _AT_NULL: 0,
+        AuxiliaryKey.PHDR: program.headers + base if program.headers else 0,
+        AuxiliaryKey.PHENT: program.elf.program_header_bytes,
+        AuxiliaryKey.PHNUM: program.header_count,
+        AuxiliaryKey.PAGESZ: PAGE_BYTES,
+        AuxiliaryKey.BASE: 0,
+        AuxiliaryKey.FLAGS: 0,
+        AuxiliaryKey.ENTRY: program.entry_point + base,
+        AuxiliaryKey.UID: USER_ID,
+        AuxiliaryKey.EUID: USER_ID,
+        AuxiliaryKey.GID: USER_ID,
+        AuxiliaryKey.EGID: USER_ID,
+        AuxiliaryKey.PLATFORM: platform,
+        AuxiliaryKey.HWCAP: _CAPABILITIES,
+        AuxiliaryKey.HWCAP2: 0,
+        AuxiliaryKey.CLKTCK: CLOCK_TICKS,
+        AuxiliaryKey.DCACHEBSIZE: CACHE_LINE_BYTES,
+        AuxiliaryKey.ICACHEBSIZE: CACHE_LINE_BYTES,
+        AuxiliaryKey.UCACHEBSIZE: 0,
+        AuxiliaryKey.SECURE: 0,
+        AuxiliaryKey.RANDOM: seed,
+        AuxiliaryKey.EXECFN: name,
+        AuxiliaryKey.NULL: 0,
     }
     words = [len(argv), *argv, 0, *envp, 0, *(word for pair in auxiliary.items() for word in pair)]
     text = b"".join(reversed(strings))

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from xenon.linux.waiting import ForTask, WaitQueues
+from xenon.linux.waiting import WaitQueues, task_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class Tasks:
 
     def join(self, thread: int) -> None:
         """Wait until the thread's task has ended; at once if it has none. Raises Cancelled, Deadlock."""
-        self._waits.wait(ForTask(thread), lambda: thread in self._running)
+        self._waits.wait(task_key(thread), lambda: thread in self._running)
         with self._lock:
             self._not_joined.discard(thread)
 
     def ended(self, thread: int) -> None:
         """The thread's task has returned."""
-        self._waits.thread_ends(ForTask(thread), lambda: self._running.discard(thread))
+        self._waits.thread_ends(task_key(thread), lambda: self._running.discard(thread))

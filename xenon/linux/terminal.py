@@ -21,6 +21,16 @@ class Cancelled(Exception):
     """The machine is being stopped while a system call waits."""
 
 
+class Settable(Protocol):
+    """A threading.Event, as far as waiting for it goes."""
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, for at most `timeout` seconds; whether it is."""
+
+
 class Clock(Protocol):
     """Time as the guest sees it, in nanoseconds."""
 
@@ -30,7 +40,7 @@ class Clock(Protocol):
     def monotonic(self) -> int:
         """Since some moment, never backwards."""
 
-    def wait(self, nanoseconds: int, event: threading.Event) -> bool:
+    def wait(self, nanoseconds: int, event: Settable) -> bool:
         """Let time pass, or less if the event is set meanwhile; whether it was."""
 
 
@@ -43,7 +53,7 @@ class RealClock:
     def monotonic(self) -> int:
         return time.monotonic_ns()
 
-    def wait(self, nanoseconds: int, event: threading.Event) -> bool:
+    def wait(self, nanoseconds: int, event: Settable) -> bool:
         return event.wait(min(nanoseconds / 1e9, threading.TIMEOUT_MAX))
 
 

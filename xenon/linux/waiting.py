@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from xenon.linux.terminal import Cancelled, Clock
 
 ALL_BITS = 0xFFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
-class AtLock:
+class WaitKey(NamedTuple):
+    """What a thread waits for; a plain tuple, since forking and joining must be cheap."""
+
+    what: str
+    number: int
+
+    def __str__(self) -> str:
+        return self.what.format(self.number)
+
+
+def lock_key(address: int) -> WaitKey:
     """A futex, by the physical address of its word."""
-
-    address: int
-
-    def __str__(self) -> str:
-        return f"at the lock 0x{self.address:x}"
+    return WaitKey("at the lock 0x{:x}", address)
 
 
-@dataclass(frozen=True, slots=True)
-class ForTask:
+def task_key(thread: int) -> WaitKey:
     """The end of a hardware thread's task."""
-
-    thread: int
-
-    def __str__(self) -> str:
-        return f"for the end of hardware thread {self.thread}"
-
-
-WaitKey = AtLock | ForTask
+    return WaitKey("for the end of hardware thread {}", thread)
 
 
 class Outcome(Enum):
@@ -54,15 +51,30 @@ class Deadlock(Exception):
         super().__init__(message)
 
 
-@dataclass(eq=False, slots=True)
 class _Waiter:
-    """One thread in a queue. `event` is set when it is to look again."""
+    """A thread in a queue, and what tells it to look again: a threading.Event for one thread, made of a lock
+    that is released when it is set, since that costs a third."""
 
-    key: WaitKey
-    bits: int
-    forever: bool
-    event: threading.Event = field(default_factory=threading.Event)
-    deadlock: Deadlock | None = None
+    def __init__(self, key: WaitKey, bits: int, forever: bool) -> None:
+        self.key = key
+        self.bits = bits
+        self.forever = forever
+        self.deadlock: Deadlock | None = None
+        self._is_set = False
+        self._not_set = threading.Lock()
+        self._not_set.acquire()
+
+    def set(self) -> None:
+        """With the lock of the queues held."""
+        if not self._is_set:
+            self._is_set = True
+            self._not_set.release()
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._not_set.acquire(timeout=-1 if timeout is None else timeout)
 
 
 class WaitQueues:
@@ -114,9 +126,9 @@ class WaitQueues:
             self._blocked += waiter.forever
             self._find_deadlock()
         if nanoseconds is None:
-            waiter.event.wait()
+            waiter.wait()
         else:
-            self._clock.wait(nanoseconds, waiter.event)
+            self._clock.wait(nanoseconds, waiter)
         with self._lock:
             if waiter not in self._queues.get(waiter.key, ()):
                 return Outcome.WOKEN
@@ -154,13 +166,13 @@ class WaitQueues:
         with self._lock:
             for queue in self._queues.values():
                 for waiter in queue:
-                    waiter.event.set()
+                    waiter.set()
 
     def _wake(self, key: WaitKey, count: int | None, bits: int) -> int:
         woken = [waiter for waiter in self._queues.get(key, ()) if waiter.bits & bits][:count]
         for waiter in woken:
             self._remove(waiter)
-            waiter.event.set()
+            waiter.set()
         return len(woken)
 
     def _remove(self, waiter: _Waiter) -> None:
@@ -177,4 +189,4 @@ class WaitQueues:
         if self._blocked and self._blocked == self._at_work:
             waiters = [waiter for queue in self._queues.values() for waiter in queue if waiter.forever]
             waiters[-1].deadlock = Deadlock([waiter.key for waiter in waiters])
-            waiters[-1].event.set()
+            waiters[-1].set()

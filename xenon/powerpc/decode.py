@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xenon.powerpc.isa import encoding
-from xenon.powerpc.operands import Access, operands_of, registers
+from xenon.powerpc.operands import MemoryAccess, operands_of, registers
 
-INSTRUCTION_BYTES = 4
 _LR, _CTR = 8, 9  # numbers of special registers
 _SPECIAL_REGISTERS = {_LR: "lr", _CTR: "ctr"}
 
@@ -31,7 +30,7 @@ class Instruction:
     mnemonic: str
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
-    access: Access | None = None
+    access: MemoryAccess | None = None
 
     def bits(self, first: int, width: int) -> int:
         """A field by its first bit, 0 being the most significant, as the books count."""

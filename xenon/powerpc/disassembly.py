@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-WORD_BYTES = 4
+from xenon.powerpc.abi import INSTRUCTION_BYTES
 
 
 @cache
@@ -19,8 +19,10 @@ def _decoder() -> Any:
 
 def disassemble(code: bytes, address: int) -> Iterator[tuple[int, int, str]]:
     """(address, word, text) of each whole instruction word in `code`, which stands at `address`."""
-    for index, (word,) in enumerate(struct.iter_unpack(">I", code[: len(code) & -WORD_BYTES])):
-        here = address + index * WORD_BYTES
-        found = next(_decoder().disasm(struct.pack(">I", word), here, 1), None)
-        text = f".long 0x{word:08x}" if found is None else f"{found.mnemonic} {found.op_str}".strip()
-        yield here, word, text
+    for index, (word,) in enumerate(struct.iter_unpack(">I", code[: len(code) & -INSTRUCTION_BYTES])):
+        here = address + index * INSTRUCTION_BYTES
+        instruction = next(_decoder().disasm(struct.pack(">I", word), here, 1), None)
+        if instruction is None:
+            yield here, word, f".long 0x{word:08x}"
+        else:
+            yield here, word, f"{instruction.mnemonic} {instruction.op_str}".strip()

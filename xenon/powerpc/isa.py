@@ -57,8 +57,8 @@ def table() -> tuple[Encoding, ...]:
         if line.startswith("#"):
             continue
         mnemonic, kind, note = line.split("\t")
-        if found := _ROW.fullmatch(note):
-            opcode, mask, form, title = found.groups()
+        if match := _ROW.fullmatch(note):
+            opcode, mask, form, title = match.groups()
             rows.append(Encoding(mnemonic, Kind(kind), int(opcode, 16), int(mask, 16), form or "", title))
     return tuple(rows)
 

@@ -1,4 +1,4 @@
-"""Instructions by what they do: the classes of an instruction mix, from the table of isa.py."""
+"""Classes of instructions for an instruction mix, from the table of isa.py."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import lru_cache
 from xenon.powerpc.isa import Encoding, Kind, encoding, foreign
 
 
-class Work(Enum):
-    """What an instruction does. Loads and stores are those of all units."""
+class InstructionClass(Enum):
+    """What an instruction does. LOAD and STORE are those of all units."""
 
     INTEGER = "integer"
     LOAD = "load"
@@ -29,38 +29,39 @@ class Work(Enum):
 
 # The first pattern that a mnemonic (without its dot and the 128 of VMX128) begins with decides.
 _PATTERNS = (
-    (r"lvs[lr]$", Work.VECTOR_PERMUTE),
-    (r"(lw|pte)?sync|isync|eieio|dcb|xdcbt|icbi|dst|dss|cct|db\d+cyc", Work.CACHE),
-    (r"(l[bhwdm]|ls[wi]|lf[sd]|lv)", Work.LOAD),
-    (r"st", Work.STORE),
-    (r"mcrxr|mfo?cr|mto?cr|m[ft]spr|mftb|m[ft]vscr|mffs|mtfs|mcrfs", Work.SPECIAL),
-    (r"cr|mcrf", Work.CONDITION),
-    (r"b", Work.BRANCH),
-    (r"f", Work.FLOAT),
-    (r"v(rf|exptefp|logefp|rsqrtefp|refp|msum|c[fstu]|pkd3d|upkd3d)", Work.VECTOR_FLOAT),
-    (r"vcmp\w+fp|v(add|sub|max|min|mul|madd|maddc|nmsub|cmpb)fp", Work.VECTOR_FLOAT),
-    (r"v(perm|sel|sldoi|splt|mrg|pk|upk|slo|sro|rlimi)", Work.VECTOR_PERMUTE),
-    (r"v", Work.VECTOR_INTEGER),
-    (r"sc$|t[wd]i?$|attn|m[ft]msr|rf", Work.SYSTEM),
+    (r"lvs[lr]$", InstructionClass.VECTOR_PERMUTE),
+    (r"(lw|pte)?sync|isync|eieio|dcb|xdcbt|icbi|dst|dss|cct|db\d+cyc", InstructionClass.CACHE),
+    (r"(l[bhwdm]|ls[wi]|lf[sd]|lv)", InstructionClass.LOAD),
+    (r"st", InstructionClass.STORE),
+    (r"mcrxr|mfo?cr|mto?cr|m[ft]spr|mftb|m[ft]vscr|mffs|mtfs|mcrfs", InstructionClass.SPECIAL),
+    (r"cr|mcrf", InstructionClass.CONDITION),
+    (r"b", InstructionClass.BRANCH),
+    (r"f", InstructionClass.FLOAT),
+    (r"v(rf|exptefp|logefp|rsqrtefp|refp|msum|c[fstu]|pkd3d|upkd3d)", InstructionClass.VECTOR_FLOAT),
+    (r"vcmp\w+fp|v(add|sub|max|min|mul|madd|maddc|nmsub|cmpb)fp", InstructionClass.VECTOR_FLOAT),
+    (r"v(perm|sel|sldoi|splt|mrg|pk|upk|slo|sro|rlimi)", InstructionClass.VECTOR_PERMUTE),
+    (r"v", InstructionClass.VECTOR_INTEGER),
+    (r"sc$|t[wd]i?$|attn|m[ft]msr|rf", InstructionClass.SYSTEM),
 )
-_COMPILED = tuple((re.compile(pattern), work) for pattern, work in _PATTERNS)
+_COMPILED = tuple((re.compile(pattern), kind) for pattern, kind in _PATTERNS)
 
 
-def work_of(row: Encoding) -> Work:
+def class_of(row: Encoding) -> InstructionClass:
     """The class of a row of the table."""
     if row.kind is Kind.SYSTEM and not row.mnemonic.startswith(("dst", "dss")):
-        return Work.SYSTEM
+        return InstructionClass.SYSTEM
     if row.kind in (Kind.REMOVED, Kind.ABSENT):
-        return Work.FOREIGN
+        return InstructionClass.FOREIGN
     plain = row.mnemonic.removesuffix(".").removesuffix("128")
-    return next((work for pattern, work in _COMPILED if pattern.match(plain)), Work.INTEGER)
+    kinds = (kind for pattern, kind in _COMPILED if pattern.match(plain))
+    return next(kinds, InstructionClass.INTEGER)
 
 
 @lru_cache(maxsize=1 << 14)
-def name_and_work(word: int) -> tuple[str, Work]:
+def name_and_class(word: int) -> tuple[str, InstructionClass]:
     """Mnemonic and class of an instruction word."""
     row = encoding(word)
     if row is not None:
-        return row.mnemonic, work_of(row)
+        return row.mnemonic, class_of(row)
     other = foreign(word)
-    return (other.mnemonic if other else f"0x{word:08x}"), Work.FOREIGN
+    return (other.mnemonic if other else f"0x{word:08x}"), InstructionClass.FOREIGN

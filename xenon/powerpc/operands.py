@@ -9,7 +9,7 @@ from importlib import resources
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class MemoryAccess:
     """How an instruction touches memory: `size` bytes, addressed in form D, DS or X."""
 
     size: int
@@ -25,7 +25,7 @@ class Operands:
 
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    access: Access | None
+    access: MemoryAccess | None
 
 
 @cache
@@ -54,11 +54,11 @@ def cr_bits(field: int) -> list[str]:
     return [f"c{4 * field + bit}" for bit in range(4)]
 
 
-def _access(words: list[str]) -> Access | None:
+def _access(words: list[str]) -> MemoryAccess | None:
     if not words:
         return None
     size, form, kind, *flags = words
-    return Access(int(size), form, kind == "store", "update" in flags, "aligned" in flags)
+    return MemoryAccess(int(size), form, kind == "store", "update" in flags, "aligned" in flags)
 
 
 def _single(prefix: str, shift: int) -> Callable[[int], list[str]]:

@@ -1,32 +1,17 @@
-"""Which words of an ELF file are instructions: functions by symbol, less the data that compilers put between.
-
-Follows the ELF-64 object file format and the 64-bit PowerPC ELF ABIs: v1 (descriptors in .opd) and v2.
-Every offset and length is compared with the file before it is used, since the file may be anything.
-"""
+"""Which words of a program are instructions: its functions, less the data that compilers put between them."""
 
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from xenon.errors import XenonError
-
-_ELF_HEADER = struct.Struct(">16sHHIQQQIHHHHHH")
-_SECTION = struct.Struct(">IIQQQQIIQQ")
-_SYMBOL = struct.Struct(">IBBHQQ")
-
-_EM_386, _EM_PPC, _EM_PPC64, _EM_X86_64, _EM_AARCH64 = 3, 20, 21, 62, 183
-_MACHINES = {_EM_386: "x86", _EM_PPC: "32-bit PowerPC", _EM_X86_64: "x86-64", _EM_AARCH64: "AArch64"}
-_ET_REL, _ET_EXEC, _ET_DYN = 1, 2, 3
-_SHT_SYMTAB, _SHT_NOBITS, _SHT_DYNSYM = 2, 8, 11
-_SHF_EXECINSTR, _SHF_COMPRESSED = 0x4, 0x800
-_SHN_LORESERVE = 0xFF00
-_STT_NOTYPE, _STT_FUNC, _STT_GNU_IFUNC = 0, 2, 10
-
-_LONGEST_NAME = 1024  # of a function, in bytes; the rest is cut off
+from xenon.linux.program import check_kind
+from xenon.powerpc import elf
+from xenon.powerpc.abi import INSTRUCTION_BYTES
+from xenon.powerpc.functions import Function, read_functions
 
 _BCTR = 0x4E800420
 _TRAP = 0x7FE00008
@@ -34,7 +19,6 @@ _PADDING = (0, 0x60000000, 0x60420000, _TRAP)  # zero, nop, the nop that ends a 
 _LEAVING = (16, 17, 18, 19)  # primary opcodes of bc, sc, b and of bclr, bcctr, rfid
 _LAST_LANGUAGE = 13  # of a traceback table: 0 is C, 9 C++, 12 assembler
 _CONTROL, _HANDLER = 0x08, 0x80  # flags of traceback tables with parts that no C compiler writes
-_BUILD_HINT = "build for big-endian 64-bit PowerPC Linux, as with zig cc -target powerpc64-linux-musl"
 
 
 def _leaves(word: int) -> bool:
@@ -42,7 +26,7 @@ def _leaves(word: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class CodeRegion:
     """One function, or a whole section where the file has no symbols for it."""
 
     symbol: str
@@ -60,11 +44,10 @@ class Region:
         In a function the words behind its last branch, call or trap are data: control never gets there, or it
         would run into whatever the linker put next.
         """
-        found = list(self._without_tables())
+        code = list(self._without_tables())
         if not self.function:
-            return found
-        last = next((n for n in range(len(found), 0, -1) if _leaves(found[n - 1][1])), len(found))
-        return found[:last]
+            return code
+        return code[: next((n for n in range(len(code), 0, -1) if _leaves(code[n - 1][1])), len(code))]
 
     def _without_tables(self) -> Iterator[tuple[int, int]]:
         index = 0
@@ -79,7 +62,7 @@ class Region:
                 index += self._jump_table_words(index)
 
     def _jump_table_words(self, first: int) -> int:
-        """Length of a table of offsets, counted from the table itself, to other code of this function."""
+        """Words of a table of offsets, counted from the table itself, to other code of this function."""
         table = self.address + 4 * first
         index = first
         while index < len(self.words):
@@ -104,7 +87,7 @@ class Region:
         size += 4 if fixed_parameters or parameters >> 1 else 0
         size += 4 if flags & 0x20 else 0  # the length of the function
         if more & 0x40:  # a name: two bytes of length, then as many bytes
-            near = self.words[zero : zero + (size + _LONGEST_NAME) // 4]
+            near = self.words[zero : zero + (size + elf.LONGEST_NAME) // 4]
             body = struct.pack(f">{len(near)}I", *near)
             length = int.from_bytes(body[size : size + 2], "big")
             name = body[size + 2 : size + 2 + length]
@@ -119,52 +102,26 @@ class Region:
 class Code:
     """The functions of a program in order of address, and the number of non-padding words outside of them."""
 
-    regions: list[Region]
+    regions: list[CodeRegion]
     unread: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
-    name: str
-    kind: int
-    executable: bool
-    address: int
-    data: memoryview  # empty for sections without bytes in the file
-    link: int  # of a symbol table: the index of its strings
-
-    @property
-    def end(self) -> int:
-        return self.address + len(self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class _Label:
-    """A function or an assembler label: its first instruction, and its size or 0."""
-
-    name: str
-    address: int
-    size: int
-    function: bool
-
-
-def read_code(elf: bytes, name: str) -> Code:
+def read_code(image: bytes, name: str) -> Code:
     """The functions of a linked big-endian ELF64 PowerPC file; raises XenonError when it is anything else.
 
-    A function reaches over its symbol's size, or to the next function if it has none; an assembler label
-    outside of all functions reaches to the next symbol; an executable section without symbols is one region.
+    An executable section without symbols is one region.
     """
-    data = memoryview(elf)
-    _check_header(data, name)
-    sections = _sections(data, name)
-    labels = _labels(sections)
-    regions: list[Region] = []
+    file = elf.Elf(name, image)
+    check_kind(file)
+    sections = _code_sections(file)
+    functions = read_functions(file, [(code.address, code.end) for code in sections])
+    regions: list[CodeRegion] = []
     unread = 0
-    addresses = [label.address for label in labels]
-    for section in sorted((s for s in sections if s.executable and s.data), key=lambda s: s.address):
-        first, last = bisect_left(addresses, section.address), bisect_left(addresses, section.end)
-        found = _regions(section, labels[first:last])
-        regions += found
-        unread += _unread(section, found)
+    for section in sections:
+        within = functions.within(section.address, section.end)
+        section_regions = [section.region(function) for function in within] or [section.whole()]
+        regions += section_regions
+        unread += _unread(section, section_regions)
     if not any(region.words for region in regions):
         raise XenonError(
             f"{name}: no executable code, expected some", "scan a linked program, not a data file"
@@ -172,128 +129,66 @@ def read_code(elf: bytes, name: str) -> Code:
     return Code(regions, unread)
 
 
-def _check_header(data: memoryview, name: str) -> None:
-    if bytes(data[:4]) != b"\x7fELF":
-        found = bytes(data[:4]).hex(" ") or "nothing"
-        raise XenonError(f"{name}: byte 0: found {found}, expected 7f 45 4c 46 (an ELF file)", _BUILD_HINT)
-    _slice(data, 0, _ELF_HEADER.size, "the ELF header", name)
-    if data[5] not in (1, 2):
-        raise XenonError(f"{name}: byte 5: byte order {data[5]}, expected 2 (big-endian)", _BUILD_HINT)
-    little = data[5] == 1
-    machine = int.from_bytes(data[18:20], "little" if little else "big")
-    if machine != _EM_PPC64:
-        found = _MACHINES.get(machine, f"machine {machine}")
-        raise XenonError(f"{name}: byte 18: built for {found}, expected 64-bit PowerPC", _BUILD_HINT)
-    if little:
-        raise XenonError(f"{name}: byte 5: little-endian, expected big-endian", _BUILD_HINT)
-    if data[4] != 2:
-        raise XenonError(f"{name}: byte 4: file class {data[4]}, expected 2 (64-bit)", _BUILD_HINT)
-    kind = int.from_bytes(data[16:18], "big")
-    if kind == _ET_REL:
-        hint = "link it first: addresses and descriptors are only known then"
-        raise XenonError(f"{name}: byte 16: an object file, expected a program", hint)
-    if kind not in (_ET_EXEC, _ET_DYN):
-        raise XenonError(f"{name}: byte 16: file type {kind}, expected 2 or 3 (a program)", _BUILD_HINT)
+@dataclass(frozen=True, slots=True)
+class _CodeSection:
+    name: str
+    address: int
+    data: memoryview
+
+    @property
+    def end(self) -> int:
+        return self.address + len(self.data)
+
+    def whole(self) -> CodeRegion:
+        return CodeRegion(self.name, self.address, self._words(0, len(self.data)), function=False)
+
+    def region(self, function: Function) -> CodeRegion:
+        start = function.address - self.address
+        words = self._words(start, start + function.size)
+        return CodeRegion(function.name, function.address, words, function.typed)
+
+    def _words(self, start: int, end: int) -> tuple[int, ...]:
+        count = (end - start) // INSTRUCTION_BYTES
+        return struct.unpack_from(f">{count}I", self.data, start)
 
 
-def _slice(data: memoryview, offset: int, size: int, what: str, name: str) -> memoryview:
-    if offset + size > len(data):
-        problem = f"{what} of {size} bytes, but the file ends at {len(data)}"
-        raise XenonError(f"{name}: byte {offset}: {problem}", "the file is truncated: build or copy it again")
-    return data[offset : offset + size]
-
-
-def _text(strings: memoryview, offset: int) -> str:
-    """The zero-terminated name at an offset, empty when it lies outside of the strings."""
-    return bytes(strings[offset : offset + _LONGEST_NAME]).split(b"\0", 1)[0].decode("utf-8", "replace")
-
-
-def _sections(data: memoryview, name: str) -> list[_Section]:
-    header = _ELF_HEADER.unpack(data[: _ELF_HEADER.size])
-    offset, entry_size, count, names_index = header[6], header[11], header[12], header[13]
-    if count == 0:
+def _code_sections(file: elf.Elf) -> list[_CodeSection]:
+    """The sections with machine code, in the order of addresses; they share no address and no byte."""
+    name = file.name
+    sections = file.sections()
+    if not sections:
         hint = "scan the program as it was linked; strip --strip-all keeps the section headers too"
         raise XenonError(f"{name}: byte 60: no section headers, expected some", hint)
-    if entry_size != _SECTION.size:
-        raise XenonError(f"{name}: byte 58: section headers of {entry_size} bytes, expected {_SECTION.size}")
-    headers = list(
-        _SECTION.iter_unpack(_slice(data, offset, count * entry_size, "the section headers", name))
-    )
-
-    def content(index: int) -> memoryview:
-        _, kind, _, _, at, size, *_ = headers[index]
-        return data[:0] if kind == _SHT_NOBITS else _slice(data, at, size, f"section {index}", name)
-
-    names = content(names_index) if names_index < count else data[:0]
-    sections = []
-    for index, (name_at, kind, flags, address, _, _, link, *_) in enumerate(headers):
-        executable = bool(flags & _SHF_EXECINSTR) and kind != _SHT_NOBITS
-        if executable and (flags & _SHF_COMPRESSED or address % 4 or address + len(content(index)) > 1 << 64):
-            problem = f"section {index} is compressed, or its address {address:#x} cannot hold code"
-            raise XenonError(f"{name}: byte {offset + index * entry_size}: {problem}")
-        sections.append(_Section(_text(names, name_at), kind, executable, address, content(index), link))
-    in_order = sorted((s for s in sections if s.executable and s.data), key=lambda s: s.address)
-    for before, after in pairwise(in_order):
+    code: list[_CodeSection] = []
+    read = 0
+    for section in sections:
+        data = file.content(section)
+        if section.executable:
+            compressed = section.flags & elf.SECTION_COMPRESSED
+            if compressed or section.address % INSTRUCTION_BYTES or section.address + len(data) > 1 << 64:
+                problem = f"is compressed, or its address {section.address:#x} cannot hold code"
+                raise XenonError(f"{name}: byte {section.header_offset}: section {section.index} {problem}")
+            if data:
+                code.append(_CodeSection(section.name, section.address, data))
+        if section.executable or section.type in (elf.SECTION_SYMBOLS, elf.SECTION_DYNAMIC_SYMBOLS):
+            read += len(data)
+    code.sort(key=lambda section: section.address)
+    prefix = f"{name}: byte {file.header.sections_offset}"
+    for before, after in pairwise(code):
         if before.end > after.address:
             problem = f"sections {before.name} and {after.name} overlap at {after.address:#x}"
-            raise XenonError(f"{name}: byte {offset}: {problem}, expected separate code")
-    read = sum(len(s.data) for s in sections if s.executable or s.kind in (_SHT_SYMTAB, _SHT_DYNSYM))
-    if read > len(data):
-        raise XenonError(f"{name}: byte {offset}: sections share bytes, expected separate code and symbols")
-    return sections
+            raise XenonError(f"{prefix}: {problem}, expected separate code")
+    if read > len(file.image):
+        raise XenonError(f"{prefix}: sections share bytes, expected separate code and symbols")
+    return code
 
 
-def _labels(sections: list[_Section]) -> list[_Label]:
-    """Functions and unsized labels by address, .opd descriptors (ABI v1) followed to the code."""
-    descriptors = next((section for section in sections if section.name == ".opd"), None)
-    labels = []
-    for table in sections:
-        if table.kind not in (_SHT_SYMTAB, _SHT_DYNSYM):
-            continue
-        strings = sections[table.link].data if table.link < len(sections) else table.data[:0]
-        whole = len(table.data) // _SYMBOL.size * _SYMBOL.size
-        for name_at, info, _, section, value, size in _SYMBOL.iter_unpack(table.data[:whole]):
-            function = info & 15 in (_STT_FUNC, _STT_GNU_IFUNC)
-            if (
-                section == 0
-                or section >= _SHN_LORESERVE
-                or not (function or (info & 15 == _STT_NOTYPE and name_at))
-            ):
-                continue
-            if function and descriptors and descriptors.address <= value <= descriptors.end - 8:
-                at = value - descriptors.address
-                value = int.from_bytes(descriptors.data[at : at + 8], "big")
-            if value % 4 == 0:
-                labels.append(_Label(_text(strings, name_at), value, size if function else 0, function))
-    return sorted(labels, key=lambda label: (label.address, -label.size, label.name))
-
-
-def _regions(section: _Section, labels: list[_Label]) -> list[Region]:
-    """One region for each start, none inside another; the whole section when it has no labels."""
-    if not labels:
-        return [_region(section, section.name, section.address, section.end, function=False)]
-    starts = sorted({label.address for label in labels} | {section.end})
-    functions = sorted({label.address for label in labels if label.function} | {section.end})
-    regions: list[Region] = []
-    for label in labels:
-        if regions and label.address < regions[-1].end:
-            continue
-        limits = functions if label.function else starts
-        following = limits[bisect_right(limits, label.address)]
-        end = min(label.address + label.size, section.end) if label.size else following
-        regions.append(_region(section, label.name, label.address, end, function=label.function))
-    return regions
-
-
-def _region(section: _Section, symbol: str, start: int, end: int, function: bool) -> Region:
-    size = (end - start) // 4 * 4
-    at = start - section.address
-    return Region(symbol, start, struct.unpack(f">{size // 4}I", section.data[at : at + size]), function)
-
-
-def _unread(section: _Section, regions: list[Region]) -> int:
+def _unread(section: _CodeSection, regions: Sequence[CodeRegion]) -> int:
     """Words of a section that no region covers and that no linker fills gaps with."""
-    whole = _region(section, "", section.address, section.end, function=False).words
-    covered = [((r.address - section.address) // 4, (r.end - section.address) // 4) for r in regions]
-    gaps = zip([0, *(end for _, end in covered)], [*(start for start, _ in covered), len(whole)], strict=True)
-    return sum(word not in _PADDING for start, end in gaps for word in whole[start:end])
+    words = section.whole().words
+    covered = [
+        ((region.address - section.address) // 4, (region.end - section.address) // 4) for region in regions
+    ]
+    starts, ends = [start for start, _ in covered], [end for _, end in covered]
+    gaps = zip([0, *ends], [*starts, len(words)], strict=True)
+    return sum(word not in _PADDING for start, end in gaps for word in words[start:end])

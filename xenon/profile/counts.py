@@ -37,41 +37,40 @@ class Counts:
 
 
 def branches(words: Words) -> NDArray[np.bool_]:
-    """Which words are branches: what follows one is executed only if something jumps there."""
+    """Which words are branches. The word behind a branch is executed only if something jumps to it."""
     primary, extended = words >> 26, words >> 1 & 0x3FF
     to_register = (primary == _XL) & ((extended == _BCLR) | (extended == _BCCTR))
-    found: NDArray[np.bool_] = (primary == _BC) | (primary == _B) | to_register
-    return found
+    is_branch: NDArray[np.bool_] = (primary == _BC) | (primary == _B) | to_register
+    return is_branch
 
 
 def read_counts(memory: UnifiedMemory, instruments: Sequence[Instruments]) -> list[list[Counts]]:
-    """The counts of each of these CPUs, in the order of addresses; they have the same stretches of code. None
-    of them may be running."""
-    found: list[list[Counts]] = [[] for _ in instruments]
-    for start, end in _joined(piece for one in instruments for piece in one.code):
+    """The counts of each CPU, in the order of addresses; all have the same stretches, and none may run."""
+    of_cpus: list[list[Counts]] = [[] for _ in instruments]
+    for start, end in _joined(piece for instrument in instruments for piece in instrument.code):
         words = np.frombuffer(memory.view[start:end], ">u4").astype(np.uint32)
         ends = branches(words)
-        for one, counts in zip(instruments, found, strict=True):
-            blocks, jumps = (np.frombuffer(table, np.int64) for table in one.tables(start, end))
+        for instrument, counts in zip(instruments, of_cpus, strict=True):
+            blocks, jumps = (np.frombuffer(table, np.int64) for table in instrument.tables(start, end))
             counts.append(Counts(start, words, np.cumsum(blocks), _sums_up_to_branches(jumps, ends)))
-    return found
+    return of_cpus
 
 
 def added(of_cpus: Sequence[Sequence[Counts]]) -> list[Counts]:
-    """The counts of several CPUs together."""
+    """The counts of several CPUs, added up."""
     return [
         Counts(
             same[0].start,
             same[0].words,
-            np.sum([one.unicorn for one in same], axis=0),
-            np.sum([one.compiled for one in same], axis=0),
+            np.sum([counts.unicorn for counts in same], axis=0),
+            np.sum([counts.compiled for counts in same], axis=0),
         )
         for same in zip(*of_cpus, strict=True)
     ]
 
 
 def _sums_up_to_branches(jumps: Numbers, ends: NDArray[np.bool_]) -> Numbers:
-    """Running sums that begin anew behind each branch."""
+    """Running sums that start from 0 behind each branch."""
     sums = np.cumsum(jumps)
     at_ends = np.where(ends, np.arange(len(ends)), -1)
     last = np.concatenate([[-1], np.maximum.accumulate(at_ends)[:-1]])  # the branch before each word, or -1
@@ -79,11 +78,11 @@ def _sums_up_to_branches(jumps: Numbers, ends: NDArray[np.bool_]) -> Numbers:
 
 
 def _joined(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """(start, end) of what (start, size) pieces cover, each address once."""
-    found: list[tuple[int, int]] = []
+    """(start, end) of the union of (start, size) pieces."""
+    joined: list[tuple[int, int]] = []
     for start, size in sorted(set(pieces)):
-        if found and start <= found[-1][1]:
-            found[-1] = found[-1][0], max(found[-1][1], start + size)
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(joined[-1][1], start + size)
         else:
-            found.append((start, start + size))
-    return found
+            joined.append((start, start + size))
+    return joined

@@ -1,19 +1,22 @@
-"""Which functions of a program the recompiler would compile, from the file alone, and why not the others.
+"""Which functions of a program the recompiler would compile, and why not the others, from the file alone.
 
-What counts is whether every instruction that control may come to has a rule, as in a run. llvmlite
-is not needed.
+A function compiles when every instruction that control may reach has a row in powerpc/operands.tsv, and its
+branches are understood. Nothing is compiled, and llvmlite is not needed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.lifter.flow import NotUnderstood, explore
 from xenon.linux.program import Program
-from xenon.profile.names import Functions, Named, words_between_entries
+from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of
+from xenon.profile.code_map import CodeMap, Span
 
-_LOCAL_ENTRY = 8
+_MOST_VISITS = 8  # of an instruction, on average: by the functions that reach it
+_FEWEST_INSTRUCTIONS = 100_000  # that are looked at in any program
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A function: the instructions that control may come to, and what stands in the way."""
+    """A function: how many instructions control may reach, and what keeps it from being compiled."""
 
     name: str
     address: int
@@ -41,40 +44,56 @@ class Covered:
 
     @property
     def bytes(self) -> int:
-        return 4 * self.instructions
+        return INSTRUCTION_BYTES * self.instructions
 
 
 class _Image:
     """The words of a program's code, at the addresses of the file."""
 
     def __init__(self, program: Program) -> None:
-        self._parts = [part for part in program.segments if part.protection & Protection.EXECUTE]
+        self._segments = [segment for segment in program.segments if segment.protection & Protection.EXECUTE]
+
+    @property
+    def instructions(self) -> int:
+        return sum(len(segment.data) // INSTRUCTION_BYTES for segment in self._segments)
 
     def fetch(self, address: int) -> int | None:
-        for part in self._parts:
-            at = address - part.address
-            if 0 <= at <= len(part.data) - 4:
-                return None if at % 4 else int.from_bytes(part.data[at : at + 4], "big")
+        if address % INSTRUCTION_BYTES:
+            return None
+        for segment in self._segments:
+            offset = address - segment.address
+            if 0 <= offset <= len(segment.data) - INSTRUCTION_BYTES:
+                return int.from_bytes(segment.data[offset : offset + INSTRUCTION_BYTES], "big")
         return None
 
 
 def coverage(program: Program) -> list[Covered]:
-    """Of every function that has code, in the order of addresses."""
+    """Every function that has code, in the order of addresses. Raises XenonError where so much of the code is
+    reached from many functions that looking at each would take too long."""
     image = _Image(program)
-    functions = [one for one in Functions(program).all if one.is_function]
-    starts = {at for one in functions for at in (one.start, one.start + _LOCAL_ENTRY)}
-    found = (_covered(image, one, starts) for one in functions)
-    return [one for one in found if one.instructions]
+    functions = [span for span in CodeMap(program).spans if span.is_function]
+    starts = {span.start for span in functions}
+    starts |= {start + LOCAL_ENTRY_BYTES for start in starts}
+    left = max(_MOST_VISITS * image.instructions, _FEWEST_INSTRUCTIONS)
+    covered: list[Covered] = []
+    for span in functions:
+        function = _covered(image, span, starts)
+        left -= function.instructions
+        if left < 0:
+            raise XenonError(
+                f"{program.name}: its functions run into each other, expected separate functions"
+            )
+        if function.instructions:
+            covered.append(function)
+    return covered
 
 
-def _covered(image: _Image, function: Named, starts: set[int]) -> Covered:
-    words = (image.fetch(function.start), image.fetch(function.start + 4))
-    distance = words_between_entries(words[0] or 0, words[1] or 0)
-    entries = tuple({function.start: None, function.start + 4 * distance: None})
+def _covered(image: _Image, function: Span, starts: set[int]) -> Covered:
+    entries = entries_of(image.fetch, function.start)
     reasons: list[NotUnderstood] = []
     flow = explore(image.fetch, entries, starts, reasons)
     obstacles = tuple(
-        Obstacle(str(one), one.address, image.fetch(one.address or 0) or 0, one.mnemonic)
-        for one in sorted(reasons, key=lambda one: one.address or 0)
+        Obstacle(str(reason), reason.address, image.fetch(reason.address or 0) or 0, reason.mnemonic)
+        for reason in sorted(reasons, key=lambda reason: reason.address or 0)
     )
     return Covered(function.name, function.start, len(flow.words), obstacles)

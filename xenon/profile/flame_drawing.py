@@ -1,4 +1,4 @@
-"""A flame graph as SVG: who called whom, each function as wide as its time. It begins at the bottom."""
+"""A flame graph as SVG: callers below, callees above, each function as wide as its time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from xenon.svg import clean, document, rectangle, text
 
 COLOURS = {"compiled": "#7fb77e", "unicorn": "#f0a35e", "system": "#b8b8c8"}
-"""Of what a CPU did most of the time: a fill for each name that the stacks use."""
+"""The fill for each activity of a CPU; a function has that of its most frequent one."""
 _OTHER = "#d8d8d8"
 _WIDTH, _MARGIN, _ROW, _TOP = 1200, 10, 18, 64
 _LETTER = 6.7  # the width of a letter of _FONT in 11 px
@@ -21,7 +21,7 @@ _MOST_LEVELS = 100
 
 @dataclass(slots=True)
 class _Frame:
-    """A function called in one way: its samples with those of what it called, by what the CPU did."""
+    """A function in one chain of callers. `samples` includes its callees', by what the CPU did."""
 
     name: str
     samples: Counter[str] = field(default_factory=Counter)
@@ -34,8 +34,8 @@ class _Frame:
 
 
 def flame_graph(stacks: Mapping[tuple[tuple[str, ...], str], int], title: str, unit_seconds: float) -> str:
-    """The picture of samples by (names, the outermost first; what the CPU did); one stands for so many
-    seconds."""
+    """The picture of samples, counted by (function names, the outermost first; what the CPU did). Each sample
+    stands for `unit_seconds`."""
     root = _tree(stacks)
     levels = _levels(root)
     bottom = _TOP + levels * _ROW
@@ -46,40 +46,40 @@ def flame_graph(stacks: Mapping[tuple[tuple[str, ...], str], int], title: str, u
     for frame, start, level in _placed(root, 0, 0):
         width = frame.total * scale
         if width >= _NARROWEST and level < levels:
-            place = _MARGIN + start * scale, bottom - (level + 1) * _ROW
-            body.append(_box(frame, *place, width, root.total, unit_seconds))
+            x, y = _MARGIN + start * scale, bottom - (level + 1) * _ROW
+            body.append(_box(frame, x, y, width, root.total, unit_seconds))
     return document(_WIDTH, bottom + _MARGIN, body, clean(_FONT), _STYLE)
 
 
 def _tree(stacks: Mapping[tuple[tuple[str, ...], str], int]) -> _Frame:
     root = _Frame("all")
-    for (names, place), count in sorted(stacks.items()):
+    for (names, activity), count in sorted(stacks.items()):
         frame = root
-        frame.samples[place] += count
+        frame.samples[activity] += count
         for name in names[: _MOST_LEVELS - 1]:
             frame = frame.called.setdefault(name, _Frame(name))
-            frame.samples[place] += count
+            frame.samples[activity] += count
         frame.own += count
     return root
 
 
 def _levels(frame: _Frame) -> int:
-    return 1 + max((_levels(one) for one in frame.called.values()), default=0)
+    return 1 + max((_levels(callee) for callee in frame.called.values()), default=0)
 
 
 def _placed(frame: _Frame, start: int, level: int) -> Iterator[tuple[_Frame, int, int]]:
-    """Each frame with the sample at which it begins, from the left, and its height."""
+    """Each frame with the number of samples to the left of it, and its level from the bottom."""
     yield frame, start, level
-    for _, one in sorted(frame.called.items()):
-        yield from _placed(one, start, level + 1)
-        start += one.total
+    for _, callee in sorted(frame.called.items()):
+        yield from _placed(callee, start, level + 1)
+        start += callee.total
 
 
 def _box(frame: _Frame, x: float, y: float, width: float, samples: int, unit_seconds: float) -> str:
-    most = max(frame.samples, key=lambda place: (frame.samples[place], place), default="")
+    most = max(frame.samples, key=lambda activity: (frame.samples[activity], activity), default="")
     tip = f"{frame.name}: {_share(frame.total, samples)}, {frame.total * unit_seconds:.3f} s"
     tip += f" ({frame.own * unit_seconds:.3f} s of it its own)"
-    tip += "".join(f", {place} {_share(n, frame.total)}" for place, n in sorted(frame.samples.items()))
+    tip += "".join(f", {activity} {_share(n, frame.total)}" for activity, n in sorted(frame.samples.items()))
     letters = int((width - 6) / _LETTER)
     shown = frame.name if len(frame.name) <= letters else f"{frame.name[: letters - 2]}.."
     label = text(x + 3, y + _ROW - 5, 11, shown) if letters >= 3 else ""
@@ -89,8 +89,8 @@ def _box(frame: _Frame, x: float, y: float, width: float, samples: int, unit_sec
 
 def _legend(root: _Frame) -> Iterator[str]:
     x = float(_MARGIN)
-    for place, colour in COLOURS.items():
-        words = f"{place} {_share(root.samples[place], root.total)}"
+    for activity, colour in COLOURS.items():
+        words = f"{activity} {_share(root.samples[activity], root.total)}"
         yield rectangle(x, 36, 12, 12, colour)
         yield text(x + 18, 46, 12, words)
         x += 40 + 7.5 * len(words)

@@ -1,4 +1,4 @@
-"""A profile: what `Profiler` found out about a run. Samples estimate time, counts are exact."""
+"""The profile of a run, as `Profiler` measures it. Samples estimate time, counts are exact."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xenon.powerpc.mix import Work
-from xenon.profile.sampler import Place
+from xenon.powerpc.mix import InstructionClass
+from xenon.profile.sampler import Activity
 from xenon.recompiler.cpu_kind import CpuKind
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionProfile:
-    """A function that was executed or sampled. `tier` is how it is run in the end, `reason` why so."""
+    """A function that was executed or sampled. `tier` is how it runs at the end of the run, `reason` why."""
 
     address: int
     size: int
     name: str
     tier: str  # compiled, unicorn, or "loop compiled" where only a loop of it is
     reason: str
-    own: Mapping[Place, int]  # samples in the function itself
+    own: Mapping[Activity, int]  # samples in the function itself
     total: int  # samples in it or in what it called
     calls: int  # executions of its first instruction
     instructions: int
@@ -33,7 +33,7 @@ class FunctionProfile:
 
 @dataclass(frozen=True, slots=True)
 class BlockProfile:
-    """Instructions in a row that were executed equally often. `code` has (address, word) of each."""
+    """Consecutive instructions with the same number of executions. `code` has (address, word) of each."""
 
     address: int
     function: str
@@ -52,14 +52,14 @@ class ThreadProfile:
     """One hardware thread."""
 
     number: int
-    samples: Mapping[Place, int]
+    samples: Mapping[Activity, int]
     instructions: int
     compiled_instructions: int
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A run. `stacks` holds the samples by function names, the outermost first, and by what the CPU did."""
+    """A run. `stacks` counts samples by function names, the outermost first, and by what the CPU did."""
 
     program: str
     cpu: CpuKind
@@ -67,27 +67,27 @@ class Profile:
     period: float  # seconds between samples, as measured
     functions: tuple[FunctionProfile, ...]  # by their own time, then by instructions
     blocks: tuple[BlockProfile, ...]  # by instructions, the hottest only
-    works: Mapping[Work, int]
+    classes: Mapping[InstructionClass, int]
     mnemonics: Mapping[str, int]
     threads: tuple[ThreadProfile, ...]
-    stacks: Mapping[tuple[tuple[str, ...], Place], int]
+    stacks: Mapping[tuple[tuple[str, ...], Activity], int]
 
     @property
-    def places(self) -> Counter[Place]:
+    def activities(self) -> Counter[Activity]:
         """All samples by what the CPU did."""
-        found: Counter[Place] = Counter()
-        for one in self.threads:
-            found.update(one.samples)
-        return found
+        samples: Counter[Activity] = Counter()
+        for thread in self.threads:
+            samples.update(thread.samples)
+        return samples
 
     @property
     def samples(self) -> int:
-        return sum(self.places.values())
+        return sum(self.activities.values())
 
     @property
     def instructions(self) -> int:
-        return sum(one.instructions for one in self.threads)
+        return sum(thread.instructions for thread in self.threads)
 
     @property
     def compiled_instructions(self) -> int:
-        return sum(one.compiled_instructions for one in self.threads)
+        return sum(thread.compiled_instructions for thread in self.threads)

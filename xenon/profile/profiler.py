@@ -1,4 +1,4 @@
-"""Measures a program while it runs in a console, and puts together what was found.
+"""Measures a program while it runs in a console, and makes its profile.
 
 console = Console(MachineSettings(measured=True))
 program = console.boot("port")
@@ -16,10 +16,10 @@ from collections import Counter
 from xenon.console import Console
 from xenon.errors import XenonError
 from xenon.linux.program import Program
+from xenon.profile.code_map import CodeMap, Span
 from xenon.profile.counts import Counts, added, read_counts
-from xenon.profile.names import Functions, Named
 from xenon.profile.profile import FunctionProfile, Profile, ThreadProfile
-from xenon.profile.sampler import PERIOD, Place, Probe, Sampler, Stack, parts
+from xenon.profile.sampler import PERIOD, Activity, Probe, Sampler, Stack, parts
 from xenon.profile.stacks import Stacks
 from xenon.profile.sums import hottest_blocks, mix, sums
 from xenon.recompiler.cpu_kind import CpuKind
@@ -31,8 +31,8 @@ _NO_RECOMPILER = "the recompiler is not used"
 
 
 class Profiler:
-    """Of one console that is `measured` and has booted a program. Between `start` and `stop` its `run` is
-    read to the end, or closed."""
+    """Profiles a console that is `measured` and has booted a program. Read its `run` to the end, or close it,
+    between `start` and `stop`."""
 
     def __init__(self, console: Console, program: Program, period: float = PERIOD, blocks: int = 5) -> None:
         """`blocks` is how many of the hottest blocks are kept. Raises XenonError for a console that is not
@@ -40,21 +40,21 @@ class Profiler:
         self._console = console
         self._program = program
         self._most_blocks = blocks
-        self._functions = Functions(program, console.base)
-        stacks = Stacks(console.memory, self._functions)
+        self._code = CodeMap(program, console.base)
+        stacks = Stacks(console.memory, self._code)
         if any(parts(cpu)[0].instruments is None for cpu in console.cpus):
             raise XenonError("this console is not measured", "make it with MachineSettings(measured=True)")
-        self._probes = [Probe(n, cpu, self._functions, stacks) for n, cpu in enumerate(console.cpus)]
+        self._probes = [Probe(n, cpu, self._code, stacks) for n, cpu in enumerate(console.cpus)]
         self._sampler = Sampler(self._probes, period)
         self._started = 0.0
 
     def start(self) -> None:
-        """Just before the program runs."""
+        """Call just before the program runs."""
         self._started = time.perf_counter()
         self._sampler.start()
 
     def stop(self) -> Profile:
-        """Once the program has ended, or was stopped."""
+        """The profile; call once the program has ended, or was stopped."""
         seconds = time.perf_counter() - self._started
         self._sampler.close()
         of_threads = read_counts(self._console.memory, [probe.instruments for probe in self._probes])
@@ -62,51 +62,51 @@ class Profiler:
         threads = [
             ThreadProfile(
                 number,
-                _places(probe.samples),
-                sum(int(one.executed.sum()) for one in found),
-                sum(int(one.compiled.sum()) for one in found),
+                _by_activity(probe.samples),
+                sum(int(stretch.executed.sum()) for stretch in stretches),
+                sum(int(stretch.compiled.sum()) for stretch in stretches),
             )
-            for number, (probe, found) in enumerate(zip(self._probes, of_threads, strict=True))
+            for number, (probe, stretches) in enumerate(zip(self._probes, of_threads, strict=True))
         ]
-        samples: Counter[tuple[Place, Stack]] = Counter()
+        samples: Counter[tuple[Activity, Stack]] = Counter()
         for probe in self._probes:
             samples.update(probe.samples)
-        works, mnemonics = mix(counts)
+        classes, mnemonics = mix(counts)
         return Profile(
             program=self._program.name,
             cpu=CpuKind.RECOMPILER if self._console.recompiler else CpuKind.UNICORN,
             seconds=seconds,
             period=self._sampler.measured_period,
             functions=self._function_profiles(counts, samples),
-            blocks=hottest_blocks(counts, self._functions, self._most_blocks),
-            works=works,
+            blocks=hottest_blocks(counts, self._code, self._most_blocks),
+            classes=classes,
             mnemonics=mnemonics,
             threads=tuple(threads),
             stacks=self._named(samples),
         )
 
-    def _named(self, samples: Counter[tuple[Place, Stack]]) -> Counter[tuple[tuple[str, ...], Place]]:
-        found: Counter[tuple[tuple[str, ...], Place]] = Counter()
-        for (place, stack), count in samples.items():
-            found[tuple(self._functions.at(one).name for one in reversed(stack)), place] += count
-        return found
+    def _named(self, samples: Counter[tuple[Activity, Stack]]) -> Counter[tuple[tuple[str, ...], Activity]]:
+        named: Counter[tuple[tuple[str, ...], Activity]] = Counter()
+        for (activity, stack), count in samples.items():
+            named[tuple(self._code.at(start).name for start in reversed(stack)), activity] += count
+        return named
 
     def _function_profiles(
-        self, counts: list[Counts], samples: Counter[tuple[Place, Stack]]
+        self, counts: list[Counts], samples: Counter[tuple[Activity, Stack]]
     ) -> tuple[FunctionProfile, ...]:
-        own: dict[int, Counter[Place]] = {}
+        own: dict[int, Counter[Activity]] = {}
         total: Counter[int] = Counter()
-        for (place, stack), count in samples.items():
-            own.setdefault(stack[0], Counter())[place] += count
+        for (activity, stack), count in samples.items():
+            own.setdefault(stack[0], Counter())[activity] += count
             for start in set(stack):
                 total[start] += count
-        found = {}
-        for function, calls, executed, compiled in sums(counts, self._functions):
+        measured = {}
+        for function, calls, executed, compiled in sums(counts, self._code):
             if executed or total[function.start]:
-                found[function.start] = function, calls, executed, compiled
-        for start in total.keys() - found.keys():
-            found[start] = self._functions.at(start), 0, 0, 0
-        made = [
+                measured[function.start] = function, calls, executed, compiled
+        for start in total.keys() - measured.keys():
+            measured[start] = self._code.at(start), 0, 0, 0
+        profiles = [
             FunctionProfile(
                 address=start,
                 size=function.end - start,
@@ -119,13 +119,13 @@ class Profiler:
                 instructions=executed,
                 compiled_instructions=compiled,
             )
-            for start, (function, calls, executed, compiled) in found.items()
+            for start, (function, calls, executed, compiled) in measured.items()
             for tier, reason in (self._tier(function),)
         ]
-        return tuple(sorted(made, key=lambda one: (-one.self_samples, -one.instructions, one.address)))
+        return tuple(sorted(profiles, key=lambda row: (-row.self_samples, -row.instructions, row.address)))
 
-    def _tier(self, function: Named) -> tuple[str, str]:
-        """How a function is run, and why not better."""
+    def _tier(self, function: Span) -> tuple[str, str]:
+        """(how a function is run, why it is not compiled)."""
         recompiler = self._console.recompiler
         if recompiler is None:
             return Tier.UNICORN.value, _NO_RECOMPILER
@@ -134,14 +134,14 @@ class Profiler:
             return Tier.COMPILED.value, ""
         reason = outcome.reason if outcome is not None else _NOT_HOT
         inside = (
-            one.tier is Tier.COMPILED and function.start < one.entries[0] < function.end
-            for one in recompiler.outcomes.values()
+            loop.tier is Tier.COMPILED and function.start < loop.entries[0] < function.end
+            for loop in recompiler.outcomes.values()
         )
         return (LOOP_COMPILED if any(inside) else Tier.UNICORN.value), reason
 
 
-def _places(samples: Counter[tuple[Place, Stack]]) -> Counter[Place]:
-    found: Counter[Place] = Counter()
-    for (place, _), count in samples.items():
-        found[place] += count
-    return found
+def _by_activity(samples: Counter[tuple[Activity, Stack]]) -> Counter[Activity]:
+    counts: Counter[Activity] = Counter()
+    for (activity, _), count in samples.items():
+        counts[activity] += count
+    return counts

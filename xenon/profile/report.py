@@ -1,25 +1,25 @@
-"""A profile for reading, and as one object for JSON (the keys are documented in docs/profile.md)."""
+"""A profile as lines of text, as a flame graph, and as one JSON object (keys: docs/profile.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from xenon.powerpc.disassembly import disassemble
-from xenon.powerpc.mix import name_and_work
+from xenon.powerpc.mix import name_and_class
 from xenon.profile.flame_drawing import flame_graph
 from xenon.profile.profile import BlockProfile, FunctionProfile, Profile
-from xenon.profile.sampler import Place
+from xenon.profile.sampler import Activity
 from xenon.recompiler.cpu_kind import CpuKind
 
 _MOST_LINES = 40  # of a block
 _MOST_MNEMONICS = 12
-_NAMES = {Place.COMPILED: "compiled", Place.UNICORN: "on Unicorn", Place.SYSTEM: "system calls"}
+_NAMES = {Activity.COMPILED: "compiled", Activity.UNICORN: "on Unicorn", Activity.SYSTEM: "system calls"}
 
 
 def lines(profile: Profile, top: int) -> Iterator[str]:
-    """The report, `top` functions of it."""
+    """The report, with the `top` functions."""
     many = f", {len(profile.threads)} threads" if len(profile.threads) > 1 else ""
-    yield f"profile of {profile.program}: {profile.seconds:.2f} s, --cpu {profile.cpu.value}{many}"
+    yield f"profile of {profile.program}: {profile.seconds:.2f} s, cpu {profile.cpu.value}{many}"
     yield ""
     yield from _summary(profile)
     yield ""
@@ -33,22 +33,26 @@ def lines(profile: Profile, top: int) -> Iterator[str]:
 
 def _summary(profile: Profile) -> Iterator[str]:
     milliseconds = 1000 * profile.period
-    yield f"time          {profile.samples:,} samples, one each {milliseconds:.1f} ms" + _places(
-        profile.places
+    yield f"time          {profile.samples:,} samples, one each {milliseconds:.1f} ms" + _activities(
+        profile.activities
     )
     yield f"instructions  {profile.instructions:,} counted exactly" + _compiled(profile)
     if len(profile.threads) > 1:
-        for one in profile.threads:
-            samples = sum(one.samples.values())
+        for thread in profile.threads:
+            samples = sum(thread.samples.values())
             yield (
-                f"  thread {one.number}    {samples:,} samples{_places(one.samples)}; "
-                f"{one.instructions:,} instructions"
+                f"  thread {thread.number}    {samples:,} samples{_activities(thread.samples)}; "
+                f"{thread.instructions:,} instructions"
             )
 
 
-def _places(places: Mapping[Place, int]) -> str:
-    whole = sum(places.values())
-    parts = [f"{_NAMES[one]} {_share(places[one], whole)}" for one in Place if places.get(one)]
+def _activities(samples: Mapping[Activity, int]) -> str:
+    whole = sum(samples.values())
+    parts = [
+        f"{_NAMES[activity]} {_share(samples[activity], whole)}"
+        for activity in Activity
+        if samples.get(activity)
+    ]
     return f": {', '.join(parts)}" if parts else ""
 
 
@@ -61,21 +65,22 @@ def _compiled(profile: Profile) -> str:
 def _functions(profile: Profile, top: int) -> Iterator[str]:
     yield "functions by their own time (total: with what they call)"
     yield f"  {'self':>6}  {'total':>6}  {'instructions':>16}  {'':>6}  {'calls':>12}  tier, function"
-    for one in profile.functions[:top]:
+    for function in profile.functions[:top]:
+        own, total = (_share(part, profile.samples) for part in (function.self_samples, function.total))
         yield (
-            f"  {_share(one.self_samples, profile.samples):>6}  {_share(one.total, profile.samples):>6}  "
-            f"{one.instructions:>16,}  {_share(one.instructions, profile.instructions):>6}  "
-            f"{one.calls:>12,}  {_tier(one, profile.cpu)}"
+            f"  {own:>6}  {total:>6}  "
+            f"{function.instructions:>16,}  {_share(function.instructions, profile.instructions):>6}  "
+            f"{function.calls:>12,}  {_tier(function, profile.cpu)}"
         )
     if (rest := len(profile.functions) - top) > 0:
         yield f"  and {rest} more (--top)"
 
 
-def _tier(one: FunctionProfile, cpu: CpuKind) -> str:
-    """`compiled rows_vmx`, or why it is not, and how much ran compiled where that is not all or nothing."""
-    words = f"{one.tier:<8}  {one.name}"
-    notes = [one.reason] if one.reason and cpu is CpuKind.RECOMPILER else []
-    share = one.compiled_instructions / one.instructions if one.instructions else 0.0
+def _tier(function: FunctionProfile, cpu: CpuKind) -> str:
+    """`compiled rows_vmx`; the reason if it is not compiled, and the compiled share if only a part is."""
+    words = f"{function.tier:<8}  {function.name}"
+    notes = [function.reason] if function.reason and cpu is CpuKind.RECOMPILER else []
+    share = function.compiled_instructions / function.instructions if function.instructions else 0.0
     if 0.001 < share < 0.99:
         notes.append(f"{100 * share:.1f}% of its instructions compiled")
     return f"{words}  ({'; '.join(notes)})" if notes else words
@@ -83,8 +88,8 @@ def _tier(one: FunctionProfile, cpu: CpuKind) -> str:
 
 def _mix(profile: Profile) -> Iterator[str]:
     yield "instructions by class"
-    for work, count in sorted(profile.works.items(), key=lambda item: -item[1]):
-        yield f"  {_share(count, profile.instructions):>6}  {count:>16,}  {work.value}"
+    for kind, count in sorted(profile.classes.items(), key=lambda item: -item[1]):
+        yield f"  {_share(count, profile.instructions):>6}  {count:>16,}  {kind.value}"
     yield ""
     yield "most frequent instructions"
     for name, count in _frequent(profile)[:_MOST_MNEMONICS]:
@@ -119,63 +124,63 @@ def _share(part: int, whole: int) -> str:
 
 
 def flame(profile: Profile) -> str:
-    """A flame graph of it, an SVG document."""
-    stacks = {(names, place.value): count for (names, place), count in profile.stacks.items()}
+    """The flame graph of a profile, an SVG document."""
+    stacks = {(names, activity.value): count for (names, activity), count in profile.stacks.items()}
     many = f", {len(profile.threads)} threads" if len(profile.threads) > 1 else ""
-    title = f"{profile.program}: {profile.seconds:.2f} s, --cpu {profile.cpu.value}{many}"
+    title = f"{profile.program}: {profile.seconds:.2f} s, cpu {profile.cpu.value}{many}"
     return flame_graph(stacks, f"{title}; {profile.samples:,} samples", profile.period)
 
 
 def as_json(profile: Profile) -> dict[str, object]:
-    """All of it; time in seconds, addresses as numbers."""
+    """The whole profile as a JSON object; time in seconds, addresses as numbers."""
     return {
         "program": profile.program,
         "cpu": profile.cpu.value,
         "seconds": round(profile.seconds, 6),
         "samples": profile.samples,
         "sample_period": round(profile.period, 9),
-        "samples_by_tier": _by_place(profile.places),
+        "samples_by_tier": _by_activity(profile.activities),
         "instructions": profile.instructions,
         "instructions_compiled": profile.compiled_instructions,
         "threads": [
             {
-                "number": one.number,
-                "samples_by_tier": _by_place(one.samples),
-                "instructions": one.instructions,
-                "instructions_compiled": one.compiled_instructions,
+                "number": thread.number,
+                "samples_by_tier": _by_activity(thread.samples),
+                "instructions": thread.instructions,
+                "instructions_compiled": thread.compiled_instructions,
             }
-            for one in profile.threads
+            for thread in profile.threads
         ],
-        "functions": [_function_json(one) for one in profile.functions],
-        "classes": {work.value: count for work, count in profile.works.items()},
+        "functions": [_function_json(function) for function in profile.functions],
+        "classes": {kind.value: count for kind, count in profile.classes.items()},
         "mnemonics": [{"mnemonic": name, "instructions": count} for name, count in _frequent(profile)],
-        "blocks": [_block_json(one) for one in profile.blocks],
+        "blocks": [_block_json(block) for block in profile.blocks],
         "stacks": [
-            {"functions": list(names), "tier": place.value, "samples": count}
-            for (names, place), count in sorted(
+            {"functions": list(names), "tier": activity.value, "samples": count}
+            for (names, activity), count in sorted(
                 profile.stacks.items(), key=lambda item: (-item[1], item[0][0], item[0][1].value)
             )
         ],
     }
 
 
-def _by_place(places: Mapping[Place, int]) -> dict[str, int]:
-    return {place.value: places.get(place, 0) for place in Place}
+def _by_activity(samples: Mapping[Activity, int]) -> dict[str, int]:
+    return {activity.value: samples.get(activity, 0) for activity in Activity}
 
 
-def _function_json(one: FunctionProfile) -> dict[str, object]:
+def _function_json(function: FunctionProfile) -> dict[str, object]:
     return {
-        "name": one.name,
-        "address": one.address,
-        "size": one.size,
-        "tier": one.tier,
-        "reason": one.reason,
-        "self_samples": one.self_samples,
-        "self_samples_by_tier": _by_place(one.own),
-        "total_samples": one.total,
-        "calls": one.calls,
-        "instructions": one.instructions,
-        "instructions_compiled": one.compiled_instructions,
+        "name": function.name,
+        "address": function.address,
+        "size": function.size,
+        "tier": function.tier,
+        "reason": function.reason,
+        "self_samples": function.self_samples,
+        "self_samples_by_tier": _by_activity(function.own),
+        "total_samples": function.total,
+        "calls": function.calls,
+        "instructions": function.instructions,
+        "instructions_compiled": function.compiled_instructions,
     }
 
 
@@ -188,7 +193,7 @@ def _block_json(block: BlockProfile) -> dict[str, object]:
         "executions_compiled": block.compiled_executions,
         "instructions": block.instructions,
         "code": [
-            {"address": address, "word": word, "mnemonic": name_and_work(word)[0], "text": text}
+            {"address": address, "word": word, "mnemonic": name_and_class(word)[0], "text": text}
             for address, word, text in _text(block)
         ],
     }

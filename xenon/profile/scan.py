@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 import capstone
 
 from xenon.powerpc.isa import Kind, encoding, foreign
-from xenon.profile.code import Region, read_code
+from xenon.profile.code import CodeRegion, read_code
 
 _OTHER_POWERPC = capstone.CS_MODE_64 | capstone.CS_MODE_BIG_ENDIAN
 
@@ -21,7 +21,7 @@ class Why(enum.Enum):
     REMOVED = "removed"
     ABSENT = "absent"
     AMBIGUOUS = (
-        "ambiguous"  # both a VMX128 word and, in a program without other VMX128, more likely a foreign one
+        "ambiguous"  # a VMX128 word that other PowerPCs execute, too, in a program without other VMX128
     )
     FOREIGN = "foreign"  # not in the table, but a PowerPC instruction by capstone's account
     UNKNOWN = "unknown"
@@ -77,7 +77,7 @@ def _judge(word: int) -> tuple[str, Why, str] | None:
     return "", Why.UNKNOWN, "no known PowerPC instruction; data, or damaged code"
 
 
-def _scan(code: Iterable[tuple[int, int, Region | None]]) -> tuple[list[Finding], int]:
+def _scan(code: Iterable[tuple[int, int, CodeRegion | None]]) -> tuple[list[Finding], int]:
     """Findings in order of address, and the number of words looked at."""
     certain: list[Finding] = []
     doubtful: list[Finding] = []
@@ -91,8 +91,8 @@ def _scan(code: Iterable[tuple[int, int, Region | None]]) -> tuple[list[Finding]
             continue
         name, why, reason = judged
         symbol, offset = (region.symbol, address - region.address) if region else ("", 0)
-        found = Finding(address, word, name, why, reason, symbol, offset)
-        (doubtful if why is Why.AMBIGUOUS else certain).append(found)
+        finding = Finding(address, word, name, why, reason, symbol, offset)
+        (doubtful if why is Why.AMBIGUOUS else certain).append(finding)
     if not vmx128_seen:
         certain += doubtful
     return sorted(certain, key=lambda finding: finding.address), count

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.powerpc.abi import LOCAL_ENTRY_BYTES, entries_of
+from xenon.powerpc.functions import Function, Functions
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.state import Dispatch
 from xenon.recompiler.worker import Stopped, Worker
@@ -20,23 +21,12 @@ from xenon.recompiler.worker import Stopped, Worker
 if TYPE_CHECKING:
     from xenon.recompiler.cpu import RecompilerCpu
 
-_TOC_SETUP = (0x3C4C, 0x3842)  # addis r2, r12, …; addi r2, r2, …: what stands between the entries of ABI v2
-
 
 class Tier(Enum):
     """How a function is run."""
 
     COMPILED = "compiled"
     UNICORN = "unicorn"
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A function of the program: address of its code, length in bytes or 0, name."""
-
-    address: int
-    size: int
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +47,9 @@ class Outcome:
 class _Starts:
     """The addresses that are a function's entry, global or local."""
 
-    def __init__(self, functions: list[Function]) -> None:
-        self._known = {one.address for one in functions} | {one.address + 8 for one in functions}
+    def __init__(self, functions: Functions) -> None:
+        starts = {function.address for function in functions}
+        self._known = starts | {address + LOCAL_ENTRY_BYTES for address in starts}
 
     def __contains__(self, address: object) -> bool:
         return address in self._known
@@ -76,9 +67,8 @@ class Recompiler:
         self._memory = memory
         self._cpus: list[RecompilerCpu] = []
         self._executable = bytearray(RAM_BYTES // PAGE_BYTES)
-        self._functions: list[Function] = []
-        self._addresses: list[int] = []
-        self._starts = _Starts([])
+        self._functions = Functions()
+        self._starts = _Starts(self._functions)
         self._compiled: dict[tuple[int, ...], tuple[frozenset[int], list[int]]] = {}  # pages, entry points
         self._lock = threading.Lock()
         self.hopeful = True
@@ -94,24 +84,19 @@ class Recompiler:
     def cpus(self) -> tuple[RecompilerCpu, ...]:
         return tuple(self._cpus)
 
-    def know(self, functions: Iterable[Function]) -> None:
+    def know(self, functions: Functions) -> None:
         """Name the program's functions."""
-        self._functions = sorted(functions, key=lambda one: one.address)
-        self._addresses = [one.address for one in self._functions]
-        self._starts = _Starts(self._functions)
+        self._functions = functions
+        self._starts = _Starts(functions)
 
     @property
-    def functions(self) -> tuple[Function, ...]:
+    def functions(self) -> Functions:
         """The named functions in the order of addresses."""
-        return tuple(self._functions)
+        return self._functions
 
     def function_at(self, address: int) -> Function | None:
         """The named function that holds this address."""
-        index = bisect_right(self._addresses, address) - 1
-        if index < 0:
-            return None
-        found = self._functions[index]
-        return found if address < found.address + (found.size or PAGE_BYTES) else None
+        return self._functions.at(address)
 
     def show(self, address: int, size: int, protection: Protection) -> None:
         """What may be executed has changed; code that was compiled from these pages is void."""
@@ -144,11 +129,7 @@ class Recompiler:
 
     def entries_of(self, address: int) -> tuple[int, ...]:
         """Global and local entry of ABI v2 where a function has both, else the address itself."""
-        for first in (address, address - 8):
-            words = self.fetch(first), self.fetch(first + 4)
-            if None not in words and tuple((word or 0) >> 16 for word in words) == _TOC_SETUP:
-                return first, first + 8
-        return (address,)
+        return entries_of(self.fetch, address)
 
     def loop_start(self, pc: int) -> int | None:
         """Where the innermost loop around an instruction begins, None if it is in none."""

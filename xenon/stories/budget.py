@@ -1,34 +1,34 @@
 """What a run of the guest will take of the console's memory, region by region, without running it.
 
-Follows the guest's allocations (llama2c/src: checkpoint.c, tokenizer.c, transformer.c, sampler.c, parallel.c)
-and the kernel's way to place them (linux/loading.py, linux/memory_calls.py). A run never gives memory back,
-so the sum of its regions is its high-water mark.
+The guest's allocations come from its own table (llama2c.allocations), their places from the kernel's rules
+(linux/loading.py, linux/memory_calls.py). A run never gives memory back, so the sum of its regions is its
+high-water mark.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from loader import Config, Format, Model, Tokenizer
-from xenon.errors import XenonError
+from llama2c.allocations import Extents, Users, allocations, array_bytes
+from loader import Format, Model, Tokenizer
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory import OutOfMemoryError, Owner, UnifiedMemory
-from xenon.hardware.memory_map import CACHE_LINE_BYTES, KIB, PAGE_BYTES, RAM_BYTES, align_up, in_units
+from xenon.hardware.memory_map import CACHE_LINE_BYTES, PAGE_BYTES, RAM_BYTES, align_up, in_units
 from xenon.linux.loading import STACK_GUARD_BYTES, placements
 from xenon.linux.owners import owner_named
 from xenon.linux.program import Program
-from xenon.stories.gpu_budget import gpu_requests
+from xenon.stories.guest import check_fp32
 
-_FLOAT, _INT, _PIECE = 4, 4, 16  # bytes; sizeof(Piece) in tokenizer.h
-_THREAD_STACK = 64 * KIB  # STACK_SIZE in parallel.c
 _HELPFUL = 3  # regions that a refusal names
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run is made of: the guest and its stack, the model and its tokenizer, a prompt of so many bytes.
+    """A run to predict: the guest and its stack, the model and its tokenizer, the length of the prompt.
 
-    `context` is in positions (None: the model's own), `model_path` is the model's name on the console's disc,
+    `context` is in positions (None: the model's own). `model_path` is the model's name on the console's disc.
     `gpu` says that the GPU computes.
     """
 
@@ -51,7 +51,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One region: whole pages from `address`, which is None where it does not fit."""
+    """One region: whole pages from `address`, or None where the region does not fit."""
 
     owner: Owner
     purpose: str
@@ -61,7 +61,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The regions of a run in the order in which they come to be, the system's own first."""
+    """The regions of a run in the order of their allocation, the system's own first."""
 
     run: Run
     uses: tuple[Use, ...]
@@ -87,21 +87,40 @@ class Budget:
             return
         named = ", ".join(f"{use.purpose} {in_units(use.size)}" for use in self.largest)
         longest = longest_context(self.run)
-        help_ = (
-            f"a context of {longest} fits: --context {longest}"
-            if longest
-            else "no context is short enough: a smaller model fits"
-        )
         system = sum(use.size for use in self.uses if use.owner is Owner.SYSTEM)
         sizes = self.total - system, self.run.memory_bytes - system
         needed, room = map(in_units, sizes)
         if needed == room:
             needed, room = (f"{size:,} bytes" for size in sizes)
-        raise OutOfMemoryError(
+        message = (
             f"{self.run.model.path}: needs {needed} with a context of {self.run.positions}, and the console "
-            f"has {room} for a program; the largest regions are {named}",
-            help_,
+            f"has {room} for a program; the largest regions are {named}"
         )
+        if not longest:
+            raise OutOfMemoryError(message, "no context is short enough: a smaller model fits")
+        raise OutOfMemoryError(
+            message,
+            f"a context of {longest} fits",
+            ErrorCode.CONTEXT_TOO_LONG,
+            longest_context=longest,
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON; sizes are in bytes, addresses are physical, None where there is no room."""
+        return {
+            "model": os.fsencode(self.run.model.path).decode(errors="replace"),
+            "context": self.run.positions,
+            "prompt_bytes": self.run.prompt_bytes,
+            "threads": self.run.threads,
+            "memory_bytes": self.run.memory_bytes,
+            "total_bytes": self.total,
+            "fits": self.fits,
+            "longest_context": longest_context(self.run),
+            "regions": [
+                {"owner": use.owner.value, "purpose": use.purpose, "address": use.address, "size": use.size}
+                for use in self.uses
+            ],
+        }
 
 
 def predict(run: Run) -> Budget:
@@ -141,63 +160,42 @@ def longest_context(run: Run) -> int:
 
 
 def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
-    """(name, bytes, address where it must be) in the order in which memory is asked for; the name is what the
-    guest calls it in the end, with its owner."""
-    shared = "shared " if run.gpu else ""
+    """(name, bytes, address where it must be) in the order in which memory is asked for.
+
+    The name is what the guest calls the region in the end, with its owner.
+    """
     for part in placements(run.program):
         yield part.purpose, part.size, part.address
     yield "stack", align_up(run.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES, None
-    config = run.model.config
-    purpose, size, _ = _weights(run)
-    yield shared + purpose, size, None
-    yield "tokenizer file", run.tokenizer.size, None
-    yield "tokenizer table", config.vocab_size * _PIECE, None
-    yield "prompt", _prompt_bytes(run), None
-    if run.prompt_bytes:
-        yield "tokenizer order", 2 * config.vocab_size * _INT, None
-    cache = _floats(config.n_layers * run.positions * config.kv_dim)
-    yield shared + "activations", sum(_activations(config, run.positions)), None
-    yield shared + "key cache", cache, None
-    yield shared + "value cache", cache, None
-    yield "sampler", 2 * config.vocab_size * _INT, None
-    for thread in range(1, run.threads):
-        yield f"stack of thread {thread}", _THREAD_STACK, None
-    if run.gpu:
-        for name, size in gpu_requests(config):
-            yield name, size, None
+    extents = _extents(run)
+    if extents.mapped:
+        yield ("shared " if run.gpu else "") + f"file {run.model_path}", run.model.size, None
+    for allocation in allocations(extents):
+        shared = run.gpu and allocation.users is Users.SHARED
+        yield ("shared " if shared else "") + allocation.name, allocation.size, None
 
 
-def _floats(count: int) -> int:
-    """Bytes of an array of floats that begins and ends with a cache line."""
-    return align_up(count * _FLOAT, CACHE_LINE_BYTES)
-
-
-def _weights(run: Run) -> tuple[str, int, None]:
-    """One region into which tensors are copied, or, where all are aligned (v1), the file itself."""
-    model = run.model
-    if model.format is Format.V2:
-        raise XenonError(f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)")
-    if model.format is Format.V1 and all(part.offset % CACHE_LINE_BYTES == 0 for part in model.tensors):
-        return f"file {run.model_path}", model.size, None
-    weights = [part.count for part in model.tensors if part.is_weight]
-    return "weights", sum(map(_floats, weights)), None
-
-
-def _prompt_bytes(run: Run) -> int:
-    """Tokens and merges (a token a byte, BOS and a space), and room for two pieces side by side."""
-    pieces = run.tokenizer.pieces[: run.model.config.vocab_size]
-    longest = max(len(piece.text) for piece in pieces)
-    return 2 * (run.prompt_bytes + 2) * _INT + 2 * longest
-
-
-def _activations(config: Config, positions: int) -> Sequence[int]:
-    """Bytes of each array in Run_State (transformer.h) but for the two caches."""
-    counts = (
-        *(config.dim,) * 3,  # x, xb, xb2
-        *(config.hidden_dim,) * 2,  # hb, hb2
-        config.dim,  # q
-        config.n_heads * positions,  # att
-        config.vocab_size,  # logits
-        *(config.half_head,) * 3,  # rope_freq, rope_cos, rope_sin
+def _extents(run: Run) -> Extents:
+    """The numbers of a run. Raises XenonError for a model that the guest does not run."""
+    model, config = run.model, run.model.config
+    check_fp32(model)
+    # The guest uses a file in place where all its tensors are aligned, which v0 files never are.
+    aligned = all(part.offset % CACHE_LINE_BYTES == 0 for part in model.tensors)
+    return Extents(
+        dim=config.dim,
+        hidden_dim=config.hidden_dim,
+        n_layers=config.n_layers,
+        n_heads=config.n_heads,
+        n_kv_heads=config.n_kv_heads,
+        head_size=config.dim // config.n_heads,
+        kv_dim=config.kv_dim,
+        vocab_size=config.vocab_size,
+        seq_len=run.positions,
+        weight_bytes=sum(array_bytes(part.count) for part in model.tensors if part.is_weight),
+        tokenizer_bytes=run.tokenizer.size,
+        prompt_bytes=run.prompt_bytes,
+        longest_piece=max(len(piece.text) for piece in run.tokenizer.pieces[: config.vocab_size]),
+        mapped=model.format is Format.V1 and aligned,
+        gpu=run.gpu,
+        threads=run.threads,
     )
-    return [_floats(count) for count in counts]

@@ -57,9 +57,7 @@ def choose_engine(setup: Setup, config: Config, context: int) -> Engine:
     Raises XenonError when the GPU is asked for and cannot run the model.
     """
     if setup.engine is Engine.GPU and (limit := gpu_limit(config, context)):
-        raise XenonError(
-            f"the GPU cannot run this model: {limit}", "the CPU can run it", ErrorCode.GPU_LIMIT
-        )
+        raise XenonError(f"the GPU cannot run this model: {limit}", "the CPU can run it", ErrorCode.GPU_LIMIT)
     if setup.engine is not Engine.AUTO:
         return setup.engine
     cpu_wanted = setup.matmul is not None or setup.threads is not None or setup.cpu is not None

@@ -160,9 +160,7 @@ def find_runners(
                     notes.append(f"native is left out: {str(error).splitlines()[0]}")
                     continue
                 files = {"model": _host_order(model), "tokenizer": _host_order(tokenizer)}
-                runners += [
-                    NativeRunner(reference, files, matmul, positions) for matmul in selection.matmuls
-                ]
+                runners += [NativeRunner(reference, files, matmul, positions) for matmul in selection.matmuls]
     return runners, notes
 
 

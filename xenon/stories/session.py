@@ -213,7 +213,9 @@ class Session:
             size = in_units(self.decision.machine.memory_bytes)
             hint = f"the console has {size}; a smaller model or a shorter context fits"
             code = ErrorCode.OUT_OF_MEMORY
-        return XenonError(line.removeprefix("error: ") or "the guest program ended without a word", hint, code)
+        return XenonError(
+            line.removeprefix("error: ") or "the guest program ended without a word", hint, code
+        )
 
 
 def _encoded(prompt: str | bytes) -> bytes:

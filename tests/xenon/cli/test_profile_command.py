@@ -139,7 +139,7 @@ def test_ctrl_c_prints_what_there_is(program: Path) -> None:
         (["."], 1, ".: is a directory"),
         (["empty"], 1, "empty: empty file"),
         (["text"], 1, "text: is a text file, not a llama2.c checkpoint"),
-        (["x86"], 1, "x86: is a program for x86-64, expected 64-bit big-endian PowerPC"),
+        (["x86"], 1, "x86: byte 18: is a program for x86-64, expected 64-bit big-endian PowerPC"),
         (["cut"], 1, "cut: truncated"),
         (["--top", "0"], 2, "Invalid value for '--top'"),
         (["--blocks", "-1"], 2, "Invalid value for '--blocks'"),

@@ -19,7 +19,6 @@ from xenon.hardware.memory_map import MIB
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.loading import load
 from xenon.linux.program import DEFAULT_STACK_BYTES, LARGEST_STACK_BYTES, parse_program, read_program
-from xenon.linux.symbols import Symbols
 
 MakeElf = Callable[..., bytes]
 CODE = bytes(16)
@@ -141,7 +140,7 @@ def test_a_damaged_program_is_refused_or_loads(
     try:
         program = parse_program("damaged", bytes(image))
         load(program, AddressSpace(UnifiedMemory(), []), [b"damaged"], {}, bytes(16))
-        Symbols(program).describe(program.entry)
+        program.functions().describe(program.entry)
     except XenonError:
         pass
 
@@ -159,16 +158,16 @@ def test_damaged_section_and_symbol_tables_only_cost_names(build: Any, data: st.
     except XenonError:
         return
     for address in (0, program.entry, 1 << 63):
-        Symbols(program).describe(address)
+        program.functions().describe(address)
 
 
 def test_symbols_name_functions_of_both_abis(build: Any) -> None:
     for how, abi in (("freestanding", 2), ("freestanding-v1", 1)):
         program = read_program(build("report", how))
         assert program.abi == abi
-        symbols = Symbols(program)
-        run = next(symbol for symbol in symbols.functions if symbol.name == "run")
-        assert symbols.describe(run.address + 8) == "run+0x8"
+        functions = program.functions()
+        run = next(function for function in functions if function.name == "run")
+        assert functions.describe(run.address + 8) == "run+0x8"
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,9 @@ def test_no_row_has_opcode_bits_outside_of_its_mask() -> None:
 
 def test_rows_of_xenon_do_not_overlap_except_for_named_special_cases() -> None:
     overlaps = {}
-    for one, two in combinations(OWN, 2):
-        if (one.opcode ^ two.opcode) & one.mask & two.mask == 0:
-            special, general = sorted((one, two), key=lambda row: -row.mask.bit_count())
+    for first, second in combinations(OWN, 2):
+        if (first.opcode ^ second.opcode) & first.mask & second.mask == 0:
+            special, general = sorted((first, second), key=lambda row: -row.mask.bit_count())
             assert special.mask & general.mask == general.mask
             overlaps[special.mnemonic] = general.mnemonic
     assert overlaps == SPECIAL
@@ -135,8 +135,8 @@ def test_foreign_rows_overlap_with_vmx128_alone() -> None:
 def test_a_word_with_any_operands_decodes_to_its_row() -> None:
     for row in OWN:
         for word in words_of(row, random.Random(row.opcode), 50):
-            found = encoding(word)
-            assert found is row or (found is not None and SPECIAL.get(found.mnemonic) == row.mnemonic)
+            chosen = encoding(word)
+            assert chosen is row or (chosen is not None and SPECIAL.get(chosen.mnemonic) == row.mnemonic)
 
 
 def test_record_overflow_and_link_forms_are_told_apart() -> None:

@@ -5,44 +5,44 @@ from __future__ import annotations
 import pytest
 
 from xenon.powerpc.isa import Kind, table
-from xenon.powerpc.mix import Work, name_and_work, work_of
+from xenon.powerpc.mix import InstructionClass as Class
+from xenon.powerpc.mix import class_of, name_and_class
 
 EXAMPLES = {
-    "add": Work.INTEGER, "rlwinm.": Work.INTEGER, "cmpi": Work.INTEGER, "lwarx": Work.LOAD, "lfsu": Work.LOAD,
-    "lvx": Work.LOAD, "lvlx128": Work.LOAD, "stwcx.": Work.STORE, "stvewx": Work.STORE, "bclr": Work.BRANCH,
-    "bc": Work.BRANCH, "crxor": Work.CONDITION, "mcrf": Work.CONDITION, "fmadds": Work.FLOAT,
-    "fcmpu": Work.FLOAT, "vmaddfp": Work.VECTOR_FLOAT, "vmsum3fp128": Work.VECTOR_FLOAT,
-    "vcmpgtfp.": Work.VECTOR_FLOAT, "vcfsx": Work.VECTOR_FLOAT, "vadduwm": Work.VECTOR_INTEGER,
-    "vcmpequw128": Work.VECTOR_INTEGER, "vxor": Work.VECTOR_INTEGER, "vperm": Work.VECTOR_PERMUTE,
-    "lvsl": Work.VECTOR_PERMUTE, "vspltw128": Work.VECTOR_PERMUTE, "mfspr": Work.SPECIAL,
-    "mffs": Work.SPECIAL,
-    "lwsync": Work.CACHE, "dcbt": Work.CACHE, "sync": Work.CACHE, "sc": Work.SYSTEM, "tw": Work.SYSTEM,
-    "mtmsr": Work.SYSTEM,
+    "add": Class.INTEGER, "rlwinm.": Class.INTEGER, "cmpi": Class.INTEGER, "lwarx": Class.LOAD, "lfsu":
+    Class.LOAD, "lvx": Class.LOAD, "lvlx128": Class.LOAD, "stwcx.": Class.STORE, "stvewx": Class.STORE,
+    "bclr": Class.BRANCH, "bc": Class.BRANCH, "crxor": Class.CONDITION, "mcrf": Class.CONDITION, "fmadds":
+    Class.FLOAT, "fcmpu": Class.FLOAT, "vmaddfp": Class.VECTOR_FLOAT, "vmsum3fp128": Class.VECTOR_FLOAT,
+    "vcmpgtfp.": Class.VECTOR_FLOAT, "vcfsx": Class.VECTOR_FLOAT, "vadduwm": Class.VECTOR_INTEGER,
+    "vcmpequw128": Class.VECTOR_INTEGER, "vxor": Class.VECTOR_INTEGER, "vperm": Class.VECTOR_PERMUTE,
+    "lvsl": Class.VECTOR_PERMUTE, "vspltw128": Class.VECTOR_PERMUTE, "mfspr": Class.SPECIAL, "mffs":
+    Class.SPECIAL, "lwsync": Class.CACHE, "dcbt": Class.CACHE, "sync": Class.CACHE, "sc": Class.SYSTEM,
+    "tw": Class.SYSTEM, "mtmsr": Class.SYSTEM,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("mnemonic", "work"), EXAMPLES.items())
-def test_instructions_are_in_their_classes(mnemonic: str, work: Work) -> None:
+@pytest.mark.parametrize(("mnemonic", "expected"), EXAMPLES.items())
+def test_instructions_are_in_their_classes(mnemonic: str, expected: Class) -> None:
     rows = [row for row in table() if row.mnemonic == mnemonic and row.kind is not Kind.ABSENT]
     assert rows
-    assert {work_of(row) for row in rows} == {work}
+    assert {class_of(row) for row in rows} == {expected}
 
 
 def test_units_and_classes_agree() -> None:
-    memory = {Work.LOAD, Work.STORE, Work.SPECIAL, Work.VECTOR_PERMUTE, Work.CACHE}
-    vectors = {Work.VECTOR_FLOAT, Work.VECTOR_INTEGER, Work.VECTOR_PERMUTE}
+    memory = {Class.LOAD, Class.STORE, Class.SPECIAL, Class.VECTOR_PERMUTE, Class.CACHE}
+    vectors = {Class.VECTOR_FLOAT, Class.VECTOR_INTEGER, Class.VECTOR_PERMUTE}
     for row in table():
-        work = work_of(row)
+        work = class_of(row)
         if row.kind is Kind.FLOAT:
-            assert work in {Work.FLOAT, *memory}, row
+            assert work in {Class.FLOAT, *memory}, row
         elif row.kind in (Kind.VMX, Kind.VMX128):
             assert work in {*vectors, *memory}, row
         elif row.kind is Kind.BASE:
-            assert work not in {Work.FLOAT, *vectors}, row
+            assert work not in {Class.FLOAT, *vectors}, row
         elif row.kind in (Kind.REMOVED, Kind.ABSENT):
-            assert work is Work.FOREIGN
+            assert work is Class.FOREIGN
 
 
 def test_words_that_are_no_instruction_of_xenon_are_foreign() -> None:
-    assert name_and_work(0x10042848) == ("vmulouh", Work.FOREIGN)
-    assert name_and_work(0x00000001)[1] is Work.FOREIGN
+    assert name_and_class(0x10042848) == ("vmulouh", Class.FOREIGN)
+    assert name_and_class(0x00000001)[1] is Class.FOREIGN

@@ -55,15 +55,17 @@ def counted(console: Console) -> list[Counts]:
     """Runs it to its end, which may be a fault."""
     with contextlib.suppress(GuestFault):
         list(console.run(timeout=60))
-    found = [parts(cpu)[0].instruments for cpu in console.cpus]
-    return added(read_counts(console.memory, [one for one in found if one is not None]))
+    attached = [parts(cpu)[0].instruments for cpu in console.cpus]
+    return added(
+        read_counts(console.memory, [instrument for instrument in attached if instrument is not None])
+    )
 
 
 def executed(counts: list[Counts]) -> dict[int, int]:
     return {
-        one.start + 4 * int(index): int(one.executed[index])
-        for one in counts
-        for index in np.nonzero(one.executed)[0]
+        stretch.start + 4 * int(index): int(stretch.executed[index])
+        for stretch in counts
+        for index in np.nonzero(stretch.executed)[0]
     }
 
 
@@ -98,18 +100,18 @@ def test_counts_are_those_of_a_hook_on_every_instruction(
 @NEEDS_LLVMLITE
 @pytest.mark.parametrize("job", [*JOBS, ["loop", "40"], ["overrun"]], ids=lambda job: " ".join(job))
 def test_counts_are_the_same_in_compiled_code(program: Path, job: list[str]) -> None:
-    found = []
+    results = []
     for kind in CpuKind:
         console = Console(MachineSettings(cpu=kind, measured=True), clock=StillClock())
         console.boot(program, job)
         if console.recompiler is not None:
-            console.compile([one.name for one in console.recompiler.functions])
-            assert any(one.tier is Tier.COMPILED for one in console.recompiler.outcomes.values())
+            console.compile([function.name for function in console.recompiler.functions])
+            assert any(outcome.tier is Tier.COMPILED for outcome in console.recompiler.outcomes.values())
         counts = counted(console)
-        assert all((one.unicorn >= 0).all() and (one.compiled >= 0).all() for one in counts)
-        assert any(one.compiled.any() for one in counts) is (kind is CpuKind.RECOMPILER)
-        found.append(executed(counts))
-    assert found[0] == found[1]
+        assert all((stretch.unicorn >= 0).all() and (stretch.compiled >= 0).all() for stretch in counts)
+        assert any(stretch.compiled.any() for stretch in counts) is (kind is CpuKind.RECOMPILER)
+        results.append(executed(counts))
+    assert results[0] == results[1]
 
 
 @NEEDS_LLVMLITE
@@ -117,7 +119,7 @@ def test_counts_are_the_same_in_compiled_code(program: Path, job: list[str]) -> 
 def test_a_story_takes_the_same_instructions_on_both_ways_to_run(kernel: str) -> None:
     model = loader.open(llama2c.bundled_model())
     tokenizer = loader.find_tokenizer(model)
-    found = []
+    results = []
     for kind in CpuKind:
         console = Console(MachineSettings(cpu=kind, measured=True), clock=StillClock())
         console.disc.add("/model.bin", model.image(loader.ByteOrder.BIG))
@@ -125,10 +127,10 @@ def test_a_story_takes_the_same_instructions_on_both_ways_to_run(kernel: str) ->
         words = ["/model.bin", "-z", "/tokenizer.bin", "-t", "0", "-s", "1", "-n", "9", "-k", kernel]
         console.boot(llama2c.guest_program(), words)
         console.compile(HOT_FUNCTIONS)
-        found.append(executed(counted(console)))
+        results.append(executed(counted(console)))
         assert console.exit_status == 0
-    assert found[0] == found[1]
-    assert sum(found[0].values()) > 1_000_000
+    assert results[0] == results[1]
+    assert sum(results[0].values()) > 1_000_000
 
 
 def test_a_long_row_of_instructions_is_counted_once_wherever_the_engine_cuts_it(
@@ -142,7 +144,7 @@ def test_a_long_row_of_instructions_is_counted_once_wherever_the_engine_cuts_it(
 
 
 def test_a_stop_before_a_block_does_not_count_it_twice(program: Path) -> None:
-    found = []
+    results = []
     for pauses in (0, 50):
         console = Console(MachineSettings(cpu=CpuKind.UNICORN, measured=True), clock=StillClock())
         console.boot(program, ["loop", "60"])
@@ -163,8 +165,8 @@ def test_a_stop_before_a_block_does_not_count_it_twice(program: Path) -> None:
         else:
             list(outputs)
         assert engine.instruments is not None
-        found.append(executed(added(read_counts(console.memory, [engine.instruments]))))
-    assert found[0] == found[1]
+        results.append(executed(added(read_counts(console.memory, [engine.instruments]))))
+    assert results[0] == results[1]
 
 
 def test_the_hook_for_arm_counts_and_calls_back_when_a_flag_is_set() -> None:
@@ -183,7 +185,9 @@ def test_the_hook_for_arm_counts_and_calls_back_when_a_flag_is_set() -> None:
             engine.reg_write(register, value)
         engine.reg_write(arm.UC_ARM64_REG_X3, data)
         engine.reg_write(arm.UC_ARM64_REG_X30, code + 0x800)
-        engine.hook_add(unicorn.UC_HOOK_CODE, lambda uc, at, size, _: uc.emu_stop(), None, callback, callback)
+        engine.hook_add(
+            unicorn.UC_HOOK_CODE, lambda uc, address, size, _: uc.emu_stop(), None, callback, callback
+        )
         engine.emu_start(code, code + 0x800)
         return int(engine.reg_read(arm.UC_ARM64_REG_PC))
 
@@ -197,6 +201,6 @@ def test_the_hook_for_arm_counts_and_calls_back_when_a_flag_is_set() -> None:
 
 
 def test_instruments_see_the_flags_that_engines_look_at() -> None:
-    found = instruments.Instruments(64)
-    found.wanted.value = 1
-    assert ctypes.c_uint64.from_address(found.host_address + 64).value == 1 << 32
+    attached = instruments.Instruments(64)
+    attached.wanted.value = 1
+    assert ctypes.c_uint64.from_address(attached.host_address + 64).value == 1 << 32

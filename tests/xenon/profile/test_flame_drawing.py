@@ -13,21 +13,21 @@ Stacks = dict[tuple[tuple[str, ...], str], int]
 def boxes(drawing: str) -> dict[str, float]:
     """Width by the name that a tooltip begins with."""
     root = ElementTree.fromstring(drawing)
-    found: dict[str, float] = {}
+    widths: dict[str, float] = {}
     for rectangle in root.iter(f"{SVG}rect"):
         tip = rectangle.find(f"{SVG}title")
         if tip is not None and tip.text:
             name = tip.text.rsplit(": ", 1)[0]
-            found[name] = found.get(name, 0) + float(rectangle.get("width", "0"))
-    return found
+            widths[name] = widths.get(name, 0) + float(rectangle.get("width", "0"))
+    return widths
 
 
 def test_widths_are_in_proportion_to_samples() -> None:
     stacks: Stacks = {(("a", "b"), "compiled"): 30, (("a", "c"), "unicorn"): 10, (("a",), "system"): 60}
-    found = boxes(flame_graph(stacks, "title", 0.002))
-    assert found["a"] == found["all"]
-    assert abs(found["b"] / found["c"] - 3) < 0.02
-    assert abs(found["a"] / found["b"] - 100 / 30) < 0.02
+    widths = boxes(flame_graph(stacks, "title", 0.002))
+    assert widths["a"] == widths["all"]
+    assert abs(widths["b"] / widths["c"] - 3) < 0.02
+    assert abs(widths["a"] / widths["b"] - 100 / 30) < 0.02
 
 
 def test_any_name_makes_valid_xml() -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,17 +38,19 @@ def elf(words: list[int], symbols: list[tuple[str, int, int]] | None = None, kin
         table_bytes += sym(len(strings), value, size, kind=kind)
         strings += name.encode() + b"\0"
     names = b"\0.text\0.symtab\0.strtab\0.shstrtab\0"
-    headers, body, at = [bytes(64)], b"", 64
+    headers, body, offset = [bytes(64)], b"", 64
     rows = [(1, 1, 6, 0x1000, text, 0, 0), (7, 2, 0, 0, table_bytes, 3, 24), (15, 3, 0, 0, strings, 0, 0)]
     for name, sort, flags, address, content, link, entry in [*rows, (23, 3, 0, 0, names, 0, 0)]:
         headers.append(
-            struct.pack(">IIQQQQIIQQ", name, sort, flags, address, at, len(content), link, 0, 4, entry)
+            struct.pack(">IIQQQQIIQQ", name, sort, flags, address, offset, len(content), link, 0, 4, entry)
         )
         body += content
-        at += len(content)
+        offset += len(content)
     ident = b"\x7fELF\x02\x02\x01" + bytes(9)
     counts = (0, 64, 56, 0, 64, len(headers), len(headers) - 1)
-    return ident + struct.pack(">HHIQQQIHHHHHH", 2, 21, 1, 0x1000, 0, at, *counts) + body + b"".join(headers)
+    return (
+        ident + struct.pack(">HHIQQQIHHHHHH", 2, 21, 1, 0x1000, 0, offset, *counts) + body + b"".join(headers)
+    )
 
 
 def small_program() -> bytes:
@@ -168,8 +171,8 @@ def test_a_program_cut_at_any_byte_is_refused() -> None:
 @given(st.lists(st.tuples(st.integers(0, len(small_program()) - 1), st.integers(0, 255)), max_size=12))
 def test_a_damaged_program_is_scanned_or_refused(changes: list[tuple[int, int]]) -> None:
     damaged = bytearray(small_program())
-    for at, value in changes:
-        damaged[at] = value
+    for offset, value in changes:
+        damaged[offset] = value
     try:
         scan_program(bytes(damaged))
     except XenonError as error:
@@ -186,19 +189,19 @@ def test_arbitrary_bytes_behind_an_elf_header_are_refused(rest: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({0: 0x4D}, "expected 7f 45 4c 46"),
+        ({0: 0x4D}, "expected an ELF program (7f 45 4c 46)"),
         ({18: 62, 19: 0, 5: 1}, "x86-64"),
         ({5: 1, 18: 21, 19: 0}, "little-endian"),
         ({4: 1}, "expected 2 (64-bit)"),
         ({19: 20}, "32-bit PowerPC"),
-        ({17: 1}, "an object file"),
-        ({17: 4}, "file type 4"),
+        ({17: 1}, "a relocatable object"),
+        ({17: 4}, "a core dump"),
     ],
 )
 def test_a_program_for_something_else_is_refused_by_what_it_is(change: dict[int, int], message: str) -> None:
     program = bytearray(small_program())
-    for at, value in change.items():
-        program[at] = value
+    for offset, value in change.items():
+        program[offset] = value
     with pytest.raises(XenonError) as caught:
         scan_program(bytes(program), "port.elf")
     assert message in caught.value.message
@@ -242,8 +245,33 @@ def test_the_command_prints_json(tmp_path: Path) -> None:
     program = tmp_path / "port.elf"
     program.write_bytes(small_program())
     code, output = run_command(str(program), "--json")
-    found = json.loads(output)
+    report = json.loads(output)
     assert code == 1
-    assert (found["instructions"], found["functions"], found["unread_words"]) == (4, 2, 0)
-    assert found["findings"][0]["symbol"] == "sum"
-    assert found["findings"][0]["why"] == "removed"
+    assert (report["instructions"], report["functions"], report["unread_words"]) == (4, 2, 0)
+    assert report["findings"][0]["symbol"] == "sum"
+    assert report["findings"][0]["why"] == "removed"
+
+
+@pytest.mark.parametrize("options", [(), ("--recompiler",)])
+def test_a_scan_does_without_the_code_generator(
+    tmp_path: Path, options: tuple[str, ...], small_elf: bytes
+) -> None:
+    program = tmp_path / "port.elf"
+    program.write_bytes(small_elf if options else small_program())
+    code = f"""
+import atexit, sys
+atexit.register(lambda: print(*sorted(sys.modules), sep="\\n"))
+sys.argv = ["xenon-llm", "scan", *{options!r}, {str(program)!r}]
+from xenon.cli.start import main
+main()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    words = "the recompiler takes 1 of 1 functions" if options else "1 of 4 instructions"
+    assert words in result.stdout, result.stderr
+    modules = set(result.stdout.splitlines())
+    assert "xenon.profile.scan" in modules
+    generator = {
+        name for name in modules if name.startswith(("xenon.lifter.", "xenon.recompiler", "llvmlite"))
+    }
+    assert generator <= {"xenon.lifter.flow"}
+    assert "unicorn" not in modules

@@ -12,8 +12,9 @@ import pytest
 
 from xenon.hardware.memory import UnifiedMemory
 from xenon.linux.program import parse_program, read_program
-from xenon.profile.names import Functions
-from xenon.profile.stacks import MOST_FRAMES, Stacks
+from xenon.powerpc.abi import MOST_FRAMES
+from xenon.profile.code_map import CodeMap
+from xenon.profile.stacks import Stacks
 
 CODE, STACK = 0x10000, 0x100_0000
 NOP, BLR, STDU = 0x6000_0000, 0x4E80_0020, 0xF821_FF91  # stdu r1, -112(r1)
@@ -33,9 +34,9 @@ def stacks(make_elf: Callable[..., bytes], part: type[Any]) -> Stacks:
     image = make_elf([part(CODE, struct.pack(f">{len(WORDS)}I", *WORDS))], CODE)
     memory = UnifiedMemory()
     memory.write(CODE, struct.pack(f">{len(WORDS)}I", *WORDS))
-    functions = Functions(parse_program("three", image))
-    assert [one.start for one in functions.all] == [OUTER, MIDDLE, LEAF]
-    return Stacks(memory, functions)
+    code = CodeMap(parse_program("three", image))
+    assert [span.start for span in code.spans] == [OUTER, MIDDLE, LEAF]
+    return Stacks(memory, code)
 
 
 def frames(stacks: Stacks, *saved: int) -> None:
@@ -83,21 +84,21 @@ def test_registers_may_hold_anything(stacks: Stacks) -> None:
 
 
 def test_functions_of_a_stripped_program_have_their_addresses_for_names(build: Callable[..., Path]) -> None:
-    whole, stripped = (Functions(read_program(build("hot", "musl", *how))) for how in ((), ("-s",)))
-    main = next(one for one in whole.all if one.name == "main")
+    whole, stripped = (CodeMap(read_program(build("hot", "musl", *how))) for how in ((), ("-s",)))
+    main = next(span for span in whole.spans if span.name == "main")
     assert main.is_function
-    assert not any(one.name == "main" for one in stripped.all)
-    assert all(one.name == f"sub_{one.start:08x}" for one in stripped.all)
-    starts = {one.start for one in stripped.all if one.is_function}
-    named = {one.start for one in whole.all if one.is_function}
+    assert not any(span.name == "main" for span in stripped.spans)
+    assert all(span.name == f"sub_{span.start:08x}" for span in stripped.spans)
+    starts = {span.start for span in stripped.spans if span.is_function}
+    named = {span.start for span in whole.spans if span.is_function}
     assert len(starts & named) > 0.8 * len(starts)
 
 
 def test_every_address_belongs_to_one_function(build: Callable[..., Path]) -> None:
-    functions = Functions(read_program(build("hot", "musl")))
-    for one in functions.all:
-        assert functions.at(one.start) == functions.at(one.end - 4) == one
-    for address in (0, CODE - 4, functions.all[0].start - 4, functions.all[-1].end, (1 << 64) - 4):
-        found = functions.at(address)
-        assert found.start <= address < found.end
-        assert not found.is_function
+    code = CodeMap(read_program(build("hot", "musl")))
+    for span in code.spans:
+        assert code.at(span.start) == code.at(span.end - 4) == span
+    for address in (0, CODE - 4, code.spans[0].start - 4, code.spans[-1].end, (1 << 64) - 4):
+        span = code.at(address)
+        assert span.start <= address < span.end
+        assert not span.is_function

@@ -181,7 +181,7 @@ def test_the_svg_is_well_formed_and_names_every_part(make_model: Callable[..., M
     budget = Session(odd, made.tokenizer, 34 * MIB).budget()
     text = budget_drawing.svg(budget)
     root = ElementTree.fromstring(text)
-    words = ["".join(found.itertext()) for found in root.iter() if found.tag.endswith("text")]
+    words = ["".join(element.itertext()) for element in root.iter() if element.tag.endswith("text")]
     assert words[0].startswith("a<b>&c.bin, context 32: ")
     for part in budget_drawing.parts(budget, 34 * MIB // 960 + 1):
         assert any(word.startswith(part.name) for word in words)

@@ -199,7 +199,8 @@ class UnicornCpu:
             self._engine.emu_start(pc, _NEVER)
         except UcError as error:
             failure = error
-        pc, cr, *gpr = self._trap.read()
+        registers = self._trap.read()
+        pc = registers[0]
         if (trap := self._device_trap(pc)) is not None:
             return trap
         if self._bad_access is not None:
@@ -207,7 +208,7 @@ class UnicornCpu:
             access, mapped = _BAD_ACCESSES[kind]
             return Trap(TrapKind.BAD_ADDRESS, pc, address, access, size, mapped)
         if self._vector == _VECTOR_SYSTEM_CALL:
-            return Trap(TrapKind.SYSTEM_CALL, pc, vector=self._vector, gpr=tuple(gpr), cr=cr)
+            return Trap(TrapKind.SYSTEM_CALL, pc, vector=self._vector, gpr=registers[2:], cr=registers[1])
         if self._vector or failure is not None:
             # The engine has already stepped over an instruction that it refuses.
             kind_of = _VECTORS.get(self._vector, TrapKind.EXCEPTION)

@@ -1,0 +1,51 @@
+"""The list of hot functions, compared with the guest's symbols and with what stories execute."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+import llama2c
+from llama2c.facts import HOT_FUNCTIONS, hot_functions
+from xenon.console import Bytes, Console, CpuKind, MachineSettings
+from xenon.profile.profiler import Profiler
+
+
+def test_every_hot_function_is_one_symbol_of_the_guest(guest: Path) -> None:
+    with guest.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        names = Counter(
+            symbol.name for symbol in table.iter_symbols() if symbol["st_info"]["type"] == "STT_FUNC"
+        )
+    assert {name: names[name] for name in HOT_FUNCTIONS} == dict.fromkeys(HOT_FUNCTIONS, 1)
+
+
+def test_a_run_has_the_rows_of_its_own_matmul_only() -> None:
+    assert set(HOT_FUNCTIONS) - set(hot_functions("vmx")) == {"rows_scalar"}
+    assert set(HOT_FUNCTIONS) - set(hot_functions("scalar")) == {"rows_vmx"}
+    with pytest.raises(KeyError):
+        hot_functions("fast")
+
+
+@pytest.mark.parametrize("matmul", ["scalar", "vmx"])
+@pytest.mark.parametrize("temperature", ["0", "0.9"])
+def test_stories_spend_their_instructions_in_hot_functions(matmul: str, temperature: str) -> None:
+    console = Console(MachineSettings(cpu=CpuKind.UNICORN, threads=2, measured=True))
+    for name, path in (("m", llama2c.bundled_model()), ("t", llama2c.bundled_tokenizer())):
+        console.disc.add(name, Bytes(path.read_bytes()))
+    words = ["m", "-z", "t", "-i", "Once", "-t", temperature, "-s", "1", "-n", "24", "-e", "-k", matmul]
+    profiler = Profiler(console, console.boot(llama2c.guest_program(), words))
+    profiler.start()
+    for _ in console.run(timeout=60):
+        pass
+    profile = profiler.stop()
+    other = {
+        function.name: function.instructions / profile.instructions
+        for function in profile.functions
+        if function.name not in hot_functions(matmul)
+    }
+    assert max(other.values()) < 0.002, other
+    assert sum(other.values()) < 0.005, other

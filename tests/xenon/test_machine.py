@@ -1,0 +1,146 @@
+"""The machine without Linux: bare programs, and personalities that are a class of a few lines each."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from xenon.errors import XenonError
+from xenon.hardware.cpu import Cpu, Protection, Trap, TrapKind
+from xenon.hardware.memory_map import GPU_REGISTERS, MIB, PAGE_BYTES
+from xenon.machine import Machine, MachineSettings, Personality, check_threads
+from xenon.recompiler.kind import CpuKind, installed
+
+CODE, DATA = 0x10000, 0x20000
+KINDS = [CpuKind.UNICORN, *([CpuKind.RECOMPILER] if installed() else [])]
+
+SC, SPIN = 0x44000002, 0x48000000
+
+
+def addi(target: int, source: int, value: int) -> int:
+    return 14 << 26 | target << 21 | source << 16 | value & 0xFFFF
+
+
+class Halted(Exception):
+    """The toy program has come to its end."""
+
+
+@dataclass
+class Toy:
+    """`sc` with 0 in r3 halts, with another number it prints that; nothing else is known."""
+
+    printed: list[int] = field(default_factory=list)
+
+    def serve(self, _cpu: Cpu, trap: Trap) -> int:
+        if trap.kind is not TrapKind.SYSTEM_CALL:
+            raise XenonError(f"the toy knows no {trap.kind.value}")
+        if trap.gpr[3] == 0:
+            raise Halted
+        self.printed.append(trap.gpr[3])
+        return trap.pc
+
+
+@dataclass
+class Stepper:
+    """A debugger in small: a personality around another one, which sees each trap first."""
+
+    inner: Personality
+    seen: list[int] = field(default_factory=list)
+
+    def serve(self, cpu: Cpu, trap: Trap) -> int:
+        self.seen.append(trap.pc)
+        if trap.kind is TrapKind.TRAP_INSTRUCTION:  # a breakpoint: step over it
+            return trap.pc + 4
+        return self.inner.serve(cpu, trap)
+
+
+def bare(kind: CpuKind, *words: int, threads: int = 1) -> Machine:
+    """A machine with these instructions at CODE and a page of data."""
+    machine = Machine(MachineSettings(cpu=kind, threads=threads))
+    for cpu in machine.cpus:
+        cpu.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
+        cpu.map(DATA, PAGE_BYTES, Protection.READ | Protection.WRITE)
+    machine.memory.write(CODE, struct.pack(f">{len(words)}I", *words))
+    return machine
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bare_program_runs_under_a_personality_of_its_own(kind: CpuKind) -> None:
+    machine = bare(kind, addi(3, 0, 7), SC, addi(3, 3, 1), SC, addi(3, 0, 0), SC)
+    toy = Toy()
+    with pytest.raises(Halted):
+        machine.run(machine.cpus[0], CODE, toy)
+    assert toy.printed == [7, 8]
+    machine.stop()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_personality_may_stand_around_another_one(kind: CpuKind) -> None:
+    machine = bare(kind, addi(3, 0, 7), SC, 0x7FE00008, addi(3, 0, 0), SC)  # trap in the middle
+    stepper = Stepper(Toy())
+    with pytest.raises(Halted):
+        machine.run(machine.cpus[0], CODE, stepper)
+    assert stepper.seen == [CODE + 8, CODE + 8, CODE + 20]
+    machine.stop()
+
+
+def test_what_a_personality_does_not_answer_ends_the_run() -> None:
+    machine = bare(CpuKind.UNICORN, 0)
+    with pytest.raises(XenonError, match="the toy knows no illegal instruction"):
+        machine.run(machine.cpus[0], CODE, Toy())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stop_ends_all_hardware_threads_and_what_they_were_given(kind: CpuKind) -> None:
+    machine = bare(kind, SPIN, threads=3)
+    ended: list[int] = []
+    begun = [threading.Event() for _ in machine.cpus]
+    for thread in range(3):
+
+        def work(cpu: Cpu, thread: int = thread) -> None:
+            begun[thread].set()
+            machine.run(cpu, CODE, Toy())
+            ended.append(thread)
+
+        machine.start(thread, work)
+    assert all(event.wait(20) for event in begun)
+    assert ended == []
+    machine.stop()
+    assert sorted(ended) == [0, 1, 2]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("hardware thread")]
+
+
+def test_a_hardware_thread_does_what_it_is_given_in_order() -> None:
+    machine = bare(CpuKind.UNICORN, SC, threads=2)
+    done: list[int] = []
+    last = threading.Event()
+    for number in range(3):
+        machine.start(1, lambda _, number=number: done.append(number))  # type: ignore[misc]
+    machine.start(1, lambda _: last.set())
+    assert last.wait(20)
+    assert done == [0, 1, 2]
+    machine.stop()
+
+
+def test_stop_calls_what_waits_to_be_told() -> None:
+    machine = Machine()
+    told: list[bool] = []
+    machine.on_stop.append(lambda: told.append(machine.stopping.is_set()))
+    machine.stop()
+    assert told == [True]
+    assert machine.gpu.processor.stopped
+
+
+def test_the_devices_are_on_the_bus() -> None:
+    assert [window.range for window in Machine().bus.windows] == [GPU_REGISTERS]
+
+
+def test_a_machine_is_what_its_settings_say() -> None:
+    machine = Machine(MachineSettings(memory_bytes=64 * MIB, threads=2, cpu=CpuKind.UNICORN))
+    assert (machine.memory.size, len(machine.cpus), machine.recompiler) == (64 * MIB, 2, None)
+    for threads in (0, 7):
+        with pytest.raises(XenonError, match="expected 1 to 6"):
+            check_threads(threads)

@@ -1,0 +1,177 @@
+"""Names of code addresses, by one rule for all reports.
+
+1. Functions come from the symbols of a file: functions, and untyped labels of assembly code. The symbol of an
+   ABI v1 function names a descriptor, which is followed to the code.
+2. Of several symbols at one address the name is chosen that has a size, then one without `_` in front, then
+   the shortest, then the first in the alphabet.
+3. A label inside of a function is no function of its own; nor is an unsized function inside of a sized one.
+4. A function ends where its size says, where the next function begins, or with its code; without a size it
+   reaches to the next one. So no address has two functions.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from xenon.errors import XenonError
+from xenon.powerpc import elf
+from xenon.powerpc.abi import DESCRIPTOR_BYTES, INSTRUCTION_BYTES, abi_version, descriptor
+
+Extent = tuple[int, int]
+"""(address of the first byte, address behind the last) of machine code."""
+
+_TYPES = (elf.SYMBOL_UNTYPED, elf.SYMBOL_FUNCTION, elf.SYMBOL_INDIRECT_FUNCTION)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Function:
+    """Code from `address` up to `end`; `typed` is false for an assembler label."""
+
+    address: int
+    size: int  # bytes
+    name: str
+    typed: bool = True
+
+    @property
+    def end(self) -> int:
+        return self.address + self.size
+
+
+class Functions:
+    """The functions of a program in the order of addresses; no two of them overlap."""
+
+    def __init__(self, functions: Iterable[Function] = (), aliases: Iterable[tuple[str, int]] = ()) -> None:
+        """`aliases`: further names, each with its address."""
+        self._functions = tuple(sorted(functions))
+        self._addresses = [function.address for function in self._functions]
+        self._aliases = tuple(aliases)
+
+    def __iter__(self) -> Iterator[Function]:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    def at(self, address: int) -> Function | None:
+        """The function that holds an address."""
+        index = bisect_right(self._addresses, address) - 1
+        if index < 0 or address >= self._functions[index].end:
+            return None
+        return self._functions[index]
+
+    def within(self, start: int, end: int) -> Sequence[Function]:
+        """The functions that begin at `start` or behind it, and before `end`."""
+        return self._functions[
+            bisect_right(self._addresses, start - 1) : bisect_right(self._addresses, end - 1)
+        ]
+
+    def addresses_of(self, names: Container[str]) -> list[int]:
+        """The addresses that have one of these names, aliases included, in order."""
+        functions = {function.address for function in self._functions if function.name in names}
+        return sorted(functions | {address for name, address in self._aliases if name in names})
+
+    def describe(self, address: int) -> str:
+        """`main+0x24`; empty where no function holds the address."""
+        function = self.at(address)
+        return f"{function.name}+0x{address - function.address:x}" if function else ""
+
+
+def unnamed(address: int) -> str:
+    """What reports call code at an address that has no function."""
+    return f"sub_{address:08x}"
+
+
+def read_functions(file: elf.Elf, code: Iterable[Extent], base: int = 0) -> Functions:
+    """The functions of a file whose machine code takes these extents, loaded at `base`.
+
+    Damaged section headers and symbol tables give fewer functions, no error.
+    """
+    try:
+        sections = file.sections()
+    except XenonError:
+        return Functions()
+    extents = _Extents(code)
+    candidates: dict[int, _Candidate] = {}
+    names: list[tuple[str, int]] = []
+    for symbol in file.symbols(sections):
+        address = _code_address(file, sections, symbol)
+        end = extents.end_of(address)
+        if symbol.type not in _TYPES or end is None or address % INSTRUCTION_BYTES:
+            continue
+        names.append((symbol.name, address + base))
+        candidate = _Candidate(
+            address, min(symbol.size, end - address), symbol.name, symbol.type != elf.SYMBOL_UNTYPED, end
+        )
+        known = candidates.get(address)
+        if known is not None:
+            candidate = candidate.merged(known)
+        candidates[address] = candidate
+    return Functions(_without_overlap(sorted(candidates.values(), key=lambda row: row.address), base), names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    address: int
+    size: int  # 0 where the symbol has none
+    name: str
+    typed: bool
+    code_end: int
+
+    def merged(self, other: _Candidate) -> _Candidate:
+        """The better one of two at the same address."""
+        best = min(
+            self, other, key=lambda row: (row.size == 0, row.name.startswith("_"), len(row.name), row.name)
+        )
+        return _Candidate(best.address, best.size, best.name, self.typed or other.typed, best.code_end)
+
+
+class _Extents:
+    """Which extent holds an address."""
+
+    def __init__(self, extents: Iterable[Extent]) -> None:
+        self._extents = sorted(extents)
+        self._starts = [start for start, _ in self._extents]
+
+    def end_of(self, address: int) -> int | None:
+        """The end of the code around an address; None where there is no code."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or address >= self._extents[index][1]:
+            return None
+        return self._extents[index][1]
+
+
+def _code_address(file: elf.Elf, sections: Sequence[elf.Section], symbol: elf.Symbol) -> int:
+    """Where a symbol's code is: its value, or what its descriptor of ABI v1 says."""
+    section = sections[symbol.section]
+    if section.executable or symbol.type == elf.SYMBOL_UNTYPED or file.bits != 64 or file.order != "big":
+        return symbol.value
+    if abi_version(file.header.flags) != 1:
+        return symbol.value
+    try:
+        data = file.content(section)
+    except XenonError:
+        return symbol.value
+    offset = symbol.value - section.address
+    return descriptor(data[offset:])[0] if 0 <= offset <= len(data) - DESCRIPTOR_BYTES else symbol.value
+
+
+def _without_overlap(candidates: Sequence[_Candidate], base: int) -> Iterator[Function]:
+    kept: list[_Candidate] = []
+    sized_end = function_end = 0
+    for candidate in candidates:
+        inside = candidate.address < (sized_end if candidate.typed else function_end)
+        if inside and not (candidate.typed and candidate.size):
+            continue
+        kept.append(candidate)
+        if candidate.size:
+            sized_end = max(sized_end, candidate.address + candidate.size)
+        reaches_on = candidate.typed and not candidate.size
+        function_end = max(sized_end, candidate.code_end if reaches_on else 0)
+    nexts = [following.address for _, following in pairwise(kept)]
+    for candidate, following in zip(kept, [*nexts, 1 << 64], strict=False):
+        end = candidate.address + candidate.size if candidate.size else candidate.code_end
+        size = min(end, following) - candidate.address
+        yield Function(candidate.address + base, size, candidate.name, candidate.typed)
