@@ -140,11 +140,12 @@ def _opened(
 ) -> tuple[loader.Model, loader.Tokenizer]:
     """What is to be measured; a shape is written to `folder`."""
     from loader.synthetic import write_shape
-    from xenon.stories.guest import open_files
+    from xenon.stories.guest import open_model, open_tokenizer
 
     if shape is not None:
         model, tokenizer = write_shape(shape, folder)
-    return open_files(model, tokenizer)
+    opened = open_model(model)
+    return opened, open_tokenizer(opened, tokenizer)
 
 
 def _progress(done: int, total: int) -> None:

@@ -82,7 +82,7 @@ class ProfiledRun:
         if options.as_json:
             text = json.dumps(as_json(profile), indent=2)
         else:
-            text = "\n".join(lines(profile, options.top))
+            text = "\n".join(lines(profile, options.top, " (--top)"))
         if self._flame is not None:
             self._flame.write(flame(profile))
         if self._report is not None:

@@ -28,15 +28,15 @@ def profile_story(
     report: ReportOptions,
 ) -> None:
     """Tell a story with this model and its tokenizer, print it and report; the prompt `-` is stdin's."""
-    import llama2c
-    import loader
+    from loader import LoaderError
+    from xenon.stories.guest import open_model
     from xenon.stories.session import Session
 
     model, tokenizer = files
     text = without_line_end(sys.stdin.buffer.read()) if prompt == "-" else prompt
     try:
-        opened = loader.open(model or llama2c.bundled_model())
-    except loader.LoaderError as error:
+        opened = open_model(model)
+    except LoaderError as error:
         raise XenonError(error.message, "expected an ELF program or a llama2.c checkpoint") from error
     session = Session(opened, tokenizer, setup)
     if sampling.steps is None:

@@ -49,22 +49,26 @@ def story_arguments(
     ]
 
 
-def open_files(
-    model: str | os.PathLike[str] | loader.Model | None,
-    tokenizer: str | os.PathLike[str] | loader.Tokenizer | None,
-) -> tuple[loader.Model, loader.Tokenizer]:
-    """A model (None: the bundled one) and its tokenizer (None: the one in the model's folder that fits).
+def open_model(model: str | os.PathLike[str] | loader.Model | None) -> loader.Model:
+    """The model (None: the bundled one). Raises loader.LoaderError."""
+    if isinstance(model, loader.Model):
+        return model
+    return loader.open(llama2c.bundled_model() if model is None else model)
 
-    Raises loader.LoaderError for files that are not these.
+
+def open_tokenizer(
+    model: loader.Model, tokenizer: str | os.PathLike[str] | loader.Tokenizer | None
+) -> loader.Tokenizer:
+    """The tokenizer of a model (None: the one in the model's folder that fits).
+
+    Raises loader.LoaderError for none that fits.
     """
-    if not isinstance(model, loader.Model):
-        model = loader.open(llama2c.bundled_model() if model is None else model)
     if tokenizer is None:
-        return model, loader.find_tokenizer(model)
+        return loader.find_tokenizer(model)
     if not isinstance(tokenizer, loader.Tokenizer):
         tokenizer = loader.open_tokenizer(tokenizer)
     loader.check_vocabulary(model, tokenizer)
-    return model, tokenizer
+    return tokenizer
 
 
 def check_fp32(model: loader.Model) -> None:

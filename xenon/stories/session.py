@@ -25,7 +25,8 @@ from xenon.stories.guest import (
     check_fp32,
     guest_arguments,
     guest_program,
-    open_files,
+    open_model,
+    open_tokenizer,
 )
 from xenon.stories.settings import DEFAULT_STEPS, Engine, Matmul, Sampling, Setup
 from xenon.stories.telling import Statistics, Telling
@@ -56,10 +57,11 @@ class Session:
         tokenizer: str | os.PathLike[str] | loader.Tokenizer | None = None,
         setup: Setup | None = None,
     ) -> None:
-        self.model, self.tokenizer = open_files(model, tokenizer)
+        self.model = open_model(model)
         self.decision = decide(setup or Setup(), self.model)
         """Who computes, and on what."""
         check_fp32(self.model)
+        self.tokenizer = open_tokenizer(self.model, tokenizer)
 
     def budget(self, prompt: str | bytes = "") -> Budget:
         """What a story with this prompt would take of the console's memory, to the byte.
