@@ -46,10 +46,12 @@ def scan(
       xenon-llm scan --recompiler port.elf
       zig cc -target powerpc64-linux-musl -mcpu=970-altivec port.c -o port.elf
     """
+    from xenon.linux.program import read_image
+
     if recompiler:
         _scan_for_recompiler(program, as_json)
         return
-    report = scan_report(program.read_bytes(), str(program))
+    report = scan_report(read_image(program), str(program))
     if as_json:
         typer.echo(json.dumps(_as_json(program, report), indent=2))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -82,21 +83,33 @@ class Program:
 
 def read_program(path: Path | str, name: str | None = None) -> Program:
     """Read and check a program file; messages call it `name`, else by its path. Raises XenonError."""
+    return parse_program(name or str(path), read_image(path))
+
+
+def read_image(path: Path | str) -> bytes:
+    """The bytes of an ELF file; of any other file the first few, for the message that refuses it.
+
+    Raises XenonError for what is not a regular file, cannot be read, or is larger than a program may be.
+    """
     file = Path(path)
     try:
-        if file.is_dir():
+        mode = file.stat().st_mode
+        if stat.S_ISDIR(mode):
             raise XenonError(f"{path}: is a directory", PROGRAM_HINT)
+        if not stat.S_ISREG(mode):
+            raise XenonError(f"{path}: is not a regular file", PROGRAM_HINT)
         with file.open("rb") as stream:
             head = stream.read(len(elf.MAGIC))
+            if head != elf.MAGIC:
+                return head
             size = file.stat().st_size
-            if head == elf.MAGIC and size > _LARGEST_FILE:
+            if size > _LARGEST_FILE:
                 raise XenonError(
                     f"{path}: {in_units(size)}, expected a program of at most {in_units(_LARGEST_FILE)}"
                 )
-            image = head + stream.read() if head == elf.MAGIC else head
+            return head + stream.read()
     except OSError as error:
         raise XenonError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-    return parse_program(name or str(path), image)
 
 
 def parse_program(name: str, image: bytes) -> Program:

@@ -2,18 +2,19 @@
 
 1. Functions come from the symbols of a file: functions, and untyped labels of assembly code. The symbol of an
    ABI v1 function names a descriptor, which is followed to the code.
-2. Of several symbols at one address the name is chosen that has a size, then one without `_` in front, then
-   the shortest, then the first in the alphabet.
+2. Of several symbols at one address the name is chosen that has a size, then one that is not an indirect
+   function (whose symbol stands at its resolver), then one without `_` in front, then the shortest, then the
+   first in the alphabet.
 3. A label inside of a function is no function of its own; nor is an unsized function inside of a sized one.
-4. A function ends where its size says, where the next function begins, or with its code; without a size it
-   reaches to the next one. So no address has two functions.
+4. A function ends where its size says, where the next function begins, or with its section; without a size
+   it reaches to the next one. So no address has two functions.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from xenon.errors import XenonError
@@ -93,7 +94,7 @@ def read_functions(file: elf.Elf, code: Iterable[Extent], base: int = 0) -> Func
         sections = file.sections()
     except XenonError:
         return Functions()
-    extents = _Extents(code)
+    extents = _Extents(code, [section for section in sections if section.executable])
     candidates: dict[int, _Candidate] = {}
     names: list[tuple[str, int]] = []
     for symbol in file.symbols(sections):
@@ -102,13 +103,8 @@ def read_functions(file: elf.Elf, code: Iterable[Extent], base: int = 0) -> Func
         if symbol.type not in _TYPES or end is None or address % INSTRUCTION_BYTES:
             continue
         names.append((symbol.name, address + base))
-        candidate = _Candidate(
-            address, min(symbol.size, end - address), symbol.name, symbol.type != elf.SYMBOL_UNTYPED, end
-        )
-        known = candidates.get(address)
-        if known is not None:
-            candidate = candidate.merged(known)
-        candidates[address] = candidate
+        candidate = _Candidate(address, min(symbol.size, end - address), symbol.name, symbol.type, end)
+        candidates[address] = candidate.merged(candidates.get(address, candidate))
     return Functions(_without_overlap(sorted(candidates.values(), key=lambda row: row.address), base), names)
 
 
@@ -117,30 +113,38 @@ class _Candidate:
     address: int
     size: int  # 0 where the symbol has none
     name: str
-    typed: bool
+    type: int  # of the symbol
     code_end: int
+    typed: bool = False  # one of the symbols at this address is a function's
+
+    @property
+    def rank(self) -> tuple[bool, bool, bool, int, str]:
+        """Lowest for the name to choose."""
+        indirect = self.type == elf.SYMBOL_INDIRECT_FUNCTION
+        return self.size == 0, indirect, self.name.startswith("_"), len(self.name), self.name
 
     def merged(self, other: _Candidate) -> _Candidate:
         """The better one of two at the same address."""
-        best = min(
-            self, other, key=lambda row: (row.size == 0, row.name.startswith("_"), len(row.name), row.name)
-        )
-        return _Candidate(best.address, best.size, best.name, self.typed or other.typed, best.code_end)
+        typed = any(row.typed or row.type != elf.SYMBOL_UNTYPED for row in (self, other))
+        return replace(min(self, other, key=lambda row: row.rank), typed=typed)
 
 
 class _Extents:
-    """Which extent holds an address."""
+    """Machine code: its extents, divided where sections begin and end."""
 
-    def __init__(self, extents: Iterable[Extent]) -> None:
+    def __init__(self, extents: Iterable[Extent], sections: Iterable[elf.Section]) -> None:
         self._extents = sorted(extents)
         self._starts = [start for start, _ in self._extents]
+        edges = ((section.address, section.address + section.size) for section in sections)
+        self._edges = sorted({edge for pair in edges for edge in pair})
 
     def end_of(self, address: int) -> int | None:
         """The end of the code around an address; None where there is no code."""
         index = bisect_right(self._starts, address) - 1
         if index < 0 or address >= self._extents[index][1]:
             return None
-        return self._extents[index][1]
+        next_edge = bisect_right(self._edges, address)
+        return min([self._extents[index][1], *self._edges[next_edge : next_edge + 1]])
 
 
 def _code_address(file: elf.Elf, sections: Sequence[elf.Section], symbol: elf.Symbol) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,13 +13,21 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from xenon.cli.app import app
 from xenon.errors import XenonError
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import MIB
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.loading import load
-from xenon.linux.program import DEFAULT_STACK_BYTES, LARGEST_STACK_BYTES, parse_program, read_program
+from xenon.linux.program import (
+    DEFAULT_STACK_BYTES,
+    LARGEST_STACK_BYTES,
+    parse_program,
+    read_image,
+    read_program,
+)
 
 MakeElf = Callable[..., bytes]
 CODE = bytes(16)
@@ -203,3 +212,13 @@ def test_files_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
         read_program(tmp_path)
     with pytest.raises(XenonError, match="no such file"):
         read_program(tmp_path / "missing")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(XenonError, match="is not a regular file"):
+            read_image(path)
+        result = CliRunner().invoke(app, ["scan", str(path)])
+        assert isinstance(result.exception, XenonError)

@@ -136,3 +136,17 @@ def test_damaged_section_headers_cost_names_only() -> None:
     image = bytearray(elf_file(CODE, [label("f", 0, 4)]))
     struct.pack_into(">H", image, 60, 0xFFFF)
     assert len(parse_program("it", bytes(image)).functions()) == 0
+
+
+def test_an_indirect_function_does_not_name_its_resolver() -> None:
+    resolver, indirect = label("__memcpy_resolver", 0x10, 8), label("memcpy", 0x10, 8, kind=10)
+    assert extents(resolver, indirect) == [("__memcpy_resolver", 0x10, 0x18)]
+    assert extents(indirect) == [("memcpy", 0x10, 0x18)]
+
+
+def test_a_function_without_a_size_ends_with_its_section() -> None:
+    image = bytearray(elf_file(CODE, [label("_init", 0), label("label", 0x40, kind=UNTYPED)]))
+    (table,) = struct.unpack_from(">Q", image, 40)
+    struct.pack_into(">Q", image, table + 64 + 32, 0x20)  # the size of .text
+    chosen = read_functions(Elf("it", bytes(image)), [(CODE_ADDRESS, END)])
+    assert [(function.name, function.size) for function in chosen] == [("_init", 0x20), ("label", 0xC0)]
