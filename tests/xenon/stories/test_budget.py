@@ -206,6 +206,17 @@ def test_the_command_prints_every_region_and_draws(make_model: Callable[..., Mad
     assert (tmp_path / "b.svg").read_text().startswith("<svg ")
 
 
+def test_a_drawing_appears_whole_or_not_at_all(make_model: Callable[..., Made], tmp_path: Path) -> None:
+    made = make_model()
+    before = made.model.read_bytes()
+    result = command(str(made.model), "--svg", str(made.model))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {made.model}: is an input of this command")
+    assert made.model.read_bytes() == before
+    assert command("no-such-model.bin", "--svg", str(tmp_path / "b.svg")).returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_answers_no_with_the_context_that_fits(make_model: Callable[..., Made]) -> None:
     made = make_model(dim=64, n_heads=2, n_kv_heads=2, seq_len=300)
     result = command(str(made.model), "--memory", "33MiB", "--json")
