@@ -13,6 +13,7 @@ from typing import BinaryIO
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import MIB
 from xenon.linux.files import Bytes, Disc, HostFile
+from xenon.linux.layout import LINUX_MAP
 from xenon.linux.personality import Linux
 from xenon.linux.program import Program, parse_program, read_program
 from xenon.linux.terminal import Clock, RealClock, Terminal
@@ -70,7 +71,7 @@ class Console:
         windows: Mapping[int, tuple[int, int]] | None = None,
         pipes: Sequence[int] = (),
     ) -> None:
-        self.machine = Machine(settings)
+        self.machine = Machine(settings, LINUX_MAP)
         self.memory = self.machine.memory
         self.cpus = self.machine.cpus
         self.recompiler = self.machine.recompiler

@@ -1,6 +1,6 @@
 """The machine: RAM, bus, GPU and CPUs; it runs a CPU to its next trap, which a personality answers.
 
-A device needs a file in `hardware/` and a line in `DEVICES`; a personality (an operating system, bare
+A device needs a file in `hardware/` and a line in `_devices`; a personality (an operating system, bare
 metal, a debugger around one of them) needs a class with one method, `serve`.
 """
 
@@ -15,9 +15,10 @@ from typing import Protocol
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu, Trap, TrapKind
-from xenon.hardware.gpu import Gpu
+from xenon.hardware.gpu import GPU_REGISTERS, Gpu
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import GPU_REGISTERS, HARDWARE_THREADS, RAM_BYTES
+from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, XENON, MemoryMap
+from xenon.hardware.pages import Pages
 from xenon.powerpc.functions import Functions
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.kind import make_cpus
@@ -66,28 +67,30 @@ def check_threads(threads: int) -> None:
 
 
 class Machine:
-    """The hardware of one console, for any personality.
+    """The hardware of one console, for any personality, which may reserve more of its `memory_map`.
 
     Raises XenonError for a memory size or a number of threads that cannot be, and for a way to run CPUs that
     is not installed.
     """
 
-    def __init__(self, settings: MachineSettings | None = None) -> None:
+    def __init__(self, settings: MachineSettings | None = None, memory_map: MemoryMap = XENON) -> None:
         settings = settings or MachineSettings()
         check_threads(settings.threads)
-        self.memory = UnifiedMemory(settings.memory_bytes)
+        self.memory = UnifiedMemory(settings.memory_bytes, memory_map)
+        self.pages = Pages(self.memory)
         self.bus = Bus()
         self.gpu = Gpu(self.memory, self.bus.fail)
         self.stopping = threading.Event()
         """Set once `stop` is called."""
         self.on_stop: list[Callable[[], None]] = [self.stopping.set]
         """What `stop` calls first: everything that wakes what waits."""
-        for window, device in ((GPU_REGISTERS, self.gpu),):
+        devices = ((GPU_REGISTERS, self.gpu),)
+        for window, device in devices:
             self.bus.attach(window, device)
             self.on_stop.append(device.stop)
         self.cpus: Sequence[Cpu]
         self.cpus, self.recompiler = make_cpus(
-            self.memory, self.bus, settings.threads, settings.cpu, settings.measured
+            self.pages, self.bus, settings.threads, settings.cpu, settings.measured
         )
         self._tier_up: TierUp | None = None
         self._host_threads: dict[int, _HostThread] = {}

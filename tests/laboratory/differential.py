@@ -16,8 +16,10 @@ from fractions import Fraction
 
 from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, align_up
+from xenon.hardware.memory_map import PAGE_BYTES, align_up
+from xenon.hardware.pages import Pages
 from xenon.lifter.rules import RULES
+from xenon.linux.layout import PROGRAM
 from xenon.powerpc.isa import encoding, table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.cpu import RecompilerCpu
@@ -250,9 +252,10 @@ class Laboratory:
 
     def __init__(self) -> None:
         self._memory = UnifiedMemory()
-        self.recompiler = Recompiler(self._memory)
+        self._pages = Pages(self._memory)
+        self.recompiler = Recompiler(self._pages)
         self.recompiler.hopeful = False  # what is tried is compiled code alone
-        self._cpu = RecompilerCpu(self._memory, self.recompiler)
+        self._cpu = RecompilerCpu(self.recompiler)
 
     def differences(self, words: Iterable[int], cases: int, seed: int, domain: Domain) -> list[Difference]:
         """Run `words` as a function on so many random register sets, all of them from `domain`.
@@ -268,14 +271,14 @@ class Laboratory:
         self._map(cases)
         code = struct.pack(f">{len(words) + 1}I", *words, _BLR)
         self._memory.write(_TEST, code)
-        self._cpu.forget_code(_TEST, PAGE_BYTES)
+        self._pages.written(_TEST, PAGE_BYTES)
         unicorn = self._run(before)
         outcome = self.recompiler.compile(_TEST)
         assert outcome.tier is Tier.COMPILED, outcome.reason
         calls = self._cpu.hand_overs
         compiled = self._run(before)
         assert self._cpu.hand_overs > calls
-        self._cpu.forget_code(_TEST, PAGE_BYTES)
+        self._pages.written(_TEST, PAGE_BYTES)
         return [
             Difference(words, *three)
             for three in zip(before, unicorn, compiled, strict=True)
@@ -285,12 +288,12 @@ class Laboratory:
     def _map(self, cases: int) -> None:
         size = align_up(cases * _STRIDE, PAGE_BYTES)
         if self.recompiler.fetch(_CODE) is None:
-            self._cpu.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
-            self._cpu.map(_DATA, 64 * _STRIDE, Protection.READ | Protection.WRITE)
+            self._pages.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
+            self._pages.map(_DATA, 64 * _STRIDE, Protection.READ | Protection.WRITE)
         assert size <= 64 * _STRIDE
         words = _harness(cases)
         self._memory.write(_CODE, struct.pack(f">{len(words)}I", *words))
-        self._cpu.forget_code(_CODE, PAGE_BYTES)
+        self._pages.written(_CODE, PAGE_BYTES)
 
     def _run(self, blocks: list[bytes]) -> list[bytes]:
         for number, block in enumerate(blocks):

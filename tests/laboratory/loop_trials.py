@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from laboratory.differential import EXCEPTIONS, forms, random_word
 from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM
+from xenon.hardware.memory_map import PAGE_BYTES
+from xenon.hardware.pages import Pages
+from xenon.linux.layout import PROGRAM
 from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.recompiler import Recompiler, Tier
 
@@ -98,11 +100,12 @@ class LoopLaboratory:
 
     def __init__(self) -> None:
         self._memory = UnifiedMemory()
-        self.recompiler = Recompiler(self._memory)
-        self._cpu = RecompilerCpu(self._memory, self.recompiler)
-        self._cpu.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
-        self._cpu.map(_DATA, _DATA_BYTES, Protection.READ | Protection.WRITE)
-        self._cpu.map(_RESULTS, PAGE_BYTES, Protection.READ | Protection.WRITE)
+        self._pages = Pages(self._memory)
+        self.recompiler = Recompiler(self._pages)
+        self._cpu = RecompilerCpu(self.recompiler)
+        self._pages.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
+        self._pages.map(_DATA, _DATA_BYTES, Protection.READ | Protection.WRITE)
+        self._pages.map(_RESULTS, PAGE_BYTES, Protection.READ | Protection.WRITE)
 
     def results(self, trial: Trial) -> dict[str, bytes]:
         """What is in memory and registers behind the loop, for each way to run it."""
@@ -120,7 +123,7 @@ class LoopLaboratory:
         memory.write(_CODE, struct.pack(f">{len(code)}I", *code))
         memory.write(_BODY, struct.pack(f">{len(trial.words) + 1}I", *trial.words, _BLR))
         memory.write(_DATA, trial.data)
-        cpu.forget_code(_CODE, 2 * PAGE_BYTES)
+        self._pages.written(_CODE, 2 * PAGE_BYTES)
         if compiled is not None:
             outcome = self.recompiler.compile(compiled)
             assert outcome.tier is Tier.COMPILED, outcome.reason

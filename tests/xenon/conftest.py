@@ -16,9 +16,11 @@ import pytest
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES
+from xenon.hardware.pages import Pages
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.call_names import CALL_NUMBERS
 from xenon.linux.files import Bytes, Disc
+from xenon.linux.layout import LINUX_MAP
 from xenon.linux.loading import load
 from xenon.linux.process import Process
 from xenon.linux.program import parse_program
@@ -125,7 +127,12 @@ def disc() -> Disc:
 
 @pytest.fixture
 def call(disc: Disc, small_elf: bytes) -> Caller:
-    space = AddressSpace(UnifiedMemory(), [])
+    return make_caller(Pages(UnifiedMemory(memory_map=LINUX_MAP)), disc, small_elf)
+
+
+def make_caller(pages: Pages, disc: Disc, small_elf: bytes) -> Caller:
+    """A process without a CPU that has these pages."""
+    space = AddressSpace(pages)
     clock, written = StoppedClock(), []
     terminal = Terminal(None, lambda stream, data: written.append((stream, data)), {})
     loaded = load(parse_program("small", small_elf), space, [b"small"], {}, bytes(16))

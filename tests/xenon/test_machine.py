@@ -10,9 +10,10 @@ import pytest
 
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Cpu, Protection, Trap, TrapKind
-from xenon.hardware.memory_map import GPU_REGISTERS, MIB, PAGE_BYTES
+from xenon.hardware.gpu import GPU_REGISTERS
+from xenon.hardware.memory_map import MIB, PAGE_BYTES
 from xenon.machine import Machine, MachineSettings, Personality, check_threads
-from xenon.recompiler.kind import CpuKind, installed
+from xenon.recompiler.cpu_kind import CpuKind, installed
 
 CODE, DATA = 0x10000, 0x20000
 KINDS = [CpuKind.UNICORN, *([CpuKind.RECOMPILER] if installed() else [])]
@@ -60,9 +61,8 @@ class Stepper:
 def bare(kind: CpuKind, *words: int, threads: int = 1) -> Machine:
     """A machine with these instructions at CODE and a page of data."""
     machine = Machine(MachineSettings(cpu=kind, threads=threads))
-    for cpu in machine.cpus:
-        cpu.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
-        cpu.map(DATA, PAGE_BYTES, Protection.READ | Protection.WRITE)
+    machine.pages.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
+    machine.pages.map(DATA, PAGE_BYTES, Protection.READ | Protection.WRITE)
     machine.memory.write(CODE, struct.pack(f">{len(words)}I", *words))
     return machine
 

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from xenon.hardware.memory_map import Range
-
-WORD_BYTES = 4
+from xenon.hardware.memory_map import WORD_BYTES, Range
 
 
 class DeviceError(Exception):
@@ -22,7 +20,7 @@ class DeviceError(Exception):
 
 
 class Device(Protocol):
-    """Something with registers. `offset` is in bytes from the start of its window, a multiple of four."""
+    """Registers in a window of addresses. `offset` is in bytes from its start, a multiple of four."""
 
     def read(self, offset: int) -> int:
         """The register's 32 bits. Raises DeviceError."""
@@ -40,7 +38,7 @@ class Window:
 
 
 class Bus:
-    """A table of windows. Whatever hits none of them, or is no aligned word, is a DeviceError.
+    """A table of windows. An access outside of them, or of anything but an aligned word, is a DeviceError.
 
     A CPU's callbacks cannot raise through the engine, and a device may fail while the CPU is elsewhere:
     `fail` keeps the first error in `fault` and stops the CPUs, which then come back with it.
@@ -59,19 +57,19 @@ class Bus:
 
     def read(self, address: int, size: int) -> int:
         """A register, in the value that a load gives. Raises DeviceError."""
-        found = self._find(address, size, "read")
-        return found.device.read(address - found.range.start) & 0xFFFF_FFFF
+        window = self._find(address, size, "read")
+        return window.device.read(address - window.range.start) & 0xFFFF_FFFF
 
     def write(self, address: int, size: int, value: int) -> None:
         """Store to a register. Raises DeviceError."""
-        found = self._find(address, size, "write")
-        found.device.write(address - found.range.start, value & 0xFFFF_FFFF)
+        window = self._find(address, size, "write")
+        window.device.write(address - window.range.start, value & 0xFFFF_FFFF)
 
     def fail(self, error: DeviceError) -> bool:
-        """Keep a device's error, the first of them counts, and stop the CPUs; whether one has come back with
-        it.
+        """Keep a device's first error and stop the CPUs; whether a CPU has come back with it.
 
-        Who is not on a CPU's own thread repeats the call until then: an engine may miss a request to stop.
+        A caller that is not on a CPU's own thread repeats the call until then: an engine may miss a request
+        to stop.
         """
         if self.fault is None:
             self.fault = error

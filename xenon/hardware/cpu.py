@@ -80,21 +80,9 @@ class Registers:
 class Cpu(Protocol):
     """One hardware thread over the unified memory.
 
-    Another thread than the one that runs it may call `stop`, `map`, `unmap`, `protect` and `forget_code`;
-    guest code rests meanwhile.
+    It shows the pages of the machine's table (see pages.py). Another thread than the one that runs it may
+    call `stop`.
     """
-
-    def map(self, address: int, size: int, protection: Protection) -> None:
-        """Show whole pages of RAM to guest code, at their physical address."""
-
-    def unmap(self, address: int, size: int) -> None:
-        """Hide whole pages that were mapped."""
-
-    def protect(self, address: int, size: int, protection: Protection) -> None:
-        """Change what guest code may do with pages that are mapped."""
-
-    def forget_code(self, address: int, size: int) -> None:
-        """The host has written to these bytes: translations of what stood there are void."""
 
     def run(self, pc: int) -> Trap:
         """Run from `pc` to the next trap."""

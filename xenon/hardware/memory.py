@@ -15,11 +15,10 @@ from operator import attrgetter
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import (
     CACHE_LINE_BYTES,
-    NULL_GUARD,
     PAGE_BYTES,
-    PROGRAM,
     RAM_BYTES,
-    SYSTEM,
+    XENON,
+    MemoryMap,
     align_down,
     align_up,
     in_units,
@@ -62,33 +61,37 @@ class OutOfMemoryError(XenonError):
 
 
 class UnifiedMemory:
-    """The console's RAM as one host buffer, and the account of who uses what.
+    """A machine's RAM as one host buffer, and the account of who uses what.
 
-    The buffer always spans the console's 512 MiB of addresses and is committed by the host page by page, as
+    `memory_map` says how much RAM there is and which parts belong to the system. The buffer always spans all
+    of its addresses and is committed by the host page by page, as
     it is touched. `memory_bytes` makes a smaller machine: addresses stay where they are, the sum of all
     regions may not exceed it. Regions are handed out zeroed, from the highest fitting gap downwards, so
     that a program's heap can grow upwards and the space between stays in one piece.
     """
 
-    def __init__(self, memory_bytes: int = RAM_BYTES) -> None:
-        smallest = NULL_GUARD.size + SYSTEM.size + PAGE_BYTES
-        if not smallest <= memory_bytes <= RAM_BYTES:
+    def __init__(self, memory_bytes: int | None = None, memory_map: MemoryMap = XENON) -> None:
+        ram_bytes = memory_map.ram_bytes
+        memory_bytes = ram_bytes if memory_bytes is None else memory_bytes
+        smallest = memory_map.reserved_bytes + PAGE_BYTES
+        if not smallest <= memory_bytes <= ram_bytes:
             raise XenonError(
-                f"memory of {in_units(memory_bytes)}, expected {in_units(smallest)} to {in_units(RAM_BYTES)}",
-                f"{in_units(NULL_GUARD.size + SYSTEM.size)} of it belong to the system",
+                f"memory of {in_units(memory_bytes)}, expected {in_units(smallest)} to {in_units(ram_bytes)}",
+                f"{in_units(memory_map.reserved_bytes)} of it belong to the system",
             )
+        self.map = memory_map
         self.size = memory_bytes
-        self._buffer = mmap.mmap(-1, RAM_BYTES + BEHIND_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._buffer = mmap.mmap(-1, ram_bytes + BEHIND_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             with contextlib.suppress(OSError):  # a host without them
                 self._buffer.madvise(mmap.MADV_HUGEPAGE)
-        self.view = memoryview(self._buffer)[:RAM_BYTES]
+        self.view = memoryview(self._buffer)[:ram_bytes]
         """All of RAM; slices of it are zero-copy, also for numpy.frombuffer."""
         self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._buffer))
         """Where physical address 0 lies in the host's memory."""
         self._regions = [
             Region(Owner.SYSTEM, part.purpose, part.start, part.size, PAGE_BYTES)
-            for part in (NULL_GUARD, SYSTEM)
+            for part in memory_map.reserved
         ]
         self._used = sum(region.size for region in self._regions)
         self._high_water = self._used
@@ -180,10 +183,8 @@ class UnifiedMemory:
 
     def is_free(self, address: int, size: int) -> bool:
         """Whether all of these bytes lie in RAM and in no region."""
-        if size <= 0 or not PROGRAM.start <= address <= PROGRAM.end - size:
-            return False
-        index = bisect_right(self._regions, address, key=_ADDRESS)
-        return self._regions[index - 1].end <= address and self._regions[index].address >= address + size
+        in_ram = size > 0 and 0 <= address <= self.map.ram_bytes - size
+        return in_ram and not self.overlapping(address, address + size)
 
     def region_at(self, address: int) -> Region | None:
         """The region that this address lies in."""
@@ -198,7 +199,7 @@ class UnifiedMemory:
 
     def slice(self, address: int, size: int) -> memoryview:
         """A writable view of RAM. Raises XenonError where that leaves RAM."""
-        if address < 0 or size < 0 or address + size > RAM_BYTES:
+        if address < 0 or size < 0 or address + size > self.map.ram_bytes:
             raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
         return self.view[address : address + size]
 
@@ -212,9 +213,13 @@ class UnifiedMemory:
 
     def _gaps_downwards(self) -> Iterator[tuple[int, int]]:
         """(start, end) of the space between regions, the highest first."""
-        for low, high in zip(reversed(self._regions[:-1]), reversed(self._regions[1:]), strict=True):
-            if low.end < high.address:
-                yield low.end, high.address
+        end = self.map.ram_bytes
+        for region in reversed(self._regions):
+            if region.end < end:
+                yield region.end, end
+            end = region.address
+        if end:
+            yield 0, end
 
     def _highest_gap(self, size: int, alignment: int) -> int | None:
         for start, end in self._gaps_downwards():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 KIB = 1024
 MIB = 1024 * KIB
+WORD_BYTES = 4
 
 RAM_BYTES = 512 * MIB
 PAGE_BYTES = 4 * KIB
@@ -26,14 +27,8 @@ class Range:
         return self.start + self.size
 
 
-# A null pointer, and a small offset from one, must fault: the first 64 KiB belong to nobody.
-NULL_GUARD = Range("null pointer guard", 0x0000_0000, 64 * KIB)
-# What programs and the GPU share.
-PROGRAM = Range("program", 0x0001_0000, 480 * MIB - 64 * KIB)
 # libxenon and XeLL keep the framebuffer here; Microsoft's system takes as much.
 SYSTEM = Range("system and framebuffer", 0x1E00_0000, 32 * MIB)
-
-PHYSICAL_MAP = (NULL_GUARD, PROGRAM, SYSTEM)
 
 # The same RAM again for the CPUs (libxenon vm.c; xenia memory.cc): where a view begins, and with which
 # physical address. The last one is as long as 32-bit addresses go.
@@ -44,11 +39,34 @@ VIEWS = (
     (Range("physical view, 4 KiB pages", 0xE000_0000, RAM_BYTES - PAGE_BYTES), PAGE_BYTES),
 )
 
-# Registers of the graphics processor in the address space of the CPUs (xenia graphics_system.cc).
-GPU_REGISTERS = Range("GPU registers", 0x7FC8_0000, 64 * KIB)
 
-# Where a position-independent program is placed: low, so that the space above stays in one piece.
-POSITION_INDEPENDENT_BASE = 0x0010_0000
+@dataclass(frozen=True, slots=True)
+class MemoryMap:
+    """A machine's RAM, from physical address 0: `ram_bytes` of it, and the parts that are not handed out."""
+
+    ram_bytes: int
+    reserved: tuple[Range, ...]
+    """In the order of addresses, without overlap."""
+
+    @property
+    def reserved_bytes(self) -> int:
+        return sum(part.size for part in self.reserved)
+
+    def reserving(self, part: Range) -> MemoryMap:
+        """This map with a further part reserved."""
+        return replace(self, reserved=tuple(sorted((*self.reserved, part), key=lambda kept: kept.start)))
+
+    def free(self, purpose: str) -> tuple[Range, ...]:
+        """What is not reserved, each piece named after its purpose."""
+        starts = (0, *(part.end for part in self.reserved))
+        ends = (*(part.start for part in self.reserved), self.ram_bytes)
+        return tuple(
+            Range(purpose, start, end - start) for start, end in zip(starts, ends, strict=True) if start < end
+        )
+
+
+XENON = MemoryMap(RAM_BYTES, (SYSTEM,))
+"""The console's own map."""
 
 # A page that each CPU maps for a moment at start, for instructions that no register write can replace.
 START_STUB = 0x0000_1000

@@ -32,12 +32,17 @@ SIZE = 1280
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
 
-DISPATCH_SLOTS = 1 << 16  # guest address and host function, 16 bytes each; a slot serves one address
 MOST_DEPTH = 64  # nested compiled calls: the host's stack is finite, the guest's recursion need not be
 
 # Bits of a page's byte in the table behind RAM. "Run": the page behind it allows the same.
 READ, READ_RUN, WRITE_ONE, WRITE_RUN = 1, 2, 4, 8
 PAGE_COUNT = RAM_BYTES // PAGE_BYTES
+
+# The dispatch table: a pointer for each page of RAM, and one for all addresses outside it, to a block of host
+# functions, one for each instruction of the page; 0 where there is none.
+DISPATCH_PAGES = PAGE_COUNT + 1
+SLOTS_OF_PAGE = PAGE_BYTES // 4
+PAGE_SHIFT = PAGE_BYTES.bit_length() - 1
 
 
 class Status(IntEnum):
@@ -54,5 +59,10 @@ class Dirty(IntEnum):
 
 
 def slot(address: int) -> int:
-    """The slot of a guest address in the dispatch table."""
-    return (address >> 2) & (DISPATCH_SLOTS - 1)
+    """The slot of a guest address in the dispatch block of its page."""
+    return (address >> 2) & (SLOTS_OF_PAGE - 1)
+
+
+def page_of(address: int) -> int:
+    """The index of a guest address in the dispatch table."""
+    return min(address >> PAGE_SHIFT, PAGE_COUNT)

@@ -218,7 +218,7 @@ class Unit:
         elif block.end is End.RETURN:
             self._return(block, taken)
         elif block.end is End.CALL:
-            self._call(block, str(block.target), layout.slot(block.target))
+            self._call(block, str(block.target), block.target)
         else:
             self._call(block, lifter.op(f"and i64 {lifter.get('ctr')}, -4"), None)
 
@@ -287,27 +287,31 @@ class Unit:
         target = lifter.op(f"and i64 {lifter.get('lr')}, -4")
         lifter.leave(target, Status.GO_ON, lifter.changed)
 
-    def _call(self, block: Block, target: str, index: int | None) -> None:
-        """Call compiled code if the dispatch table has it; else, or when it comes back elsewhere, return."""
+    def _call(self, block: Block, target: str, constant: int | None) -> None:
+        """Call compiled code if the dispatch table has it; else, or when it comes back elsewhere, return.
+        `constant` is the target where it is known now."""
         lifter = self.lifter
         lifter.write_back(lifter.changed)
         lifter.emit(f"store i64 {target}, ptr {lifter.field(layout.PC)}")
         depth = lifter.op(f"load i32, ptr {lifter.field(layout.DEPTH)}")
         room = lifter.op(f"icmp ult i32 {depth}, {layout.MOST_DEPTH}")
         table = lifter.op(f"load ptr, ptr {lifter.field(layout.DISPATCH)}")
-        if index is None:
-            number = lifter.op(f"lshr i64 {target}, 2")
-            number = lifter.op(f"and i64 {number}, {layout.DISPATCH_SLOTS - 1}")
-            place = lifter.op(f"shl i64 {number}, 4")
+        if constant is None:
+            page = lifter.op(f"lshr i64 {target}, {layout.PAGE_SHIFT}")
+            inside = lifter.op(f"icmp ult i64 {page}, {layout.PAGE_COUNT}")
+            page = lifter.op(f"select i1 {inside}, i64 {page}, i64 {layout.PAGE_COUNT}")
+            slot = lifter.op(f"lshr i64 {target}, 2")
+            slot = lifter.op(f"and i64 {slot}, {layout.SLOTS_OF_PAGE - 1}")
         else:
-            place = str(16 * index)
-        entry = lifter.op(f"getelementptr i8, ptr {table}, i64 {place}")
-        served = lifter.op(f"icmp eq i64 {lifter.op(f'load i64, ptr {entry}')}, {target}")
+            page, slot = str(layout.page_of(constant)), str(layout.slot(constant))
+        block_place = lifter.op(f"getelementptr ptr, ptr {table}, i64 {page}")
+        slots = lifter.op(f"load ptr, ptr {block_place}")
+        function_place = lifter.op(f"getelementptr ptr, ptr {slots}, i64 {slot}")
+        function = lifter.op(f"load ptr, ptr {function_place}")
+        served = lifter.op(f"icmp ne ptr {function}, null")
         call, back, out = lifter.label(), lifter.label(), lifter.label()
         lifter.emit(f"br i1 {lifter.op(f'and i1 {room}, {served}')}, label %{call}, label %{out}")
         lifter.start(call)
-        function_place = lifter.op(f"getelementptr i8, ptr {entry}, i64 8")
-        function = lifter.op(f"load ptr, ptr {function_place}")
         lifter.emit(f"store i32 {lifter.op(f'add i32 {depth}, 1')}, ptr {lifter.field(layout.DEPTH)}")
         lifter.emit(f"call void {function}(ptr %state)")
         lifter.emit(f"store i32 {depth}, ptr {lifter.field(layout.DEPTH)}")

@@ -7,7 +7,8 @@ from itertools import islice
 
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.cpu import Access, Cpu, Registers, Trap, TrapKind
-from xenon.hardware.memory_map import PROGRAM, in_units
+from xenon.hardware.memory_map import in_units
+from xenon.linux.layout import PROGRAM
 from xenon.linux.loading import STACK_GUARD_BYTES
 from xenon.linux.process import Process, Refusal
 from xenon.powerpc.abi import INSTRUCTION_BYTES, saved_links

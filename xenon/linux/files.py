@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from xenon.errors import ErrorCode, XenonError, reason
-from xenon.hardware.memory_map import GPU_REGISTERS, Range
+from xenon.hardware.gpu import GPU_REGISTERS
+from xenon.hardware.memory_map import Range
 from xenon.linux.uapi import (
     DIRECTORY_ENTRY_TYPES,
     MODE_DIRECTORY,

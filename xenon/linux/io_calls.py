@@ -48,7 +48,7 @@ def read(process: Process, descriptor: Int, address: Pointer, count: Size) -> in
     if isinstance(description, OpenDevice) or description.stream != STDIN:
         raise GuestError(Error.EBADF)
     count = min(count, _TERMINAL_CHUNK)
-    process.space.view(address, count, write=True)
+    process.space.check_writable(address, count)
     data = process.terminal.read(count, process.stopping)
     process.space.write(address, data)
     return len(data)
@@ -65,7 +65,8 @@ def _read_file(process: Process, file: OpenFile, address: int, count: int, offse
     content = file.node.content
     count = max(0, min(count, MAX_TRANSFER, content.size - offset))
     if count:
-        content.read_into(offset, process.space.view(address, count, write=True))
+        with process.space.writing(address, count) as target:
+            content.read_into(offset, target)
     return count
 
 

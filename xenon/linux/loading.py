@@ -11,16 +11,9 @@ from operator import or_
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import Region
-from xenon.hardware.memory_map import (
-    CACHE_LINE_BYTES,
-    KIB,
-    PAGE_BYTES,
-    POSITION_INDEPENDENT_BASE,
-    align_down,
-    align_up,
-    in_units,
-)
+from xenon.hardware.memory_map import CACHE_LINE_BYTES, KIB, PAGE_BYTES, align_down, align_up, in_units
 from xenon.linux.address_space import AddressSpace
+from xenon.linux.layout import POSITION_INDEPENDENT_BASE
 from xenon.linux.program import LoadSegment, Program
 from xenon.linux.uapi import CLOCK_TICKS
 from xenon.powerpc.abi import AuxiliaryKey
@@ -95,7 +88,8 @@ def load(
             placement.size, placement.purpose, placement.protection, placement.address + base
         )
         for segment in placement.segments:
-            space.memory.slice(segment.address + base, len(segment.data))[:] = segment.data
+            with space.filling(segment.address + base, len(segment.data)) as target:
+                target[:] = segment.data
     size = align_up(stack_bytes or program.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES
     stack = space.allocate(size, "stack", Protection.READ | Protection.WRITE, hidden=STACK_GUARD_BYTES)
     pointer = _build_stack(program, base, space, stack, arguments, environment, random)

@@ -7,15 +7,17 @@ from functools import wraps
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import OutOfMemoryError, Owner, Region
-from xenon.hardware.memory_map import PAGE_BYTES, PROGRAM, align_up
+from xenon.hardware.memory_map import PAGE_BYTES, align_up
 from xenon.linux.arguments import Function, Int, Pointer, Size
 from xenon.linux.files import OpenDevice, OpenFile
+from xenon.linux.layout import PROGRAM
 from xenon.linux.process import Process
 from xenon.linux.uapi import Error, GuestError, Map
 
 _FILE_PURPOSE = "file "
 _MOVE_ALLOWED = 1  # MREMAP_MAYMOVE
 _DONT_NEED = 4  # MADV_DONTNEED
+_ADDRESSES = 1 << 64
 _READ_WRITE = Protection.READ | Protection.WRITE
 _ALL_PROTECTION = Protection.READ | Protection.WRITE | Protection.EXECUTE
 
@@ -39,9 +41,7 @@ def brk(process: Process, wanted: Pointer) -> int:
     except OutOfMemoryError:
         return end
     if size < process.heap_bytes:  # the rest of the last page must be zero when the heap grows again
-        process.space.memory.slice(wanted, align_up(wanted, PAGE_BYTES) - wanted)[:] = bytes(
-            -wanted % PAGE_BYTES
-        )
+        process.space.clear(wanted, align_up(wanted, PAGE_BYTES))
     process.heap_bytes = size
     return wanted
 
@@ -74,7 +74,8 @@ def mmap(
     if file is not None:
         count = max(0, min(size, file.node.content.size - offset))
         if count:
-            file.node.content.read_into(offset, process.space.memory.slice(region.address, count))
+            with process.space.filling(region.address, count) as target:
+                file.node.content.read_into(offset, target)
     return region.address
 
 
@@ -119,14 +120,14 @@ def mremap(process: Process, address: Pointer, old_size: Size, new_size: Size, f
 
 
 def madvise(process: Process, address: Pointer, size: Size, advice: Int) -> int:
-    if address % PAGE_BYTES:
+    if address % PAGE_BYTES or address + size > _ADDRESSES:
         raise GuestError(Error.EINVAL)
     if advice != _DONT_NEED or size == 0:
         return 0
     end = address + align_up(size, PAGE_BYTES)
     for region in process.space.memory.overlapping(address, end):
         if region.owner is not Owner.SYSTEM and not region.purpose.startswith(_FILE_PURPOSE):
-            process.space.memory.clear(max(address, region.address), min(end, region.end))
+            process.space.clear(max(address, region.address), min(end, region.end))
     return 0
 
 
@@ -186,7 +187,8 @@ def _grow_mapping(
     if not may_move:
         raise GuestError(Error.ENOMEM)
     moved = space.allocate(new_size, region.purpose, protection)
-    space.memory.slice(moved.address, old_size)[:] = space.memory.slice(address, old_size)
+    with space.filling(moved.address, old_size) as target:
+        target[:] = space.memory.slice(address, old_size)
     space.release(address, old_size)
     return moved.address
 

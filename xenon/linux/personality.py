@@ -55,7 +55,7 @@ class Linux:
     ) -> None:
         self._machine = machine
         self._report = report
-        space = AddressSpace(machine.memory, machine.cpus)
+        space = AddressSpace(machine.pages)
         loaded = load(program, space, list(arguments), environment, os.urandom(16), stack_bytes)
         waits = WaitQueues(clock, machine.stopping)
         machine.on_stop.append(waits.stop)

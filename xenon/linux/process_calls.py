@@ -176,8 +176,8 @@ def sched_getaffinity(process: Process, _target: Int, size: UnsignedInt, address
 
 def getrandom(process: Process, address: Pointer, size: Size, _flags: UnsignedInt) -> int:
     size = min(size, _LONGEST_RANDOM)
-    view = process.space.view(address, size, write=True)
-    view[:] = process.entropy(size)
+    with process.space.writing(address, size) as target:
+        target[:] = process.entropy(size)
     return size
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
-from xenon.hardware.memory_map import PROGRAM, in_units
+from xenon.hardware.memory_map import in_units
+from xenon.linux.layout import PROGRAM
 from xenon.powerpc import elf
 from xenon.powerpc.abi import DESCRIPTOR_BYTES, INSTRUCTION_BYTES, abi_version, descriptor
 from xenon.powerpc.elf import PROGRAM_HINT, Elf

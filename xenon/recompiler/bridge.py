@@ -130,12 +130,16 @@ which:
   ]
 enter:
   %table0 = load ptr, ptr %dispatch_at
+  %page0 = lshr i64 %address, {layout.PAGE_SHIFT}
+  %inside0 = icmp ult i64 %page0, {layout.PAGE_COUNT}
+  %index0 = select i1 %inside0, i64 %page0, i64 {layout.PAGE_COUNT}
+  %block_at0 = getelementptr ptr, ptr %table0, i64 %index0
+  %block0 = load ptr, ptr %block_at0
   %n0 = lshr i64 %address, 2
-  %m0 = and i64 %n0, {layout.DISPATCH_SLOTS - 1}
-  %k0 = shl i64 %m0, 4
-  %slot0 = getelementptr i8, ptr %table0, i64 %k0
-  %tag0 = load i64, ptr %slot0
-  %served0 = icmp eq i64 %tag0, %address
+  %m0 = and i64 %n0, {layout.SLOTS_OF_PAGE - 1}
+  %function_at0 = getelementptr ptr, ptr %block0, i64 %m0
+  %function0 = load ptr, ptr %function_at0
+  %served0 = icmp ne ptr %function0, null
   br i1 %served0, label %fetch, label %nothing
 nothing:
   ret void
@@ -171,16 +175,18 @@ next:
 look:
   %pc = load i64, ptr %pc_at
   %table = load ptr, ptr %dispatch_at
+  %page = lshr i64 %pc, {layout.PAGE_SHIFT}
+  %inside = icmp ult i64 %page, {layout.PAGE_COUNT}
+  %index = select i1 %inside, i64 %page, i64 {layout.PAGE_COUNT}
+  %block_at = getelementptr ptr, ptr %table, i64 %index
+  %block = load ptr, ptr %block_at
   %n = lshr i64 %pc, 2
-  %m = and i64 %n, {layout.DISPATCH_SLOTS - 1}
-  %k = shl i64 %m, 4
-  %slot = getelementptr i8, ptr %table, i64 %k
-  %tag = load i64, ptr %slot
-  %served = icmp eq i64 %tag, %pc
+  %m = and i64 %n, {layout.SLOTS_OF_PAGE - 1}
+  %function_at = getelementptr ptr, ptr %block, i64 %m
+  %function = load ptr, ptr %function_at
+  %served = icmp ne ptr %function, null
   br i1 %served, label %go, label %done
 go:
-  %function_at = getelementptr i8, ptr %slot, i64 8
-  %function = load ptr, ptr %function_at
   call void %function(ptr %state)
   %calls = load i64, ptr %calls_at
   %calls1 = add i64 %calls, 1

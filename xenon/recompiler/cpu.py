@@ -6,33 +6,31 @@ import ctypes
 import mmap
 
 from xenon.hardware.bus import Bus
-from xenon.hardware.cpu import Protection, Registers, Trap
-from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.cpu import Registers, Trap
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.lifter import layout
 from xenon.recompiler import bridge
 from xenon.recompiler.recompiler import Recompiler
-from xenon.recompiler.state import Dispatch, PageTable, State
+from xenon.recompiler.state import Dispatch, State
 
 
 class RecompilerCpu:
     """One hardware thread (see `hardware.cpu.Cpu`). CPUs of one console share their `recompiler`."""
 
-    def __init__(self, memory: UnifiedMemory, recompiler: Recompiler, bus: Bus | None = None) -> None:
+    def __init__(self, recompiler: Recompiler, bus: Bus | None = None) -> None:
         instruments = Instruments(layout.STOP) if recompiler.counting else None
         self._state = State(instruments)
-        self.unicorn = UnicornCpu(memory, bus, self._state.short(layout.STOP), instruments)
+        self.unicorn = UnicornCpu(recompiler.pages, bus, self._state.short(layout.STOP), instruments)
         self._recompiler = recompiler
-        self._pages = PageTable(memory)
         self._hooked: set[int] = set()
         self._exchange: mmap.mmap | None = None
         self._no_code = Dispatch()
-        self._fill_state(memory)
+        self._fill_state(recompiler.pages.memory.host_address)
         recompiler.add(self)
 
-    def _fill_state(self, memory: UnifiedMemory) -> None:
+    def _fill_state(self, ram: int) -> None:
         state, engine = self._state, self.unicorn
         ids = engine.batch_registers
         offsets = [layout.GPR + 8 * number for number in range(32)] + [
@@ -43,7 +41,7 @@ class RecompilerCpu:
         self._places = (ctypes.c_void_p * len(ids))(*(state.host_address + offset for offset in offsets))
         read, write, write_one, pc_id = engine.batch_functions
         for offset, value in (
-            (layout.RAM, memory.host_address),
+            (layout.RAM, ram),
             (layout.DISPATCH, self._recompiler.dispatch.host_address),
             (layout.READ_BATCH, read), (layout.WRITE_BATCH, write),
             (layout.WRITE, write_one), (layout.ENGINE_IDS, ctypes.addressof(self._ids)),
@@ -83,25 +81,6 @@ class RecompilerCpu:
     def hand_overs(self) -> int:
         """How often Unicorn has handed over to compiled code, or that to more of it."""
         return self._state.word(layout.NATIVE_CALLS).value
-
-    def map(self, address: int, size: int, protection: Protection) -> None:
-        self.unicorn.map(address, size, protection)
-        self._pages.set(address, size, protection)
-        self._recompiler.show(address, size, protection)
-
-    def unmap(self, address: int, size: int) -> None:
-        self._pages.set(address, size, Protection.NONE)
-        self._recompiler.show(address, size, Protection.NONE)
-        self.unicorn.unmap(address, size)
-
-    def protect(self, address: int, size: int, protection: Protection) -> None:
-        self._pages.set(address, size, protection)
-        self._recompiler.show(address, size, protection)
-        self.unicorn.protect(address, size, protection)
-
-    def forget_code(self, address: int, size: int) -> None:
-        self._recompiler.forget(address, size)
-        self.unicorn.forget_code(address, size)
 
     def run(self, pc: int) -> Trap:
         return self.unicorn.run(pc)

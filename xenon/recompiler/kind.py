@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from xenon.errors import XenonError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu
-from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.recompiler.cache import CodeCache
@@ -18,10 +18,11 @@ from xenon.recompiler.recompiler import Recompiler
 
 
 def make_cpus(
-    memory: UnifiedMemory, bus: Bus, threads: int, kind: CpuKind | None, measured: bool = False
+    pages: Pages, bus: Bus, threads: int, kind: CpuKind | None, measured: bool = False
 ) -> tuple[Sequence[Cpu], Recompiler | None]:
-    """So many CPUs over this memory, and the recompiler that they share, if they do; None: see default_kind.
-    `measured`, they have instruments (see hardware/unicorn/instruments.py).
+    """So many CPUs that show these pages, and the recompiler that they share, if they do.
+
+    `kind` None stands for default_kind(). `measured`, they have instruments (see hardware/unicorn/instruments.py).
 
     Raises XenonError for a recompiler that is asked for and not installed.
     """
@@ -29,9 +30,9 @@ def make_cpus(
         raise XenonError("the recompiler needs llvmlite, which is not installed", INSTALL_HINT)
     if (kind or default_kind()) is CpuKind.UNICORN:
         if measured:
-            return [UnicornCpu(memory, bus, instruments=Instruments()) for _ in range(threads)], None
+            return [UnicornCpu(pages, bus, instruments=Instruments()) for _ in range(threads)], None
         # Only other threads pause a CPU that runs.
         flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
-        return [UnicornCpu(memory, bus, flag) for flag in flags], None
-    recompiler = Recompiler(memory, CodeCache(), measured)
-    return [RecompilerCpu(memory, recompiler, bus) for _ in range(threads)], recompiler
+        return [UnicornCpu(pages, bus, flag) for flag in flags], None
+    recompiler = Recompiler(pages, CodeCache(), measured)
+    return [RecompilerCpu(recompiler, bus) for _ in range(threads)], recompiler

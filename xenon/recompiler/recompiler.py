@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from xenon.hardware.cpu import Protection
-from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.hardware.pages import Pages
 from xenon.powerpc.abi import LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.functions import Function, Functions
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.state import Dispatch
+from xenon.recompiler.state import Dispatch, PageTable
 from xenon.recompiler.worker import Stopped, Worker
 
 if TYPE_CHECKING:
     from xenon.recompiler.cpu import RecompilerCpu
+
+_MOST_SETTLED = 16  # compilations from a page that the program writes to in between
 
 
 class Tier(Enum):
@@ -44,6 +47,14 @@ class Outcome:
     inside: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What became of a function, as long as the code of these pages stays; the addresses that it serves."""
+
+    pages: frozenset[int]
+    points: tuple[int, ...]
+
+
 class _Starts:
     """The addresses that are a function's entry, global or local."""
 
@@ -57,20 +68,29 @@ class _Starts:
 
 class Recompiler:
     """Compiles guest functions and puts them in the way of its CPUs. Without a `cache` nothing is kept on
-    disk. `counting`, for CPUs with instruments, compiles them into code that counts what it executes."""
+    disk. `counting`, for CPUs with instruments, compiles them into code that counts what it executes.
 
-    def __init__(self, memory: UnifiedMemory, cache: CodeCache | None = None, counting: bool = False) -> None:
+    It listens to `pages` before its CPUs do: what it drops is entered no more once they have rested.
+    """
+
+    def __init__(self, pages: Pages, cache: CodeCache | None = None, counting: bool = False) -> None:
         self.counting = counting
         self.dispatch = Dispatch()
         self.cache = cache
         self.outcomes: dict[tuple[int, ...], Outcome] = {}
-        self._memory = memory
+        self.pages = pages
+        self._memory = pages.memory
+        self._page_table = PageTable(pages.memory)
         self._cpus: list[RecompilerCpu] = []
-        self._executable = bytearray(RAM_BYTES // PAGE_BYTES)
         self._functions = Functions()
         self._starts = _Starts(self._functions)
-        self._compiled: dict[tuple[int, ...], tuple[frozenset[int], list[int]]] = {}  # pages, entry points
+        self._compiled: dict[tuple[int, ...], _Published] = {}  # by entries
+        self._published: dict[int, set[tuple[int, ...]]] = {}  # page: entries of what came from it
+        self._serving: dict[int, tuple[int, ...]] = {}  # entry point: entries of what serves it
+        self._under_way: list[set[int]] = []  # of each compilation: the pages that were forgotten meanwhile
+        self._settled: Counter[int] = Counter()  # page: how often it was taken from a program that writes it
         self._lock = threading.Lock()
+        pages.listen(self)
         self.hopeful = True
         """Take FPRs for single where they are used so, and leave an entry to Unicorn where they are not."""
         self.worker: Worker | None = None
@@ -98,30 +118,59 @@ class Recompiler:
         """The named function that holds this address."""
         return self._functions.at(address)
 
-    def show(self, address: int, size: int, protection: Protection) -> None:
-        """What may be executed has changed; code that was compiled from these pages is void."""
-        first, end = address // PAGE_BYTES, (address + size) // PAGE_BYTES
-        flag = 1 if protection & Protection.EXECUTE else 0
-        if self._executable.count(flag, first, end) != end - first:
-            self._executable[first:end] = bytes([flag]) * (end - first)
-            self.forget(address, size)
+    def map(self, address: int, size: int, shown: Protection) -> None:
+        self._page_table.set(address, size, shown)
+        self._start_anew(address, size)
 
-    def forget(self, address: int, size: int) -> None:
-        """These bytes have changed: compiled code that came from their pages is used no more."""
+    def unmap(self, address: int, size: int) -> None:
+        self._page_table.set(address, size, Protection.NONE)
+        self._start_anew(address, size)
+        self.forget_code(address, size)
+
+    def protect(self, address: int, size: int, shown: Protection) -> None:
+        self._page_table.set(address, size, shown)
+        self.forget_code(address, size)
+
+    def _start_anew(self, address: int, size: int) -> None:
+        for page in list(self._settled):
+            if address <= page * PAGE_BYTES < address + size:
+                del self._settled[page]
+
+    def forget_code(self, address: int, size: int) -> None:
+        """The code of these pages has changed, or may: what was compiled from it is entered no more."""
         pages = range(address // PAGE_BYTES, (address + size + PAGE_BYTES - 1) // PAGE_BYTES)
         with self._lock:
-            for entries, (covered, points) in list(self._compiled.items()):
-                if not covered.isdisjoint(pages):
-                    for point in points:
+            for forgotten in self._under_way:
+                forgotten.update(pages)
+            if len(pages) < len(self._published):
+                touched = [page for page in pages if page in self._published]
+            else:
+                touched = [page for page in self._published if page in pages]
+            for entries in {entries for page in touched for entries in self._published[page]}:
+                published = self._compiled.pop(entries)
+                self.outcomes.pop(entries, None)
+                for page in published.pages:
+                    self._published[page].discard(entries)
+                for point in published.points:
+                    if self._serving.get(point) == entries:
                         self.dispatch.remove(point)
-                    del self._compiled[entries]
-                    self.outcomes.pop(entries, None)
+                        del self._serving[point]
 
     def fetch(self, address: int) -> int | None:
-        """The instruction word at an address, None where nothing may be executed."""
-        if address % 4 or not 0 <= address < RAM_BYTES or not self._executable[address // PAGE_BYTES]:
+        """The instruction word at an address, None where nothing may be executed or where the program writes
+        all the time."""
+        if address % 4 or not 0 <= address < RAM_BYTES:
+            return None
+        if not self.pages.holds_code(address) and not self._settle(address):
             return None
         return int.from_bytes(self._memory.view[address : address + 4], "big")
+
+    def _settle(self, address: int) -> bool:
+        page = address // PAGE_BYTES
+        if not self.pages.allows(address, 4, Protection.EXECUTE) or self._settled[page] >= _MOST_SETTLED:
+            return False
+        self._settled[page] += 1
+        return self.pages.settle(address)
 
     def code(self, function: Function) -> bytes:
         """The words of a function, as they are now."""
@@ -164,16 +213,29 @@ class Recompiler:
 
         Raises Stopped when the worker was stopped meanwhile.
         """
+        entries = self.entries_of(address)
+        if (known := self.outcomes.get(entries)) is not None:
+            return known
+        forgotten: set[int] = set()
+        with self._lock:
+            self._under_way.append(forgotten)
+        try:
+            return self._compile(entries, inside, forgotten)
+        finally:
+            with self._lock:
+                self._under_way = [pages for pages in self._under_way if pages is not forgotten]
+
+    def _compile(self, entries: tuple[int, ...], inside: int | None, forgotten: set[int]) -> Outcome:
         from xenon.lifter.flow import NotUnderstood
         from xenon.recompiler import compile  # llvmlite: not before something is compiled
 
-        entries = self.entries_of(address)
-        if entries in self.outcomes:
-            return self.outcomes[entries]
         start = time.perf_counter()
+        compile_text = self.worker.compile if self.worker else compile.compile_text
+        points_in = entries if inside is None or inside in entries else (*entries, inside)
+        own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
         try:
-            compile_text = self.worker.compile if self.worker else compile.compile_text
-            points_in = entries if inside is None or inside in entries else (*entries, inside)
+            if self.fetch(entries[0]) is None:
+                raise NotUnderstood("nothing may be executed there, or the program writes to the page often")
             unit = compile.make_unit(
                 self.fetch,
                 points_in,
@@ -185,20 +247,35 @@ class Recompiler:
             )
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
-            self.outcomes[entries] = outcome
+            self._publish(outcome, _Published(own_pages, ()), 0, forgotten)
             return outcome
         hook = compile.bridge(self.cache, compile_text, self.counting)
-        with self._lock:
-            points = [point for point in unit.points if self.dispatch.set(point, unit.function)]
-            self._compiled[entries] = unit.pages, points
-        for cpu in self._cpus:
-            cpu.hook(points, hook)
         seconds = time.perf_counter() - start
         outcome = Outcome(
             entries, Tier.COMPILED, "", unit.instructions, unit.calls, unit.cached, seconds, inside
         )
-        self.outcomes[entries] = outcome
+        if not self._publish(
+            outcome, _Published(own_pages | unit.pages, unit.points), unit.function, forgotten
+        ):
+            return Outcome(entries, Tier.UNICORN, "its code has changed while it was compiled")
+        for cpu in self._cpus:
+            cpu.hook(list(unit.points), hook)
         return outcome
+
+    def _publish(self, outcome: Outcome, published: _Published, function: int, forgotten: set[int]) -> bool:
+        """Serve the points, and keep the outcome, unless a page was forgotten since the compilation began."""
+        entries = outcome.entries
+        with self._lock:
+            if not published.pages.isdisjoint(forgotten):
+                return False
+            for point in published.points:
+                self.dispatch.set(point, function)
+                self._serving[point] = entries
+            self._compiled[entries] = published
+            for page in published.pages:
+                self._published.setdefault(page, set()).add(entries)
+            self.outcomes[entries] = outcome
+            return True
 
     def compile_all(self, addresses: Iterable[int]) -> None:
         """Compile these functions and those that they call."""

@@ -3,55 +3,60 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
+import sys
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.lifter.layout import (
-    DISPATCH_SLOTS,
-    NEVER,
+    DISPATCH_PAGES,
     PAGE_COUNT,
     READ,
     SIZE,
+    SLOTS_OF_PAGE,
     WRITE_ONE,
     slot,
 )
 
 
 class Dispatch:
-    """Guest address to compiled code, shared by the CPUs of a console."""
+    """Guest address to compiled code, shared by the CPUs of a console.
+
+    A pointer for each page of RAM, and one more for everything outside it, leads to a block of slots, one
+    for each instruction of the page: the host function that serves it, or 0. Pages without compiled code
+    share one block of zeros.
+    """
 
     def __init__(self) -> None:
-        self._buffer = mmap.mmap(-1, DISPATCH_SLOTS * 16)
-        self._words = (ctypes.c_uint64 * (DISPATCH_SLOTS * 2)).from_buffer(self._buffer)
-        self.host_address = ctypes.addressof(self._words)
-        ctypes.memset(self.host_address, 0xFF, DISPATCH_SLOTS * 16)  # NEVER in all of them
+        self._nothing = (ctypes.c_uint64 * SLOTS_OF_PAGE)()
+        self._blocks: dict[int, ctypes.Array[ctypes.c_uint64]] = {}
+        self._table = (ctypes.c_uint64 * DISPATCH_PAGES)()
+        nothing = ctypes.addressof(self._nothing).to_bytes(8, sys.byteorder)
+        ctypes.memmove(self._table, nothing * DISPATCH_PAGES, 8 * DISPATCH_PAGES)
+        self.host_address = ctypes.addressof(self._table)
 
-    def set(self, address: int, function: int) -> bool:
-        """Serve an address from now on; False when another address has its slot."""
-        index = 2 * slot(address)
-        if self._words[index] not in (NEVER, address):
-            return False
-        self._words[index + 1] = function  # before the address that makes it valid
-        self._words[index] = address
-        return True
+    def set(self, address: int, function: int) -> None:
+        """Serve an address in RAM from now on."""
+        page = address // PAGE_BYTES
+        if page not in self._blocks:
+            self._blocks[page] = (ctypes.c_uint64 * SLOTS_OF_PAGE)()
+            self._table[page] = ctypes.addressof(self._blocks[page])
+        self._blocks[page][slot(address)] = function
 
     def remove(self, address: int) -> None:
         """Leave an address to Unicorn again."""
-        index = 2 * slot(address)
-        if self._words[index] == address:
-            self._words[index] = NEVER
+        if (block := self._blocks.get(address // PAGE_BYTES)) is not None:
+            block[slot(address)] = 0
 
     def serves(self, address: int) -> bool:
-        return bool(self._words[2 * slot(address)] == address)
+        block = self._blocks.get(address // PAGE_BYTES)
+        return block is not None and block[slot(address)] != 0
 
 
 class PageTable:
-    """What compiled code may read and write, a byte a page; kept in step with what the engine maps.
+    """What compiled code may read and write, a byte a page; made of what the machine's pages show.
 
-    A page that holds code is not writable here, so that a program which changes its code does so on Unicorn.
     The table stands behind RAM: one address leads to both.
     """
 
@@ -59,12 +64,14 @@ class PageTable:
         self._memory = memory  # owns the bytes
         self._bytes = (ctypes.c_uint8 * (PAGE_COUNT + 1)).from_address(memory.host_address + RAM_BYTES)
 
-    def set(self, address: int, size: int, protection: Protection) -> None:
-        """Whole pages inside RAM."""
-        bits = READ if protection & Protection.READ else 0
-        if protection & Protection.WRITE and not protection & Protection.EXECUTE:
+    def set(self, address: int, size: int, shown: Protection) -> None:
+        """Whole pages inside RAM, as Pages has checked."""
+        bits = READ if shown & Protection.READ else 0
+        if shown & Protection.WRITE:
             bits |= WRITE_ONE
         first, end = address // PAGE_BYTES, (address + size) // PAGE_BYTES
+        if not 0 <= first < end <= PAGE_COUNT:
+            raise ValueError(f"0x{address:x}: {size} bytes from here are outside RAM")
         inner = bits | bits << 1
         ctypes.memset(ctypes.addressof(self._bytes) + first, inner, end - first)
         self._join(end - 1)

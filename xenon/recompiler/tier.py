@@ -60,7 +60,7 @@ class TierUp:
         known = self._hot or remembered
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
-        named = {one.name: one.address for one in self._recompiler.functions}
+        named = {function.name: function.address for function in self._recompiler.functions}
         with contextlib.suppress(Stopped):
             self._recompiler.prepare(self._worker)
             for name in self._hot:
@@ -84,7 +84,7 @@ class TierUp:
 
     def _look(self) -> bool:
         """Take a sample of each CPU, and compile what has become hot. Whether anything had."""
-        found = False
+        was_hot = False
         for cpu in self._recompiler.cpus:
             pc = None if cpu.in_compiled_code else cpu.unicorn.sample()
             if pc is None or self._recompiler.fetch(pc) is None:
@@ -98,30 +98,30 @@ class TierUp:
                 if self._samples[entries] >= _HOT:
                     self._samples[entries] = 0
                     self._compile(function.address, self._recompiler.loop_start(pc))
-                    found = True
+                    was_hot = True
             elif self._samples[entries] >= _STUCK and (outcome is None or outcome.tier is Tier.COMPILED):
                 self._samples[entries] = 0
                 self._compile(self._recompiler.loop_start(pc) or pc)
-                found = True
-        return found
+                was_hot = True
+        return was_hot
 
     def _program_key(self) -> str:
         """A name for what is remembered of this program: a hash of the code that its functions have."""
         digest = hashlib.sha256()
-        for one in self._recompiler.functions:
-            digest.update(repr(one).encode() + self._recompiler.code(one))
+        for function in self._recompiler.functions:
+            digest.update(repr(function).encode() + self._recompiler.code(function))
         return f"program_{digest.hexdigest()[:40]}"
 
     def _remembered(self, key: str) -> list[_Wanted]:
         cache = self._recompiler.cache
         data = cache.get(key) if cache else None
         try:
-            found = [tuple(pair) for pair in json.loads(data)] if data else []
+            pairs = [tuple(pair) for pair in json.loads(data)] if data else []
         except (ValueError, TypeError):
             return []
         return [
             (pair[0], pair[1])
-            for pair in found
+            for pair in pairs
             if len(pair) == 2 and isinstance(pair[0], int) and isinstance(pair[1], int | None)
         ]
 

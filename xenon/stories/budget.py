@@ -16,6 +16,7 @@ from loader import Format, Model, Tokenizer
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory import OutOfMemoryError, Owner, UnifiedMemory
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, PAGE_BYTES, RAM_BYTES, align_up, in_units
+from xenon.linux.layout import LINUX_MAP
 from xenon.linux.loading import STACK_GUARD_BYTES, placements
 from xenon.linux.owners import owner_named
 from xenon.linux.program import Program
@@ -131,7 +132,7 @@ def predict(run: Run) -> Budget:
     most = run.model.config.seq_len
     if not 1 <= run.positions <= most:
         raise XenonError(f"context {run.positions}, expected 1 to {most}, the context of {run.model.path}")
-    memory = UnifiedMemory(run.memory_bytes)
+    memory = UnifiedMemory(run.memory_bytes, LINUX_MAP)
     uses = [Use(region.owner, region.purpose, region.size, region.address) for region in memory.regions]
     full = False
     for name, size, wanted in _requests(run):

@@ -11,18 +11,50 @@ from hypothesis import strategies as st
 
 from xenon.errors import XenonError
 from xenon.hardware.memory import OutOfMemoryError, Owner, Region, UnifiedMemory
-from xenon.hardware.memory_map import KIB, MIB, NULL_GUARD, PHYSICAL_MAP, PROGRAM, RAM_BYTES, SYSTEM, in_units
+from xenon.hardware.memory_map import KIB, MIB, RAM_BYTES, SYSTEM, MemoryMap, Range, in_units
+from xenon.linux.layout import LINUX_MAP, NULL_GUARD, PROGRAM
 
 
-def test_the_map_covers_ram_without_gaps() -> None:
-    assert PHYSICAL_MAP[0].start == 0
-    assert PHYSICAL_MAP[-1].end == RAM_BYTES == 512 * MIB
-    assert all(low.end == high.start for low, high in pairwise(PHYSICAL_MAP))
-    assert SYSTEM.size == 32 * MIB
+def _memory(memory_bytes: int | None = None) -> UnifiedMemory:
+    return UnifiedMemory(memory_bytes, LINUX_MAP)
+
+
+def test_the_map_of_linux_covers_ram_without_gaps() -> None:
+    parts = (NULL_GUARD, PROGRAM, SYSTEM)
+    assert parts[0].start == 0
+    assert parts[-1].end == RAM_BYTES == 512 * MIB
+    assert all(low.end == high.start for low, high in pairwise(parts))
+    assert (NULL_GUARD.size, SYSTEM.size) == (64 * KIB, 32 * MIB)
+    assert LINUX_MAP.reserved == (NULL_GUARD, SYSTEM)
+
+
+def test_the_console_itself_reserves_no_more_than_the_system_needs() -> None:
+    memory = UnifiedMemory()
+    assert [(region.purpose, region.address) for region in memory.regions] == [(SYSTEM.purpose, SYSTEM.start)]
+    assert memory.allocate(4096, Owner.CPU, "vectors", 4096, 0).address == 0
+
+
+def test_another_machine_has_another_map() -> None:
+    low, high = Range("vectors", 0, 4096), Range("screen", 12 * KIB, 4096)
+    small = MemoryMap(24 * KIB, (high,)).reserving(low)
+    assert small.reserved == (low, high)
+    assert small.free("free") == (Range("free", 4096, 8 * KIB), Range("free", 16 * KIB, 8 * KIB))
+    memory = UnifiedMemory(memory_map=small)
+    assert (memory.size, memory.used) == (24 * KIB, 8 * KIB)
+    assert memory.allocate(8 * KIB, Owner.CPU, "at the end", 4096).end == 24 * KIB
+    assert not memory.is_free(12 * KIB, 128)
+    assert not memory.is_free(24 * KIB, 128)
+    assert memory.allocate(8 * KIB, Owner.CPU, "between", 4096).address == 4096
+    with pytest.raises(XenonError, match="outside RAM"):
+        memory.read(24 * KIB, 1)
+    everything = UnifiedMemory(memory_map=MemoryMap(8 * KIB, ()))
+    assert everything.allocate(8 * KIB, Owner.CPU, "all", 4096).address == 0
+    with pytest.raises(OutOfMemoryError, match="0 bytes free"):
+        everything.allocate(128, Owner.CPU, "more")
 
 
 def test_a_model_of_418_mib_fits_beside_a_program_that_is_linked_low() -> None:
-    memory = UnifiedMemory()
+    memory = _memory()
     memory.allocate(8 * MIB, Owner.CPU, "program", 4096, 0x0100_0000)
     memory.allocate(8 * MIB, Owner.CPU, "stack", 4096)
     memory.allocate(MIB, Owner.CPU, "small", 4096)
@@ -31,7 +63,7 @@ def test_a_model_of_418_mib_fits_beside_a_program_that_is_linked_low() -> None:
 
 
 def test_over_budget_names_purpose_sizes_and_the_three_largest() -> None:
-    memory = UnifiedMemory()
+    memory = _memory()
     memory.allocate(100 * MIB, Owner.GPU, "weights")
     memory.allocate(50 * MIB, Owner.CPU, "cache")
     with pytest.raises(OutOfMemoryError) as caught:
@@ -45,7 +77,7 @@ def test_over_budget_names_purpose_sizes_and_the_three_largest() -> None:
 
 
 def test_a_smaller_machine_keeps_its_addresses_and_refuses_sooner() -> None:
-    memory = UnifiedMemory(64 * MIB)
+    memory = _memory(64 * MIB)
     memory.allocate(30 * MIB, Owner.CPU, "program", 4096, 0x1000_0000)
     with pytest.raises(OutOfMemoryError, match="of 64 MiB"):
         memory.allocate(2 * MIB, Owner.CPU, "more")
@@ -54,7 +86,7 @@ def test_a_smaller_machine_keeps_its_addresses_and_refuses_sooner() -> None:
 @pytest.mark.parametrize("size", [0, -1, 32 * MIB, 512 * MIB + 1])
 def test_a_machine_of_an_impossible_size_is_refused(size: int) -> None:
     with pytest.raises(XenonError):
-        UnifiedMemory(size)
+        _memory(size)
 
 
 @pytest.mark.parametrize(
@@ -62,18 +94,18 @@ def test_a_machine_of_an_impossible_size_is_refused(size: int) -> None:
 )
 def test_a_place_that_is_not_the_programs_is_refused(address: int) -> None:
     with pytest.raises(XenonError):
-        UnifiedMemory().allocate(256, Owner.CPU, "misplaced", address=address)
+        _memory().allocate(256, Owner.CPU, "misplaced", address=address)
 
 
 def test_the_systems_regions_cannot_be_freed() -> None:
-    memory = UnifiedMemory()
+    memory = _memory()
     for region in memory.regions:
         with pytest.raises(XenonError):
             memory.free(region)
 
 
 def test_a_region_is_freed_once() -> None:
-    memory = UnifiedMemory()
+    memory = _memory()
     region = memory.allocate(128, Owner.CPU, "once")
     memory.free(region)
     with pytest.raises(XenonError):
@@ -83,13 +115,13 @@ def test_a_region_is_freed_once() -> None:
 @pytest.mark.parametrize("address", [-1, RAM_BYTES - 3, RAM_BYTES, 1 << 63])
 def test_reading_and_writing_outside_ram_is_an_error(address: int) -> None:
     with pytest.raises(XenonError):
-        UnifiedMemory().read(address, 4)
+        _memory().read(address, 4)
     with pytest.raises(XenonError):
-        UnifiedMemory().write(address, b"four")
+        _memory().write(address, b"four")
 
 
 def test_memory_comes_back_zero_at_every_alignment() -> None:
-    memory = UnifiedMemory()
+    memory = _memory()
     for size in (128, 4096, 4096 + 128, 64 * KIB - 128):
         region = memory.allocate(size, Owner.CPU, "used")
         memory.slice(region.address, region.size)[:] = b"\xff" * region.size
@@ -101,7 +133,7 @@ def test_memory_comes_back_zero_at_every_alignment() -> None:
 
 
 def test_freeing_leaves_the_neighbours_bytes() -> None:
-    memory = UnifiedMemory()
+    memory = _memory()
     low, middle, high = (memory.allocate(5 * 4096 + 128, Owner.CPU, name) for name in "hml")
     for region in (low, middle, high):
         memory.slice(region.address, region.size)[:] = b"\xaa" * region.size
@@ -135,7 +167,7 @@ OPERATIONS = st.lists(
 def test_regions_never_overlap_and_their_sum_is_what_is_used(
     operations: list[tuple[str, int, int, int]],
 ) -> None:
-    memory = UnifiedMemory()
+    memory = _memory()
     peak = memory.used
     for name, size, shift, pick in operations:
         own = [region for region in memory.regions if region.owner is not Owner.SYSTEM]

@@ -11,7 +11,7 @@ pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip insta
 
 from laboratory.loop_trials import LoopLaboratory, Trial, random_trial
 
-from xenon.hardware.memory_map import PROGRAM
+from xenon.linux.layout import PROGRAM
 
 _DATA = PROGRAM.start + 0x10000
 _WORDS = 4096

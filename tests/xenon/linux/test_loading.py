@@ -11,8 +11,10 @@ import pytest
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import OutOfMemoryError, UnifiedMemory
-from xenon.hardware.memory_map import MIB, POSITION_INDEPENDENT_BASE
+from xenon.hardware.memory_map import MIB
+from xenon.hardware.pages import Pages
 from xenon.linux.address_space import AddressSpace
+from xenon.linux.layout import POSITION_INDEPENDENT_BASE
 from xenon.linux.loading import MOST_ARGUMENT_BYTES, STACK_GUARD_BYTES, Loaded, load
 from xenon.linux.program import parse_program
 
@@ -22,7 +24,7 @@ MakeElf = Callable[..., bytes]
 def _load(
     image: bytes, *arguments: bytes, memory: UnifiedMemory | None = None, **variables: bytes
 ) -> tuple[Loaded, AddressSpace]:
-    space = AddressSpace(memory or UnifiedMemory(), [])
+    space = AddressSpace(Pages(memory or UnifiedMemory()))
     environment = {key.encode(): value for key, value in variables.items()}
     return load(parse_program("it", image), space, [b"it", *arguments], environment, bytes(range(16))), space
 

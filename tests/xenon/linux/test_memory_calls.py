@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import Owner, UnifiedMemory
-from xenon.hardware.memory_map import MIB, PAGE_BYTES, PROGRAM
+from xenon.hardware.memory_map import MIB, PAGE_BYTES
+from xenon.hardware.pages import Pages
 from xenon.linux.address_space import AddressSpace
+from xenon.linux.layout import PROGRAM
 from xenon.linux.uapi import Error, GuestError
 
 READ, READ_WRITE = 1, 3
@@ -172,7 +174,7 @@ STEPS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_pages_are_what_a_plain_model_of_them_says(steps: list[tuple[str, int, int, int]]) -> None:
-    space, model = AddressSpace(UnifiedMemory(), []), {}
+    space, model = AddressSpace(Pages(UnifiedMemory())), {}
     for name, first, count, rights in steps:
         pages = range(first, first + count)
         start, size = first * PAGE_BYTES, count * PAGE_BYTES

@@ -19,6 +19,7 @@ from xenon.cli.app import app
 from xenon.errors import XenonError
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import MIB
+from xenon.hardware.pages import Pages
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.loading import load
 from xenon.linux.program import (
@@ -148,7 +149,7 @@ def test_a_damaged_program_is_refused_or_loads(
         image[place % len(image)] = value
     try:
         program = parse_program("damaged", bytes(image))
-        load(program, AddressSpace(UnifiedMemory(), []), [b"damaged"], {}, bytes(16))
+        load(program, AddressSpace(Pages(UnifiedMemory())), [b"damaged"], {}, bytes(16))
         program.functions().describe(program.entry)
     except XenonError:
         pass

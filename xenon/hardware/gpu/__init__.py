@@ -24,5 +24,6 @@ Those from 4000 on lie outside the window: packets alone reach them.
 """
 
 from xenon.hardware.gpu.gpu import Gpu
+from xenon.hardware.gpu.registers import GPU_REGISTERS
 
-__all__ = ["Gpu"]
+__all__ = ["GPU_REGISTERS", "Gpu"]

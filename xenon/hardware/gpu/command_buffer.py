@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xenon.hardware.gpu.endian import copy_words
-from xenon.hardware.gpu.operands import PacketError
+from xenon.hardware.gpu.errors import PacketError
 from xenon.hardware.gpu.packets import (
     NOP_WORDS,
     ONE_REGISTER,
@@ -25,11 +25,18 @@ Handler = Callable[[Sequence[int]], bool | None]
 Prepare = Callable[[int, Sequence[int]], Handler]
 """The handler of an opcode, or of REGISTER_WRITE, made ready for a payload. Raises PacketError."""
 
-Step = tuple[Handler, Sequence[int], int, int]
-"""A packet: its handler and payload, its address and header."""
-
 REGISTER_WRITE = -1
 """In place of an opcode: packets of type 0. Their payload begins with the register and the step, 0 or 1."""
+
+
+@dataclass(slots=True)
+class Step:
+    """A packet, ready to run: `handler(payload)`. `address` and `header` say which one it is."""
+
+    handler: Handler
+    payload: Sequence[int]
+    address: int
+    header: int
 
 
 @dataclass(slots=True)
@@ -48,34 +55,34 @@ def words_of(data: bytes | memoryview, mode: int) -> list[int]:
     source = np.frombuffer(data, np.uint32)
     target = np.empty_like(source)
     copy_words(target, source, mode)
-    found: list[int] = target.tolist()
-    return found
+    words: list[int] = target.tolist()
+    return words
 
 
 def decode(
     words: Sequence[int], address_of: Callable[[int], int], prepare: Prepare, limit: str
 ) -> list[Step]:
-    """The packets in `words`. What is wrong with one of them is raised when its turn comes, by its step.
+    """The packets in `words`. A packet's error is raised by its step, when its turn comes.
 
-    `address_of` gives the address of a dword, `limit` says what ends where the words end.
+    `address_of` gives the address of a dword, `limit` names what ends where the words end.
     """
     steps: list[Step] = []
-    at, end = 0, len(words)
-    while at < end:
-        header = words[at]
+    index, end = 0, len(words)
+    while index < end:
+        header = words[index]
         if header in NOP_WORDS:
-            at += 1
+            index += 1
             continue
         size = packet_words(header)
-        payload = words[at + 1 : at + size]
+        payload = words[index + 1 : index + size]
         try:
-            if at + size > end:
-                raise PacketError(f"{size} dwords, {end - at} up to {limit}")
+            if index + size > end:
+                raise PacketError(f"{size} dwords, {end - index} up to {limit}")
             handler, payload = _decode_one(header, payload, prepare)
         except PacketError as error:
             handler = _refuse(str(error))
-        steps.append((handler, payload, address_of(at), header))
-        at += size
+        steps.append(Step(handler, payload, address_of(index), header))
+        index += size
     return steps
 
 

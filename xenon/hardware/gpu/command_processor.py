@@ -15,8 +15,8 @@ import numpy as np
 from xenon.hardware.bus import DeviceError
 from xenon.hardware.gpu.cache import ReadCache
 from xenon.hardware.gpu.command_buffer import CommandBuffer, Step, decode, words_of
+from xenon.hardware.gpu.errors import PacketError
 from xenon.hardware.gpu.handlers import Handlers, Waiting
-from xenon.hardware.gpu.operands import PacketError
 from xenon.hardware.gpu.packets import packet_name
 from xenon.hardware.gpu.registers import (
     ME_CNTL_HALT,
@@ -25,8 +25,9 @@ from xenon.hardware.gpu.registers import (
     RB_CNTL_SWAP_SHIFT,
     RBBM_STATUS_BUSY,
     Register,
+    register_name,
 )
-from xenon.hardware.memory_map import CACHE_LINE_BYTES, MIB, RAM_BYTES, in_units
+from xenon.hardware.memory_map import CACHE_LINE_BYTES, MIB, RAM_BYTES, WORD_BYTES, in_units
 
 UNIT = "GPU command processor"
 MOST_RING_BYTES = 4 * MIB
@@ -36,13 +37,12 @@ WAIT_SECONDS = 2.0
 """How long a WAIT_REG_MEM may wait before it is taken for one that never comes true."""
 _WAIT_STEP = 0.0005  # seconds between two looks at the condition
 _FAIL_STEP = 0.01
-_WORD_BYTES = 4
 _MOST_KEPT_WORDS = 1 << 20  # of indirect buffers in their decoded form
 
 
 class CommandProcessor:
-    """Consumes the ring. `fail` is told of what goes wrong while no CPU waits for an answer, until it returns
-    true."""
+    """Consumes the ring. `fail` is told of an error that comes up while no CPU waits for an answer, until it
+    returns true."""
 
     def __init__(
         self,
@@ -66,6 +66,13 @@ class CommandProcessor:
         # Indirect buffers in decoded form, by start, end and endian mode: their bytes then, and the packets.
         self._kept: dict[tuple[int, int, int], tuple[bytes, list[Step]]] = {}
         self._kept_words = 0
+
+    def write_register(self, index: int, value: int) -> None:
+        """Set a register for a CPU and do what that starts. Raises DeviceError."""
+        try:
+            self.handlers.write_register(index, value)
+        except PacketError as error:
+            raise DeviceError(UNIT, f"{register_name(index)}: {error}") from None
 
     def kick(self) -> None:
         """The write pointer or the halt bit has changed: run what there is to run. Raises DeviceError."""
@@ -110,10 +117,10 @@ class CommandProcessor:
         try:
             if self._waiting is not None:
                 step, self._waiting = self._waiting, None
-                step[0](step[1])
+                step.handler(step.payload)
             while stack and not self.stopped:
                 for step in stack[-1].steps:
-                    if step[0](step[1]):
+                    if step.handler(step.payload):
                         break
                     if self.stopped:
                         return
@@ -123,9 +130,7 @@ class CommandProcessor:
             self._waiting = step
         except PacketError as error:
             assert step is not None
-            _, _, address, header = step
-            what = f"packet 0x{header:08x} at 0x{address:08x}: {packet_name(header)}: {error}"
-            raise DeviceError(UNIT, what) from None
+            raise DeviceError(UNIT, f"{_packet(step)}: {error}") from None
 
     def _read_ring(self) -> None:
         """Take what lies between the read and the write pointer."""
@@ -139,19 +144,20 @@ class CommandProcessor:
                     f"{register.name} 0x{registers[register]:08x} is outside of the ring buffer of {size} "
                     f"dwords at 0x{base:08x}",
                 )
-        self.handlers.mode = mode = registers[Register.CP_RB_CNTL] >> RB_CNTL_SWAP_SHIFT & 3
-        ring = self._cache.memory.view[base : base + size * _WORD_BYTES]
+        mode = registers[Register.CP_RB_CNTL] >> RB_CNTL_SWAP_SHIFT & 3
+        self.handlers.begin_stream(mode)
+        ring = self._cache.memory.view[base : base + size * WORD_BYTES]
         if write > read:
-            words = words_of(ring[read * _WORD_BYTES : write * _WORD_BYTES], mode)
+            words = words_of(ring[read * WORD_BYTES : write * WORD_BYTES], mode)
         else:
-            words = words_of(ring[read * _WORD_BYTES :], mode) + words_of(ring[: write * _WORD_BYTES], mode)
+            words = words_of(ring[read * WORD_BYTES :], mode) + words_of(ring[: write * WORD_BYTES], mode)
 
-        def address_of(at: int) -> int:
-            return base + (read + at) % size * _WORD_BYTES
+        def address_of(index: int) -> int:
+            return base + (read + index) % size * WORD_BYTES
 
         steps = decode(words, address_of, self.handlers.prepare, "the write pointer")
         self._ring_end = write
-        self._stack.append(CommandBuffer(base, base + size * _WORD_BYTES, iter(steps)))
+        self._stack.append(CommandBuffer(base, base + size * WORD_BYTES, iter(steps)))
 
     def _ring(self) -> tuple[int, int]:
         """(base, dwords) of the ring buffer. Raises DeviceError when it cannot be one."""
@@ -166,13 +172,13 @@ class CommandProcessor:
             raise DeviceError(UNIT, f"{where}: 2^{log2_quadwords} quadwords, expected at most {most}")
         if end > RAM_BYTES:
             raise DeviceError(UNIT, f"{where} to 0x{end:08x} leaves RAM")
-        return base, (end - base) // _WORD_BYTES
+        return base, (end - base) // WORD_BYTES
 
     def _call(self, address: int, count: int) -> None:
         """INDIRECT_BUFFER: step into a buffer of `count` dwords. Raises PacketError."""
-        end = address + count * _WORD_BYTES
-        if address % _WORD_BYTES:
-            raise PacketError(f"indirect buffer at 0x{address:08x}: not a multiple of {_WORD_BYTES}")
+        end = address + count * WORD_BYTES
+        if address % WORD_BYTES:
+            raise PacketError(f"indirect buffer at 0x{address:08x}: not a multiple of {WORD_BYTES}")
         if end > RAM_BYTES:
             raise PacketError(f"indirect buffer at 0x{address:08x} to 0x{end:08x} leaves RAM")
         for outer in self._stack[1:]:
@@ -189,13 +195,13 @@ class CommandProcessor:
         kept = self._kept.get(key)
         if kept is not None and kept[0] == data:
             return kept[1]
-        if self._kept_words + len(data) // _WORD_BYTES > _MOST_KEPT_WORDS:
+        if self._kept_words + len(data) // WORD_BYTES > _MOST_KEPT_WORDS:
             self._kept.clear()
             self._kept_words = 0
         words = words_of(data, self.handlers.mode)
         steps = decode(
             words,
-            lambda at: address + at * _WORD_BYTES,
+            lambda index: address + index * WORD_BYTES,
             self.handlers.prepare,
             "the end of the indirect buffer",
         )
@@ -235,11 +241,14 @@ class CommandProcessor:
                 time.sleep(_FAIL_STEP)
 
     def _give_up(self, waiting: Step) -> None:
-        _, _, address, header = waiting
         self._failed = True
         raise DeviceError(
             UNIT,
-            f"packet 0x{header:08x} at 0x{address:08x}: {packet_name(header)}: "
-            f"has not come true in {self._wait_seconds:g} s",
+            f"{_packet(waiting)}: has not come true in {self._wait_seconds:g} s",
             "a CPU or an earlier packet must write what it waits for",
         )
+
+
+def _packet(step: Step) -> str:
+    """A packet as messages name it."""
+    return f"packet 0x{step.header:08x} at 0x{step.address:08x}: {packet_name(step.header)}"

@@ -6,17 +6,15 @@ from collections.abc import Callable
 
 from xenon.hardware.bus import DeviceError
 from xenon.hardware.gpu.cache import ReadCache
-from xenon.hardware.gpu.command_processor import UNIT, WAIT_SECONDS, CommandProcessor
-from xenon.hardware.gpu.operands import PacketError
+from xenon.hardware.gpu.command_processor import WAIT_SECONDS, CommandProcessor
 from xenon.hardware.gpu.registers import (
     RB_CNTL_RESET_POINTERS,
     REGISTER_COUNT,
     Register,
-    register_name,
 )
 from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.memory_map import WORD_BYTES
 
-_WORD_BYTES = 4
 _KICKS = frozenset((Register.CP_RB_WPTR, Register.CP_ME_CNTL))
 
 
@@ -38,17 +36,14 @@ class Gpu:
         self.processor = CommandProcessor(self.registers, self.cache, fail, wait_seconds)
 
     def read(self, offset: int) -> int:
-        return self.registers[offset // _WORD_BYTES]
+        return self.registers[offset // WORD_BYTES]
 
     def write(self, offset: int, value: int) -> None:
-        index = offset // _WORD_BYTES
+        index = offset // WORD_BYTES
         if index == Register.CP_RB_CNTL and value & RB_CNTL_RESET_POINTERS:
             self.processor.reset_pointers()
             value &= ~RB_CNTL_RESET_POINTERS
-        try:
-            self.processor.handlers.write_register(index, value)
-        except PacketError as error:
-            raise DeviceError(UNIT, f"{register_name(index)}: {error}") from None
+        self.processor.write_register(index, value)
         if index in _KICKS:
             self.processor.kick()
 

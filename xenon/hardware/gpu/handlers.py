@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from xenon.hardware.gpu.cache import ReadCache
 from xenon.hardware.gpu.command_buffer import REGISTER_WRITE, Handler, words_of
 from xenon.hardware.gpu.endian import Endian, read_word, word_bytes
-from xenon.hardware.gpu.operands import PacketError
+from xenon.hardware.gpu.errors import PacketError
 from xenon.hardware.gpu.packets import (
     CONDITION_MASK,
     CONDITIONS,
@@ -34,9 +34,8 @@ from xenon.hardware.gpu.registers import (
     register_name,
 )
 from xenon.hardware.gpu.shader import Shader
-from xenon.hardware.memory_map import RAM_BYTES
+from xenon.hardware.memory_map import RAM_BYTES, WORD_BYTES
 
-_WORD_BYTES = 4
 _MASK = 0xFFFF_FFFF
 _CONSTANT_GROUPS = (FLOAT_CONSTANTS, FETCH_CONSTANTS, BOOL_CONSTANTS, LOOP_CONSTANTS, CONTEXT_REGISTERS)
 _LENGTH_MASK = 0xF_FFFF  # of an indirect buffer, in dwords
@@ -50,16 +49,15 @@ class Waiting(Exception):
 
 
 class Handlers:
-    """The packets' meanings. A payload of the wrong length, a register or an address that does not exist
-    raise PacketError."""
+    """Carries out packets. Raises PacketError for a payload of the wrong length and for a register or an
+    address that does not exist."""
 
     def __init__(self, registers: list[int], cache: ReadCache, call: Callable[[int, int], None]) -> None:
         self._registers = registers
         self._cache = cache
         self._call = call
         self._shader = Shader(registers, cache)
-        self.mode = int(Endian.SWAP_8_IN_32)
-        """Endian mode of the command stream, after CP_RB_CNTL."""
+        self._mode = int(Endian.SWAP_8_IN_32)
         self.on_interrupt: Callable[[int], None] | None = None
         """Told of each INTERRUPT packet with its mask of hardware threads."""
         self._table: dict[int, Handler] = {
@@ -82,6 +80,15 @@ class Handlers:
             Opcode.EVENT_WRITE_SHD: self._event_write_shd,
             Opcode.INTERRUPT: self._interrupt,
         }
+
+    @property
+    def mode(self) -> int:
+        """Endian mode of the command stream under way."""
+        return self._mode
+
+    def begin_stream(self, mode: int) -> None:
+        """The packets that follow come from memory in this endian mode."""
+        self._mode = mode
 
     def prepare(self, opcode: int, payload: Sequence[int]) -> Handler:
         """What runs a packet with this opcode and payload. Raises PacketError."""
@@ -142,7 +149,7 @@ class Handlers:
             raise PacketError(f"program of stage {source & 3}, only stage 0 (vertex) is simulated")
         size = extent & 0xFFFF
         start = self._address(source, max(size, 1))
-        self._shader.load(bytes(self._cache.memory.view[start : start + size * _WORD_BYTES]))
+        self._shader.load(bytes(self._cache.memory.view[start : start + size * WORD_BYTES]))
         return False
 
     def _prepare_set_constant(self, payload: Sequence[int]) -> Handler:
@@ -159,7 +166,7 @@ class Handlers:
         source, target, count = _exactly(payload, 3)
         count &= _COUNT_MASK
         start = self._address(source & ~3, max(count, 1))
-        values = words_of(self._cache.memory.view[start : start + count * _WORD_BYTES], self.mode)
+        values = words_of(self._cache.memory.view[start : start + count * WORD_BYTES], self._mode)
         self._prepare_set_constant((target, *values))(())
         return False
 
@@ -224,7 +231,7 @@ class Handlers:
     def _mirror_scratch(self, number: int, value: int) -> None:
         """Copies of scratch registers in memory are big-endian."""
         if number < SCRATCH_COUNT and self._registers[Register.SCRATCH_UMSK] >> number & 1:
-            place = (self._registers[Register.SCRATCH_ADDR] & ~3) + number * _WORD_BYTES
+            place = (self._registers[Register.SCRATCH_ADDR] & ~3) + number * WORD_BYTES
             self.write_memory(place | Endian.SWAP_8_IN_32, (value,))
 
     def _polled(self, info: int, source: int) -> int:
@@ -232,7 +239,7 @@ class Handlers:
         if not info & POLL_MEMORY:
             return self._register(source)
         address = self._address(source & ~3, 1)
-        return read_word(self._cache.memory.view[address : address + _WORD_BYTES], source & 3)
+        return read_word(self._cache.memory.view[address : address + WORD_BYTES], source & 3)
 
     def _first_constant(self, target: int, count: int) -> int:
         """The register where a packet's constants begin. Raises PacketError where they go past the last
@@ -254,7 +261,7 @@ class Handlers:
 
     def _address(self, address: int, words: int) -> int:
         """A physical address of so many dwords. Raises PacketError outside of RAM."""
-        if address + words * _WORD_BYTES > RAM_BYTES:
+        if address + words * WORD_BYTES > RAM_BYTES:
             raise PacketError(f"0x{address:08x}: {words} dwords from here leave RAM")
         return address
 

@@ -12,24 +12,20 @@ from numpy.typing import NDArray
 
 from xenon.hardware.gpu.cache import ReadCache
 from xenon.hardware.gpu.endian import Words, copy_words
+from xenon.hardware.gpu.errors import PacketError
 from xenon.hardware.gpu.registers import (
     FETCH_CONSTANTS,
     FLOAT_CONSTANTS,
     LOOP_CONSTANTS,
 )
-from xenon.hardware.memory_map import CACHE_LINE_BYTES, RAM_BYTES, align_down
+from xenon.hardware.memory_map import CACHE_LINE_BYTES, RAM_BYTES, WORD_BYTES, align_down
 
 Floats = NDArray[np.float32]
 
 MOST_VECTOR_WORDS = 1 << 20
 """Of an operand that is computed with as a whole. Matrices may be as large as a fetch constant can say."""
 MOST_FETCH_WORDS = (1 << 24) - 1
-_WORD_BYTES = 4
 _VERTEX_FETCH = 3
-
-
-class PacketError(Exception):
-    """What is wrong with a packet or with the draw it starts; the command processor adds where it stands."""
 
 
 class Operand:
@@ -49,7 +45,7 @@ class Operand:
     )
 
     def __init__(self, cache: ReadCache, name: str, address: int, count: int, mode: int) -> None:
-        place = slice(address // _WORD_BYTES, address // _WORD_BYTES + count)
+        place = slice(address // WORD_BYTES, address // WORD_BYTES + count)
         self._cache = cache
         self._count = count
         self._generation = -1
@@ -63,7 +59,7 @@ class Operand:
 
     @property
     def end(self) -> int:
-        return self.address + self._count * _WORD_BYTES
+        return self.address + self._count * WORD_BYTES
 
     def read(self) -> Floats:
         """All of it, host-ordered."""
@@ -76,13 +72,13 @@ class Operand:
         if self._generation != self._cache.generation:
             self._held = 0
         if count > self._held:
-            self._cache.fetch(self.address + self._held * _WORD_BYTES, count - self._held, self.mode)
+            self._cache.fetch(self.address + self._held * WORD_BYTES, count - self._held, self.mode)
             self._held = count
             self._generation = self._cache.generation
 
     def part(self, first: int, count: int) -> Floats:
         """`count` words from word `first` on, host-ordered."""
-        self._cache.fetch(self.address + first * _WORD_BYTES, count, self.mode)
+        self._cache.fetch(self.address + first * WORD_BYTES, count, self.mode)
         return self.floats[first : first + count]
 
     def write(self, values: Floats) -> None:
@@ -137,8 +133,8 @@ class Binder:
         address, size = first & ~3, second >> 2 & MOST_FETCH_WORDS
         if size < words:
             raise PacketError(f"{place}: {size} words, the program needs {words}")
-        if address + words * _WORD_BYTES > RAM_BYTES:
-            raise PacketError(f"{place}: 0x{address:08x} to 0x{address + words * _WORD_BYTES:08x} leaves RAM")
+        if address + words * WORD_BYTES > RAM_BYTES:
+            raise PacketError(f"{place}: 0x{address:08x} to 0x{address + words * WORD_BYTES:08x} leaves RAM")
         operand = Operand(self._cache, place, address, words, second & 3)
         self._operands.append(operand)
         return operand
@@ -146,12 +142,14 @@ class Binder:
     def check_modes(self) -> None:
         """Raises PacketError where two operands share a cache line in different modes: it would have to be
         there twice."""
-        for one, other in combinations(self._operands, 2):
-            apart = one.end <= align_down(other.address, CACHE_LINE_BYTES) or other.end <= align_down(
-                one.address, CACHE_LINE_BYTES
+        for first, second in combinations(self._operands, 2):
+            apart = first.end <= align_down(second.address, CACHE_LINE_BYTES) or second.end <= align_down(
+                first.address, CACHE_LINE_BYTES
             )
-            if one.mode != other.mode and not apart:
-                raise PacketError(f"{one.name} and {other.name} share a cache line in different endian modes")
+            if first.mode != second.mode and not apart:
+                raise PacketError(
+                    f"{first.name} and {second.name} share a cache line in different endian modes"
+                )
 
 
 def index_constant(registers: Sequence[int], index: int, name: str, end: int) -> int:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xenon.hardware.gpu.operands import Binder, PacketError, index_constant, positive_float
+from xenon.hardware.gpu.errors import PacketError
+from xenon.hardware.gpu.operands import Binder, index_constant, positive_float
 
 Run = Callable[[Sequence[int]], None]
 """One execution of a bound program; the argument is the register file with its current constants."""

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from xenon.hardware.memory_map import KIB, Range
+
+GPU_REGISTERS = Range("GPU registers", 0x7FC8_0000, 64 * KIB)
+"""Their window in the address space of the CPUs (xenia graphics_system.cc)."""
+
 REGISTER_COUNT = 0x5000
 """Dword indices below this exist; most of them keep what is written and do nothing."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from xenon.hardware.gpu.cache import ReadCache
-from xenon.hardware.gpu.operands import Binder, PacketError
+from xenon.hardware.gpu.errors import PacketError
+from xenon.hardware.gpu.operands import Binder
 from xenon.hardware.gpu.programs import HEADER_WORDS, SHAPES, Program, Run, program_named
 from xenon.hardware.gpu.registers import FETCH_CONSTANTS, LOOP_CONSTANTS
 

@@ -1,4 +1,4 @@
-"""A CPU on Unicorn 2.1.4, the reference engine; tests/xenon/hardware/test_unicorn_facts.py holds each
+"""A CPU on Unicorn 2.1.4, the reference engine; tests/xenon/hardware/unicorn/test_facts.py holds each
 oddity."""
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import unicorn
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
-from xenon.errors import XenonError
 from xenon.hardware.bus import Bus, DeviceError
 from xenon.hardware.cpu import Access, Protection, Registers, Trap, TrapKind
-from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB
+from xenon.hardware.memory_map import PAGE_BYTES, START_STUB, physical
+from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.map import UnicornMap
 from xenon.hardware.unicorn.registers import RegisterBatch
@@ -66,7 +65,17 @@ _BAD_ACCESSES = {
 _AT_BLOCK_END = (TrapKind.SYSTEM_CALL, TrapKind.STOPPED, TrapKind.INSTRUCTION_LIMIT, TrapKind.DEVICE)
 _JUMP = Access.EXECUTE
 
-_UNMAPPED = frozenset(kind for kind, (_, mapped) in _BAD_ACCESSES.items() if not mapped)
+_RIGHTS = {
+    Access.READ: Protection.READ,
+    Access.WRITE: Protection.WRITE,
+    Access.EXECUTE: Protection.EXECUTE,
+}
+
+# Stores that the engine makes in functions of its own. Refused, they are not made again: the engine goes on
+# behind them to the end of the block.
+_STMW = 47
+_EXTENDED = 31
+_STORES_IN_FUNCTIONS = frozenset((135, 167, 199, 661, 1014))  # stvebx stvehx stvewx stswx dcbz
 
 _GPR = [ppc.UC_PPC_REG_0 + number for number in range(32)]
 _FPR = [ppc.UC_PPC_REG_FPR0 + number for number in range(32)]
@@ -86,7 +95,7 @@ class UnicornCpu:
 
     def __init__(
         self,
-        memory: UnifiedMemory,
+        pages: Pages,
         bus: Bus | None = None,
         resting: ctypes.c_uint32 | None = None,
         instruments: Instruments | None = None,
@@ -95,9 +104,13 @@ class UnicornCpu:
         self._engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
         self._engine.reg_write(ppc.UC_PPC_REG_MSR, MSR_SIXTY_FOUR_BIT | MSR_VECTOR | MSR_FLOAT)
         self._flush_vector_denormals()
-        self._map = UnicornMap(self._engine, memory)
+        self._pages = pages
+        self._map = UnicornMap(self._engine, pages.memory)
         self._vector = 0
-        self._bad_access: tuple[int, int, int] | None = None
+        self._bad_access: tuple[int, int, int, int] | None = None  # PC, kind, address, size
+        self._not_shown: set[tuple[Access, int]] = set()  # accesses that the program may make: kind, page
+        self._left_inside_block = False
+        self._block_end = 0  # while instructions are limited
         self._stop = False
         self._was_told = False  # the last STOPPED answers a stop(), not a pause
         self._running = threading.Lock()  # held while guest code runs
@@ -116,44 +129,53 @@ class UnicornCpu:
             self._add_native_hook(unicorn.UC_HOOK_BLOCK, stop_hook(), ctypes.addressof(resting), 1, 0)
         self._engine.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
         self._engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_bad_access)
+        pages.listen(self)
         self._bus = bus or Bus()
         self._bus.stop_cpus.append(self.stop)
         for window in self._bus.windows:
             start, size = window.range.start, window.range.size
             self._engine.mmio_map(start, size, self._on_device_read, start, self._on_device_write, start)
 
-    def map(self, address: int, size: int, protection: Protection) -> None:
-        if address < 0 or address + size > RAM_BYTES:
-            raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
-        self._note_code(address, size, protection)
+    def map(self, address: int, size: int, shown: Protection) -> None:
+        self._note_code(address, size, shown)
         with self.paused():
-            self._map.map(address, size, protection)
+            self._map.map(address, size, shown)
 
     def unmap(self, address: int, size: int) -> None:
         with self.paused():
             self._map.unmap(address, size)
 
-    def protect(self, address: int, size: int, protection: Protection) -> None:
-        self._note_code(address, size, protection)
+    def protect(self, address: int, size: int, shown: Protection) -> None:
+        self._note_code(address, size, shown)
         with self.paused():
-            self._map.protect(address, size, protection)
+            self._map.protect(address, size, shown)
 
-    def _note_code(self, address: int, size: int, protection: Protection) -> None:
-        if self.instruments is not None and protection & Protection.EXECUTE:
-            self.instruments.code.add((address, size))
+    def own(self, address: int, shown: Protection) -> None:
+        self._note_code(physical(address), PAGE_BYTES, shown)
+        with self.paused():
+            self._map.own(address, shown)
 
     def forget_code(self, address: int, size: int) -> None:
         with self.paused():
-            self._engine.ctl_remove_cache(address, address + size)
+            self._map.remove_translations(address, size)
+
+    def _note_code(self, address: int, size: int, shown: Protection) -> None:
+        if self.instruments is not None and shown & Protection.EXECUTE:
+            self.instruments.code.add((address, size))
 
     def run(self, pc: int) -> Trap:
         while True:
             self._go_on.wait()
             with self._running:
                 trap = self._run(pc)
+            for access, page in self._not_shown:  # other CPUs may have to rest: not before this one does
+                if access is Access.WRITE:
+                    self._pages.guest_stored(self, page)
+                else:
+                    self._pages.guest_jumped(page)
             if trap.kind is not TrapKind.STOPPED or self._was_told:
                 return trap
-            pc = trap.pc  # it was only paused
+            pc = trap.pc  # it was only paused, or is shown a page now
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -178,14 +200,19 @@ class UnicornCpu:
 
     def _run(self, pc: int) -> Trap:
         trap = self._run_to_trap(pc)
-        if self.instruments is not None and trap.kind not in _AT_BLOCK_END and trap.access is not _JUMP:
+        at_fault = trap.kind not in _AT_BLOCK_END and trap.access is not _JUMP
+        if self.instruments is not None and (at_fault or self._left_inside_block):
             self.instruments.cut(trap.pc)
+        if self._instructions_left is not None and self._left_inside_block:
+            self._instructions_left += (self._block_end - trap.pc) // INSTRUCTION_BYTES
         return trap
 
     def _run_to_trap(self, pc: int) -> Trap:
         self._was_told = False
         self._vector = 0
         self._bad_access = None
+        self._not_shown.clear()
+        self._left_inside_block = False
         self._limit_reached = False
         if self._resting is not None:
             self._resting.value = 0  # before a look at what sets it
@@ -204,12 +231,13 @@ class UnicornCpu:
         if (trap := self._device_trap(pc)) is not None:
             return trap
         if self._bad_access is not None:
-            kind, address, size = self._bad_access
+            self._left_inside_block = False
+            pc, kind, address, size = self._bad_access
             access, mapped = _BAD_ACCESSES[kind]
             return Trap(TrapKind.BAD_ADDRESS, pc, address, access, size, mapped)
         if self._vector == _VECTOR_SYSTEM_CALL:
             return Trap(TrapKind.SYSTEM_CALL, pc, vector=self._vector, gpr=registers[2:], cr=registers[1])
-        if self._vector or failure is not None:
+        if self._vector or (failure is not None and not self._not_shown):
             # The engine has already stepped over an instruction that it refuses.
             kind_of = _VECTORS.get(self._vector, TrapKind.EXCEPTION)
             return Trap(kind_of, pc - INSTRUCTION_BYTES, vector=self._vector)
@@ -275,8 +303,10 @@ class UnicornCpu:
     def batch_functions(self) -> tuple[int, int, int, int]:
         """Host addresses of the engine's batch read, batch write and single write, and the PC's number."""
         functions = (uclib.uc_reg_read_batch, uclib.uc_reg_write_batch, uclib.uc_reg_write)
-        read, write, write_one = (ctypes.cast(one, ctypes.c_void_p).value or 0 for one in functions)
-        return read, write, write_one, ppc.UC_PPC_REG_PC
+        read, write, write_single = (
+            ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions
+        )
+        return read, write, write_single, ppc.UC_PPC_REG_PC
 
     def limit_instructions(self, count: int) -> None:
         if self._instructions_left is None:
@@ -330,15 +360,41 @@ class UnicornCpu:
         self._vector = vector
         engine.emu_stop()
 
-    def _on_bad_access(self, _engine: Uc, kind: int, address: int, size: int, _value: int, _: object) -> bool:
-        if kind in _UNMAPPED and self._map.show_view(address & 0xFFFF_FFFF_FFFF_FFFF):
-            return True  # the access is tried again
-        self._bad_access = (kind, address & 0xFFFF_FFFF_FFFF_FFFF, size)
+    def _on_bad_access(self, engine: Uc, kind: int, address: int, size: int, value: int, _: object) -> bool:
+        """True: the access is made again. Else the run ends before the instruction, or behind it if it is
+        one of those that the engine has functions for."""
+        address &= _NEVER
+        access, mapped = _BAD_ACCESSES[kind]
+        if not mapped and self._map.show_view(address):
+            return True
+        pc = address if access is _JUMP else int(engine.reg_read(ppc.UC_PPC_REG_PC))
+        place = physical(address)
+        if mapped and access is not Access.READ and self._pages.allows(place, 1, _RIGHTS[access]):
+            if access is Access.WRITE and self._stores_in_function(pc):
+                if not self._pages.allows(place, size, Protection.WRITE):
+                    self._bad_access = self._bad_access or (pc, kind, address, size)
+                    return False
+                self._pages.memory.write(place, (value & (1 << 8 * size) - 1).to_bytes(size, "big"))
+                self._not_shown.add((access, (address + size - 1) & -PAGE_BYTES))
+            elif access is Access.WRITE:
+                self._left_inside_block = True
+            self._not_shown.add((access, address & -PAGE_BYTES))
+        elif self._bad_access is None:
+            self._bad_access = (pc, kind, address, size)
         return False
 
-    def _on_block(self, engine: Uc, _address: int, size: int, _: object) -> None:
+    def _stores_in_function(self, pc: int) -> bool:
+        place = physical(pc)
+        if not self._pages.allows(place, INSTRUCTION_BYTES):
+            return False
+        word = int.from_bytes(self._pages.memory.read(place, INSTRUCTION_BYTES), "big")
+        opcode = word >> 26
+        return opcode == _STMW or (opcode == _EXTENDED and (word >> 1 & 0x3FF) in _STORES_IN_FUNCTIONS)
+
+    def _on_block(self, engine: Uc, address: int, size: int, _: object) -> None:
         if self._instructions_left is None:
             return
+        self._block_end = address + size
         left = self._instructions_left - size // INSTRUCTION_BYTES
         if left < 0:
             self._limit_reached = True

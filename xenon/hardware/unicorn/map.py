@@ -5,11 +5,14 @@ The engine must be at rest (see `UnicornCpu.paused`), but for `show_view`, which
 
 from __future__ import annotations
 
+import unicorn
 from unicorn.unicorn_py3.unicorn import Uc
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import RAM_BYTES, VIEWS, physical
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, VIEWS, physical
+
+_WRITE_AND_EXECUTE = Protection.WRITE | Protection.EXECUTE
 
 
 class UnicornMap:
@@ -20,24 +23,41 @@ class UnicornMap:
         self._memory = memory  # the engine points into its buffer
         self._views: list[tuple[int, int]] = []  # address and size of what is shown in physical views
 
-    def map(self, address: int, size: int, protection: Protection) -> None:
+    def map(self, address: int, size: int, rights: Protection) -> None:
         """Show RAM at its own address, with these rights."""
         self._drop_views()
-        start, end = self._merge_neighbours(address, address + size, protection)
-        self._engine.mem_map_ptr(start, end - start, int(protection), self._memory.host_address + start)
-        self._engine.ctl_remove_cache(address, address + size)
+        start, end = self._merge_neighbours(address, address + size, rights)
+        self._show(start, start, end - start, rights)
 
     def unmap(self, address: int, size: int) -> None:
         """Take it away again."""
-        self._drop_views()
+        self.remove_translations(address, size)
         self._engine.mem_unmap(address, size)
-        self._engine.ctl_remove_cache(address, address + size)
 
-    def protect(self, address: int, size: int, protection: Protection) -> None:
+    def protect(self, address: int, size: int, rights: Protection) -> None:
         """Change the rights of what is mapped."""
+        self.remove_translations(address, size)
+        self._engine.mem_protect(address, size, int(rights))
+
+    def own(self, address: int, rights: Protection) -> None:
+        """Give the page at this address, possibly in a view, these rights, and its other addresses READ."""
+        place = physical(address)
+        if address == place:
+            self.protect(place, PAGE_BYTES, rights)
+            return
+        self.protect(place, PAGE_BYTES, rights & Protection.READ)
+        self._show(address, place, PAGE_BYTES, rights)
+        self._views.append((address, PAGE_BYTES))
+
+    def remove_translations(self, address: int, size: int) -> None:
+        """Drop what the engine has translated of these bytes, at each of their addresses."""
         self._drop_views()
-        self._engine.mem_protect(address, size, int(protection))
-        self._engine.ctl_remove_cache(address, address + size)
+        if size <= PAGE_BYTES:
+            self._engine.ctl_remove_cache(address, address + size)
+            return
+        for first, last, rights in list(self._engine.mem_regions()):  # one call may not span two of them
+            if rights & Protection.EXECUTE and first < address + size and last >= address:
+                self._engine.ctl_remove_cache(max(first, address), min(last + 1, address + size))
 
     def show_view(self, address: int) -> bool:
         """Show the piece of RAM behind an address in a physical view there, too; False where there is none.
@@ -52,24 +72,32 @@ class UnicornMap:
                 view, begin = next((view, begin) for view, begin in VIEWS if view.start <= address < view.end)
                 first, size = max(first, begin), last + 1 - max(first, begin)
                 start = view.start + first - begin
-                self._engine.mem_map_ptr(start, size, rights, self._memory.host_address + first)
+                if rights & _WRITE_AND_EXECUTE == _WRITE_AND_EXECUTE:  # only where the page is owned
+                    rights &= Protection.READ
+                self._show(start, first, size, Protection(rights))
                 self._views.append((start, size))
                 return True
         return False
 
+    def _show(self, address: int, place: int, size: int, rights: Protection) -> None:
+        """Map RAM from `place` at an address. What is mapped without WRITE from the start can be written by
+        stmw and dcbz: the right is taken away instead."""
+        self._engine.mem_map_ptr(address, size, unicorn.UC_PROT_ALL, self._memory.host_address + place)
+        self._engine.mem_protect(address, size, int(rights))
+
     def _drop_views(self) -> None:
         """The map changes: views are shown anew when they are asked for."""
         for start, size in self._views:
-            self._engine.mem_unmap(start, size)
             self._engine.ctl_remove_cache(start, start + size)
+            self._engine.mem_unmap(start, size)
         self._views.clear()
 
-    def _merge_neighbours(self, start: int, end: int, protection: Protection) -> tuple[int, int]:
+    def _merge_neighbours(self, start: int, end: int, rights: Protection) -> tuple[int, int]:
         """What to map in one piece: each change of the engine's map costs time for every piece there is."""
-        if protection & Protection.EXECUTE:  # unmapping would throw translations away
+        if rights & Protection.EXECUTE:  # unmapping would throw translations away
             return start, end
-        for first, last, rights in list(self._engine.mem_regions()):
-            if rights == protection and (last + 1 == start or first == end):
+        for first, last, others in list(self._engine.mem_regions()):
+            if others == rights and (last + 1 == start or first == end):
                 self._engine.mem_unmap(first, last + 1 - first)
                 start, end = min(start, first), max(end, last + 1)
         return start, end

@@ -1,7 +1,7 @@
 """The hook that Unicorn calls at each block of guest code: it ends the run when the CPU is to come to rest.
 
 `emu_stop` from another thread is not exact in Unicorn 2.1.4: the run may end with PC at a load that has
-been executed, and execute it twice when it goes on (tests/xenon/hardware/test_unicorn_facts.py). From a hook,
+been executed, and execute it twice when it goes on (tests/xenon/hardware/unicorn/test_facts.py). From a hook,
 in the CPU's own thread, it ends before the block's first instruction.
 The hook is machine code because Python's callback takes as long as a hundred instructions.
 """

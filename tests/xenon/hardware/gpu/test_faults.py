@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xenon.hardware.bus import Bus, DeviceError
+from xenon.hardware.gpu import GPU_REGISTERS
 from xenon.hardware.gpu.packets import Opcode, type_0, type_3
 from xenon.hardware.gpu.programs import PROGRAMS, program_header
 from xenon.hardware.gpu.registers import Register
 from xenon.hardware.gpu.shader import DRAW_POINTS
-from xenon.hardware.memory_map import GPU_REGISTERS
 
 HERE, LAST = 0x0020_0000, 0x1FFF_FFFC
 PROGRAM_AT = 0x0011_0000

@@ -13,6 +13,7 @@ from xenon.errors import XenonError
 from xenon.hardware.cpu import Access, Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.stop_hook import stop_hook
 
@@ -23,13 +24,14 @@ SC, SPIN, NOP = 0x44000002, 0x48000000, 0x60000000
 class Machine:
     def __init__(self, resting: ctypes.c_uint32 | None = None) -> None:
         self.memory = UnifiedMemory()
-        self.cpu = UnicornCpu(self.memory, resting=resting)
-        self.cpu.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
-        self.cpu.map(DATA, PAGE_BYTES, Protection.READ | Protection.WRITE)
+        self.pages = Pages(self.memory)
+        self.cpu = UnicornCpu(self.pages, resting=resting)
+        self.pages.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
+        self.pages.map(DATA, PAGE_BYTES, Protection.READ | Protection.WRITE)
 
     def code(self, *words: int) -> None:
         self.memory.write(CODE, struct.pack(f">{len(words)}I", *words))
-        self.cpu.forget_code(CODE, 4 * len(words))
+        self.pages.written(CODE, 4 * len(words))
 
 
 @pytest.fixture
@@ -112,14 +114,14 @@ def test_a_bad_address_is_told_in_full(machine: Machine) -> None:
 def test_pages_that_are_hidden_again_cannot_run(machine: Machine) -> None:
     machine.code(SC)
     assert machine.cpu.run(CODE).kind is TrapKind.SYSTEM_CALL
-    machine.cpu.unmap(CODE, PAGE_BYTES)
+    machine.pages.unmap(CODE, PAGE_BYTES)
     trap = machine.cpu.run(CODE)
     assert (trap.kind, trap.access, trap.mapped) == (TrapKind.BAD_ADDRESS, Access.EXECUTE, False)
 
 
 def test_nothing_outside_ram_can_be_mapped(machine: Machine) -> None:
     with pytest.raises(XenonError):
-        machine.cpu.map(RAM_BYTES, PAGE_BYTES, Protection.READ)
+        machine.pages.map(RAM_BYTES, PAGE_BYTES, Protection.READ)
 
 
 def test_registers_show_what_was_set(machine: Machine) -> None:
@@ -136,9 +138,9 @@ def test_registers_show_what_was_set(machine: Machine) -> None:
 def test_neighbours_with_the_same_rights_become_one_piece_and_part_again(machine: Machine) -> None:
     rights = Protection.READ | Protection.WRITE
     for place in (0x40000, 0x42000, 0x41000, 0x3F000):
-        machine.cpu.map(place, PAGE_BYTES, rights)
+        machine.pages.map(place, PAGE_BYTES, rights)
     assert (0x3F000, 0x42FFF, int(rights)) in list(machine.cpu._engine.mem_regions())
-    machine.cpu.unmap(0x41000, PAGE_BYTES)
+    machine.pages.unmap(0x41000, PAGE_BYTES)
     machine.code(0x80640000, SC)  # lwz r3,0(r4)
     machine.memory.write(0x42000, b"\0\0\0\7")
     for place, kind in ((0x41000, TrapKind.BAD_ADDRESS), (0x42000, TrapKind.SYSTEM_CALL)):
@@ -155,7 +157,7 @@ def test_a_pause_is_exact(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> No
     # As in test_unicorn_facts.py: r3 goes round a ring of pages, r4 counts its steps.
     first, pages = 0x100_0000, 4096
     machine = Machine(ctypes.c_uint32())
-    machine.cpu.map(first, pages * PAGE_BYTES, Protection.READ)
+    machine.pages.map(first, pages * PAGE_BYTES, Protection.READ)
     for page in range(pages):
         successor = first + (page + 1) % pages * PAGE_BYTES
         machine.memory.write(first + page * PAGE_BYTES, struct.pack(">I", successor))

@@ -1,0 +1,111 @@
+"""The table of page rights: what listeners are told, in which stage a page is, what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from xenon.errors import XenonError
+from xenon.hardware.cpu import Protection
+from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.hardware.pages import Pages
+
+READ, WRITE, EXECUTE = Protection.READ, Protection.WRITE, Protection.EXECUTE
+HERE, VIEW = 0x40000, 0x8000_0000
+
+
+class Listener:
+    """Remembers what it shows: address to rights."""
+
+    def __init__(self, pages: Pages) -> None:
+        self.shown: dict[int, Protection] = {}
+        self.forgotten: list[tuple[int, int]] = []
+        pages.listen(self)
+
+    def map(self, address: int, size: int, shown: Protection) -> None:
+        for page in range(address, address + size, PAGE_BYTES):
+            assert page not in self.shown
+            self.shown[page] = shown
+
+    def unmap(self, address: int, size: int) -> None:
+        for page in range(address, address + size, PAGE_BYTES):
+            del self.shown[page]
+
+    def protect(self, address: int, size: int, shown: Protection) -> None:
+        for page in range(address, address + size, PAGE_BYTES):
+            assert page in self.shown
+            self.shown[page] = shown
+
+    def own(self, address: int, shown: Protection) -> None:
+        self.shown[address] = shown
+
+    def forget_code(self, address: int, size: int) -> None:
+        self.forgotten.append((address, size))
+
+
+@pytest.fixture
+def pages() -> Pages:
+    return Pages(UnifiedMemory())
+
+
+def test_no_two_listeners_show_a_page_as_writable_and_as_executable(pages: Pages) -> None:
+    first, second = Listener(pages), Listener(pages)
+    pages.map(HERE, PAGE_BYTES, READ | WRITE | EXECUTE)
+    assert first.shown[HERE] == second.shown[HERE] == READ | WRITE
+    pages.guest_jumped(HERE + 8)
+    assert first.shown[HERE] == second.shown[HERE] == READ | EXECUTE
+    assert pages.holds_code(HERE)
+    pages.guest_stored(second, HERE + 8)
+    assert (first.shown[HERE], second.shown[HERE]) == (READ, READ | WRITE | EXECUTE)
+    assert not pages.holds_code(HERE)
+    pages.guest_stored(first, VIEW | HERE)
+    assert (first.shown[VIEW | HERE], second.shown[HERE]) == (READ | WRITE | EXECUTE, READ)
+    assert pages.settle(HERE)
+    assert first.shown[HERE] == second.shown[HERE] == READ | EXECUTE
+    assert pages.protection_at(HERE) == READ | WRITE | EXECUTE
+
+
+def test_writes_from_outside_are_told_of_every_page_of_code(pages: Pages) -> None:
+    listener = Listener(pages)
+    pages.map(HERE, 3 * PAGE_BYTES, READ | EXECUTE)
+    pages.map(HERE + 3 * PAGE_BYTES, PAGE_BYTES, READ | WRITE)
+    pages.map(HERE + 4 * PAGE_BYTES, PAGE_BYTES, READ | WRITE | EXECUTE)
+    pages.written(HERE + PAGE_BYTES - 1, 3 * PAGE_BYTES + 2)
+    assert listener.forgotten == [(HERE, 3 * PAGE_BYTES), (HERE + 4 * PAGE_BYTES, PAGE_BYTES)]
+    pages.written(HERE + 3 * PAGE_BYTES, PAGE_BYTES)
+    pages.written(HERE, 0)
+    assert len(listener.forgotten) == 2
+
+
+def test_only_what_is_mapped_is_hidden(pages: Pages) -> None:
+    listener = Listener(pages)
+    for number in (0, 1, 3):
+        pages.map(HERE + number * PAGE_BYTES, PAGE_BYTES, READ)
+    pages.unmap(HERE, 8 * PAGE_BYTES)
+    assert listener.shown == {}
+    assert pages.protection_at(HERE) is None
+    assert not pages.allows(HERE, 1)
+
+
+def test_pages_are_mapped_once_and_change_only_while_they_are(pages: Pages) -> None:
+    Listener(pages)
+    pages.map(HERE, 2 * PAGE_BYTES, Protection.NONE)
+    assert pages.allows(HERE, 2 * PAGE_BYTES)
+    assert not pages.allows(HERE, 2 * PAGE_BYTES, READ)
+    with pytest.raises(XenonError, match="mapped in part"):
+        pages.map(HERE - PAGE_BYTES, 2 * PAGE_BYTES, READ)
+    with pytest.raises(XenonError, match="not all"):
+        pages.protect(HERE + PAGE_BYTES, 2 * PAGE_BYTES, READ)
+    with pytest.raises(XenonError, match="already"):
+        Listener(pages)
+
+
+@pytest.mark.parametrize(
+    ("address", "size"), [(RAM_BYTES - 8, 16), (VIEW | HERE, 4), (-8, 4), (0, 0), (HERE, -1), (HERE, 1 << 64)]
+)
+def test_what_leaves_ram_is_never_allowed(pages: Pages, address: int, size: int) -> None:
+    pages.map(0, RAM_BYTES, READ | WRITE)
+    assert not pages.allows(address, size)
+    if size > 0:
+        with pytest.raises(XenonError):
+            pages.written(address, size)

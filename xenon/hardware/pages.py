@@ -1,0 +1,215 @@
+"""The rights of RAM's pages: the machine's one table, and what follows when code changes.
+
+CPUs and compiled code are listeners, which show pages to guest code. No listener ever shows the same page as
+writable to one and executable to another: a page that the program may write and execute is in one of three
+stages, and the first access that a stage does not allow moves it to the next.
+
+    DATA   everyone may write, nobody executes         a jump there        -> CODE
+    CODE   everyone may execute, nobody writes         a CPU's store       -> OWNED by this CPU
+    OWNED  one CPU may write and execute, at one of    another's store     -> OWNED by that one
+           the page's addresses; others only read      another's jump      -> CODE
+
+Unicorn notices what a CPU stores over its own translations at the same address; whatever else was made from
+a page is dropped when the page leaves CODE.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Protocol
+
+from xenon.errors import XenonError
+from xenon.hardware.cpu import Protection
+from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, align_down, physical
+
+_MAPPED = 8
+_WRITE_AND_EXECUTE = Protection.WRITE | Protection.EXECUTE
+_MAPPED_PAGES = re.compile(rb"[^\0]+")
+_EXECUTABLE_PAGES = re.compile(
+    b"[%s]+" % b"".join(b"\\x%02x" % (_MAPPED | rights) for rights in range(8) if rights & Protection.EXECUTE)
+)
+_ALLOWING = {
+    wanted: bytes(_MAPPED | rights for rights in range(8) if rights & wanted == wanted) for wanted in range(8)
+}
+
+
+class Stage(IntEnum):
+    """How a page is shown; PLAIN with the program's own rights, since these are not WRITE and EXECUTE."""
+
+    PLAIN = 0
+    DATA = 1
+    CODE = 2
+    OWNED = 3
+
+
+class PageListener(Protocol):
+    """What shows pages to guest code. Addresses are physical, sizes are whole pages."""
+
+    def map(self, address: int, size: int, shown: Protection) -> None:
+        """Show pages that were not shown."""
+
+    def unmap(self, address: int, size: int) -> None:
+        """Show these pages no more, and drop what was made from their code."""
+
+    def protect(self, address: int, size: int, shown: Protection) -> None:
+        """Show pages with other rights, and drop what was made from their code."""
+
+    def forget_code(self, address: int, size: int) -> None:
+        """Drop what was made from the code of these pages."""
+
+
+class PageOwner(PageListener, Protocol):
+    """A CPU that notices its own stores into code."""
+
+    def own(self, address: int, shown: Protection) -> None:
+        """Show the page of this address, which may be in a physical view, with `shown` there and for reading
+        at its other addresses."""
+
+
+class Pages:
+    """What the program may do with each page of RAM. Methods may be called from any thread, but not from
+    within a CPU's run: listeners wait until CPUs rest.
+
+    Raises XenonError for what leaves RAM, for parts of pages, for pages that are mapped twice, and for
+    rights of pages that are not mapped.
+    """
+
+    def __init__(self, memory: UnifiedMemory) -> None:
+        self.memory = memory
+        self._rights = bytearray(RAM_BYTES // PAGE_BYTES)  # 0: not mapped, else _MAPPED | Protection
+        self._stages = bytearray(RAM_BYTES // PAGE_BYTES)
+        self._listeners: list[PageListener] = []
+        self._lock = threading.RLock()
+
+    def listen(self, listener: PageListener) -> None:
+        """Tell `listener` of every change, in the order in which listeners came. Nothing may be mapped
+        yet."""
+        if any(self._rights):
+            raise XenonError("pages are mapped already", "make all CPUs before memory is mapped")
+        self._listeners.append(listener)
+
+    def map(self, address: int, size: int, protection: Protection) -> None:
+        """Let the program use these pages, at their physical address and in the physical views."""
+        first, end = self._range(address, size)
+        with self._lock:
+            if any(self._rights[first:end]):
+                raise XenonError(f"0x{address:x}: {size} bytes from here are mapped in part")
+            for listener in self._listeners:
+                listener.map(address, size, _shown_first(protection))
+            self._set(first, end, protection)
+
+    def unmap(self, address: int, size: int) -> None:
+        """Hide what is mapped of these pages."""
+        first, end = self._range(address, size)
+        with self._lock:
+            for stretch in _stretches(_MAPPED_PAGES, self._rights, first, end):
+                for listener in self._listeners:
+                    listener.unmap(*stretch)
+            self._rights[first:end] = self._stages[first:end] = bytes(end - first)
+
+    def protect(self, address: int, size: int, protection: Protection) -> None:
+        """Change what the program may do with pages that are mapped."""
+        first, end = self._range(address, size)
+        with self._lock:
+            if not all(self._rights[first:end]):
+                raise XenonError(f"0x{address:x}: not all of {size} bytes from here are mapped")
+            for listener in self._listeners:
+                listener.protect(address, size, _shown_first(protection))
+            self._set(first, end, protection)
+
+    def protection_at(self, address: int) -> Protection | None:
+        """What the program may do with the page of a physical address; None where nothing is mapped."""
+        rights = self._rights[address // PAGE_BYTES] if 0 <= address < RAM_BYTES else 0
+        return Protection(rights & 7) if rights else None
+
+    def allows(self, address: int, size: int, wanted: Protection = Protection.NONE) -> bool:
+        """Whether the program has the rights `wanted` to each of `size` bytes, at least one, from a physical
+        address. For Protection.NONE: whether all are mapped."""
+        if size <= 0 or not 0 <= address <= RAM_BYTES - size:
+            return False
+        first, last = address // PAGE_BYTES, (address + size - 1) // PAGE_BYTES
+        return not self._rights[first : last + 1].strip(_ALLOWING[int(wanted)])
+
+    def written(self, address: int, size: int) -> None:
+        """Something other than a CPU has written to these bytes of RAM: call this after the write."""
+        if size <= 0:
+            return
+        start = align_down(address, PAGE_BYTES)
+        first, end = self._range(start, address + size - start + -(address + size) % PAGE_BYTES)
+        for stretch in _stretches(_EXECUTABLE_PAGES, self._rights, first, end):
+            with self._lock:
+                for listener in self._listeners:
+                    listener.forget_code(*stretch)
+
+    def holds_code(self, address: int) -> bool:
+        """Whether the page of a physical address may be executed and nobody can write to it unnoticed."""
+        if not 0 <= address < RAM_BYTES:
+            return False
+        page = address // PAGE_BYTES
+        executable = self._rights[page] & Protection.EXECUTE
+        return bool(executable) and self._stages[page] in (Stage.PLAIN, Stage.CODE)
+
+    def settle(self, address: int) -> bool:
+        """Move the page of a physical address to CODE if the program may write and execute it; whether
+        holds_code is true then."""
+        page = address // PAGE_BYTES
+        with self._lock:
+            if 0 <= address < RAM_BYTES and self._stages[page] in (Stage.DATA, Stage.OWNED):
+                self._stages[page] = Stage.CODE
+                for listener in self._listeners:
+                    listener.protect(
+                        page * PAGE_BYTES, PAGE_BYTES, self._protection(page) & ~Protection.WRITE
+                    )
+            return self.holds_code(address)
+
+    def guest_jumped(self, address: int) -> None:
+        """A CPU was not shown the page of this address, possibly in a view, as executable."""
+        self.settle(physical(address))
+
+    def guest_stored(self, cpu: PageOwner, address: int) -> None:
+        """A CPU was not shown the page of this address, possibly in a view, as writable."""
+        page = physical(address) // PAGE_BYTES
+        with self._lock:
+            if self._stages[page] not in (Stage.CODE, Stage.OWNED):
+                return  # another CPU's access, or a system call, has changed it meanwhile
+            self._stages[page] = Stage.OWNED
+            for listener in self._listeners:
+                if listener is cpu:
+                    cpu.own(align_down(address, PAGE_BYTES), self._protection(page))
+                else:
+                    listener.protect(page * PAGE_BYTES, PAGE_BYTES, self._protection(page) & Protection.READ)
+
+    def _protection(self, page: int) -> Protection:
+        return Protection(self._rights[page] & 7)
+
+    def _set(self, first: int, end: int, protection: Protection) -> None:
+        stage = Stage.DATA if protection & _WRITE_AND_EXECUTE == _WRITE_AND_EXECUTE else Stage.PLAIN
+        self._rights[first:end] = bytes([_MAPPED | protection]) * (end - first)
+        self._stages[first:end] = bytes([stage]) * (end - first)
+
+    @staticmethod
+    def _range(address: int, size: int) -> tuple[int, int]:
+        """First page and end of whole pages in RAM. Raises XenonError."""
+        if size <= 0 or not 0 <= address <= RAM_BYTES - size:
+            raise XenonError(f"0x{address:x}: {size} bytes from here are outside RAM")
+        if address % PAGE_BYTES or size % PAGE_BYTES:
+            raise XenonError(f"0x{address:x}: {size} bytes from here are not whole pages")
+        return address // PAGE_BYTES, (address + size) // PAGE_BYTES
+
+
+def _shown_first(protection: Protection) -> Protection:
+    """The rights that pages are shown with after they were mapped or protected."""
+    both = protection & _WRITE_AND_EXECUTE == _WRITE_AND_EXECUTE
+    return protection & ~Protection.EXECUTE if both else protection
+
+
+def _stretches(
+    pattern: re.Pattern[bytes], rights: bytearray, first: int, end: int
+) -> Iterator[tuple[int, int]]:
+    """Address and size in bytes of the stretches of pages whose rights match."""
+    for stretch in pattern.finditer(bytes(rights[first:end])):
+        yield (first + stretch.start()) * PAGE_BYTES, (stretch.end() - stretch.start()) * PAGE_BYTES
