@@ -22,7 +22,7 @@ def make_cpus(
 ) -> tuple[Sequence[Cpu], Recompiler | None]:
     """So many CPUs that show these pages, and the recompiler that they share, if they do.
 
-    `kind` None stands for default_kind(). `measured`, they have instruments (hardware/unicorn/instruments.py).
+    `kind` None stands for default_kind(). `measured`, they have instruments, see hardware/unicorn.
 
     Raises XenonError for a recompiler that is asked for and not installed.
     """
