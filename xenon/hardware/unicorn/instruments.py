@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from unicorn.unicorn_py3.unicorn import uclib
 
-from xenon.errors import XenonError
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.stop_hook import HOOK, executable
 
@@ -43,7 +43,8 @@ class Instruments:
         except (OSError, ValueError) as error:
             raise XenonError(
                 f"a profile needs {_SIZE >> 30} GiB of address space for each hardware thread: {error}",
-                "raise the limit (ulimit -v), or take fewer --threads",
+                "raise the limit (ulimit -v), or take fewer hardware threads",
+                ErrorCode.NO_ADDRESS_SPACE,
             ) from error
         self.host_address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._room))
         self.flag = ctypes.c_uint32.from_address(self.host_address + flag_at)
