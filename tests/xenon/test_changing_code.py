@@ -280,7 +280,7 @@ class ChangesMeanwhile:
         self._change = change
 
     def compile(self, text: str) -> bytes:
-        from xenon.recompiler.compile import compile_text
+        from xenon.recompiler.codegen import compile_text
 
         code = compile_text(text)
         if self._change:

@@ -15,6 +15,8 @@ from xenon.errors import ErrorCode, XenonError
 from xenon.linux.faults import GuestFault
 from xenon.machine import LimitReached
 
+PATIENCE = 30  # seconds: far more than stopping takes, on a host with other work too
+
 
 def _run(program: Path, *arguments: str, settings: MachineSettings | None = None) -> tuple[Console, bytes]:
     console = Console(settings)
@@ -108,7 +110,7 @@ def test_the_time_limit_ends_everything_a_program_can_wait_in(misdeeds: Path, mi
                 pass
     os.close(writer)
     assert caught.value.code is ErrorCode.LIMIT_REACHED
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < PATIENCE  # the program itself waits 1000 s or for ever
     assert console.exit_status is None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sharing import build_once, run_folder
 from support import Made
 
 import llama2c
@@ -21,7 +22,7 @@ from xenon.linux.faults import GuestFault
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     main = Path(__file__).parent / "programs" / "threads.c"
-    return build_guest(tmp_path_factory.mktemp("threads") / "threads", main)
+    return build_once(run_folder(tmp_path_factory) / "threads", lambda target: build_guest(target, main))
 
 
 def run(program: Path, how: str, threads: int = 6, timeout: float = 20) -> tuple[int | None, str]:
@@ -79,7 +80,7 @@ def test_waiting_for_a_thread_that_never_ends_stops_at_the_time_limit(program: P
     with pytest.raises(XenonError, match="time limit") as caught:
         run(program, "wait", timeout=0.3)
     assert caught.value.code is ErrorCode.LIMIT_REACHED
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize("threads", [0, 7])

@@ -60,7 +60,7 @@ def test_quiet_prints_the_story_and_nothing_else(made: Made) -> None:
 
 
 def test_the_prompt_may_come_from_an_argument_a_pipe_or_a_file(made: Made, tmp_path: Path) -> None:
-    options = ["-q", "-m", made.model, "-n", "12", "-s", "3"]
+    options: list[str | Path] = ["-q", "-m", made.model, "-n", "12", "-s", "3"]
     (tmp_path / "prompt.txt").write_bytes(b"ab so\n")
     expected = run(*options, "ab so").stdout
     assert run(*options, "-", stdin=b"ab so\n").stdout == expected

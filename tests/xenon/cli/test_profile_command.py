@@ -70,7 +70,7 @@ def test_every_json_key_is_documented(program: Path) -> None:
 
 def test_report_and_drawing_are_written_to_files(program: Path, tmp_path: Path) -> None:
     report, drawing = tmp_path / "report.txt", tmp_path / "flame.svg"
-    words = ["-o", report, "--flame", drawing, program, "pointer", "900"]
+    words: list[str | Path] = ["-o", report, "--flame", drawing, program, "pointer", "900"]
     done = run("profile", "--cpu", "unicorn", *words)
     assert done.stderr == ""
     assert report.read_text().startswith(f"profile of {program}")

@@ -80,7 +80,7 @@ def test_an_endless_loop_in_compiled_code_stops_at_the_time_limit(program: Path)
     start = time.monotonic()
     with pytest.raises(XenonError, match="time limit"):
         list(console.run(timeout=0.5))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     (cpu,) = console.cpus
     assert isinstance(cpu, RecompilerCpu)
     assert cpu.hand_overs > 0

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support import NATIVE, Made, image_bytes, shared_file
+from support import NATIVE, GoldenStory, Made, image_bytes, shared_file
 
 import llama2c
 import loader
@@ -41,12 +41,12 @@ def logits(model: loader.Model, tokenizer: loader.Tokenizer, *options: str) -> N
     return np.frombuffer(data, ">f4").astype(np.float32).reshape(-1, model.config.vocab_size)
 
 
-def test_golden_stories_are_the_same_on_the_gpu(golden: list[dict[str, Any]]) -> None:
+def test_golden_stories_are_the_same_on_the_gpu(golden: list[GoldenStory]) -> None:
     session = xenon.Session(shared_file("models/stories260K.bin"), setup=Setup(Engine.GPU))
-    greedy = [case for case in golden if case["temperature"] == 0]
+    greedy = [story for story in golden if story.temperature == 0]
     assert greedy
-    for case in greedy:
-        assert "".join(session.generate(case["prompt"], 0, steps=case["steps"])) == case["text"]
+    for story in greedy:
+        assert "".join(session.generate(story.prompt, 0, steps=story.steps)) == story.text
 
 
 def test_logits_are_the_cpus_within_a_ten_thousandth_of_their_range(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import NATIVE, Made, image_bytes, shared_file
+from support import NATIVE, GoldenStory, Made, image_bytes, shared_file
 
 import loader
 import xenon
@@ -18,54 +18,49 @@ from xenon.recompiler.cpu_kind import CpuKind
 from xenon.stories.settings import Engine, Matmul, Sampling, Setup
 
 
-def sampling_of(case: dict[str, Any]) -> Sampling:
-    return Sampling(case["temperature"], case["topp"], case["seed"], case["steps"])
-
-
-def tell(session: xenon.Session, case: dict[str, Any]) -> str:
-    return "".join(session.tell(case["prompt"], sampling_of(case)))
+def tell(session: xenon.Session, story: GoldenStory, compile_first: bool = False) -> str:
+    sampling = Sampling(story.temperature, story.topp, story.seed, story.steps)
+    return "".join(session.tell(story.prompt, sampling, compile_first=compile_first))
 
 
 @pytest.mark.parametrize("number", range(12))
-def test_the_console_tells_llama2cs_story(golden: list[dict[str, Any]], number: int) -> None:
+def test_the_console_tells_llama2cs_story(golden: list[GoldenStory], number: int) -> None:
     """In turn on one to six hardware threads, which never change a story."""
     session = xenon.Session(
         shared_file("models/stories260K.bin"),
         setup=Setup(Engine.CPU, cpu=CpuKind.UNICORN, threads=(1, 2, 3, 6)[number % 4]),
     )
-    assert tell(session, golden[number]) == golden[number]["text"]
+    assert tell(session, golden[number]) == golden[number].text
 
 
 @pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
-def test_the_recompiler_tells_them_too(golden: list[dict[str, Any]], compile_first: bool) -> None:
+def test_the_recompiler_tells_them_too(golden: list[GoldenStory], compile_first: bool) -> None:
     pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
-    for number, case in enumerate(golden):
+    for number, story in enumerate(golden):
         session = xenon.Session(
             shared_file("models/stories260K.bin"),
             setup=Setup(Engine.CPU, cpu=CpuKind.RECOMPILER, threads=(1, 2, 3, 6)[number % 4]),
         )
-        story = session.tell(case["prompt"], sampling_of(case), compile_first=compile_first)
-        assert "".join(story) == case["text"]
+        assert tell(session, story, compile_first) == story.text
 
 
-def test_the_scalar_kernel_tells_it_too(golden: list[dict[str, Any]]) -> None:
+def test_the_scalar_kernel_tells_it_too(golden: list[GoldenStory]) -> None:
     session = xenon.Session(shared_file("models/stories260K.bin"), setup=Setup(matmul=Matmul.SCALAR))
-    assert tell(session, golden[1]) == golden[1]["text"]
+    assert tell(session, golden[1]) == golden[1].text
 
 
 @pytest.mark.parametrize("kernel", ["scalar", "vmx"])
 def test_the_host_tells_all_of_them_with_either_kernel(
-    golden: list[dict[str, Any]],
+    golden: list[GoldenStory],
     reference: Reference,
     stories260K: loader.Model,
     tok512: loader.Tokenizer,
     kernel: str,
 ) -> None:
     files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
-    for case in golden:
-        numbers = ["-t", case["temperature"], "-p", case["topp"], "-s", case["seed"], "-n", case["steps"]]
-        arguments = ["m", "-z", "t", "-i", case["prompt"], "-k", kernel, *map(str, numbers)]
-        assert reference.run(files, arguments)[1].decode() == case["text"]
+    for story in golden:
+        arguments = ["m", "-z", "t", "-k", kernel, *story.options]
+        assert reference.run(files, arguments)[1].decode() == story.text
 
 
 def test_the_bundled_model_tells_a_story_of_real_words() -> None:
