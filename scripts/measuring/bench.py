@@ -22,14 +22,16 @@ import llama2c
 import loader
 from loader import synthetic
 from xenon.stories import benchmark, benchmark_report
-from xenon.stories.benchmark import Row, Runner
-from xenon.stories.session import Matmul, default_threads
+from xenon.stories.benchmark import Row
+from xenon.stories.engine import default_threads
+from xenon.stories.runners import Runner, Selection, find_runners
+from xenon.stories.settings import Matmul, RunnerKind
 
 STORIES = Path(__file__).resolve().parents[3] / "shared" / "models" / "stories260K.bin"
 IMPORTS = "import numpy, unicorn, typer"
 MOST_CONVERT, MOST_START = 1.5, 4.0  # times cp, times the imports
-CONVERT_SHAPES = ("stories15M", "stories42M")  # 61 and 167 MB
-ENGINES_SHAPE, ENGINES_TOKENS = "stories15M", 12
+CONVERT_SHAPES = (synthetic.Shape.STORIES_15M, synthetic.Shape.STORIES_42M)  # 61 and 167 MB
+RUNNERS_SHAPE, RUNNERS_TOKENS = synthetic.Shape.STORIES_15M, 12
 LEAST_SPEEDS = (("gpu", "native", 1), ("recompiler", "native", 2), ("recompiler", "unicorn", 50))
 # VmHWM and not getrusage: that one also remembers the process that started this one.
 PEAK = """
@@ -165,18 +167,18 @@ def ratio_figures(rows: Sequence[Row]) -> list[Figure]:
     for row in rows:
         runner = row.runner
         for other in rows:
-            if (other.runner.engine, other.workload) != (runner.engine, row.workload):
+            if (other.runner.kind, other.workload) != (runner.kind, row.workload):
                 continue
             if not other.mean:  # too few tokens for the clock
                 continue
             ratio = row.mean / other.mean
-            place = f"{runner.engine}, {row.workload}"
+            place = f"{runner.kind.value}, {row.workload}"
             if (
                 runner.matmul is Matmul.VMX
                 and other.runner.matmul is Matmul.SCALAR
                 and runner.threads == other.runner.threads == 1
             ):
-                wanted = runner.engine != "native"  # there the vector unit is imitated
+                wanted = runner.kind is not RunnerKind.NATIVE  # there the vector unit is imitated
                 target, met = ("more than 1", ratio > 1) if wanted else ("", None)
                 found.append(Figure(f"vmx / scalar, {place}", ratio, "", target, met))
             if (
@@ -189,22 +191,26 @@ def ratio_figures(rows: Sequence[Row]) -> list[Figure]:
     return found
 
 
-def engine_figures(folder: Path, repetitions: int) -> list[Figure]:
-    """The engines on a larger model, each on one core; the native build with the scalar kernel."""
-    paths = synthetic.write_shape(ENGINES_SHAPE, folder)
+def runner_figures(folder: Path, repetitions: int) -> list[Figure]:
+    """The runners on a larger model, each on one core; the native build with the scalar kernel."""
+    paths = synthetic.write_shape(RUNNERS_SHAPE, folder)
     model, tokenizer = loader.open(paths[0]), loader.open_tokenizer(paths[1])
-    workloads = benchmark.plan_workloads(model, tokenizer, 0, ENGINES_TOKENS)
+    workloads = benchmark.plan_workloads(model, tokenizer, 0, RUNNERS_TOKENS)
     runners: list[Runner] = []
     notes: list[str] = []
-    for engines, matmul in ((("gpu", "native"), Matmul.SCALAR), (("unicorn", "recompiler"), Matmul.VMX)):
-        more, said = benchmark.find_runners(model, tokenizer, folder, engines, (matmul,))
+    for selection in (
+        Selection((RunnerKind.GPU, RunnerKind.NATIVE), (Matmul.SCALAR,)),
+        Selection((RunnerKind.UNICORN, RunnerKind.RECOMPILER), (Matmul.VMX,)),
+    ):
+        more, said = find_runners(model, tokenizer, folder, selection)
         runners += more
         notes += said
     rows = benchmark.measure(runners, workloads, tokenizer, repetitions)
-    speeds = {row.runner.engine: row.mean for row in rows}
+    speeds = {row.runner.kind.value: row.mean for row in rows}
     found = [Figure(note, None, "") for note in notes]
     found += [
-        Figure(f"{engine}, shape of {ENGINES_SHAPE}", speed, "tokens/s") for engine, speed in speeds.items()
+        Figure(f"{runner}, shape of {RUNNERS_SHAPE.value}", speed, "tokens/s")
+        for runner, speed in speeds.items()
     ]
     for faster, slower, least in LEAST_SPEEDS:
         if speeds.get(faster) and speeds.get(slower):
@@ -249,9 +255,8 @@ def main() -> None:
             model = loader.open(path)
             tokenizer = loader.find_tokenizer(model)
             workloads = benchmark.plan_workloads(model, tokenizer, options.n_prompt, options.n_gen)
-            runners, notes = benchmark.find_runners(
-                model, tokenizer, folder, threads=sorted({1, default_threads()})
-            )
+            selection = Selection(threads=sorted({1, default_threads()}))
+            runners, notes = find_runners(model, tokenizer, folder, selection)
             rows = benchmark.measure(runners, workloads, tokenizer, options.repetitions)
             facts = [benchmark_report.row_facts(path.name.removesuffix(".bin"), model, row) for row in rows]
             figures += [Figure(note, None, "") for note in notes]
@@ -259,7 +264,7 @@ def main() -> None:
             figures += start_figures(path, tokenizer.path, options.turns)
         if not options.skip_convert:
             figures += conversion_figures(folder, options.turns)
-            figures += engine_figures(folder, options.repetitions)
+            figures += runner_figures(folder, options.repetitions)
     machine = benchmark_report.machine()
     if options.json:
         report = {"machine": machine, "rows": facts, "figures": [asdict(figure) for figure in figures]}

@@ -185,13 +185,13 @@ def run_compiled(cases: Sequence[Case]) -> list[Values]:
     """All registers after each case in compiled code, which is called on a state directly: one function with
     an entry for each case. Raises AssertionError when compiled code hands a case back."""
     from xenon.lifter import layout
-    from xenon.recompiler.compile import make_unit
+    from xenon.recompiler.codegen import console_target, make_unit
     from xenon.recompiler.state import Dispatch, PageTable, State
 
     words = {_CODE + 8 * number + 4 * half: word for number, case in enumerate(cases)
              for half, word in enumerate((case.word, _BLR))}  # fmt: skip
     entries = tuple(_CODE + 8 * number for number in range(len(cases)))
-    unit = make_unit(words.get, entries, frozenset(), None, hopeful=False)
+    unit = make_unit(words.get, entries, frozenset(), None, console_target(assume_singles=False))
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(unit.function)
     memory, dispatch = UnifiedMemory(), Dispatch()
     PageTable(memory).set(SCRATCH, PAGE_BYTES, Protection.READ | Protection.WRITE)

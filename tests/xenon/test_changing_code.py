@@ -22,7 +22,7 @@ from xenon.linux.faults import GuestFault
 from xenon.linux.files import Bytes
 from xenon.machine import MachineSettings
 from xenon.recompiler.cpu import RecompilerCpu
-from xenon.recompiler.kind import installed
+from xenon.recompiler.cpu_kind import installed
 from xenon.recompiler.recompiler import Recompiler, Tier
 
 STUB, CODE, DATA, VIEW = 0x10000, 0x40000, 0x30000, 0x8000_0000
@@ -280,7 +280,7 @@ class ChangesMeanwhile:
         self._change = change
 
     def compile(self, text: str) -> bytes:
-        from xenon.recompiler.compile import compile_text
+        from xenon.recompiler.codegen import compile_text
 
         code = compile_text(text)
         if self._change:

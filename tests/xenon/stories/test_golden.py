@@ -8,30 +8,30 @@ from support import GOLDEN, NATIVE, GoldenStory, golden_stories, image_bytes
 import loader
 import xenon
 from llama2c.reference import Reference
-from xenon.recompiler.kind import CpuKind
-from xenon.stories.engine import Engine
-from xenon.stories.session import Matmul
+from xenon.recompiler.cpu_kind import CpuKind
+from xenon.stories.settings import Engine, Matmul, Sampling, Setup
 
 STORIES = golden_stories(GOLDEN)
 SHORT = [number for number, story in enumerate(STORIES) if len(story.text) < 130]
 
 
-def tell(session: xenon.Session, story: GoldenStory) -> str:
+def tell(setup: Setup, story: GoldenStory, compile_first: bool = False) -> str:
     """The story with the options of a golden one."""
-    return "".join(session.generate(story.prompt, story.temperature, story.topp, story.seed, story.steps))
+    sampling = Sampling(story.temperature, story.topp, story.seed, story.steps)
+    return "".join(xenon.Session(setup=setup).tell(story.prompt, sampling, compile_first=compile_first))
 
 
 @pytest.mark.parametrize("number", SHORT)
 def test_unicorn_tells_the_short_ones(number: int) -> None:
     """In turn on one to six hardware threads, which never change a story."""
     threads = (1, 2, 3, 6)[number % 4]
-    session = xenon.Session(engine=Engine.CPU, cpu=CpuKind.UNICORN, threads=threads)
-    assert tell(session, STORIES[number]) == STORIES[number].text
+    setup = Setup(Engine.CPU, cpu=CpuKind.UNICORN, threads=threads)
+    assert tell(setup, STORIES[number]) == STORIES[number].text
 
 
 def test_the_scalar_kernel_tells_one_too() -> None:
     story = STORIES[SHORT[0]]
-    assert tell(xenon.Session(matmul=Matmul.SCALAR, cpu=CpuKind.UNICORN), story) == story.text
+    assert tell(Setup(matmul=Matmul.SCALAR, cpu=CpuKind.UNICORN), story) == story.text
 
 
 @pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
@@ -39,17 +39,15 @@ def test_the_recompiler_tells_all_of_them(compile_first: bool) -> None:
     pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
     for number, story in enumerate(STORIES):
         threads = (1, 2, 3, 6)[number % 4]
-        session = xenon.Session(engine=Engine.CPU, cpu=CpuKind.RECOMPILER, threads=threads)
-        session.compile_first = compile_first
-        assert tell(session, story) == story.text
+        setup = Setup(Engine.CPU, cpu=CpuKind.RECOMPILER, threads=threads)
+        assert tell(setup, story, compile_first) == story.text
 
 
 def test_the_gpu_tells_the_greedy_ones() -> None:
-    session = xenon.Session(engine=Engine.GPU)
     greedy = [story for story in STORIES if story.temperature == 0]
     assert len(greedy) == 4
     for story in greedy:
-        assert tell(session, story) == story.text
+        assert tell(Setup(Engine.GPU), story) == story.text
 
 
 @pytest.mark.parametrize("kernel", ["scalar", "vmx"])
