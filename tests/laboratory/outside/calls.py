@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import random
 import struct
 from pathlib import Path
 
-import numpy as np
 from callers import Caller, StoppedClock, make_caller
 from elf_files import elf_file
+from guards import behind, page_table
 
-from xenon.hardware.cpu import Protection
-from xenon.hardware.memory import BEHIND_BYTES, UnifiedMemory
+from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, SYSTEM, VIEWS
 from xenon.hardware.pages import Pages
-from xenon.lifter.layout import READ, WRITE_ONE
 from xenon.linux.call_names import CALL_NUMBERS
 from xenon.linux.files import Bytes, Disc
 from xenon.linux.layout import LINUX_MAP, PROGRAM
@@ -77,7 +74,7 @@ def trial(rng: random.Random, _folder: Path) -> int:
         if number % 10 == 0:
             _fill(rng, caller)
         _call(rng, caller)
-    assert _behind(memory) == _expected(pages), "bytes behind RAM have changed"
+    assert behind(memory) == page_table(pages), "bytes behind RAM have changed"
     assert memory.read(SYSTEM.start, len(_SYSTEM_BYTES)) == _SYSTEM_BYTES, "the system's memory has changed"
     assert all(stream in (1, 2) for stream, _ in caller.written)
     return CALLS
@@ -175,17 +172,3 @@ def _fill(rng: random.Random, caller: Caller) -> None:
         path = rng.choice(_PATHS) + b"\0"
         data[_PATHS_OFFSET + 64 * slot : _PATHS_OFFSET + 64 * slot + len(path)] = path
     caller.process.space.memory.write(caller.scratch, data)
-
-
-def _behind(memory: UnifiedMemory) -> bytes:
-    return ctypes.string_at(memory.host_address + RAM_BYTES, BEHIND_BYTES)
-
-
-def _expected(pages: Pages) -> bytes:
-    """What stands behind RAM if the table of compiled code says what pages allow, and nothing else does."""
-    rights = np.frombuffer(pages._rights, np.uint8)
-    bits = (rights & Protection.READ != 0) * np.uint8(READ) | (rights & Protection.WRITE != 0) * np.uint8(
-        WRITE_ONE
-    )
-    following = np.append(bits[1:], np.uint8(0))
-    return bytes((bits | (bits & following) << 1).astype(np.uint8)).ljust(BEHIND_BYTES, b"\0")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import random
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from guards import behind
 
 from laboratory.outside.mutations import damaged, edge
 from xenon.hardware.bus import DeviceError
@@ -15,7 +16,7 @@ from xenon.hardware.gpu.packets import NOT_SIMULATED, Opcode, type_0, type_3
 from xenon.hardware.gpu.programs import HEADER_WORDS, PROGRAMS, program_header
 from xenon.hardware.gpu.registers import REGISTER_COUNT, Register
 from xenon.hardware.gpu.shader import DRAW_POINTS
-from xenon.hardware.memory import BEHIND_BYTES, UnifiedMemory
+from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import RAM_BYTES
 
 MEMORY_BYTES = 1200 << 20
@@ -41,8 +42,7 @@ def trial(rng: random.Random, _folder: Path) -> int:
     memory.write(_FREE, rng.randbytes(4096))
     for _ in range(RINGS):
         _run(rng, memory)
-        behind = ctypes.string_at(memory.host_address + RAM_BYTES, BEHIND_BYTES)
-        assert not behind.strip(b"\0"), "bytes behind RAM have changed"
+        assert not behind(memory).strip(b"\0"), "bytes behind RAM have changed"
     return RINGS
 
 
