@@ -40,9 +40,14 @@ def test_random_input_ends_well_or_in_the_error_of_its_room(target: str, seed: s
     assert int(totals[1]) >= CASES[target]
 
 
-def test_a_trial_that_opens_a_file_of_the_host_or_writes_beside_its_folder_is_a_failure(
-    tmp_path: Path,
-) -> None:
+def test_the_page_about_security_names_tests_that_are_there() -> None:
+    page = (TESTS.parent / "docs" / "security.md").read_text()
+    names = set(re.findall(r"`(tests/[\w/]+\.py)`", page))
+    assert len(names) > 10
+    assert not [name for name in sorted(names) if not (TESTS.parent / name).is_file()]
+
+
+def test_a_trial_that_leaves_its_folder_is_a_failure(tmp_path: Path) -> None:
     script = f"""
 from pathlib import Path
 from laboratory.outside.watch import Watch
