@@ -54,9 +54,10 @@ from laboratory.outside.watch import Watch
 watch = Watch(Path({str(tmp_path)!r}), 1 << 30)
 for act in (
     lambda folder: (folder / "inside").write_text("allowed"),
-    lambda folder: Path("/etc/hostname").exists() and open("/etc/passwd").close(),
-    lambda folder: Path({str(tmp_path)!r}, "beside").write_text("no"),
-    lambda folder: Path({str(tmp_path)!r}, "beside").rename(folder / "inside"),
+    lambda folder: Path("/etc/passwd").read_text(),
+    lambda folder: open(b"/etc/passwd").close(),
+    lambda folder: Path({str(tmp_path)!r}, "trial beside").write_text("no"),
+    lambda folder: Path({str(tmp_path)!r}, "trial beside").rename(folder / "inside"),
     lambda folder: __import__("socket").socket().close(),
     lambda folder: __import__("subprocess").run(["true"]),
 ):
@@ -74,4 +75,4 @@ for act in (
         capture_output=True,
         text=True,
     )
-    assert run.stdout.split() == ["passed", *["refused"] * 5], run.stdout + run.stderr
+    assert run.stdout.split() == ["passed", *["refused"] * 6], run.stdout + run.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 from itertools import pairwise
@@ -21,6 +22,7 @@ from xenon.powerpc.elf import MAGIC, Elf
 from xenon.powerpc.functions import read_functions
 from xenon.profile.code_map import CodeMap
 from xenon.profile.coverage import coverage
+from xenon.profile.coverage_report import as_dict, lines
 from xenon.profile.scan import scan_report
 
 MEMORY_BYTES = 96 << 20
@@ -71,12 +73,14 @@ def _elf(_: random.Random, data: bytes) -> None:
 
 def _program(rng: random.Random, data: bytes) -> None:
     program = parse_program("program", data)
-    functions = program.functions()
-    for function in list(functions)[:50]:
-        assert functions.at(function.address) == function
+    named = program.functions()
+    for function in list(named)[:50]:
+        assert named.at(function.address) == function
     spans = CodeMap(program).spans
     assert all(span.start <= span.end for span in spans)
-    coverage(program)
+    functions = coverage(program)
+    assert len(list(lines(functions))) > 0
+    assert json.dumps(as_dict(functions))
     if rng.random() < 0.3:
         _load(rng, program)
 

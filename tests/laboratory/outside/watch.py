@@ -17,7 +17,7 @@ _CHANGES = {
     *("os.chown", "os.utime", "shutil.rmtree", "shutil.move"),
 }
 _REFUSED = ("subprocess.", "socket.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "ctypes.dlopen")
-_CODE = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parents[3]))
+_CODE = tuple(Path(folder).resolve() for folder in (sys.prefix, sys.base_prefix, Path(__file__).parents[3]))
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -29,7 +29,7 @@ class Watch:
     def __init__(self, folder: Path, memory_bytes: int) -> None:
         self.most_bytes = 0
         """What a trial took at most."""
-        self._folder = folder / "trial"
+        self._folder = folder.resolve() / "trial"
         self._memory_bytes = memory_bytes
         self._watching = False
         self._events: list[str] = []
@@ -70,13 +70,13 @@ class Watch:
         elif event.startswith(_REFUSED):
             self._events.append(f"{event} {arguments}")
 
-    def _allowed(self, path: object, writes: bool) -> bool:
+    def _allowed(self, path: Any, writes: bool) -> bool:
         if isinstance(path, int):
             return True  # a descriptor that is open already
-        return self._inside(path) or (not writes and os.path.realpath(str(path)).startswith(_CODE))
+        return self._inside(path) or (not writes and any(map(_resolved(path).is_relative_to, _CODE)))
 
     def _inside(self, path: Any) -> bool:
-        return os.path.realpath(os.fsdecode(path)).startswith(str(self._folder))
+        return _resolved(path).is_relative_to(self._folder)
 
     def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
         self._events.append(f"{failure.exc_type.__name__} on another thread: {failure.exc_value}")
@@ -87,6 +87,10 @@ class Watch:
             return 0
         _CLEAR.write_text("5")
         return _kilobytes("VmRSS") * 1024
+
+
+def _resolved(path: str | bytes | os.PathLike[Any]) -> Path:
+    return Path(os.path.realpath(os.fsdecode(path)))
 
 
 def _kilobytes(name: str) -> int:
