@@ -85,12 +85,14 @@ class Operand:
         """Replace all of it, in the cache and in RAM."""
         self.read()[:] = values
         copy_words(self._ram, self.words, self.mode)
+        self._report(0, self._count)
 
     def write_word(self, value: int) -> None:
         """Replace its first word, an integer."""
         self.read()
         self.words[0] = value
         copy_words(self._ram[:1], self.words[:1], self.mode)
+        self._report(0, 1)
 
     def write_part(self, first: int, values: Floats) -> None:
         """Replace some of it, from word `first` on."""
@@ -98,6 +100,11 @@ class Operand:
         self.hold(end)
         self.floats[first:end] = values
         copy_words(self._ram[first:end], self.words[first:end], self.mode)
+        self._report(first, len(values))
+
+    def _report(self, first: int, count: int) -> None:
+        """Words have been written to RAM: there may be code."""
+        self._cache.pages.written_by_device(self.address + first * WORD_BYTES, count * WORD_BYTES)
 
 
 class Binder:
