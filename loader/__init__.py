@@ -10,7 +10,7 @@ loader.convert("stories15M.bin", "stories15M.be.bin", loader.ByteOrder.BIG)
 from loader.checksum import sha256
 from loader.conversion import Conversion, convert, default_target, plan, write
 from loader.conversion import check as check_outputs
-from loader.errors import LoaderError
+from loader.errors import LoaderCode, LoaderError
 from loader.facts import Facts, facts, piece_facts, tensor_facts
 from loader.image import Image
 from loader.kinds import ByteOrder, DType, Format
@@ -28,6 +28,7 @@ __all__ = [
     "Facts",
     "Format",
     "Image",
+    "LoaderCode",
     "LoaderError",
     "Model",
     "Piece",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loader.errors import LoaderError
+from loader.errors import LoaderCode, LoaderError
 from loader.image import Image
 from loader.kinds import ByteOrder, Format
 from loader.layout import ALIGNMENT_WANTED, tensors
@@ -35,6 +35,18 @@ class Conversion:
         rows = tensors(self.source.config, self.format)
         return all(tensor.alignment >= ALIGNMENT_WANTED for tensor in rows)
 
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON; bytes of names that are no UTF-8 become replacement characters."""
+        return {
+            "source": _printable(self.source.path),
+            "target": _printable(self.target),
+            "kind": "tokenizer" if self.format is None else "model",
+            "format": None if self.format is None else str(self.format),
+            "byte_order": self.byte_order.value,
+            "size": self.image.size,
+            "tensors_128_byte_aligned": self.aligned,
+        }
+
 
 def plan(
     source: Model | Tokenizer,
@@ -53,17 +65,27 @@ def plan(
         path = target / path.name if _is_folder(target) else target
     lifts = isinstance(source, Model) and format not in (None, source.format)
     if isinstance(source, Tokenizer) and format is not None:
-        raise LoaderError(f"{source.path}: is a tokenizer, which has no version", "leave --format out")
+        raise LoaderError(
+            f"{source.path}: is a tokenizer, which has no version",
+            "leave the format out",
+            LoaderCode.NO_VERSION,
+        )
     if source.byte_order is byte_order and not lifts:
         other = ByteOrder.LITTLE if byte_order is ByteOrder.BIG else ByteOrder.BIG
         raise LoaderError(
             f"{source.path}: already {byte_order}",
-            f"nothing to do; --to {other.value} converts it to {other}",
+            "nothing to do",
+            LoaderCode.ALREADY_CONVERTED,
+            other=other.value,
         )
     if isinstance(source, Model):
         image = source.image(byte_order, format)
         return Conversion(source, path, byte_order, format or source.format, image)
     return Conversion(source, path, byte_order, None, source.image(byte_order))
+
+
+def _printable(path: Path) -> str:
+    return os.fsencode(path).decode(errors="replace")
 
 
 def _is_folder(path: Path) -> bool:

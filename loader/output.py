@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from loader.errors import LoaderError
+from loader.errors import LoaderCode, LoaderError
 from loader.image import Image
 from loader.source import reason
 
@@ -23,19 +23,25 @@ Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 def check_target(target: Path, sources: Sequence[Path], force: bool) -> None:
     """Raises LoaderError unless `target` may be written: not over an input, not over a file unless forced."""
-    elsewhere = "-o OUT names another file"
+    elsewhere, refused = "name another file", LoaderCode.TARGET_REFUSED
     try:
         if any(_same(target, source) for source in sources):
-            raise LoaderError(f"{target}: is the input itself, nothing is converted in place", elsewhere)
+            raise LoaderError(
+                f"{target}: is the input itself, nothing is converted in place", elsewhere, refused
+            )
         if target.exists():
             if not target.is_file():
-                raise LoaderError(f"{target}: exists and is no regular file", elsewhere)
+                raise LoaderError(f"{target}: exists and is no regular file", elsewhere, refused)
             if not force:
-                raise LoaderError(f"{target}: exists already", f"--force overwrites it, {elsewhere}")
+                raise LoaderError(
+                    f"{target}: exists already", f"overwrite it, or {elsewhere}", LoaderCode.TARGET_EXISTS
+                )
         elif not target.parent.is_dir():
             raise LoaderError(f"{target}: the folder {target.parent} does not exist", "make it first")
         if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise LoaderError(f"{target}: the folder {target.parent} cannot be written to", elsewhere)
+            raise LoaderError(
+                f"{target}: the folder {target.parent} cannot be written to", elsewhere, refused
+            )
     except (OSError, ValueError) as error:
         raise LoaderError(f"{target}: {reason(error)}") from error
 
@@ -59,8 +65,10 @@ def write_images(outputs: Sequence[tuple[Image, Path]], progress: Progress | Non
                     progress(done, total)
         _rename_all(made)
     except OSError as error:
-        hint = "make room, or name another folder with -o" if error.errno == errno.ENOSPC else ""
-        raise LoaderError(f"{made[-1][1]}: {reason(error)}, nothing was written", hint) from error
+        message = f"{made[-1][1]}: {reason(error)}, nothing was written"
+        if error.errno == errno.ENOSPC:
+            raise LoaderError(message, "make room, or name another folder", LoaderCode.DISC_FULL) from error
+        raise LoaderError(message) from error
     finally:
         for temporary, _ in made:
             _remove(temporary)
@@ -115,9 +123,9 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(path: Path, other: Path) -> bool:
     """Whether two paths lead to one file, through links of either kind."""
     try:
-        return one.samefile(other)
+        return path.samefile(other)
     except FileNotFoundError:
         return False

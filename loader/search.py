@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from loader.errors import LoaderError
+from loader.errors import LoaderCode, LoaderError
 from loader.foreign import HEAD_BYTES
 from loader.header import VERSIONED_HEADER, read_header
 from loader.model import Model, model_from
@@ -14,6 +14,7 @@ from loader.source import Source, reason
 from loader.tokenizer import Tokenizer, looks_like_tokenizer, tokenizer_from
 
 MOST_NAMED = 20  # files that a message names one by one
+_NAME_IT = "name the model's tokenizer"
 
 
 def open_any(path: str | os.PathLike[str]) -> Model | Tokenizer:
@@ -59,12 +60,13 @@ def find_tokenizer(model: Model) -> Tokenizer:
         else:
             refused.append(f"{path.name}: {len(tokenizer)} pieces")
     if fitting:
-        return min(fitting, key=lambda found: _rank(found, model))
+        return min(fitting, key=lambda tokenizer: _rank(tokenizer, model))
     looked_at = "; ".join(refused[:MOST_NAMED]) or "no file whose name ends in .bin"
     more = f"; and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
     raise LoaderError(
         f"{model.path}: no tokenizer with {wanted} pieces in {folder}: {looked_at}{more}",
-        "-z TOKENIZER names the model's tokenizer",
+        _NAME_IT,
+        LoaderCode.NO_TOKENIZER,
     )
 
 
@@ -89,7 +91,7 @@ def _candidates(folder: Path, model: Path) -> list[Path]:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.name.endswith(".bin") and not entry.is_dir()]
     except OSError as error:
-        raise LoaderError(f"{folder}: {reason(error)}", "-z TOKENIZER names the model's tokenizer") from error
+        raise LoaderError(f"{folder}: {reason(error)}", _NAME_IT, LoaderCode.NO_TOKENIZER) from error
     return [folder / name for name in sorted(names) if name != model.name]
 
 

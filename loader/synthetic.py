@@ -10,31 +10,39 @@ import itertools
 import string
 import struct
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
 
 from loader import ByteOrder, Config, Format
-from loader.errors import LoaderError
 from loader.layout import tensors
 
 DEVIATION = 0.02  # of the normal distribution of weights, as llama2.c initialises them; norms are 1
 _CHUNK = 1 << 20  # weights made at a time
 _SEED = 260_000
 
-SHAPES: dict[str, Config] = {
-    "stories260K": Config(64, 172, 5, 8, 4, 512, 512, shared_classifier=True),
-    "stories15M": Config(288, 768, 6, 6, 6, 32000, 256, shared_classifier=True),
-    "stories42M": Config(512, 1376, 8, 8, 8, 32000, 1024, shared_classifier=True),
-    "stories110M": Config(768, 2048, 12, 12, 12, 32000, 1024, shared_classifier=True),
+
+class Shape(Enum):
+    """A well-known model, by its name."""
+
+    STORIES_260K = "stories260K"
+    STORIES_15M = "stories15M"
+    STORIES_42M = "stories42M"
+    STORIES_110M = "stories110M"
+
+    @property
+    def config(self) -> Config:
+        """The dimensions of the model."""
+        return _CONFIGS[self]
+
+
+_CONFIGS = {
+    Shape.STORIES_260K: Config(64, 172, 5, 8, 4, 512, 512, shared_classifier=True),
+    Shape.STORIES_15M: Config(288, 768, 6, 6, 6, 32000, 256, shared_classifier=True),
+    Shape.STORIES_42M: Config(512, 1376, 8, 8, 8, 32000, 1024, shared_classifier=True),
+    Shape.STORIES_110M: Config(768, 2048, 12, 12, 12, 32000, 1024, shared_classifier=True),
 }
-
-
-def shape(name: str) -> Config:
-    """The dimensions of the model called `name`. Raises LoaderError for an unknown name."""
-    if name not in SHAPES:
-        raise LoaderError(f"no shape called {name}, expected {', '.join(SHAPES)}")
-    return SHAPES[name]
 
 
 def write_model(config: Config, path: Path, byte_order: ByteOrder = ByteOrder.BIG) -> None:
@@ -63,15 +71,11 @@ def write_tokenizer(vocab_size: int, path: Path, byte_order: ByteOrder = ByteOrd
             file.write(struct.pack(f"{byte_order.mark}fi", -float(number), len(piece)) + piece)
 
 
-def write_shape(name: str, folder: Path) -> tuple[Path, Path]:
-    """Write the model of that shape and a tokenizer for it into `folder`, big-endian: their paths.
-
-    Raises LoaderError for an unknown name.
-    """
-    config = shape(name)
-    model, tokenizer = folder / f"{name}-random.bin", folder / "tokenizer.bin"
-    write_model(config, model)
-    write_tokenizer(config.vocab_size, tokenizer)
+def write_shape(shape: Shape, folder: Path) -> tuple[Path, Path]:
+    """Write the model of that shape and a tokenizer for it into `folder`, big-endian: their paths."""
+    model, tokenizer = folder / f"{shape.value}-random.bin", folder / "tokenizer.bin"
+    write_model(shape.config, model)
+    write_tokenizer(shape.config.vocab_size, tokenizer)
     return model, tokenizer
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def _default(parameter: Any) -> str:
         return parameter.show_default
     if parameter.default in (None, False, []) or callable(parameter.default) or not parameter.show_default:
         return ""
-    return f"`{parameter.default}`"
+    default = parameter.default
+    return f"`{default.value if isinstance(default, Enum) else default}`"
 
 
 def main() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support import Made, shared_file, write_model
+from sharing import built_reference, run_folder
+from support import GoldenStory, Made, golden_stories, shared_file, write_model
 
 import llama2c
 import loader
@@ -18,13 +17,13 @@ from llama2c.reference import Reference
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled code of the tests goes to a folder that goes away, not into the user's; zig's C libraries,
-    which take it a minute to build, stay where they are."""
+    """Compiled code of the tests goes to a folder that all workers of the run share and that goes away, not
+    into the user's; zig's C libraries, which take it a minute to build, stay where they are."""
     with pytest.MonkeyPatch.context() as patch:
         if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
             caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
             patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(caches / "zig"))
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(run_folder(tmp_path_factory) / "cache"))
         yield
 
 
@@ -44,10 +43,21 @@ def tokenizer32000() -> loader.Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def golden() -> list[dict[str, Any]]:
-    """Twelve stories that llama2.c tells: prompt, temperature, topp, seed, steps and text."""
-    cases: list[dict[str, Any]] = json.loads(shared_file("golden/stories260K.json").read_text())["cases"]
-    return cases
+def golden() -> list[GoldenStory]:
+    """Twelve stories that llama2.c tells with stories260K.bin."""
+    return golden_stories(shared_file("golden/stories260K.json"))
+
+
+@pytest.fixture(scope="session")
+def joe260K() -> loader.Model:
+    """The bundled model, which every clone has."""
+    return loader.open(llama2c.bundled_model())
+
+
+@pytest.fixture(scope="session")
+def joe_tokenizer() -> loader.Tokenizer:
+    """The bundled model's tokenizer."""
+    return loader.open_tokenizer(llama2c.bundled_tokenizer())
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +67,7 @@ def guest() -> Path:
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    return Reference.build(tmp_path_factory.mktemp("reference"))
+    return built_reference(tmp_path_factory, "reference")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import loader
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 NATIVE = loader.ByteOrder(sys.byteorder)
 Floats = NDArray[np.float32]
+GOLDEN = Path(__file__).parent / "data" / "golden" / "joe260K.json"
 BYTE_PIECES = 259  # unknown, BOS, EOS, and a piece for every byte
 
 
@@ -25,6 +27,29 @@ def shared_file(name: str) -> Path:
     if not path.is_file():
         pytest.skip(f"no {path.parent.name}/{path.name} beside the project: real models are not part of it")
     return path
+
+
+@dataclass(frozen=True)
+class GoldenStory:
+    """A story as llama2.c tells it: `steps` positions with the prompt's, `text` its whole standard output."""
+
+    prompt: str
+    temperature: float
+    topp: float
+    seed: int
+    steps: int
+    text: str
+
+    @property
+    def options(self) -> list[str]:
+        """The prompt and the numbers as options of llama2.c and of the guest."""
+        numbers = {"-t": self.temperature, "-p": self.topp, "-s": self.seed, "-n": self.steps}
+        return ["-i", self.prompt, *(str(word) for pair in numbers.items() for word in pair)]
+
+
+def golden_stories(path: Path) -> list[GoldenStory]:
+    """The stories of a file of golden stories (see laboratory/golden_stories.py)."""
+    return [GoldenStory(**case) for case in json.loads(path.read_text("utf-8"))["cases"]]
 
 
 def image_bytes(opened: loader.Model | loader.Tokenizer, order: loader.ByteOrder) -> bytes:

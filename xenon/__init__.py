@@ -12,17 +12,36 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xenon.console import Console
-    from xenon.errors import XenonError
-    from xenon.stories.session import Matmul, Session, Statistics
+    from xenon.errors import ErrorCode, XenonError
+    from xenon.stories.session import Session
+    from xenon.stories.settings import Engine, Matmul, Sampling, Setup
+    from xenon.stories.telling import Statistics, Telling
 
 __version__ = "0.1.0"
-__all__ = ["Console", "Matmul", "Session", "Statistics", "XenonError", "__version__"]
+__all__ = [
+    "Console",
+    "Engine",
+    "ErrorCode",
+    "Matmul",
+    "Sampling",
+    "Session",
+    "Setup",
+    "Statistics",
+    "Telling",
+    "XenonError",
+    "__version__",
+]
 
 _HOMES = {
     "Console": "xenon.console",
-    "Matmul": "xenon.stories.session",
+    "Engine": "xenon.stories.settings",
+    "ErrorCode": "xenon.errors",
+    "Matmul": "xenon.stories.settings",
+    "Sampling": "xenon.stories.settings",
     "Session": "xenon.stories.session",
-    "Statistics": "xenon.stories.session",
+    "Setup": "xenon.stories.settings",
+    "Statistics": "xenon.stories.telling",
+    "Telling": "xenon.stories.telling",
     "XenonError": "xenon.errors",
 }
 

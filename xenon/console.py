@@ -18,7 +18,7 @@ from xenon.linux.personality import Linux
 from xenon.linux.program import Program, parse_program, read_program
 from xenon.linux.terminal import Clock, RealClock, Terminal
 from xenon.machine import LimitReached, Machine, MachineSettings, check_threads
-from xenon.recompiler.kind import CpuKind, default_kind
+from xenon.recompiler.cpu_kind import CpuKind, default_kind
 
 __all__ = [
     "MIB",

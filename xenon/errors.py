@@ -1,12 +1,35 @@
-"""The one base error of the console side, with the exit codes the command line documents."""
+"""The one base error of the console side: a message, a code and fields for programs, a hint for people."""
 
 from __future__ import annotations
 
-EXIT_BAD_INPUT = 1
-EXIT_USAGE = 2
-EXIT_GUEST_FAULT = 3
-EXIT_TIMEOUT = 124  # as GNU timeout(1)
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """What kind of mistake an error reports, for callers that act on it."""
+
+    BAD_INPUT = "bad-input"
+    """A file that cannot be read or is not what it should be, or a value that does not fit it."""
+    BAD_VALUE = "bad-value"
+    """A value that is wrong whatever the input is."""
+    CONTEXT_TOO_LONG = "context-too-long"
+    """The run does not fit in memory; field `longest_context`: the positions with which it would."""
+    GPU_LIMIT = "gpu-limit"
+    """The GPU cannot run this model."""
+    GRANTED_TWICE = "granted-twice"
+    """Two files under one name on the disc; field `path`."""
+    GUEST_FAULT = "guest-fault"
+    """The guest program is at fault."""
+    GUEST_SIGNAL = "guest-signal"
+    """The guest program ended itself by a signal; field `signal`: its number."""
+    LIMIT_REACHED = "limit-reached"
+    """The time or the instructions that the run was given are used up."""
+    NO_ADDRESS_SPACE = "no-address-space"
+    """The host gives a profile no room for its tables."""
+    OUT_OF_MEMORY = "out-of-memory"
+    """An allocation does not fit in the console's memory."""
+    TEST_TOO_LONG = "test-too-long"
+    """A benchmark's test of more tokens than can be; fields `kind` (pp or tg), `positions`: the context's."""
 
 
 def reason(error: OSError) -> str:
@@ -18,16 +41,18 @@ class XenonError(Exception):
     """Something a user can act on: one line of what is wrong, one line of what to do next.
 
     `message` names the file, the offset, what was found and what was expected; `hint` is the next step (may
-    be empty); `exit_code` is what the command line ends with.
+    be empty), in words that a program's user understands too; `code` says what kind of mistake it is, and
+    `fields` holds the values that belong to it.
     """
 
-    exit_code = EXIT_BAD_INPUT
+    code = ErrorCode.BAD_INPUT
     report = ""
     """Lines to print before the message, where there is more to say."""
 
-    def __init__(self, message: str, hint: str = "", exit_code: int | None = None) -> None:
+    def __init__(self, message: str, hint: str = "", code: ErrorCode | None = None, **fields: object) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
-        if exit_code is not None:
-            self.exit_code = exit_code
+        self.fields = fields
+        if code is not None:
+            self.code = code

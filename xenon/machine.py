@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
 
-from xenon.errors import EXIT_TIMEOUT, EXIT_USAGE, XenonError
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Cpu, Trap, TrapKind
 from xenon.hardware.gpu import GPU_REGISTERS, Gpu
@@ -20,7 +20,8 @@ from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, XENON, MemoryMap
 from xenon.hardware.pages import Pages
 from xenon.powerpc.functions import Functions
-from xenon.recompiler.kind import CpuKind, make_cpus
+from xenon.recompiler.cpu_kind import CpuKind
+from xenon.recompiler.kind import make_cpus
 from xenon.recompiler.tier import TierUp
 
 _STOP_AGAIN = 0.01  # seconds between two requests to stop: an engine may miss one (see UnicornCpu.stop)
@@ -29,7 +30,7 @@ _STOP_AGAIN = 0.01  # seconds between two requests to stop: an engine may miss o
 class LimitReached(XenonError):
     """The program used up the time or the instructions it was given."""
 
-    exit_code = EXIT_TIMEOUT
+    code = ErrorCode.LIMIT_REACHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def check_threads(threads: int) -> None:
         raise XenonError(
             f"{threads} hardware threads, expected 1 to {HARDWARE_THREADS}",
             "the console has three cores of two threads each",
-            EXIT_USAGE,
+            ErrorCode.BAD_VALUE,
         )
 
 

@@ -22,25 +22,26 @@ import llama2c
 import loader
 from loader import synthetic
 from xenon.stories import benchmark, benchmark_report
-from xenon.stories.benchmark import Row, Runner
-from xenon.stories.session import Matmul, default_threads
+from xenon.stories.benchmark import Row
+from xenon.stories.engine import default_threads
+from xenon.stories.runners import Runner, Selection, find_runners
+from xenon.stories.settings import Matmul, RunnerKind
 
-STORIES = Path(__file__).resolve().parents[3] / "shared" / "models" / "stories260K.bin"
 IMPORTS = "import numpy, unicorn, typer"
 MOST_CONVERT, MOST_START = 1.5, 4.0  # times cp, times the imports
-CONVERT_SHAPES = ("stories15M", "stories42M")  # 61 and 167 MB
-ENGINES_SHAPE, ENGINES_TOKENS = "stories15M", 12
+CONVERT_SHAPES = (synthetic.Shape.STORIES_15M, synthetic.Shape.STORIES_42M)  # 61 and 167 MB
+RUNNERS_SHAPE, RUNNERS_TOKENS = synthetic.Shape.STORIES_15M, 12
 LEAST_SPEEDS = (("gpu", "native", 1), ("recompiler", "native", 2), ("recompiler", "unicorn", 50))
 # VmHWM and not getrusage: that one also remembers the process that started this one.
 PEAK = """
 import atexit, re, resource, sys
-def peak():
+def print_peak():
     try:
-        found = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+        peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
     except OSError:
-        found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(found, file=sys.stderr)
-atexit.register(peak)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak, file=sys.stderr)
+atexit.register(print_peak)
 from xenon.cli.app import main
 main()
 """
@@ -93,10 +94,10 @@ def first_character(words: Sequence[str]) -> float:
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         assert process.stdout is not None
-        found = process.stdout.read(1)
+        first = process.stdout.read(1)
         seconds = time.perf_counter() - start
         process.kill()
-    if not found:
+    if not first:
         raise SystemExit(f"error: {' '.join(words)} wrote nothing")
     return seconds
 
@@ -161,56 +162,60 @@ def start_figures(model: Path, tokenizer: Path, turns: int) -> list[Figure]:
 
 def ratio_figures(rows: Sequence[Row]) -> list[Figure]:
     """The vector kernel over the scalar one, and several hardware threads over one, where both were run."""
-    found = []
+    figures = []
     for row in rows:
         runner = row.runner
         for other in rows:
-            if (other.runner.engine, other.workload) != (runner.engine, row.workload):
+            if (other.runner.kind, other.workload) != (runner.kind, row.workload):
                 continue
             if not other.mean:  # too few tokens for the clock
                 continue
             ratio = row.mean / other.mean
-            place = f"{runner.engine}, {row.workload}"
+            place = f"{runner.kind.value}, {row.workload}"
             if (
                 runner.matmul is Matmul.VMX
                 and other.runner.matmul is Matmul.SCALAR
                 and runner.threads == other.runner.threads == 1
             ):
-                wanted = runner.engine != "native"  # there the vector unit is imitated
+                wanted = runner.kind is not RunnerKind.NATIVE  # there the vector unit is imitated
                 target, met = ("more than 1", ratio > 1) if wanted else ("", None)
-                found.append(Figure(f"vmx / scalar, {place}", ratio, "", target, met))
+                figures.append(Figure(f"vmx / scalar, {place}", ratio, "", target, met))
             if (
                 runner.matmul
                 and runner.threads > other.runner.threads == 1
                 and runner.matmul is other.runner.matmul
             ):
                 name = f"{runner.threads} threads / 1, {place}, {runner.matmul.value}"
-                found.append(Figure(name, ratio, ""))
-    return found
+                figures.append(Figure(name, ratio, ""))
+    return figures
 
 
-def engine_figures(folder: Path, repetitions: int) -> list[Figure]:
-    """The engines on a larger model, each on one core; the native build with the scalar kernel."""
-    paths = synthetic.write_shape(ENGINES_SHAPE, folder)
+def runner_figures(folder: Path, repetitions: int) -> list[Figure]:
+    """The runners on a larger model, each on one core; the native build with the scalar kernel."""
+    paths = synthetic.write_shape(RUNNERS_SHAPE, folder)
     model, tokenizer = loader.open(paths[0]), loader.open_tokenizer(paths[1])
-    workloads = benchmark.plan_workloads(model, tokenizer, 0, ENGINES_TOKENS)
+    workloads = benchmark.plan_workloads(model, tokenizer, 0, RUNNERS_TOKENS)
     runners: list[Runner] = []
     notes: list[str] = []
-    for engines, matmul in ((("gpu", "native"), Matmul.SCALAR), (("unicorn", "recompiler"), Matmul.VMX)):
-        more, said = benchmark.find_runners(model, tokenizer, folder, engines, (matmul,))
+    for selection in (
+        Selection((RunnerKind.GPU, RunnerKind.NATIVE), (Matmul.SCALAR,)),
+        Selection((RunnerKind.UNICORN, RunnerKind.RECOMPILER), (Matmul.VMX,)),
+    ):
+        more, said = find_runners(model, tokenizer, folder, selection)
         runners += more
         notes += said
     rows = benchmark.measure(runners, workloads, tokenizer, repetitions)
-    speeds = {row.runner.engine: row.mean for row in rows}
-    found = [Figure(note, None, "") for note in notes]
-    found += [
-        Figure(f"{engine}, shape of {ENGINES_SHAPE}", speed, "tokens/s") for engine, speed in speeds.items()
+    speeds = {row.runner.kind.value: row.mean for row in rows}
+    figures = [Figure(note, None, "") for note in notes]
+    figures += [
+        Figure(f"{runner}, shape of {RUNNERS_SHAPE.value}", speed, "tokens/s")
+        for runner, speed in speeds.items()
     ]
     for faster, slower, least in LEAST_SPEEDS:
         if speeds.get(faster) and speeds.get(slower):
             ratio = speeds[faster] / speeds[slower]
-            found.append(Figure(f"{faster} / {slower}", ratio, "", f"at least {least}", ratio >= least))
-    return found
+            figures.append(Figure(f"{faster} / {slower}", ratio, "", f"at least {least}", ratio >= least))
+    return figures
 
 
 def markdown(figures: Sequence[Figure]) -> str:
@@ -238,35 +243,28 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
 
-    path = options.model or next((p for p in (llama2c.bundled_model(), STORIES) if p.is_file()), None)
-    figures: list[Figure] = []
-    facts: list[dict[str, benchmark_report.Value]] = []
+    path = options.model or llama2c.bundled_model()
     with tempfile.TemporaryDirectory(prefix="xenon-llm-") as work:
         folder = Path(work)
-        if path is None:
-            figures.append(Figure("tokens a second, first character: no model is here", None, ""))
-        else:
-            model = loader.open(path)
-            tokenizer = loader.find_tokenizer(model)
-            workloads = benchmark.plan_workloads(model, tokenizer, options.n_prompt, options.n_gen)
-            runners, notes = benchmark.find_runners(
-                model, tokenizer, folder, threads=sorted({1, default_threads()})
-            )
-            rows = benchmark.measure(runners, workloads, tokenizer, options.repetitions)
-            facts = [benchmark_report.row_facts(path.name.removesuffix(".bin"), model, row) for row in rows]
-            figures += [Figure(note, None, "") for note in notes]
-            figures += ratio_figures(rows)
-            figures += start_figures(path, tokenizer.path, options.turns)
+        model = loader.open(path)
+        tokenizer = loader.find_tokenizer(model)
+        workloads = benchmark.plan_workloads(model, tokenizer, options.n_prompt, options.n_gen)
+        selection = Selection(threads=sorted({1, default_threads()}))
+        runners, notes = find_runners(model, tokenizer, folder, selection)
+        rows = benchmark.measure(runners, workloads, tokenizer, options.repetitions)
+        facts = [benchmark_report.row_facts(path.name.removesuffix(".bin"), model, row) for row in rows]
+        figures = [Figure(note, None, "") for note in notes]
+        figures += ratio_figures(rows)
+        figures += start_figures(path, tokenizer.path, options.turns)
         if not options.skip_convert:
             figures += conversion_figures(folder, options.turns)
-            figures += engine_figures(folder, options.repetitions)
+            figures += runner_figures(folder, options.repetitions)
     machine = benchmark_report.machine()
     if options.json:
         report = {"machine": machine, "rows": facts, "figures": [asdict(figure) for figure in figures]}
         print(json.dumps(report, indent=2))
         return
-    if facts:
-        print(f"{benchmark_report.markdown(facts)}\n")
+    print(f"{benchmark_report.markdown(facts)}\n")
     print(f"{markdown(figures)}\n\n{benchmark_report.machine_line(machine)}")
 
 

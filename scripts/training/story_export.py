@@ -42,7 +42,7 @@ def piece_bytes(tokenizer: SentencePieceProcessor, token: int) -> bytes:
         return b"\n<s>\n"
     if token == tokenizer.eos_id():
         return b"\n</s>\n"
-    return tokenizer.id_to_piece(token).replace("\u2581", " ").encode("utf-8")
+    return str(tokenizer.id_to_piece(token)).replace("\u2581", " ").encode("utf-8")
 
 
 def write_tokenizer(tokenizer: SentencePieceProcessor, path: Path) -> None:

@@ -76,8 +76,8 @@ def make_cast(rng: random.Random, free: bool = False) -> tuple[Character, Charac
     They are one of words.PAIRS, or if `free` anybody with anybody.
     """
     if not free:
-        hero, friend, _ = rng.choices(words.PAIRS, [weight for *_, weight in words.PAIRS])[0]
-        return _familiar(*hero), _familiar(*friend)
+        pair = rng.choices(words.PAIRS, [weight for *_, weight in words.PAIRS])[0]
+        return _familiar(*pair[0]), _familiar(*pair[1])
     draw = rng.random()
     if draw < 0.50:
         hero = _child(rng, rng.random() < 0.85, sleepy=True)
@@ -204,7 +204,7 @@ def _introduce(rng: random.Random, hero: Character) -> tuple[str, str]:
 
 def _trait(rng: random.Random, hero: Character) -> str:
     if hero.sleepy:
-        return rng.choice(words.SLEEPY_TRAITS)
+        return str(rng.choice(words.SLEEPY_TRAITS))
     like = rng.choice(words.LIKES).replace("{p}", "{his} {p}")
     return f"{{he}} [liked|loved] {like}."
 

@@ -86,12 +86,14 @@ def encode(tokenizer: SentencePieceProcessor, texts: list[str]) -> tuple[np.ndar
 
 def at(starts: np.ndarray, which: np.ndarray, length: int) -> np.ndarray:
     """(len(which), length + 1) positions, each row from the start of a story on."""
-    return starts[which][:, None] + np.arange(length + 1)
+    positions: np.ndarray = starts[which][:, None] + np.arange(length + 1)
+    return positions
 
 
 def rows(flat: np.ndarray, starts: np.ndarray, which: np.ndarray, length: int) -> np.ndarray:
     """(len(which), length + 1) tokens, each row from the start of a story on."""
-    return flat[at(starts, which, length)].astype(np.int64)
+    tokens: np.ndarray = flat[at(starts, which, length)].astype(np.int64)
+    return tokens
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -128,7 +130,7 @@ def prepare(
     for name, part in (("train", texts), ("test", test)):
         corpus[name], corpus[f"{name}_starts"] = encode(tokenizer, part)
         say(f"{name}: {len(part)} stories, {len(corpus[f'{name}_starts'])} kept, {len(corpus[name])} tokens")
-    np.savez(corpus_file, **corpus)
+    np.savez(corpus_file, allow_pickle=True, **corpus)
     return tokenizer, corpus
 
 

@@ -56,7 +56,7 @@ _GPRS, _FPRS, _VRS = range(3, 11), range(1, 8), range(1, 7)
 _BLOCK, _SCRATCH = 384, 192
 _STRIDE = 1024
 _CR_AT, _CA_AT, _F_AT, _V_AT = 64, 72, 80, 144
-_CTR = 9  # its number in mfspr and mtspr
+_CTR = 9  # the number of CTR in mfspr and mtspr
 _BASE_REGISTER, _INDEX_REGISTER = 9, 10
 _BLR = 0x4E80_0020
 _IMMEDIATES = {  # bits of a word that are operands and name no register
@@ -77,17 +77,17 @@ _IMMEDIATES.update({name: _IMMEDIATES[name] | 0x0020_0000 for name in ("cmpi", "
 
 def forms() -> dict[str, int]:
     """The opcode of every instruction form that has a rule and can be tested, by its name there."""
-    found = {}
+    opcodes = {}
     for row in table():
         names = {"mfspr": ("mflr", "mfctr"), "mtspr": ("mtlr", "mtctr")}.get(row.mnemonic, (row.mnemonic,))
         for name in names:
             if name not in RULES or name in UNTESTED:
                 continue
-            found[name] = row.opcode | (_CTR << 16 if name.endswith("ctr") else 0)
-    return found
+            opcodes[name] = row.opcode | (_CTR << 16 if name.endswith("ctr") else 0)
+    return opcodes
 
 
-def random_word(name: str, opcode: int, chance: random.Random) -> int:
+def random_word(name: str, opcode: int, rng: random.Random) -> int:
     """An instruction of this form on registers that the harness sets."""
     operands = operand_table()[name]
     word = opcode
@@ -95,24 +95,24 @@ def random_word(name: str, opcode: int, chance: random.Random) -> int:
     for letter, registers in (("R", _GPRS[:6]), ("F", _FPRS), ("V", _VRS)):
         for field, shift in (("T", 21), ("S", 21), ("A", 16), ("B", 11), ("C", 6), ("A0", 16)):
             if letter + field in fields:
-                word = word & ~(31 << shift) | chance.choice(registers) << shift
+                word = word & ~(31 << shift) | rng.choice(registers) << shift
     if operands.access is not None:
         word = word & ~(31 << 16) | _BASE_REGISTER << 16
         if operands.access.form == "X":
             word = word & ~(31 << 11) | _INDEX_REGISTER << 11
         else:
-            word |= chance.randrange(0, 100) & (0xFC if operands.access.form == "DS" else 0xFF)
-    elif "RA0" in fields and chance.random() < 0.3:
+            word |= rng.randrange(0, 100) & (0xFC if operands.access.form == "DS" else 0xFF)
+    elif "RA0" in fields and rng.random() < 0.3:
         word &= ~(31 << 16)
     for field, shift in (("BF", 23), ("BFA", 18)):
         if field in fields:
-            word |= chance.randrange(8) << shift
+            word |= rng.randrange(8) << shift
     for field, shift in (("BT", 21), ("BA", 16), ("BB", 11)):
         if field in fields:
-            word |= chance.randrange(32) << shift
+            word |= rng.randrange(32) << shift
     if name in ("mfocrf", "mtocrf"):
-        word |= 1 << chance.randrange(12, 20)
-    return word | chance.getrandbits(32) & _IMMEDIATES.get(name, 0)
+        word |= 1 << rng.randrange(12, 20)
+    return word | rng.getrandbits(32) & _IMMEDIATES.get(name, 0)
 
 
 _WORDS = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x1F, 0x20, 0x3F, 0x40)
@@ -143,36 +143,32 @@ def domain_of(name: str) -> Domain:
     return Domain.WORDS if name.startswith("fct") else Domain.NORMAL
 
 
-def _random_gpr(chance: random.Random) -> int:
-    pick = chance.random()
+def _random_gpr(rng: random.Random) -> int:
+    pick = rng.random()
     if pick < 0.3:
-        return chance.choice(_WORDS) | chance.choice((0, 0, 0xFFFFFFFF, 0x80000000)) << 32
-    return chance.getrandbits(64 if pick < 0.8 else 7)
+        return rng.choice(_WORDS) | rng.choice((0, 0, 0xFFFFFFFF, 0x80000000)) << 32
+    return rng.getrandbits(64 if pick < 0.8 else 7)
 
 
-def _random_single(chance: random.Random) -> int:
-    pick = chance.random()
+def _random_single(rng: random.Random) -> int:
+    pick = rng.random()
     if pick < 0.3:
-        return chance.choice(_FLOATS)
+        return rng.choice(_FLOATS)
     if pick < 0.5:
-        return chance.getrandbits(32)
-    exponent = (
-        127 + chance.randrange(-4, 5) if pick < 0.8 else chance.choice((1, 2, 63, 64, 126, 190, 191, 254))
-    )
-    return chance.getrandbits(1) << 31 | exponent << 23 | chance.getrandbits(23)
+        return rng.getrandbits(32)
+    exponent = 127 + rng.randrange(-4, 5) if pick < 0.8 else rng.choice((1, 2, 63, 64, 126, 190, 191, 254))
+    return rng.getrandbits(1) << 31 | exponent << 23 | rng.getrandbits(23)
 
 
-def _random_double(chance: random.Random, domain: Domain) -> int:
+def _random_double(rng: random.Random, domain: Domain) -> int:
     if domain is Domain.WORDS:
-        return int.from_bytes(struct.pack(">d", chance.uniform(-(2.0**31), 2.0**31 - 1)), "big")
-    pick = chance.random()
+        return int.from_bytes(struct.pack(">d", rng.uniform(-(2.0**31), 2.0**31 - 1)), "big")
+    pick = rng.random()
     if pick < 0.6:
-        return widen(_random_single(chance))
+        return widen(_random_single(rng))
     if pick < 0.8:
-        return chance.choice(_DOUBLES)
-    return (
-        chance.getrandbits(64) if pick < 0.9 else chance.getrandbits(52) | chance.randrange(1010, 1040) << 52
-    )
+        return rng.choice(_DOUBLES)
+    return rng.getrandbits(64) if pick < 0.9 else rng.getrandbits(52) | rng.randrange(1010, 1040) << 52
 
 
 def widen(bits: int) -> int:
@@ -186,19 +182,17 @@ def widen(bits: int) -> int:
     return sign | (exponent + 896) << 52 | fraction << 29
 
 
-def _random_block(chance: random.Random, at: int, domain: Domain) -> bytes:
-    gprs = [_random_gpr(chance) for _ in _GPRS[:6]]
-    gprs += [at + _SCRATCH + chance.choice((0, 16, 1, 5)), chance.choice((0, 4, 16, 32, 3, 13, 48))]
-    block = struct.pack(">8Q", *gprs) + struct.pack(
-        ">QQ", chance.getrandbits(32), chance.getrandbits(1) << 29
-    )
-    block += struct.pack(">7Q", *(_random_double(chance, domain) for _ in _FPRS)) + bytes(8)
-    lanes = [_random_single(chance) for _ in range(24)]
+def _random_block(rng: random.Random, address: int, domain: Domain) -> bytes:
+    gprs = [_random_gpr(rng) for _ in _GPRS[:6]]
+    gprs += [address + _SCRATCH + rng.choice((0, 16, 1, 5)), rng.choice((0, 4, 16, 32, 3, 13, 48))]
+    block = struct.pack(">8Q", *gprs) + struct.pack(">QQ", rng.getrandbits(32), rng.getrandbits(1) << 29)
+    block += struct.pack(">7Q", *(_random_double(rng, domain) for _ in _FPRS)) + bytes(8)
+    lanes = [_random_single(rng) for _ in range(24)]
     if domain is Domain.NORMAL:
         lanes = [lane if lane & 0x7F800000 else lane & 0x80000000 for lane in lanes]
     block += struct.pack(">24I", *lanes)
     block = block.ljust(_BLOCK, b"\0")
-    return block + struct.pack(f">{_SCRATCH // 4}I", *(_random_single(chance) for _ in range(_SCRATCH // 4)))
+    return block + struct.pack(f">{_SCRATCH // 4}I", *(_random_single(rng) for _ in range(_SCRATCH // 4)))
 
 
 def _harness(cases: int) -> list[int]:
@@ -219,8 +213,8 @@ def _harness(cases: int) -> list[int]:
     for index, number in enumerate(_VRS):
         store += [0x3BA0_0000 | _V_AT + 16 * index, 0x7C00_01CE | number << 21 | 31 << 16 | 29 << 11]
     start = [0x3FE0_0000 | _DATA >> 16, 0x3BC0_0000 | cases, 0x3B80_0011, 0x7F89_03A6]  # r31, r30; ctr = 17
-    at = _CODE + 4 * (len(start) + len(load))
-    call = [0x4800_0001 | (_TEST - at)]
+    call_address = _CODE + 4 * (len(start) + len(load))
+    call = [0x4800_0001 | (_TEST - call_address)]
     tail = [0x3BFF_0000 | _STRIDE, 0x37DE_FFFF]  # addi r31; addic. r30, r30, -1
     back = -4 * (len(load) + 1 + len(store) + len(tail))
     return [*start, *load, *call, *store, *tail, 0x4082_0000 | back & 0xFFFC, 0x4400_0002]
@@ -236,14 +230,14 @@ class Difference:
     compiled: bytes
 
     def __str__(self) -> str:
-        at = [
+        offsets = [
             i for i in range(0, len(self.unicorn), 4) if self.unicorn[i : i + 4] != self.compiled[i : i + 4]
         ]
         lines = [f"{' '.join(f'{word:08x}' for word in self.words)}:"]
         lines += [
             f"  byte {i}: {self.before[i : i + 4].hex()} -> {self.unicorn[i : i + 4].hex()}, "
             f"compiled {self.compiled[i : i + 4].hex()}"
-            for i in at[:6]
+            for i in offsets[:6]
         ]
         return "\n".join(lines)
 
@@ -255,9 +249,9 @@ class Laboratory:
         self._memory = UnifiedMemory()
         self._pages = Pages(self._memory)
         self.recompiler = Recompiler(self._pages)
-        self.recompiler.hopeful = False  # what is tried is compiled code alone
+        self.recompiler.assume_singles = False  # what is tried is compiled code alone
         self._cpu = UnicornCpu(self._pages)
-        CompiledCode(self._cpu, self.recompiler)
+        self._code = CompiledCode(self._cpu, self.recompiler)
 
     def differences(self, words: Iterable[int], cases: int, seed: int, domain: Domain) -> list[Difference]:
         """Run `words` as a function on so many random register sets, all of them from `domain`.
@@ -265,9 +259,9 @@ class Laboratory:
         Raises AssertionError when the function cannot be compiled or does not return.
         """
         words = tuple(words)
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         before = [
-            _random_block(chance, _DATA + _STRIDE * number + _BLOCK - _SCRATCH, domain)
+            _random_block(rng, _DATA + _STRIDE * number + _BLOCK - _SCRATCH, domain)
             for number in range(cases)
         ]
         self._map(cases)
@@ -277,14 +271,14 @@ class Laboratory:
         unicorn = self._run(before)
         outcome = self.recompiler.compile(_TEST)
         assert outcome.tier is Tier.COMPILED, outcome.reason
-        calls = self._cpu.hand_overs
+        calls = self._code.hand_overs
         compiled = self._run(before)
-        assert self._cpu.hand_overs > calls
+        assert self._code.hand_overs > calls
         self._pages.written(_TEST, PAGE_BYTES)
         return [
-            Difference(words, *three)
-            for three in zip(before, unicorn, compiled, strict=True)
-            if three[1] != three[2]
+            Difference(words, *blocks)
+            for blocks in zip(before, unicorn, compiled, strict=True)
+            if blocks[1] != blocks[2]
         ]
 
     def _map(self, cases: int) -> None:
@@ -329,18 +323,18 @@ def fused_exactly(a: int, b: int, c: int, name: str) -> int | None:
     return int.from_bytes(struct.pack(">f", -rounded if sign else rounded), "big")
 
 
-def is_excused(found: Difference) -> bool:
+def is_excused(difference: Difference) -> bool:
     """Whether a lone fused operation differs from Unicorn because it is right: rounded once."""
-    names = [encoding(word) for word in found.words]
+    names = [encoding(word) for word in difference.words]
     if len(names) != 1 or names[0] is None or names[0].mnemonic not in EXCEPTIONS:
         return False
-    word = found.words[0]
+    word = difference.words[0]
     a, b, c, target = (word >> shift & 31 for shift in (16, 11, 6, 21))
 
     def register(block: bytes, number: int) -> int:
-        at = _F_AT + 8 * (number - _FPRS[0])
-        return int.from_bytes(block[at : at + 8], "big")
+        offset = _F_AT + 8 * (number - _FPRS[0])
+        return int.from_bytes(block[offset : offset + 8], "big")
 
-    before = [register(found.before, number) for number in (a, b, c)]
+    before = [register(difference.before, number) for number in (a, b, c)]
     exact = fused_exactly(before[0], before[1], before[2], names[0].mnemonic)
-    return exact is not None and register(found.compiled, target) == widen(exact)
+    return exact is not None and register(difference.compiled, target) == widen(exact)

@@ -27,21 +27,21 @@ _CASES = 48
 _MOST_MIXED = 24
 
 
-def experiments(names: list[str], chance: random.Random) -> Iterator[tuple[list[str], Domain]]:
+def experiments(names: list[str], rng: random.Random) -> Iterator[tuple[list[str], Domain]]:
     """Forms to run one after the other, and what their operands may be, without end."""
     while True:
         for name in names:
             yield [name], domain_of(name)
         free = [name for name in names if name not in EXCEPTIONS]
         for _ in range(len(names) if free else 0):
-            yield chance.choices(free, k=chance.randrange(2, _MOST_MIXED)), Domain.ANY
+            yield rng.choices(free, k=rng.randrange(2, _MOST_MIXED)), Domain.ANY
 
 
-def try_loops(chance: random.Random, deadline: float) -> int:
+def try_loops(rng: random.Random, deadline: float) -> int:
     laboratory = LoopLaboratory()
     trials = failures = 0
     while time.monotonic() < deadline:
-        trial = random_trial(chance)
+        trial = random_trial(rng)
         results = laboratory.results(trial)
         trials += 1
         if len(set(results.values())) > 1:
@@ -69,19 +69,19 @@ def main() -> int:
     unknown = set(options.names) - set(opcodes)
     if unknown:
         parser.error(f"no rule for {', '.join(sorted(unknown))}")
-    chance = random.Random(options.seed)
+    rng = random.Random(options.seed)
     laboratory = Laboratory()
     deadline = time.monotonic() + options.seconds
     functions = failures = 0
-    for names, domain in experiments(options.names or list(opcodes), chance):
+    for names, domain in experiments(options.names or list(opcodes), rng):
         if time.monotonic() > deadline:
             break
-        words = [random_word(name, opcodes[name], chance) for name in names]
-        found: list[Difference] = laboratory.differences(words, _CASES, chance.getrandbits(32), domain)
+        words = [random_word(name, opcodes[name], rng) for name in names]
+        differences: list[Difference] = laboratory.differences(words, _CASES, rng.getrandbits(32), domain)
         functions += 1
-        for one in [one for one in found if not is_excused(one)][:1]:
+        for difference in [each for each in differences if not is_excused(each)][:1]:
             failures += 1
-            print(f"{' '.join(names)}\n{one}", flush=True)
+            print(f"{' '.join(names)}\n{difference}", flush=True)
     print(f"{functions} functions of {len(opcodes)} forms, {functions * _CASES} cases, {failures} differ")
     return 1 if failures else 0
 

@@ -24,6 +24,7 @@ LINE = re.compile(r"achieved tok/s: (\S+) \((\d+) tokens, (\d+) of them the prom
 
 
 def files(made: Made, order: loader.ByteOrder) -> dict[str, bytes]:
+    opened: dict[str, loader.Model | loader.Tokenizer]
     opened = {"m": loader.open(made.model), "t": loader.open_tokenizer(made.tokenizer)}
     return {name: image_bytes(source, order) for name, source in opened.items()}
 

@@ -76,6 +76,7 @@ def test_a_wrong_command_line_prints_the_usage(arguments: tuple[str, ...]) -> No
 @pytest.fixture(scope="module")
 def files(make_model: Callable[..., Made]) -> dict[str, bytes]:
     made = make_model()
+    opened: dict[str, loader.Model | loader.Tokenizer]
     opened = {"m": loader.open(made.model), "t": loader.open_tokenizer(made.tokenizer)}
     return {name: image_bytes(file, loader.ByteOrder.BIG) for name, file in opened.items()} | {
         "little": made.model.read_bytes(),

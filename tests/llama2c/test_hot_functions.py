@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 import llama2c
 from llama2c.facts import HOT_FUNCTIONS, hot_functions
@@ -17,6 +18,7 @@ from xenon.profile.profiler import Profiler
 def test_every_hot_function_is_one_symbol_of_the_guest(guest: Path) -> None:
     with guest.open("rb") as file:
         table = ELFFile(file).get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
         names = Counter(
             symbol.name for symbol in table.iter_symbols() if symbol["st_info"]["type"] == "STT_FUNC"
         )

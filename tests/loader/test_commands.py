@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import loader
 from loader import ByteOrder, LoaderError
 from xenon.cli import convert, inspect
-from xenon.errors import XenonError
+from xenon.cli.errors import UsageError, exit_code_of
 
 Maker = Callable[..., Any]
 
@@ -149,7 +149,7 @@ def test_a_mistake_on_the_command_line_has_the_code_of_a_usage_error(
     app.command("convert")(convert.convert)
     app.command("inspect")(inspect.inspect)
     error = CliRunner().invoke(app, arguments).exception
-    assert isinstance(error, XenonError) and error.exit_code == 2 and error.hint
+    assert isinstance(error, UsageError) and exit_code_of(error) == 2 and error.hint
 
 
 def test_a_bad_tokenizer_keeps_the_model_from_being_written(here: Path, maker: Maker) -> None:

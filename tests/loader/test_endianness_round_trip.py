@@ -29,9 +29,13 @@ def small_model(path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=NAMED or [None], ids=lambda path: path.name if path else "generated")
+SOURCES: list[Path | None] = [*NAMED] or [None]
+
+
+@pytest.fixture(params=SOURCES, ids=lambda path: path.name if path else "generated")
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return request.param or small_model(tmp_path / "model.bin")
+    named: Path | None = request.param
+    return named or small_model(tmp_path / "model.bin")
 
 
 def test_there_and_back_is_the_same_file(source: Path, tmp_path: Path) -> None:
@@ -48,8 +52,10 @@ def test_both_orders_hold_the_same_values(source: Path, tmp_path: Path) -> None:
     loader.convert(source, tmp_path / "there.bin", OTHER[before.byte_order])
     after = loader.open_any(tmp_path / "there.bin")
     if isinstance(before, loader.Tokenizer):
+        assert isinstance(after, loader.Tokenizer)
         assert after.pieces == before.pieces
         return
+    assert isinstance(after, loader.Model)
     assert after.config == before.config
     assert [tensor.name for tensor in after.tensors] == [tensor.name for tensor in before.tensors]
     for tensor in before.tensors:

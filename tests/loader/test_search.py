@@ -72,7 +72,7 @@ def test_none_that_fits_names_every_file_and_why(model: loader.Model, maker: Mak
     assert "other.bin: is a model" in message
     assert "notes.bin: is a text file" in message
     assert "notes.txt" not in message and "folder.bin" not in message
-    assert "-z" in caught.value.hint
+    assert caught.value.code is loader.LoaderCode.NO_TOKENIZER
 
 
 def test_an_empty_folder_says_what_was_looked_for(model: loader.Model) -> None:

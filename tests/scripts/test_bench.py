@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "measuring" / "bench.py"
 
 
 def test_the_report_has_speeds_ratios_and_the_machine(tmp_path: Path) -> None:
-    model, _ = synthetic.write_shape("stories260K", tmp_path)
+    model, _ = synthetic.write_shape(synthetic.Shape.STORIES_260K, tmp_path)
     words = [str(model), "-p", "0", "-n", "2", "-r", "1", "--turns", "1", "--skip-convert", "--json"]
     result = subprocess.run(
         [sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=120, check=False

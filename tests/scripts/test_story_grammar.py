@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "training"))
 
 import story_grammar as grammar  # noqa: E402
+import story_words as words  # noqa: E402
+from story_plots import load_plots  # noqa: E402
 
 QUESTION = re.compile(
     r"(?:(?:mom|dad|grandma|grandpa|oh no), )?"
@@ -62,7 +64,7 @@ def test_friends_are_always_the_same_unless_the_cast_is_free(
     many: list[grammar.Story], free: list[grammar.Story]
 ) -> None:
     pairs = {(story.hero.name, story.friend.name) for story in many}
-    assert pairs == {(hero[0], friend[0]) for hero, friend, _ in grammar.words.PAIRS}
+    assert pairs == {(hero[0], friend[0]) for hero, friend, _ in words.PAIRS}
     assert len({(story.hero.name, story.friend.name) for story in free}) > 50
 
 
@@ -79,7 +81,7 @@ def test_a_story_without_friend_or_snowman_uses_only_the_heros_pronouns(many: li
 
 
 def test_the_lost_toy_is_the_one_that_is_found(many: list[grammar.Story]) -> None:
-    toys = {noun for group in grammar.words.TOYS.values() for _, noun in group}
+    toys = {noun for group in words.TOYS.values() for _, noun in group}
     for story in many:
         if story.plot == "lost_toy":
             named = toys & set(words_of(story.text)) - {story.hero.kind, story.friend.kind}
@@ -89,7 +91,7 @@ def test_the_lost_toy_is_the_one_that_is_found(many: list[grammar.Story]) -> Non
 
 
 def test_a_story_stays_in_one_place(many: list[grammar.Story]) -> None:
-    insides = [place.inside for place in grammar.words.PLACES.values()]
+    insides = [place.inside for place in words.PLACES.values()]
     assert all(
         sum(inside in story.text for inside in insides) <= 1 for story in many if story.plot != "toy_boat"
     )
@@ -123,7 +125,7 @@ def test_questions_end_with_question_marks_and_are_asked(many: list[grammar.Stor
 
 
 def test_there_are_many_plots_and_each_is_used(many: list[grammar.Story]) -> None:
-    plots = {plot.name for plot in grammar.load_plots()}
+    plots = {plot.name for plot in load_plots()}
     assert len(plots) >= 20
     assert {story.plot for story in many} == plots
 
@@ -150,4 +152,4 @@ def test_a_plot_line_that_is_not_understood_is_refused_with_its_number(tmp_path:
     bad = tmp_path / "plots.txt"
     bad.write_text("== one\nsetup: x\nnonsense\n", encoding="ascii")
     with pytest.raises(ValueError, match="line 3"):
-        grammar.load_plots(bad)
+        load_plots(bad)

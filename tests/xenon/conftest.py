@@ -6,29 +6,18 @@ import shutil
 import struct
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from callers import Caller, make_caller
+from sharing import build_once, run_folder
 
-from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.pages import Pages
-from xenon.linux.address_space import AddressSpace
-from xenon.linux.call_names import CALL_NUMBERS
 from xenon.linux.files import Bytes, Disc
 from xenon.linux.layout import LINUX_MAP
-from xenon.linux.loading import load
-from xenon.linux.process import Process
-from xenon.linux.program import parse_program
-from xenon.linux.syscalls import serve
-from xenon.linux.tasks import Tasks
-from xenon.linux.terminal import Terminal
-from xenon.linux.uapi import GuestError
-from xenon.linux.waiting import WaitQueues
 
 SOURCES = Path(__file__).parent / "programs"
 GNU = "powerpc64-linux-gnu-gcc"
@@ -49,17 +38,17 @@ Build = Callable[..., Path]
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """build(source, how, *options): a program of tests/xenon/programs, built in one of the ways above."""
-    folder = tmp_path_factory.mktemp("programs")
+    folder = run_folder(tmp_path_factory)
 
     def run(source: str, how: str, *options: str) -> Path:
         path = folder / "-".join([source, how, *options]).replace("/", "_")
-        if not path.exists():
-            if how in ("glibc", "freestanding-v1") and shutil.which(GNU) is None:
-                pytest.skip(f"no {GNU}: Debian has it in gcc-powerpc64-linux-gnu")
-            libraries = ["-lm"] if how in ("musl", "glibc") else []
-            command = [*BUILDS[how], *options, str(SOURCES / f"{source}.c"), "-o", str(path), *libraries]
-            subprocess.run(command, check=True, capture_output=True)
-        return path
+        if how in ("glibc", "freestanding-v1") and shutil.which(GNU) is None:
+            pytest.skip(f"no {GNU}: Debian has it in gcc-powerpc64-linux-gnu")
+        libraries = ["-lm"] if how in ("musl", "glibc") else []
+        command = [*BUILDS[how], *options, str(SOURCES / f"{source}.c"), *libraries]
+        return build_once(
+            path, lambda target: subprocess.run([*command, "-o", target], check=True, capture_output=True)
+        )
 
     return run
 
@@ -67,53 +56,6 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 @pytest.fixture(scope="session")
 def misdeeds(build: Build) -> Path:
     return build("misdeeds", "freestanding")
-
-
-@dataclass
-class StoppedClock:
-    """A clock that moves only while somebody sleeps."""
-
-    now: int = 1_700_000_000_123_456_789
-    slept: list[int] = field(default_factory=list)
-
-    def realtime(self) -> int:
-        return self.now
-
-    def monotonic(self) -> int:
-        return self.now
-
-    def wait(self, nanoseconds: int, event: threading.Event) -> bool:
-        if event.is_set():
-            return True
-        self.slept.append(nanoseconds)
-        self.now += nanoseconds
-        return False
-
-
-@dataclass
-class Caller:
-    """Makes system calls as a program would; it may use 16 KiB from `scratch`, `written` is what it wrote."""
-
-    process: Process
-    clock: StoppedClock
-    written: list[tuple[int, bytes]]
-    scratch: int
-
-    def __call__(self, name: str, *arguments: int) -> int:
-        """The result, or the errno as a negative number."""
-        words = [value & 0xFFFF_FFFF_FFFF_FFFF for value in arguments]
-        try:
-            return serve(self.process, CALL_NUMBERS[name], words + [0] * (6 - len(words)))
-        except GuestError as error:
-            return -int(error.error)
-
-    def text(self, text: bytes, offset: int = 0) -> int:
-        """The address of a zero-terminated string in the scratch page."""
-        self.process.space.write(self.scratch + offset, text + b"\0")
-        return self.scratch + offset
-
-    def peek(self, address: int, size: int) -> bytes:
-        return self.process.space.memory.read(address, size)
 
 
 @pytest.fixture
@@ -128,20 +70,6 @@ def disc() -> Disc:
 @pytest.fixture
 def call(disc: Disc, small_elf: bytes) -> Caller:
     return make_caller(Pages(UnifiedMemory(memory_map=LINUX_MAP)), disc, small_elf)
-
-
-def make_caller(pages: Pages, disc: Disc, small_elf: bytes) -> Caller:
-    """A process without a CPU that has these pages."""
-    space = AddressSpace(pages)
-    clock, written = StoppedClock(), []
-    terminal = Terminal(None, lambda stream, data: written.append((stream, data)), {})
-    loaded = load(parse_program("small", small_elf), space, [b"small"], {}, bytes(16))
-    scratch = space.allocate(4 * PAGE_BYTES, "scratch", Protection.READ | Protection.WRITE)
-    stopping = threading.Event()
-    waits = WaitQueues(clock, stopping)
-    tasks = Tasks(1, waits, lambda thread, task: None)
-    process = Process(space, disc, terminal, clock, loaded, tasks, waits, stopping)
-    return Caller(process, clock, written, scratch.address)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from xenon.console import Console, CpuKind
 from xenon.hardware.cpu import Protection, Trap, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES
-from xenon.hardware.pages import Pages
+from xenon.hardware.pages import PageOwner, Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.linux.address_space import AddressSpace
@@ -22,7 +22,7 @@ from xenon.linux.faults import GuestFault
 from xenon.linux.files import Bytes
 from xenon.machine import MachineSettings
 from xenon.recompiler.attachment import CompiledCode
-from xenon.recompiler.kind import installed
+from xenon.recompiler.cpu_kind import installed
 from xenon.recompiler.recompiler import Recompiler, Tier
 
 STUB, CODE, DATA, VIEW = 0x10000, 0x40000, 0x30000, 0x8000_0000
@@ -168,9 +168,9 @@ def test_code_beside_its_data_does_not_crawl(machine: Machine, monkeypatch: pyte
     stores: list[int] = []
     guest_stored = Pages.guest_stored
 
-    def counted(pages: Pages, cpu: UnicornCpu, address: int) -> None:
+    def counted(pages: Pages, owner: PageOwner, address: int) -> None:
         stores.append(address)
-        guest_stored(pages, cpu, address)
+        guest_stored(pages, owner, address)
 
     monkeypatch.setattr(Pages, "guest_stored", counted)
     # r10 points into the page of the loop: lwz r3,0(r10); addi r3,r3,1; stw r3,0(r10); bdnz; blr
@@ -282,7 +282,7 @@ class ChangesMeanwhile:
         self._change = change
 
     def compile(self, text: str) -> bytes:
-        from xenon.recompiler.compile import compile_text
+        from xenon.recompiler.codegen import compile_text
 
         code = compile_text(text)
         if self._change:

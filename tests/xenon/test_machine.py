@@ -13,7 +13,7 @@ from xenon.hardware.cpu import Cpu, Protection, Trap, TrapKind
 from xenon.hardware.gpu import GPU_REGISTERS
 from xenon.hardware.memory_map import MIB, PAGE_BYTES
 from xenon.machine import Machine, MachineSettings, Personality, check_threads
-from xenon.recompiler.kind import CpuKind, installed
+from xenon.recompiler.cpu_kind import CpuKind, installed
 
 CODE, DATA = 0x10000, 0x20000
 KINDS = [CpuKind.UNICORN, *([CpuKind.RECOMPILER] if installed() else [])]

@@ -13,7 +13,7 @@ import pytest
 from xenon.console import Console, CpuKind, LimitReached, MachineSettings
 from xenon.linux.faults import GuestFault
 from xenon.linux.terminal import RealClock, Settable
-from xenon.recompiler.kind import installed
+from xenon.recompiler.cpu_kind import installed
 
 _PATIENCE = 20  # seconds until a test gives up
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from importlib import import_module
@@ -11,7 +12,16 @@ import typer
 from typer.core import TyperGroup
 
 from xenon import __version__
-from xenon.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_USAGE, XenonError
+from xenon.cli.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    UsageError,
+    did_you_mean,
+    exit_code_of,
+    hint_for,
+)
+from xenon.errors import XenonError, reason
 
 # In the order of the help: the name is that of the module in this folder and of the function in it.
 COMMANDS: dict[str, dict[str, Any]] = {
@@ -26,6 +36,17 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "estimate": {},
     "cache": {},
 }
+_HELP = """Port a small language model to a big-endian PowerPC console, and run it without owning one.
+
+\b
+A story, told in an emulated Xbox 360 by the model that comes with xenon-llm:
+  xenon-llm generate "Sleepy Joe said"
+A model of your own made big-endian, and whether it fits in the console:
+  xenon-llm convert stories15M.bin -z tokenizer.bin
+  xenon-llm budget stories15M.bin
+Any static program for big-endian PowerPC Linux:
+  xenon-llm run ./hello
+"""
 
 
 class Commands(TyperGroup):
@@ -42,12 +63,18 @@ class Commands(TyperGroup):
         holder.command(cmd_name, **COMMANDS[cmd_name])(getattr(module, cmd_name))
         return typer.main.get_command(holder)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        word = args[0]
+        if word not in COMMANDS and not word.startswith("-"):
+            likely = did_you_mean(word, COMMANDS)
+            raise UsageError(f"no command {word!r}", f"{likely} xenon-llm --help lists all".lstrip())
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="xenon-llm",
     cls=Commands,
-    help="Port a small language model to a big-endian PowerPC console, and run it without owning one.",
-    no_args_is_help=True,
+    help=_HELP,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -75,9 +102,17 @@ def _fail(message: str, hint: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _usage_hint() -> str:
+def _fail_usage(error: typer.TyperException) -> NoReturn:
+    """A word that typer refuses: an option, a value, or a missing argument."""
+    message, likely = error.format_message().replace(": Value error, ", ": "), ""
+    if known := getattr(error, "possibilities", None):  # an unknown option
+        message = re.sub(r" \(Possible options: .*\)$", "", message)
+        likely = did_you_mean(message.split()[-1], known)
+    elif choice := re.search(r": '(.*)' is not one of (.*)\.$", message):
+        likely = did_you_mean(choice[1], re.findall(r"'(.*?)'", choice[2]))
     command = sys.argv[1:2] if sys.argv[1:2] and sys.argv[1] in COMMANDS else []
-    return " ".join(["xenon-llm", *command, "--help"])
+    usage = " ".join(["xenon-llm", *command, "--help"])
+    _fail(message, f"{likely} {usage} lists all" if likely else usage, EXIT_USAGE)
 
 
 def main() -> NoReturn:
@@ -89,20 +124,18 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _fail("interrupted", "", EXIT_INTERRUPTED)
     try:
-        code = app(standalone_mode=False) or 0
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
         if code == EXIT_INTERRUPTED:  # Typer's own answer to Ctrl-C
             raise KeyboardInterrupt
         sys.exit(code)
-    except XenonError as error:
-        if error.report:
+    except (XenonError, LoaderError) as error:
+        if isinstance(error, XenonError) and error.report:
             print(error.report, file=sys.stderr)
-        _fail(error.message, error.hint, error.exit_code)
-    except LoaderError as error:
-        _fail(error.message, error.hint, EXIT_BAD_INPUT)
+        _fail(error.message, hint_for(error), exit_code_of(error))
     except typer.TyperException as error:
-        _fail(error.format_message(), _usage_hint(), EXIT_USAGE)
+        _fail_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", "", EXIT_INTERRUPTED)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{(error.strerror or str(error)).lower()}", "", EXIT_BAD_INPUT)
+        _fail(f"{where}{reason(error)}", "", EXIT_BAD_INPUT)

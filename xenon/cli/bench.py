@@ -9,26 +9,46 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.errors import UsageError
 from xenon.cli.options import ContextOption, JsonOption, ModelArgument, TokenizerOption
 from xenon.cli.output import print_json
-from xenon.errors import EXIT_USAGE, XenonError
+from xenon.cli.shape_option import ShapeOption
+from xenon.stories.settings import Matmul, RunnerKind
 
 if TYPE_CHECKING:
     import loader
-    from xenon.stories.session import Matmul
+    from loader.synthetic import Shape
+
+
+class Kinds(tuple[RunnerKind, ...]):
+    """The runners of `--engine`."""
+
+
+class ThreadCounts(tuple[int, ...]):
+    """The numbers of `--threads`."""
+
+
+def _kinds(names: str) -> Kinds:
+    """The runners of a list with commas. Raises ValueError, which typer reports."""
+    known = [kind.value for kind in RunnerKind]
+    for name in (words := [word.strip() for word in names.split(",")]):
+        if name not in known:
+            raise ValueError(f"{name!r} is not one of {', '.join(map(repr, known))}.")
+    return Kinds(RunnerKind(name) for name in words)
+
+
+def _counts(numbers: str) -> ThreadCounts:
+    """The numbers of a list with commas. Raises ValueError, which typer reports."""
+    try:
+        return ThreadCounts(int(number) for number in numbers.split(","))
+    except ValueError:
+        raise ValueError(f"{numbers!r}: expected numbers such as 1,2") from None
 
 
 def bench(
     model: ModelArgument = None,
     tokenizer: TokenizerOption = None,
-    shape: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Random weights in the shape of stories260K, stories15M, stories42M or stories110M.",
-            show_default=False,
-        ),
-    ] = None,
+    shape: ShapeOption = None,
     n_prompt: Annotated[
         int | None,
         typer.Option("--n-prompt", "-p", help="Tokens of a prompt; 0: no such test.", show_default="32"),
@@ -41,20 +61,23 @@ def bench(
         int, typer.Option("--repetitions", "-r", min=1, help="Times that each test is run.")
     ] = 3,
     engine: Annotated[
-        str | None,
+        Kinds | None,
         typer.Option(
             metavar="NAME,…",
-            help="Only these of: unicorn, recompiler, gpu, qemu-ppc64, native.",
+            parser=_kinds,
+            help=f"Only these of: {', '.join(kind.value for kind in RunnerKind)}.",
             show_default="all there are",
         ),
     ] = None,
     matmul: Annotated[
-        str | None, typer.Option(metavar="vmx|scalar", help="Only this kernel.", show_default="both")
+        Matmul | None,
+        typer.Option(metavar="vmx|scalar", help="Only this kernel.", show_default="both"),
     ] = None,
     threads: Annotated[
-        str | None,
+        ThreadCounts | None,
         typer.Option(
             metavar="N,…",
+            parser=_counts,
             help="Hardware threads of the console, 1 to 6.",
             show_default="1 and as many as generate takes",
         ),
@@ -79,24 +102,29 @@ def bench(
       xenon-llm bench --shape stories15M -p 8 -n 8 -r 1
     """
     if model is not None and shape is not None:
-        raise XenonError("a model and --shape", "give one of them", EXIT_USAGE)
+        raise UsageError("a model and --shape", "give one of them")
     if as_json and as_csv:
-        raise XenonError("--json and --csv", "give one of them", EXIT_USAGE)
+        raise UsageError("--json and --csv", "give one of them")
     from xenon.stories import benchmark, benchmark_report
+    from xenon.stories.engine import default_threads
+    from xenon.stories.runners import Selection, find_runners
 
-    engines, matmuls, counts = _engines(engine), _matmuls(matmul), _threads(threads)
+    selection = Selection(
+        kinds=engine or list(RunnerKind),
+        matmuls=[matmul] if matmul else list(Matmul),
+        threads=threads or sorted({1, default_threads()}),
+        context=context,
+    )
     with tempfile.TemporaryDirectory(prefix="xenon-llm-") as work:
         folder = Path(work)
-        opened, its_tokenizer = _opened(model, tokenizer, shape, folder)
-        workloads = benchmark.plan_workloads(opened, its_tokenizer, n_prompt, n_gen, context)
-        runners, notes = benchmark.find_runners(
-            opened, its_tokenizer, folder, engines, matmuls, counts, context
-        )
+        files = _opened(model, tokenizer, shape, folder)
+        workloads = benchmark.plan_workloads(*files, n_prompt, n_gen, context)
+        runners, notes = find_runners(*files, folder, selection)
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
-        rows = benchmark.measure(runners, workloads, its_tokenizer, repetitions, _progress)
-    name = opened.path.name.removesuffix(".bin")
-    facts = [benchmark_report.row_facts(name, opened, row) for row in rows]
+        rows = benchmark.measure(runners, workloads, files[1], repetitions, _progress)
+    name = files[0].path.name.removesuffix(".bin")
+    facts = [benchmark_report.row_facts(name, files[0], row) for row in rows]
     machine = benchmark_report.machine()
     if as_json:
         print_json({"machine": machine, "repetitions": repetitions, "rows": facts})
@@ -108,21 +136,16 @@ def bench(
 
 
 def _opened(
-    model: Path | None, tokenizer: Path | None, shape: str | None, folder: Path
+    model: Path | None, tokenizer: Path | None, shape: Shape | None, folder: Path
 ) -> tuple[loader.Model, loader.Tokenizer]:
     """What is to be measured; a shape is written to `folder`."""
-    import llama2c
-    import loader
-    from loader import synthetic
+    from loader.synthetic import write_shape
+    from xenon.stories.guest import open_model, open_tokenizer
 
     if shape is not None:
-        model, tokenizer = synthetic.write_shape(shape, folder)
-    opened = loader.open(model or llama2c.bundled_model())
-    if tokenizer is None:
-        return opened, loader.find_tokenizer(opened)
-    its_tokenizer = loader.open_tokenizer(tokenizer)
-    loader.check_vocabulary(opened, its_tokenizer)
-    return opened, its_tokenizer
+        model, tokenizer = write_shape(shape, folder)
+    opened = open_model(model)
+    return opened, open_tokenizer(opened, tokenizer)
 
 
 def _progress(done: int, total: int) -> None:
@@ -130,35 +153,3 @@ def _progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
         text = f"{done} of {total} runs" if done < total else ""
         print(f"\r{text:24}\r", end="", file=sys.stderr, flush=True)
-
-
-def _engines(names: str | None) -> list[str]:
-    from xenon.stories.benchmark import ENGINES
-
-    wanted = list(ENGINES) if names is None else [name.strip() for name in names.split(",")]
-    for name in wanted:
-        if name not in ENGINES:
-            raise XenonError(f"--engine {name!r}: expected {', '.join(ENGINES)}", "", EXIT_USAGE)
-    return wanted
-
-
-def _matmuls(name: str | None) -> list[Matmul]:
-    from xenon.stories.session import Matmul
-
-    if name is None:
-        return list(Matmul)
-    try:
-        return [Matmul(name)]
-    except ValueError:
-        raise XenonError(f"--matmul {name!r}: expected vmx or scalar", "", EXIT_USAGE) from None
-
-
-def _threads(numbers: str | None) -> list[int]:
-    from xenon.stories.session import default_threads
-
-    if numbers is None:
-        return sorted({1, default_threads()})
-    try:
-        return [int(number) for number in numbers.split(",")]
-    except ValueError:
-        raise XenonError(f"--threads {numbers!r}: expected numbers such as 1,2", "", EXIT_USAGE) from None

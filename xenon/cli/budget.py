@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.errors import EXIT_BAD_INPUT
 from xenon.cli.options import (
     ContextOption,
     EngineOption,
@@ -18,8 +20,8 @@ from xenon.cli.options import (
     ThreadsOption,
     TokenizerOption,
 )
-from xenon.cli.output import parse_engine, parse_size, print_json, shown
-from xenon.errors import EXIT_BAD_INPUT
+from xenon.cli.output import OutputFile, parse_size, print_json
+from xenon.stories.settings import Engine, Setup
 
 if TYPE_CHECKING:
     from xenon.stories.budget import Budget
@@ -33,7 +35,7 @@ def budget(
     context: ContextOption = None,
     memory: MemoryOption = "512MiB",
     threads: ThreadsOption = None,
-    engine: EngineOption = "auto",
+    engine: EngineOption = Engine.AUTO,
     prompt_bytes: Annotated[int, typer.Option(min=0, help="Length of the prompt, in bytes.")] = 64,
     svg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the budget.", show_default=False)
@@ -60,38 +62,22 @@ def budget(
     from xenon.stories.session import Session
 
     size = parse_size("--memory", memory)
-    session = Session(model, tokenizer, size, None, context, threads, parse_engine(engine))
-    found = session.budget(b"x" * prompt_bytes)
-    if svg is not None:
-        svg.write_text(drawn(found), encoding="utf-8")
+    setup = Setup(engine, threads=threads, context=context, memory_bytes=size)
+    with ExitStack() as stack:
+        inputs = [path for path in (model, tokenizer) if path is not None]
+        drawing = stack.enter_context(OutputFile(svg, inputs)) if svg else None
+        predicted = Session(model, tokenizer, setup).budget(b"x" * prompt_bytes)
+        if drawing is not None:
+            drawing.write(drawn(predicted))
     if as_json:
-        print_json(_facts(found))
+        print_json(predicted.as_dict())
     else:
-        _print(found)
-    if not found.fits:
+        _print(predicted)
+    if not predicted.fits:
         raise typer.Exit(EXIT_BAD_INPUT)
 
 
-def _facts(found: Budget) -> dict[str, object]:
-    from xenon.stories.budget import longest_context
-
-    return {
-        "model": shown(found.run.model.path),
-        "context": found.run.positions,
-        "prompt_bytes": found.run.prompt_bytes,
-        "threads": found.run.threads,
-        "memory_bytes": found.run.memory_bytes,
-        "total_bytes": found.total,
-        "fits": found.fits,
-        "longest_context": longest_context(found.run),
-        "regions": [
-            {"owner": use.owner.value, "purpose": use.purpose, "address": use.address, "size": use.size}
-            for use in found.uses
-        ],
-    }
-
-
-def _print(found: Budget) -> None:
+def _print(budget: Budget) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -100,30 +86,30 @@ def _print(found: Budget) -> None:
 
     columns = min(shutil.get_terminal_size((_MOST_COLUMNS, 0)).columns, _MOST_COLUMNS)
     screen = Console(file=sys.stdout, width=_MOST_COLUMNS, highlight=False)
-    rows = sorted(found.uses, key=lambda use: (use.address is None, use.address))
+    rows = sorted(budget.uses, key=lambda use: (use.address is None, use.address))
     print(f"  {'address':10}  {'size':>12}  {'share':>6}  {'owner':6}  purpose")
     for use in rows:
         address = "no room" if use.address is None else f"0x{use.address:08x}"
         print(
-            f"{letter(use.purpose)} {address:10}  {use.size:>12,}  {share(use, found):>6}  "
+            f"{letter(use.purpose)} {address:10}  {use.size:>12,}  {share(use, budget):>6}  "
             f"{use.owner.value:6}  {use.purpose}"
         )
-    print(f"  {'':10}  {found.total:>12,}  {100 * found.total / found.run.memory_bytes:>5.1f}%\n")
+    print(f"  {'':10}  {budget.total:>12,}  {100 * budget.total / budget.run.memory_bytes:>5.1f}%\n")
     line = Text()
-    for part, cells in bar(found, columns - 2):
+    for part, cells in bar(budget, columns - 2):
         line.append(part.letter * cells, style=f"black on {part.colour}")
     screen.print(line)
     print()
-    _print_verdict(found, in_units(found.total), in_units(found.run.memory_bytes))
+    _print_verdict(budget, in_units(budget.total), in_units(budget.run.memory_bytes))
 
 
-def _print_verdict(found: Budget, total: str, memory: str) -> None:
+def _print_verdict(budget: Budget, total: str, memory: str) -> None:
     from xenon.stories.budget import longest_context
 
-    context, most = found.run.positions, found.run.model.config.seq_len
-    if found.fits:
+    context, most = budget.run.positions, budget.run.model.config.seq_len
+    if budget.fits:
         print(f"fits: {total} of {memory} with a context of {context}" + f" of {most}" * (context < most))
         return
-    longest = longest_context(found.run)
+    longest = longest_context(budget.run)
     fitting = f"the longest context that fits is {longest}" if longest else "no context is short enough"
     print(f"does not fit: {total} of {memory} with a context of {context}; {fitting}")

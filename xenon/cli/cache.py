@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xenon.cli.output import print_json, shown
-from xenon.errors import XenonError
+from xenon.errors import XenonError, reason
 
 
 def cache(
@@ -37,9 +37,7 @@ def cache(
     try:
         usage = kept.clear() if clear else kept.usage()
     except OSError as error:
-        raise XenonError(
-            f"{shown(error.filename or kept.folder)}: {(error.strerror or '').lower()}"
-        ) from error
+        raise XenonError(f"{shown(error.filename or kept.folder)}: {reason(error)}") from error
     if as_json:
         print_json(
             {"folder": shown(kept.folder), "files": usage.files, "bytes": usage.size, "cleared": clear}

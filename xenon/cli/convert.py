@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from xenon.cli.errors import UsageError
 from xenon.cli.output import ProgressBar, print_json, shown
-from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
     from loader import ByteOrder, Conversion
@@ -68,7 +68,7 @@ def convert(
         with ProgressBar("converting") as progress:
             loader.write(conversions, force, progress)
     if as_json:
-        print_json({"written": not dry_run, "outputs": [_facts(conversion) for conversion in conversions]})
+        print_json({"written": not dry_run, "outputs": [conversion.as_dict() for conversion in conversions]})
         return
     for conversion in conversions:
         print(("would write " if dry_run else "wrote ") + _sentence(conversion))
@@ -81,7 +81,7 @@ def _planned(
     import loader
 
     if model is None and tokenizer is None:
-        raise XenonError("missing MODEL", "xenon-llm convert --help", EXIT_USAGE)
+        raise UsageError("missing MODEL", "xenon-llm convert --help")
     wanted = None if format is None else loader.Format[format.upper()]
     if model is None:
         return [loader.plan(loader.open_tokenizer(str(tokenizer)), order, None, out)]
@@ -92,18 +92,6 @@ def _planned(
         loader.check_vocabulary(opened, second)
         planned.append(loader.plan(second, order, None, None if out is None else planned[0].target.parent))
     return planned
-
-
-def _facts(conversion: Conversion) -> dict[str, object]:
-    return {
-        "source": shown(conversion.source.path),
-        "target": shown(conversion.target),
-        "kind": "tokenizer" if conversion.format is None else "model",
-        "format": None if conversion.format is None else str(conversion.format),
-        "byte_order": conversion.byte_order.value,
-        "size": conversion.image.size,
-        "tensors_128_byte_aligned": conversion.aligned,
-    }
 
 
 def _sentence(conversion: Conversion) -> str:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from xenon.cli.errors import UsageError
 from xenon.cli.options import JsonOption, ModelArgument
 from xenon.cli.output import print_json, shown
-from xenon.errors import EXIT_USAGE, XenonError
+from xenon.cli.shape_option import ShapeOption
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from loader import Config
+    from loader.synthetic import Shape
 
 
 def estimate(
     model: ModelArgument = None,
-    shape: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="No file: the dimensions of stories260K, stories15M, stories42M or stories110M.",
-            show_default=False,
-        ),
-    ] = None,
+    shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Calculate the tokens a second that a real Xbox 360 could reach with a model, and what would limit it.
@@ -39,47 +32,25 @@ def estimate(
     Without a file, for a program to read:
       xenon-llm estimate --shape stories110M --json
     """
-    from xenon.stories import estimate as timing
+    from xenon.stories.estimate import as_dict
 
     name, config = _config(model, shape)
-    first, last = timing.estimate(config), timing.estimate(config, config.seq_len - 1)
     if as_json:
-        print_json(
-            {
-                "model": name,
-                "work_of_the_first_token": dataclasses.asdict(timing.work(config)),
-                "last_position": config.seq_len - 1,
-                "estimates": [
-                    {
-                        "variant": early.variant,
-                        "tokens_per_second": early.tokens_per_second,
-                        "tokens_per_second_at_last_position": late.tokens_per_second,
-                        "limit": early.limit,
-                        "limit_at_last_position": late.limit,
-                    }
-                    for early, late in zip(first, last, strict=True)
-                ],
-                "assumptions": [dataclasses.asdict(row) for row in timing.ASSUMPTIONS],
-                "published": [dataclasses.asdict(row) for row in timing.PUBLISHED],
-            }
-        )
-        return
-    _print(name, config)
+        print_json(as_dict(name, config))
+    else:
+        _print(name, config)
 
 
-def _config(model: Path | None, shape: str | None) -> tuple[str, Config]:
+def _config(model: Path | None, shape: Shape | None) -> tuple[str, Config]:
     """A name and the dimensions of a fp32 model."""
-    import llama2c
-    import loader
-    from loader import synthetic
+    from xenon.stories.guest import check_fp32, open_model
 
     if shape is not None:
         if model is not None:
-            raise XenonError("a model and --shape", "give one of them", EXIT_USAGE)
-        return shape, synthetic.shape(shape)
-    opened = loader.open(model or llama2c.bundled_model())
-    if opened.format is loader.Format.V2:
-        raise XenonError(f"{opened.path}: an int8 model (v2); only fp32 models (v0 and v1) are estimated")
+            raise UsageError("a model and --shape", "give one of them")
+        return shape.value, shape.config
+    opened = open_model(model)
+    check_fp32(opened)
     return shown(opened.path), opened.config
 
 
@@ -88,7 +59,7 @@ def _print(name: str, config: Config) -> None:
     from xenon.stories import estimate as timing
 
     most = config.seq_len - 1
-    asked, late = timing.work(config), timing.work(config, most)
+    asked, late = timing.token_work(config), timing.token_work(config, most)
     print(
         f"{name}: {in_units(asked.weight_bytes)} of weights and {asked.multiply_adds / 1e6:.2f} million "
         f"multiply-adds a token; {in_units(late.cache_bytes)} of keys and values at position {most}\n"
@@ -103,8 +74,8 @@ def _print(name: str, config: Config) -> None:
     for row in timing.ASSUMPTIONS:
         print(f"{row.name:48}{_quantity(row.value, row.unit):>16}  {row.source}")
     print(f"\n{'published for other machines':40}{'model':14}{'tokens/s':>13}  source")
-    for found in timing.PUBLISHED:
-        print(f"{found.machine:40}{found.model:14}{found.tokens_per_second:>13}  {found.source}")
+    for speed in timing.PUBLISHED:
+        print(f"{speed.machine:40}{speed.model:14}{speed.tokens_per_second:>13}  {speed.source}")
     print(f"\n{timing.NOT_PUBLISHED}")
 
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.errors import UsageError
 from xenon.cli.options import (
     ContextOption,
     CpuOption,
     EngineOption,
+    MatmulOption,
     MemoryOption,
     ThreadsOption,
     TimeoutOption,
     TokenizerOption,
 )
-from xenon.cli.output import hint_at_recompiler, parse_engine, parse_size, print_json, shown
-from xenon.errors import EXIT_USAGE, XenonError
+from xenon.cli.output import hint_at_recompiler, parse_size, print_json, shown, without_line_end
+from xenon.errors import XenonError, reason
+from xenon.stories.settings import Engine, Sampling, Setup
 
 if TYPE_CHECKING:
-    from xenon.stories.session import Matmul, Session, Statistics
+    from xenon.stories.session import Session, Statistics, Telling
 
 
 def generate(
@@ -56,15 +58,8 @@ def generate(
             show_default="256",
         ),
     ] = None,
-    engine: EngineOption = "auto",
-    matmul: Annotated[
-        str | None,
-        typer.Option(
-            metavar="vmx|scalar",
-            help="How the CPU multiplies: vector unit, or one by one in llama2.c's order.",
-            show_default="vmx",
-        ),
-    ] = None,
+    engine: EngineOption = Engine.AUTO,
+    matmul: MatmulOption = None,
     threads: ThreadsOption = None,
     context: ContextOption = None,
     memory: MemoryOption = "512MiB",
@@ -78,9 +73,9 @@ def generate(
 ) -> None:
     """Tell a story with a language model that runs on an emulated big-endian Xbox 360.
 
-    The story goes to stdout as it is told; notes and one line of figures go to stderr. The letters are those
-    of llama2.c, and so is the text, byte for byte, but where rounding decides between two tokens that are as
-    good as equal; --matmul scalar also adds in llama2.c's order, the GPU in one of its own.
+    The story goes to stdout as it is told; notes and one line of figures go to stderr. Short options are
+    llama2.c's. The text is llama2.c's byte for byte, except where two tokens are practically tied and
+    rounding decides. --matmul scalar sums in llama2.c's order; the GPU has its own.
 
     \b
     With the model that comes with xenon-llm:
@@ -97,49 +92,40 @@ def generate(
     Exit codes: 0 told, 1 bad input, 2 wrong command line, 3 the guest is at fault,
       124 time limit, 130 Ctrl-C.
     """
-    from xenon.recompiler.kind import parse_kind
-    from xenon.stories.engine import Engine
     from xenon.stories.session import Session
 
     text = _prompt(prompt, file)
-    session = Session(
-        model,
-        tokenizer,
-        parse_size("--memory", memory),
-        parse_matmul(matmul),
-        context,
-        threads,
-        parse_engine(engine),
-        parse_kind(cpu),
-    )
-    pieces = session.generate(text, temperature, top_p, seed, steps, timeout, ignore_eos)
-    if not quiet:
-        _print_notes(session, model, tokenizer)
-    if as_json:
-        story = "".join(pieces).removesuffix("\n")
-        assert session.statistics is not None
-        print_json({"prompt": _shown(text), "text": _shown(story), **_facts(session, session.statistics)})
-        return
-    for piece in pieces:
-        sys.stdout.buffer.write(piece.encode("utf-8", "surrogateescape"))
-        sys.stdout.buffer.flush()
-    if not quiet and session.statistics is not None:
-        print(_summary(session.statistics, seed), file=sys.stderr)
-        if session.engine is Engine.CPU:
-            hint_at_recompiler(session.statistics.seconds, cpu)
+    sampling = Sampling(temperature, top_p, seed, steps, ignore_eos)
+    size = parse_size("--memory", memory)
+    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size)
+    session = Session(model, tokenizer, setup)
+    with session.tell(text, sampling, timeout) as story:
+        if not quiet:
+            _print_notes(session, model, tokenizer)
+        if as_json:
+            told = "".join(story).removesuffix("\n")
+            print_json({"prompt": _shown(text), "text": _shown(told), **_facts(session, story)})
+            return
+        for piece in story:
+            sys.stdout.buffer.write(piece.encode("utf-8", "surrogateescape"))
+            sys.stdout.buffer.flush()
+    if not quiet and (statistics := story.statistics) is not None:
+        print(_summary(statistics, seed), file=sys.stderr)
+        if statistics.engine is Engine.CPU:
+            hint_at_recompiler(statistics.seconds, cpu)
 
 
 def _prompt(argument: str | None, file: Path | None) -> str | bytes:
     """The prompt from the argument, a file, or stdin: asked for by `-`, or when it is a pipe or a file."""
     if argument is not None and file is not None:
-        raise XenonError("a prompt and --file", "give one of them", EXIT_USAGE)
+        raise UsageError("a prompt and --file", "give one of them")
     if file is not None:
         try:
-            return one_line_end_less(file.read_bytes())
+            return without_line_end(file.read_bytes())
         except OSError as error:
-            raise XenonError(f"{shown(file)}: {(error.strerror or str(error)).lower()}") from error
+            raise XenonError(f"{shown(file)}: {reason(error)}") from error
     if argument == "-" or (argument is None and _piped()):
-        return one_line_end_less(sys.stdin.buffer.read())
+        return without_line_end(sys.stdin.buffer.read())
     return argument or ""
 
 
@@ -153,21 +139,6 @@ def _piped() -> bool:
     except OSError:
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
-
-
-def one_line_end_less(text: bytes) -> bytes:
-    """Without the line end that editors and echo put behind the last word."""
-    return text.removesuffix(b"\r\n") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
-
-
-def parse_matmul(name: str | None) -> Matmul | None:
-    """What --matmul says, None for no choice. Raises XenonError."""
-    from xenon.stories.session import Matmul
-
-    try:
-        return None if name is None else Matmul(name)
-    except ValueError:
-        raise XenonError(f"--matmul {name!r}: expected vmx or scalar", "", EXIT_USAGE) from None
 
 
 def _print_notes(session: Session, model: Path | None, tokenizer: Path | None) -> None:
@@ -189,21 +160,13 @@ def _shown(text: str | bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _facts(session: Session, statistics: Statistics) -> dict[str, object]:
-    from xenon.stories.engine import Engine
-
+def _facts(session: Session, story: Telling) -> dict[str, object]:
+    assert story.statistics is not None  # the story is at its end
     return {
         "model": shown(session.model.path),
         "tokenizer": shown(session.tokenizer.path),
-        **dataclasses.asdict(statistics),
-        "engine": statistics.engine.value,
-        "matmul": statistics.matmul.value if statistics.engine is Engine.CPU else None,
-        "tokens_per_second": statistics.tokens_per_second,
+        **story.statistics.as_dict(),
     }
-
-
-def _threads(statistics: Statistics) -> str:
-    return f"{statistics.threads} thread{'s' * (statistics.threads > 1)}"
 
 
 def _summary(statistics: Statistics, seed: int | None) -> str:
@@ -221,8 +184,7 @@ def _summary(statistics: Statistics, seed: int | None) -> str:
 
 def _computed_by(statistics: Statistics) -> str:
     """`gpu`, or `cpu, vmx, 2 threads`."""
-    from xenon.stories.engine import Engine
-
     if statistics.engine is Engine.GPU:
         return "gpu"
-    return f"cpu, {statistics.matmul.value}, {_threads(statistics)}"
+    threads = f"{statistics.threads} thread{'s' * (statistics.threads > 1)}"
+    return f"cpu, {statistics.matmul.value}, {threads}"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.errors import UsageError
 from xenon.cli.output import print_json, shown
-from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
     from loader import Facts, Model, Tokenizer
@@ -42,16 +42,16 @@ def inspect(
     import loader
 
     if as_json and diffable:
-        raise XenonError("--json and --diffable exclude each other", "xenon-llm inspect --help", EXIT_USAGE)
+        raise UsageError("--json and --diffable exclude each other", "xenon-llm inspect --help")
     source = loader.open_any(file)
-    found = loader.facts(source) | {"path": shown(file)}
+    facts = loader.facts(source) | {"path": shown(file)}
     if diffable:
-        print("\n".join(sorted(_lines(source, found))))
+        print("\n".join(sorted(_lines(source, facts))))
     elif as_json:
         parts = {_part(source): list(_parts(source))} if tensors else {}
-        print_json(found | parts)
+        print_json(facts | parts)
     else:
-        _print_text(found)
+        _print_text(facts)
         if tensors:
             _print_table(list(_parts(source)))
 
@@ -71,8 +71,8 @@ def _parts(source: Model | Tokenizer, checksums: bool = False) -> Iterator[Facts
     return loader.piece_facts(source)
 
 
-def _lines(source: Model | Tokenizer, found: Facts) -> Iterator[str]:
-    for key, value in found.items():
+def _lines(source: Model | Tokenizer, facts: Facts) -> Iterator[str]:
+    for key, value in facts.items():
         if key not in DIFFERS:
             yield f"{key}: {json.dumps(value)}"
     for part in _parts(source, checksums=True):
@@ -82,9 +82,9 @@ def _lines(source: Model | Tokenizer, found: Facts) -> Iterator[str]:
                 yield f"{_part(source)}.{name}.{key}: {json.dumps(value)}"
 
 
-def _print_text(found: Facts) -> None:
-    width = max(map(len, found))
-    for key, value in found.items():
+def _print_text(facts: Facts) -> None:
+    width = max(map(len, facts))
+    for key, value in facts.items():
         print(f"{key.replace('_', ' '):{width}}  {_readable(value)}")
 
 

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from xenon.recompiler.cpu_kind import CpuKind
+from xenon.stories.settings import Engine, Matmul
+
 ModelArgument = Annotated[
     Path | None, typer.Argument(metavar="[MODEL]", help="A llama2.c checkpoint.", show_default="bundled")
 ]
@@ -36,14 +39,22 @@ ThreadsOption = Annotated[
     ),
 ]
 EngineOption = Annotated[
-    str,
+    Engine,
     typer.Option(
         metavar="cpu|gpu|auto",
         help="Who computes; auto takes the faster one: the CPU where its code is compiled.",
     ),
 ]
+MatmulOption = Annotated[
+    Matmul | None,
+    typer.Option(
+        metavar="vmx|scalar",
+        help="How the CPU multiplies: vector unit, or one by one in llama2.c's order.",
+        show_default="vmx",
+    ),
+]
 CpuOption = Annotated[
-    str | None,
+    CpuKind | None,
     typer.Option(
         metavar="unicorn|recompiler", help="How guest code is run.", show_default="the faster installed"
     ),

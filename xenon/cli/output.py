@@ -1,4 +1,4 @@
-"""What several commands read or print the same way: sizes, paths, JSON, and a progress bar."""
+"""What several commands read or print the same way: sizes, prompts, paths, JSON, and a progress bar."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xenon.errors import EXIT_USAGE, XenonError
+from xenon.cli.errors import UsageError
+from xenon.errors import XenonError, reason
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from xenon.stories.engine import Engine
+    from xenon.recompiler.cpu_kind import CpuKind
 
 QUIET_SECONDS = 1.0
-_PATIENCE = 2.0  # seconds that nobody minds waiting for a program
+_PATIENCE = 2.0  # seconds of a run after which it is said how it could be faster
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -30,10 +31,15 @@ def shown(path: str | os.PathLike[str]) -> str:
 def parse_size(option: str, text: str) -> int:
     """Bytes from `256MiB`, `1.5 GiB`, `256M` or `268435456`, all of 1024. Raises XenonError, which names the
     option."""
-    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?) ?(?:([kmg])(?:i?b)?)?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise XenonError(f"{option} {text!r}: not a size", "write it like 256M", EXIT_USAGE)
-    return int(float(found[1]) * (1 << {"k": 10, "m": 20, "g": 30}.get((found[2] or "").lower(), 0)))
+    size = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?) ?(?:([kmg])(?:i?b)?)?", text.strip(), re.IGNORECASE)
+    if size is None:
+        raise UsageError(f"{option} {text!r}: not a size", "write it like 256M")
+    return int(float(size[1]) * (1 << {"k": 10, "m": 20, "g": 30}.get((size[2] or "").lower(), 0)))
+
+
+def without_line_end(text: bytes) -> bytes:
+    """A prompt without the line end that editors and `echo` put behind the last word."""
+    return text.removesuffix(b"\r\n") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -78,19 +84,9 @@ class ProgressBar:
             self._bar.stop()
 
 
-def parse_engine(name: str) -> Engine:
-    """`cpu`, `gpu` or `auto`. Raises XenonError."""
-    from xenon.stories.engine import Engine
-
-    try:
-        return Engine(name)
-    except ValueError:
-        raise XenonError(f"--engine {name!r}: expected cpu, gpu or auto", "", EXIT_USAGE) from None
-
-
-def hint_at_recompiler(seconds: float, cpu: str | None) -> None:
+def hint_at_recompiler(seconds: float, cpu: CpuKind | None) -> None:
     """Once guest code has taken its time on a CPU that could be faster, say how; `cpu`: the user's choice."""
-    from xenon.recompiler.kind import INSTALL_HINT, installed
+    from xenon.recompiler.cpu_kind import INSTALL_HINT, installed
 
     if seconds > _PATIENCE and cpu is None and not installed():
         print(f"hint: {INSTALL_HINT} lets the CPU run native code", file=sys.stderr)
@@ -108,7 +104,7 @@ class OutputFile:
         self._path = path.resolve()
         self._part = self._path.with_name(f".{os.urandom(8).hex()}.part")
         try:
-            if any(one.exists() and self._path.exists() and one.samefile(self._path) for one in inputs):
+            if any(path.exists() and self._path.exists() and path.samefile(self._path) for path in inputs):
                 raise XenonError(f"{self._shown}: is an input of this command", "write to another file")
             if self._path.exists() and not self._path.is_file():  # a device or a pipe: nothing to rename
                 self._part = self._path
@@ -128,9 +124,7 @@ class OutputFile:
             raise self._error(error) from error
 
     def _error(self, error: OSError) -> XenonError:
-        return XenonError(
-            f"{self._shown}: {(error.strerror or str(error)).lower()}", "write to another place"
-        )
+        return XenonError(f"{self._shown}: {reason(error)}", "write to another place")
 
     def __enter__(self) -> OutputFile:
         return self

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Generator, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar, cast
+from typing import Annotated
 
 import typer
 
+from xenon.cli.errors import UsageError
 from xenon.cli.options import (
     ContextOption,
     CpuOption,
     EnvironmentOption,
     FilesOption,
+    MatmulOption,
     MemoryOption,
     TimeoutOption,
     TokenizerOption,
 )
-from xenon.cli.output import OutputFile, parse_size, shown
-from xenon.errors import EXIT_USAGE, XenonError
+from xenon.cli.output import parse_size, shown
+from xenon.cli.profile_program import ProgramRun, profile_program
+from xenon.cli.profile_report import ReportOptions
+from xenon.cli.profile_story import STEPS, profile_story
+from xenon.stories.settings import Engine, Sampling, Setup
 
-if TYPE_CHECKING:
-    from xenon.console import Console
-    from xenon.linux.program import Program
-    from xenon.profile.profile import Profile
-    from xenon.profile.profiler import Profiler
-
-_T = TypeVar("_T")
 _ELF = b"\x7fELF"
-_STEPS = 100
 
 
 def profile(
@@ -87,13 +80,11 @@ def profile(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", "-s", help="Of a story.", show_default="1")] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", "-n", help="Positions of a story.", show_default=str(_STEPS))
+        int | None, typer.Option("--steps", "-n", help="Positions of a story.", show_default=str(STEPS))
     ] = None,
     tokenizer: TokenizerOption = None,
     context: ContextOption = None,
-    matmul: Annotated[
-        str | None, typer.Option(metavar="vmx|scalar", help="How a story multiplies.", show_default="vmx")
-    ] = None,
+    matmul: MatmulOption = None,
     warm: Annotated[
         bool, typer.Option("--warm", help="Compile a story's hot functions before it begins.")
     ] = False,
@@ -121,135 +112,30 @@ def profile(
       124 time limit, 130 Ctrl-C.
     """
     if output is not None and flame is not None and output.resolve() == flame.resolve():
-        raise XenonError("--output and --flame are the same file", "give them different names", EXIT_USAGE)
-    story = _Story(prompt, temperature, top_p, seed, steps, tokenizer, context, matmul, warm or None)
-    run = _Run(timeout, parse_size("--memory", memory), cpu, threads, blocks)
-    inputs = [one for one in (what, tokenizer) if one is not None]
-    with ExitStack() as stack:
-        report_file = stack.enter_context(OutputFile(output, inputs)) if output else None
-        flame_file = stack.enter_context(OutputFile(flame, inputs)) if flame else None
-        if what is not None and _is_program(what):
-            _refuse(vars(story), f"{shown(what)} is a program, which tells no story")
-            pieces = run.program(str(what), arguments or [], file or [], env or [])
-        else:
-            for_programs = {"file": file or None, "env": env or None, "ARGS": arguments or None}
-            _refuse(for_programs, "for a program, not for a story")
-            pieces = run.story(what, story)
-        streams = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
-        if as_json and output is None:
-            streams[1] = sys.stderr.buffer
-        try:
-            with closing(pieces):
-                for stream, data in pieces:
-                    streams[stream].write(data)
-                    streams[stream].flush()
-        finally:
-            if (found := run.profile()) is not None:
-                _report(found, top, as_json, report_file, flame_file)
-    raise typer.Exit(run.exit_status)
-
-
-@dataclass(frozen=True)
-class _Story:
-    """What only a story takes; None is the default."""
-
-    prompt: str | None
-    temperature: float | None
-    top_p: float | None
-    seed: int | None
-    steps: int | None
-    tokenizer: Path | None
-    context: int | None
-    matmul: str | None
-    warm: bool | None
-
-
-@dataclass
-class _Run:
-    """A program or a story under the profiler, and how it ended."""
-
-    timeout: float | None
-    memory_bytes: int
-    cpu: str | None
-    threads: int | None
-    blocks: int
-    title: str = ""
-    exit_status: int = 0
-    _profiler: Profiler | None = None
-
-    def program(
-        self, path: str, arguments: list[str], files: list[str], variables: list[str]
-    ) -> Generator[tuple[int, bytes], None, None]:
-        """Yields what it writes, and to which descriptor."""
-        from xenon.cli.run import make_console, split_variable
-        from xenon.recompiler.kind import parse_kind
-
-        console = make_console(
-            self.memory_bytes, parse_kind(self.cpu), files, self.threads or 1, measured=True
-        )
-        self._watch(console, console.boot(path, arguments, dict(split_variable(word) for word in variables)))
-        self.title = shown(path)
-        with closing(console.run(self.timeout)) as outputs:
-            for one in outputs:
-                yield one.fd, one.data
-        self.exit_status = console.exit_status or 0
-
-    def story(self, model: Path | None, story: _Story) -> Generator[tuple[int, bytes], None, None]:
-        """Yields its text."""
-        import llama2c
-        from loader import LoaderError
-        from loader import open as open_model
-        from xenon.cli.generate import one_line_end_less, parse_matmul
-        from xenon.recompiler.kind import parse_kind
-        from xenon.stories.engine import Engine
-        from xenon.stories.session import Session
-
-        prompt: str | bytes = story.prompt or ""
-        if prompt == "-":
-            prompt = one_line_end_less(sys.stdin.buffer.read())
-        matmul, kind = parse_matmul(story.matmul), parse_kind(self.cpu)
-        try:
-            opened = open_model(model or llama2c.bundled_model())
-        except LoaderError as error:
-            raise XenonError(error.message, "expected an ELF program or a llama2.c checkpoint") from error
-        session = Session(
-            opened.path,
-            story.tokenizer,
-            self.memory_bytes,
-            matmul,
-            story.context,
-            self.threads,
-            Engine.CPU,
-            kind,
-        )
-        self.title = shown(session.model.path)
-        session.watch = self._watch
-        session.compile_first = bool(story.warm)
-        pieces = session.generate(
-            prompt,
-            _given(story.temperature, 0.0),
-            _given(story.top_p, 0.9),
-            _given(story.seed, 1),
-            _given(story.steps, min(_STEPS, session.context)),
-            self.timeout,
-        )
-        with closing(cast("Generator[str, None, None]", pieces)):
-            for piece in pieces:
-                yield 1, piece.encode("utf-8", "surrogateescape")
-
-    def _watch(self, console: Console, program: Program) -> None:
-        from xenon.profile.profiler import Profiler
-
-        self._profiler = Profiler(console, program, blocks=self.blocks)
-        self._profiler.start()
-
-    def profile(self) -> Profile | None:
-        """What was found up to the end of the run, None if it did not begin."""
-        return None if self._profiler is None else replace(self._profiler.stop(), program=self.title)
-
-
-def _given(value: _T | None, default: _T) -> _T:
-    return default if value is None else value
+        raise UsageError("--output and --flame are the same file", "give them different names")
+    size = parse_size("--memory", memory)
+    inputs = tuple(path for path in (what, tokenizer) if path is not None)
+    report = ReportOptions(top, blocks, as_json, output, flame, inputs)
+    if what is not None and _is_program(what):
+        for_stories = {
+            **{"prompt": prompt, "temperature": temperature, "top_p": top_p, "seed": seed, "steps": steps},
+            **{"tokenizer": tokenizer, "context": context, "matmul": matmul, "warm": warm or None},
+        }
+        _refuse(for_stories, f"{shown(what)} is a program, which tells no story")
+        run = ProgramRun(str(what), arguments or [], file or [], env or [], size, cpu, threads or 1)
+        raise typer.Exit(profile_program(run, timeout, report))
+    _refuse(
+        {"file": file or None, "env": env or None, "ARGS": arguments or None},
+        "for a program, not for a story",
+    )
+    setup = Setup(Engine.CPU, matmul, threads, cpu, context, size)
+    sampling = Sampling(
+        0.0 if temperature is None else temperature,
+        0.9 if top_p is None else top_p,
+        1 if seed is None else seed,
+        steps,
+    )
+    profile_story((what, tokenizer), setup, prompt or "", sampling, timeout, warm, report)
 
 
 def _is_program(path: Path) -> bool:
@@ -259,23 +145,8 @@ def _is_program(path: Path) -> bool:
 
 
 def _refuse(options: Mapping[str, object], reason: str) -> None:
-    """Raises XenonError for the first option that is given."""
+    """Raises UsageError for the first option that is given."""
     for name, value in options.items():
         if value is not None:
             option = name if name.isupper() else f"--{name.replace('_', '-')}"
-            raise XenonError(f"{option}: {reason}", "xenon-llm profile --help", EXIT_USAGE)
-
-
-def _report(
-    found: Profile, top: int, as_json: bool, report_file: OutputFile | None, flame_file: OutputFile | None
-) -> None:
-    from xenon.profile.report import as_json as facts
-    from xenon.profile.report import flame, lines
-
-    text = json.dumps(facts(found), indent=2) if as_json else "\n".join(lines(found, top))
-    if flame_file is not None:
-        flame_file.write(flame(found))
-    if report_file is not None:
-        report_file.write(text + "\n")
-    else:
-        print(text, file=sys.stdout if as_json else sys.stderr)
+            raise UsageError(f"{option}: {reason}", "xenon-llm profile --help")

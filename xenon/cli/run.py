@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.errors import UsageError
 from xenon.cli.options import CpuOption, EnvironmentOption, FilesOption, MemoryOption, TimeoutOption
 from xenon.cli.output import hint_at_recompiler, parse_size
-from xenon.errors import EXIT_USAGE, XenonError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xenon.console import Console
-    from xenon.recompiler.kind import CpuKind
+    from xenon.machine import MachineSettings
 
 _STREAMS = (0, 1, 2)
 
@@ -59,9 +59,9 @@ def run(
       1 bad input, 2 wrong command line, 3 the program is at fault,
       124 time or instruction limit, 130 Ctrl-C.
     """
-    from xenon.recompiler.kind import parse_kind
+    from xenon.machine import MachineSettings
 
-    console = make_console(parse_size("--memory", memory), parse_kind(cpu), file or [])
+    console = make_console(MachineSettings(parse_size("--memory", memory), cpu), file or [])
     console.boot(program, arguments or [], dict(split_variable(word) for word in env or []))
     streams = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
     start = time.monotonic()
@@ -74,17 +74,11 @@ def run(
     raise typer.Exit(console.exit_status or 0)
 
 
-def make_console(
-    memory_bytes: int, cpu: CpuKind | None, files: Sequence[str], threads: int = 1, measured: bool = False
-) -> Console:
+def make_console(settings: MachineSettings, files: Sequence[str]) -> Console:
     """A console on this process's standard streams, whose disc has the files of HOST[=GUEST]."""
-    from xenon.console import Console, HostFile, MachineSettings
+    from xenon.console import Console, HostFile
 
-    console = Console(
-        MachineSettings(memory_bytes, cpu, threads, measured),
-        stdin=sys.stdin.buffer if sys.stdin else None,
-        windows=_windows(),
-    )
+    console = Console(settings, stdin=sys.stdin.buffer if sys.stdin else None, windows=_windows())
     for word in files:
         host, guest = split_grant(word)
         console.disc.add(guest, HostFile(host))
@@ -92,28 +86,28 @@ def make_console(
 
 
 def split_grant(word: str) -> tuple[str, str]:
-    """(path here, path on the disc) of HOST[=GUEST], split at the last `=`. Raises XenonError."""
+    """(path here, path on the disc) of HOST[=GUEST], split at the last `=`. Raises UsageError."""
     host, _, guest = word.rpartition("=") if "=" in word else (word, "", word)
     if not host or not guest:
-        raise XenonError(f"--file {word!r}: expected HOST or HOST=GUEST", "", EXIT_USAGE)
+        raise UsageError(f"--file {word!r}: expected HOST or HOST=GUEST")
     return host, guest
 
 
 def split_variable(word: str) -> tuple[str, str]:
-    """(name, value) of NAME=VALUE. Raises XenonError."""
+    """(name, value) of NAME=VALUE. Raises UsageError."""
     name, equals, value = word.partition("=")
     if not name or not equals:
-        raise XenonError(f"--env {word!r}: expected NAME=VALUE", "", EXIT_USAGE)
+        raise UsageError(f"--env {word!r}: expected NAME=VALUE")
     return name, value
 
 
 def _windows() -> dict[int, tuple[int, int]]:
     """Rows and columns of those standard streams that are terminals."""
-    found = {}
+    windows = {}
     for stream in _STREAMS:
         try:
             size = os.get_terminal_size(stream)
         except OSError:
             continue
-        found[stream] = (size.lines, size.columns)
-    return found
+        windows[stream] = (size.lines, size.columns)
+    return windows

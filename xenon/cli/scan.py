@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from xenon.errors import EXIT_BAD_INPUT
+from xenon.cli.errors import EXIT_BAD_INPUT
+from xenon.cli.output import print_json
 from xenon.profile.scan import Finding, Report, scan_report
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from xenon.profile.coverage import Covered
 
 
 def scan(
@@ -53,7 +47,7 @@ def scan(
         return
     report = scan_report(read_image(program), str(program))
     if as_json:
-        typer.echo(json.dumps(_as_json(program, report), indent=2))
+        print_json({"program": str(program), **report.as_dict()})
     else:
         for finding in report.findings:
             typer.echo(_line(finding))
@@ -76,79 +70,14 @@ def _summary(report: Report) -> str:
     return f"{count} of {of} {'is' if count == 1 else 'are'} not Xenon's{unread}"
 
 
-def _as_json(program: Path, report: Report) -> dict[str, object]:
-    return {
-        "program": str(program),
-        "instructions": report.instructions,
-        "functions": report.functions,
-        "unread_words": report.unread,
-        "findings": [asdict(finding) | {"why": finding.why.value} for finding in report.findings],
-    }
-
-
 def _scan_for_recompiler(program: Path, as_json: bool) -> None:
     from xenon.linux.program import read_program
     from xenon.profile.coverage import coverage
+    from xenon.profile.coverage_report import as_dict, lines
 
-    found = coverage(read_program(program))
+    functions = coverage(read_program(program))
     if as_json:
-        typer.echo(json.dumps(_coverage_as_json(program, found), indent=2))
+        print_json({"program": str(program), **as_dict(functions)})
         return
-    for line in _coverage_lines(found):
+    for line in lines(functions):
         typer.echo(line)
-
-
-def _coverage_lines(found: Sequence[Covered]) -> Iterator[str]:
-    for one in found:
-        if one.obstacles:
-            first, more = one.obstacles[0], len(one.obstacles) - 1
-            place = "" if first.address is None else f"{first.address:#010x}  {first.word:08x}  "
-            others = f" and {more} more" if more else ""
-            yield f"{one.address:#010x}  {one.name}  {place}{first.reason}{others}"
-    for mnemonic, functions in _missing(found):
-        yield f"{mnemonic}: in {functions} function{'s' * (functions != 1)}"
-    whole, compiled = _totals(found), _totals([one for one in found if one.compiles])
-    parts = (
-        f"{compiled[what]:,} of {whole[what]:,} {what} ({100 * compiled[what] / max(whole[what], 1):.1f}%)"
-        for what in whole
-    )
-    yield f"the recompiler takes {', '.join(parts)}"
-
-
-def _missing(found: Sequence[Covered]) -> list[tuple[str, int]]:
-    """Each mnemonic that is in the way, and how many functions have it, the most frequent first."""
-    names = {name for one in found for name in _mnemonics(one)}
-    counted = [(name, sum(name in _mnemonics(one) for one in found)) for name in names]
-    return sorted(counted, key=lambda item: (-item[1], item[0]))
-
-
-def _mnemonics(one: Covered) -> set[str]:
-    return {obstacle.mnemonic for obstacle in one.obstacles if obstacle.mnemonic}
-
-
-def _totals(found: Sequence[Covered]) -> dict[str, int]:
-    return {
-        "functions": len(found),
-        "instructions": sum(one.instructions for one in found),
-        "bytes": sum(one.bytes for one in found),
-    }
-
-
-def _coverage_as_json(program: Path, found: Sequence[Covered]) -> dict[str, object]:
-    return {
-        "program": str(program),
-        "total": _totals(found),
-        "compiled": _totals([one for one in found if one.compiles]),
-        "missing": [{"mnemonic": name, "functions": count} for name, count in _missing(found)],
-        "functions": [
-            {
-                "name": one.name,
-                "address": one.address,
-                "instructions": one.instructions,
-                "bytes": one.bytes,
-                "compiles": one.compiles,
-                "obstacles": [asdict(obstacle) for obstacle in one.obstacles],
-            }
-            for one in found
-        ],
-    }

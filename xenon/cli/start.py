@@ -11,7 +11,7 @@ def main() -> NoReturn:
     try:
         from xenon.cli.app import main
     except KeyboardInterrupt:
-        from xenon.errors import EXIT_INTERRUPTED
+        from xenon.cli.errors import EXIT_INTERRUPTED
 
         print("error: interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)

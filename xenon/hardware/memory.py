@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from operator import attrgetter
 
-from xenon.errors import XenonError
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import (
     CACHE_LINE_BYTES,
     PAGE_BYTES,
@@ -56,6 +56,8 @@ class Region:
 
 class OutOfMemoryError(XenonError):
     """An allocation does not fit. The kernel answers a guest's request with ENOMEM instead."""
+
+    code = ErrorCode.OUT_OF_MEMORY
 
 
 class UnifiedMemory:

@@ -1,30 +1,31 @@
-"""What compiled code adds when a program is measured: it counts, and says which function it is in.
+"""What compiled code adds when a program is measured: counters, and the function that is under way.
 
 An instruction is executed as often as the one before it, if that is no branch, and once more for each jump to
-it. So compiled code counts the jumps to a block, and takes one away where it leaves inside of one. The counts
-stand behind the state, at a distance that is known when code is compiled: one `inc` each, which LLVM may keep
-in a register around a loop.
+it. So compiled code counts the jumps to a block, and takes one away where it leaves inside of one. The
+counters stand at a fixed distance from the state: one `inc` each, which LLVM may keep in a register around a
+loop.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from xenon.hardware.memory_map import RAM_BYTES
-from xenon.hardware.unicorn.instruments import COMPILED_AT
 from xenon.lifter import layout
-
-if TYPE_CHECKING:
-    from xenon.lifter.registers import Registers
-
-
-def count(lifter: Registers, address: int, step: int | str = 1) -> None:
-    """Control has jumped to the instruction at an address `step` times, an i64; -1: has left before it."""
-    place = lifter.field(COMPILED_AT + 2 * (address & (RAM_BYTES - 4)))
-    before = lifter.op(f"load i64, ptr {place}")
-    lifter.emit(f"store i64 {lifter.op(f'add i64 {before}, {step}')}, ptr {place}")
+from xenon.lifter.emitter import Emitter
+from xenon.lifter.ir_types import I64
+from xenon.lifter.target import Target
+from xenon.lifter.values import Value
 
 
-def say_where(lifter: Registers, function: int) -> None:
-    """The function at this address is under way, for who takes samples."""
-    lifter.emit(f"store i64 {function}, ptr {lifter.field(layout.FUNCTION)}")
+def count(emitter: Emitter, target: Target, address: int, step: int | Value = 1) -> None:
+    """Count `step` (an i64) jumps to the instruction at a guest address, -1 for an exit before it; nothing
+    if the target counts nothing."""
+    if target.counters is None:
+        return
+    counter = emitter.field(target.counters + 2 * (address & (target.ram_bytes - 4)))
+    emitter.write(emitter.read(I64, counter) + step, counter)
+
+
+def note_function(emitter: Emitter, target: Target, address: int) -> None:
+    """Name the function at this guest address as the one under way, for a sampler; nothing if the target
+    counts nothing."""
+    if target.counters is not None:
+        emitter.write(emitter.constant(I64, address), emitter.field(layout.FUNCTION))

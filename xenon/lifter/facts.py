@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xenon.lifter.flow import Block, End, Flow
+from xenon.lifter.slots import is_fpr, is_gpr, is_vr, number_of
 from xenon.powerpc.decode import Instruction, signed
 
 _SINGLE_RESULT = frozenset(
@@ -23,48 +24,52 @@ ALL_LIVE = frozenset(
 )
 
 
-def copied_from(one: Instruction) -> int | None:
+def copied_from(instruction: Instruction) -> int | None:
     """The source GPR of `mr`, None for any other instruction."""
-    return one.rt if one.mnemonic == "or" and one.rt == one.rb else None
+    return instruction.rt if instruction.mnemonic == "or" and instruction.rt == instruction.rb else None
 
 
-def narrow_after(one: Instruction, narrow: set[str]) -> None:
-    """Update the registers known to be narrow: FPRs in single precision, VRs without denormals."""
-    if one.mnemonic in _SINGLE_RESULT:
-        narrow.add(f"f{one.rt}")
-    elif one.mnemonic in _SIGN_COPIES:
-        _copy(narrow, f"f{one.rt}", [f"f{one.rb}"])
-    elif one.mnemonic == "fsel":
-        _copy(narrow, f"f{one.rt}", [f"f{one.rb}", f"f{one.rc}"])
-    elif one.mnemonic in _FLUSHED_RESULT or (one.mnemonic == "vxor" and one.ra == one.rb):
-        narrow.add(f"v{one.rt}")
-    elif one.mnemonic == "vor" and one.ra == one.rb:
-        _copy(narrow, f"v{one.rt}", [f"v{one.ra}"])
+def proven_after(instruction: Instruction, proven: set[str]) -> None:
+    """Update the proven registers: FPRs that hold singles, VRs without denormals."""
+    if instruction.mnemonic in _SINGLE_RESULT:
+        proven.add(f"f{instruction.rt}")
+    elif instruction.mnemonic in _SIGN_COPIES:
+        _copy(proven, f"f{instruction.rt}", [f"f{instruction.rb}"])
+    elif instruction.mnemonic == "fsel":
+        _copy(proven, f"f{instruction.rt}", [f"f{instruction.rb}", f"f{instruction.rc}"])
+    elif instruction.mnemonic in _FLUSHED_RESULT or (
+        instruction.mnemonic == "vxor" and instruction.ra == instruction.rb
+    ):
+        proven.add(f"v{instruction.rt}")
+    elif instruction.mnemonic == "vor" and instruction.ra == instruction.rb:
+        _copy(proven, f"v{instruction.rt}", [f"v{instruction.ra}"])
     else:
-        narrow -= {name for name in one.writes if name[0] in "fv"}
+        proven -= {name for name in instruction.writes if is_fpr(name) or is_vr(name)}
 
 
-def _copy(narrow: set[str], to: str, sources: Iterable[str]) -> None:
-    if all(source in narrow for source in sources):
-        narrow.add(to)
+def _copy(proven: set[str], to: str, sources: Iterable[str]) -> None:
+    if all(source in proven for source in sources):
+        proven.add(to)
     else:
-        narrow.discard(to)
+        proven.discard(to)
 
 
-def constants_after(one: Instruction, known: dict[int, int]) -> None:
+def constants_after(instruction: Instruction, known: dict[int, int]) -> None:
     """Update the GPRs whose value is known."""
     value = None
-    low, high = one.si, signed(one.word, 16) << 16
-    if one.mnemonic in ("addi", "addis"):
-        base = 0 if one.ra == 0 else known.get(one.ra)
-        value = None if base is None else base + (low if one.mnemonic == "addi" else high)
-    elif one.mnemonic == "ori" and one.rt in known:
-        value = known[one.rt] | one.ui
-    for name in one.writes:
-        if name[0] == "r":
-            known.pop(int(name[1:]), None)
+    low, high = instruction.si, signed(instruction.word, 16) << 16
+    if instruction.mnemonic in ("addi", "addis"):
+        base = 0 if instruction.ra == 0 else known.get(instruction.ra)
+        value = None if base is None else base + (low if instruction.mnemonic == "addi" else high)
+    elif instruction.mnemonic == "ori" and instruction.rt in known:
+        value = known[instruction.rt] | instruction.ui
+    for name in instruction.writes:
+        if is_gpr(name):
+            known.pop(number_of(name), None)
     if value is not None:
-        known[one.ra if one.mnemonic == "ori" else one.rt] = value & 0xFFFF_FFFF_FFFF_FFFF
+        known[instruction.ra if instruction.mnemonic == "ori" else instruction.rt] = (
+            value & 0xFFFF_FFFF_FFFF_FFFF
+        )
 
 
 @dataclass(slots=True)
@@ -73,23 +78,23 @@ class Facts:
 
     live: dict[int, frozenset[str]] = field(default_factory=dict)
     changed: dict[int, frozenset[str]] = field(default_factory=dict)
-    narrow: dict[int, frozenset[str]] = field(default_factory=dict)
+    proven: dict[int, frozenset[str]] = field(default_factory=dict)
     known: dict[int, dict[int, int]] = field(default_factory=dict)
-    hoped: dict[int, frozenset[str]] = field(default_factory=dict)
+    assumed: dict[int, frozenset[str]] = field(default_factory=dict)
 
 
-def find_facts(flow: Flow, hopeful: bool = True) -> Facts:
-    """Solve all of them for a function; its entry and the places that calls return to know nothing.
+def find_facts(flow: Flow, assume_singles: bool) -> Facts:
+    """Solve all of them for a function. Nothing is known at its entries and where its calls return to.
 
-    But `hopeful`, an FPR that holds a number for single-precision instructions alone is taken to be single
-    there, which must be made sure (`hoped`).
+    With `assume_singles`, an FPR that only single-precision instructions read is taken to hold a single there
+    (`assumed`); the entry must test that.
     """
     facts = Facts()
     _solve_live(flow, facts)
     _solve_changed(flow, facts)
-    if hopeful:
-        _solve_hoped(flow, facts)
-    _solve_narrow(flow, facts)
+    if assume_singles:
+        _solve_assumed(flow, facts)
+    _solve_proven(flow, facts)
     _solve_known(flow, facts)
     return facts
 
@@ -101,13 +106,9 @@ def live_out(flow: Flow, block: Block, live: dict[int, frozenset[str]]) -> froze
     return frozenset().union(*(live.get(start, frozenset()) for start in block.successors))
 
 
-def live_before(one: Instruction, live: frozenset[str]) -> frozenset[str]:
+def live_before(instruction: Instruction, live: frozenset[str]) -> frozenset[str]:
     """Liveness before an instruction from that behind it."""
-    return (live - one.writes) | one.reads
-
-
-def _all(block: Block) -> list[Instruction]:
-    return [*block.body, *([block.last] if block.last else [])]
+    return (live - instruction.writes) | instruction.reads
 
 
 def _solve_live(flow: Flow, facts: Facts) -> None:
@@ -118,8 +119,8 @@ def _solve_live(flow: Flow, facts: Facts) -> None:
         for start in sorted(flow.blocks, reverse=True):
             block = flow.blocks[start]
             live = live_out(flow, block, facts.live)
-            for one in reversed(_all(block)):
-                live = live_before(one, live)
+            for instruction in reversed(block.instructions):
+                live = live_before(instruction, live)
             if live != facts.live[start]:
                 facts.live[start] = live
                 changed = True
@@ -134,7 +135,7 @@ def _solve_changed(flow: Flow, facts: Facts) -> None:
     waiting = list(flow.blocks)
     while waiting:
         block = flow.blocks[waiting.pop()]
-        out = facts.changed[block.start].union(*(one.writes for one in _all(block)))
+        out = facts.changed[block.start].union(*(instruction.writes for instruction in block.instructions))
         if block.end in (End.CALL, End.CALL_CTR):
             continue  # all is written back before it, and read again behind
         for successor in block.successors:
@@ -144,31 +145,31 @@ def _solve_changed(flow: Flow, facts: Facts) -> None:
                 waiting.append(successor)
 
 
-def _solve_narrow(flow: Flow, facts: Facts) -> None:
+def _solve_proven(flow: Flow, facts: Facts) -> None:
     entries = _entries(flow)
-    top = frozenset(name for name in ALL_LIVE if name[0] in "fv")
-    facts.narrow = {
-        start: (top - facts.live[start]) | facts.hoped.get(start, frozenset()) if start in entries else top
+    top = frozenset(name for name in ALL_LIVE if is_fpr(name) or is_vr(name))
+    facts.proven = {
+        start: (top - facts.live[start]) | facts.assumed.get(start, frozenset()) if start in entries else top
         for start in flow.blocks
     }
     waiting = list(flow.blocks)
     while waiting:
         block = flow.blocks[waiting.pop()]
-        narrow = set(facts.narrow[block.start])
-        for one in block.body:
-            narrow_after(one, narrow)
+        proven = set(facts.proven[block.start])
+        for instruction in block.body:
+            proven_after(instruction, proven)
         if block.end in (End.CALL, End.CALL_CTR):
             continue
         for successor in block.successors:
-            met = facts.narrow[successor] & (narrow | (top - facts.live[successor]))
-            if met != facts.narrow[successor]:
-                facts.narrow[successor] = met
+            met = facts.proven[successor] & (proven | (top - facts.live[successor]))
+            if met != facts.proven[successor]:
+                facts.proven[successor] = met
                 waiting.append(successor)
 
 
-def _solve_hoped(flow: Flow, facts: Facts) -> None:
-    """FPRs that are next read by single-precision instructions, and on no path by another one."""
-    found: dict[int, tuple[frozenset[str], frozenset[str]]] = dict.fromkeys(
+def _solve_assumed(flow: Flow, facts: Facts) -> None:
+    """FPRs that are next read by single-precision instructions, and on no path by another instruction."""
+    uses: dict[int, tuple[frozenset[str], frozenset[str]]] = dict.fromkeys(
         flow.blocks, (frozenset(), frozenset())
     )
     changed = True
@@ -180,33 +181,33 @@ def _solve_hoped(flow: Flow, facts: Facts) -> None:
             other: set[str] = set()
             if block.end not in (End.CALL, End.CALL_CTR):
                 for successor in block.successors:
-                    single |= found[successor][0]
-                    other |= found[successor][1]
-            for one in reversed(block.body):
-                _use_before(one, single, other)
+                    single |= uses[successor][0]
+                    other |= uses[successor][1]
+            for instruction in reversed(block.body):
+                _use_before(instruction, single, other)
             now = frozenset(single), frozenset(other)
-            if now != found[start]:
-                found[start] = now
+            if now != uses[start]:
+                uses[start] = now
                 changed = True
-    facts.hoped = {start: found[start][0] - found[start][1] for start in flow.entry_points}
+    facts.assumed = {start: uses[start][0] - uses[start][1] for start in flow.entry_points}
 
 
-def _use_before(one: Instruction, single: set[str], other: set[str]) -> None:
-    reads = {name for name in one.reads if name[0] == "f"}
-    if not reads and not any(name[0] == "f" for name in one.writes):
+def _use_before(instruction: Instruction, single: set[str], other: set[str]) -> None:
+    reads = {name for name in instruction.reads if is_fpr(name)}
+    if not reads and not any(is_fpr(name) for name in instruction.writes):
         return
-    target = f"f{one.rt}"
-    copies = one.mnemonic in _SIGN_COPIES or one.mnemonic == "fsel"
+    target = f"f{instruction.rt}"
+    copies = instruction.mnemonic in _SIGN_COPIES or instruction.mnemonic == "fsel"
     wanted, unwanted = target in single, target in other
-    for uses in (single, other):
-        uses -= one.writes
-    if one.mnemonic in _SINGLE_OPERANDS:
+    for readers in (single, other):
+        readers -= instruction.writes
+    if instruction.mnemonic in _SINGLE_OPERANDS:
         single |= reads
     elif copies:
-        moved = reads - {f"f{one.ra}"} if one.mnemonic == "fsel" else reads
+        moved = reads - {f"f{instruction.ra}"} if instruction.mnemonic == "fsel" else reads
         single |= moved if wanted else set()
         other |= moved if unwanted else set()
-    elif not one.mnemonic.startswith("fcmp"):
+    elif not instruction.mnemonic.startswith("fcmp"):
         other |= reads
 
 
@@ -216,8 +217,8 @@ def _solve_known(flow: Flow, facts: Facts) -> None:
     while waiting:
         block = flow.blocks[waiting.pop()]
         known = dict(facts.known[block.start])
-        for one in block.body:
-            constants_after(one, known)
+        for instruction in block.body:
+            constants_after(instruction, known)
         if block.end in (End.CALL, End.CALL_CTR):
             continue
         for successor in block.successors:

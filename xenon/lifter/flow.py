@@ -7,6 +7,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from enum import Enum
 
+from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.powerpc.decode import Instruction, decode, mnemonic_of, signed
 from xenon.powerpc.isa import foreign
 
@@ -51,10 +52,14 @@ class Block:
     target: int = 0  # of a call, a tail call, or where to leave
 
     @property
+    def instructions(self) -> list[Instruction]:
+        """All of them, the branch too."""
+        return self.body if self.last is None else [*self.body, self.last]
+
+    @property
     def after(self) -> int:
         """The address behind the last instruction."""
-        body = len(self.body) + (self.last is not None)
-        return self.start + 4 * body
+        return self.start + INSTRUCTION_BYTES * len(self.instructions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +86,9 @@ class Flow:
     def words(self) -> list[tuple[int, int]]:
         """Address and word of every instruction, in the order of addresses."""
         return sorted(
-            (one.address, one.word)
+            (instruction.address, instruction.word)
             for block in self.blocks.values()
-            for one in (*block.body, *([block.last] if block.last else []))
+            for instruction in block.instructions
         )
 
 
@@ -100,36 +105,36 @@ def explore(
     flow goes on behind them.
     """
     leaders = set(entries)
-    found: dict[int, Instruction] = {}
+    reached: dict[int, Instruction] = {}
     ends: dict[int, tuple[End, list[int], int]] = {}
     waiting = list(entries)
     while waiting:
         address = waiting.pop()
-        while address not in found and address not in ends:
+        while address not in reached and address not in ends:
             word = fetch(address)
             try:
-                one = None if word is None else _decode(address, word)
-                branch = None if one is None else _branch(one, entries, functions)
+                instruction = None if word is None else _decode(address, word)
+                branch = None if instruction is None else _branch(instruction, entries, functions)
             except NotUnderstood as reason:
                 if obstacles is None:
                     raise
                 obstacles.append(reason)
-                one, branch = Instruction(address, word or 0, reason.mnemonic), None
-            if one is None:
+                instruction, branch = Instruction(address, word or 0, reason.mnemonic), None
+            if instruction is None:
                 ends[address] = (End.LEAVE, [], address)
                 break
-            found[address] = one
-            if len(found) > MOST_INSTRUCTIONS and obstacles is None:
+            reached[address] = instruction
+            if len(reached) > MOST_INSTRUCTIONS and obstacles is None:
                 raise _too_long()
             if branch is not None:
                 ends[address] = branch
                 leaders.update(branch[1])
                 waiting += branch[1]
                 break
-            address += 4
-    if len(found) > MOST_INSTRUCTIONS and obstacles is not None:
+            address += INSTRUCTION_BYTES
+    if len(reached) > MOST_INSTRUCTIONS and obstacles is not None:
         obstacles.append(_too_long())
-    return _blocks(entries, leaders, found, ends)
+    return _blocks(entries, leaders, reached, ends)
 
 
 def _too_long() -> NotUnderstood:
@@ -139,7 +144,7 @@ def _too_long() -> NotUnderstood:
 def _blocks(
     entries: tuple[int, ...],
     leaders: set[int],
-    found: dict[int, Instruction],
+    reached: dict[int, Instruction],
     ends: dict[int, tuple[End, list[int], int]],
 ) -> Flow:
     blocks: dict[int, Block] = {}
@@ -150,13 +155,13 @@ def _blocks(
         while True:
             if address in ends:
                 block.end, block.successors, block.target = ends[address]
-                if address in found:
-                    block.last = found[address]
+                if address in reached:
+                    block.last = reached[address]
                 if block.end in (End.CALL, End.TAIL):
                     calls.add(block.target)
                 break
-            block.body.append(found[address])
-            address += 4
+            block.body.append(reached[address])
+            address += INSTRUCTION_BYTES
             if address in leaders:
                 block.successors = [address]
                 break
@@ -174,10 +179,10 @@ def _decode(address: int, word: int) -> Instruction | None:
     if mnemonic in _BRANCHES or word == _UNCONDITIONAL_TRAP:
         reads, writes = _branch_registers(word, mnemonic)
         return Instruction(address, word, mnemonic, reads, writes)
-    found = decode(address, word)
-    if found is None:
+    instruction = decode(address, word)
+    if instruction is None:
         raise NotUnderstood(f"no rule for {mnemonic}, at 0x{address:x}", address, mnemonic)
-    return found
+    return instruction
 
 
 _BRANCHES = frozenset("b bl ba bla bc bcl bca bcla bclr bclrl bcctr bcctrl sc".split())
@@ -197,12 +202,12 @@ def _branch_registers(word: int, mnemonic: str) -> tuple[frozenset[str], frozens
 
 
 def _branch(
-    one: Instruction, entries: tuple[int, ...], functions: Container[int]
+    instruction: Instruction, entries: tuple[int, ...], functions: Container[int]
 ) -> tuple[End, list[int], int] | None:
     """How a block ends with this instruction; None when it does not. Raises NotUnderstood."""
-    address, word, name = one.address, one.word, one.mnemonic
-    bo = one.rt
-    after = address + 4
+    address, word, name = instruction.address, instruction.word, instruction.mnemonic
+    bo = instruction.rt
+    after = address + INSTRUCTION_BYTES
     if word == _UNCONDITIONAL_TRAP or name == "sc":
         return End.LEAVE, [], address
     if name not in _BRANCHES:

@@ -7,12 +7,12 @@ Unicorn executes from there, exactly.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.lifter.facts import constants_after, copied_from
 from xenon.lifter.flow import Block
+from xenon.lifter.slots import is_gpr, number_of
 from xenon.powerpc.decode import Instruction, signed
 from xenon.powerpc.operands import MemoryAccess
 
@@ -40,9 +40,9 @@ class _Group:
     members: list[tuple[int, MemoryAccess]]
 
     def span(self, offset: int, access: MemoryAccess) -> int:
-        low = min(offset, *(one for one, _ in self.members))
-        high = max(offset + access.size, *(one + its.size for one, its in self.members))
-        return high - low
+        members = [*self.members, (offset, access)]
+        low = min(start for start, _ in members)
+        return max(start + member.size for start, member in members) - low
 
     def guard(self) -> Guard:
         low, lowest = min(self.members, key=lambda item: item[0])
@@ -60,19 +60,26 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Of a block: the check to make before the instruction at each index of its body; by how much it moves
-    each GPR of which that can be said; and where each access goes, as an origin and a distance from it in
-    bytes. An origin that is a number is that GPR as it is at the start."""
+    """Where a block's accesses go.
+
+    `guards[i]`: the page check to emit before instruction i. `steps[r]`: how much the block adds to GPR r,
+    where known. `places[i]`: what access i addresses. An origin that is a number is that GPR at the start.
+    """
 
     guards: dict[int, Guard]
     steps: dict[int, int]
     places: dict[int, Place]
 
 
-def find_addresses(block: Block, known_at_start: dict[int, int]) -> Addresses:
-    """Follow the GPRs of a block."""
+def writes_memory(instruction: Instruction) -> bool:
+    """Whether an instruction stores."""
+    return instruction.access is not None and instruction.access.write
+
+
+def find_addresses(block: Block, known_at_start: dict[int, int], page_bytes: int) -> Addresses:
+    """Follow the GPRs of a block, some of whose values are known at its start."""
     known = dict(known_at_start)
-    places: dict[int, Place] = {}
+    moved: dict[int, Place] = {}
     open_groups: dict[Hashable, _Group] = {}
     groups: list[_Group] = []
     targets: dict[int, Place] = {}
@@ -80,58 +87,55 @@ def find_addresses(block: Block, known_at_start: dict[int, int]) -> Addresses:
     def place(register: int) -> Place:
         if register in known:
             return "constant", signed(known[register], 64)
-        return places.get(register, (register, 0))
+        return moved.get(register, (register, 0))
 
-    for index, one in enumerate(block.body):
-        access = one.access
+    for index, instruction in enumerate(block.body):
+        access = instruction.access
         target: Place | None = None
         if access is not None:
-            base = ("constant", 0) if one.ra == 0 and not access.update else place(one.ra)
-            target = targets[index] = _target(one, access, base, place)
-            key = (target[0], access.write, access.aligned)
+            target = targets[index] = _target(instruction, access, place)
+            origin, offset = target
+            key = (origin, access.write, access.aligned)
             group = open_groups.get(key)
-            if group is None or group.span(target[1], access) > PAGE_BYTES:
-                group = open_groups[key] = _Group(index, target[0], target[1], [])
+            if group is None or group.span(offset, access) > page_bytes:
+                group = open_groups[key] = _Group(index, origin, offset, [])
                 groups.append(group)
-                group.members.append((target[1], access))
-            else:
-                group.members.append((target[1], access))
-        _follow(one, index, access, target, places, place)
-        constants_after(one, known)
-    moved = {number: place(number) for number in range(32)}
-    steps = {number: offset for number, (origin, offset) in moved.items() if origin == number}
+            group.members.append((offset, access))
+        moved.update(_moved(instruction, index, target, place))
+        constants_after(instruction, known)
+    ends = {number: place(number) for number in range(32)}
+    steps = {number: offset for number, (origin, offset) in ends.items() if origin == number}
     return Addresses({group.first: group.guard() for group in groups}, steps, targets)
 
 
-def _target(one: Instruction, access: MemoryAccess, base: Place, place: object) -> Place:
+def _target(instruction: Instruction, access: MemoryAccess, place: Callable[[int], Place]) -> Place:
+    """What an access addresses."""
+    no_base = instruction.ra == 0 and not access.update
+    base = ("constant", 0) if no_base else place(instruction.ra)
     if access.form != "X":
-        return base[0], base[1] + one.displacement
-    other: Place = place(one.rb)  # type: ignore[operator]
-    if other[0] == "constant":
-        return base[0], base[1] + other[1]
+        return base[0], base[1] + instruction.displacement
+    index = place(instruction.rb)
+    if index[0] == "constant":
+        return base[0], base[1] + index[1]
     if base[0] == "constant":
-        return other[0], other[1] + base[1]
-    return (base[0], other[0]), base[1] + other[1]
+        return index[0], index[1] + base[1]
+    return (base[0], index[0]), base[1] + index[1]
 
 
-def _follow(
-    one: Instruction,
-    index: int,
-    access: MemoryAccess | None,
-    target: Place | None,
-    places: dict[int, Place],
-    place: object,
-) -> None:
-    moved: tuple[int, Place] | None = None
-    if one.mnemonic == "addi" and one.ra:
-        origin, offset = place(one.ra)  # type: ignore[operator]
-        moved = one.rt, (origin, offset + one.si)
-    elif (source := copied_from(one)) is not None:
-        moved = one.ra, place(source)  # type: ignore[operator]
+def _moved(
+    instruction: Instruction, index: int, target: Place | None, place: Callable[[int], Place]
+) -> dict[int, Place]:
+    """Where the GPRs that an instruction writes are afterwards: at a known distance from an origin, or
+    at an origin of their own."""
+    access = instruction.access
+    moved: dict[int, Place] = {
+        number_of(name): ((name, index), 0) for name in instruction.writes if is_gpr(name)
+    }
+    if instruction.mnemonic == "addi" and instruction.ra:
+        origin, offset = place(instruction.ra)
+        moved[instruction.rt] = origin, offset + instruction.si
+    elif (source := copied_from(instruction)) is not None:
+        moved[instruction.ra] = place(source)
     elif access is not None and access.update and target is not None:
-        moved = one.ra, target
-    for name in one.writes:
-        if name[0] == "r":
-            places[int(name[1:])] = ((name, index), 0)
-    if moved is not None:
-        places[moved[0]] = moved[1]
+        moved[instruction.ra] = target
+    return moved

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.lifter.slots import is_fpr, is_gpr, is_vr, number_of
 
 GPR, FPR, VR = 0, 256, 512
 PC, LR, CTR = 1024, 1032, 1040
@@ -36,13 +36,9 @@ MOST_DEPTH = 64  # nested compiled calls: the host's stack is finite, the guest'
 
 # Bits of a page's byte in the table behind RAM. "Run": the page behind it allows the same.
 READ, READ_RUN, WRITE_ONE, WRITE_RUN = 1, 2, 4, 8
-PAGE_COUNT = RAM_BYTES // PAGE_BYTES
 
 # The dispatch table: a pointer for each page of RAM, and one for all addresses outside it, to a block of host
 # functions, one for each instruction of the page; 0 where there is none.
-DISPATCH_PAGES = PAGE_COUNT + 1
-SLOTS_OF_PAGE = PAGE_BYTES // 4
-PAGE_SHIFT = PAGE_BYTES.bit_length() - 1
 
 
 class Status(IntEnum):
@@ -58,11 +54,18 @@ class Dirty(IntEnum):
     VECTORS = 2
 
 
-def slot(address: int) -> int:
-    """The slot of a guest address in the dispatch block of its page."""
-    return (address >> 2) & (SLOTS_OF_PAGE - 1)
+def offset_of(register: str) -> int:
+    """Where a register is in the state, by its name in powerpc/decode.py."""
+    if register in ("lr", "ctr", "ca"):
+        return {"lr": LR, "ctr": CTR, "ca": CA}[register]
+    number = number_of(register)
+    if is_gpr(register):
+        return GPR + 8 * number
+    if is_fpr(register):
+        return FPR + 8 * number
+    return VR + 16 * number if is_vr(register) else CR + number
 
 
-def page_of(address: int) -> int:
-    """The index of a guest address in the dispatch table."""
-    return min(address >> PAGE_SHIFT, PAGE_COUNT)
+def page_rights(write: bool) -> tuple[int, int]:
+    """The bits of a page's byte that allow a write, or a read: in this page, in this one and the next."""
+    return (WRITE_ONE, WRITE_RUN) if write else (READ, READ_RUN)

@@ -1,137 +1,139 @@
-"""One function as LLVM IR: its memory accesses, and the common parts of its arithmetic."""
+"""What the rules are written with: memory accesses, and the common parts of arithmetic."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.lifter import layout
+from xenon.lifter.emitter import LIKELY
+from xenon.lifter.ir_types import I8, I32, I64, int_type
 from xenon.lifter.registers import Registers
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
-REVERSED = ", ".join(f"i32 {15 - lane}" for lane in range(16))
+Emit = Callable[[], Value]
+"""Emits instructions where they are needed, and returns their result."""
 
 
 class Lifter(Registers):
-    """What the rules are written with (see instruction.py)."""
+    """One function as LLVM, on its way (see unit.py)."""
 
     # Rare paths
 
-    def unless(
-        self, good: str, usual: str, kind: str, repair: str, harmless: Callable[[], str] | None = None
-    ) -> str:
-        """`usual` where `good` holds, else what the instruction `repair` gives, on an unlikely branch; there
-        `harmless` may emit a closer look, an i1, that lets `usual` pass after all."""
+    def unless(self, good: Value, usual: Value, repair: Emit, harmless: Emit | None = None) -> Value:
+        """`usual` where `good` holds, else what `repair` emits, on an unlikely branch.
+
+        There `harmless` may first emit a closer look, an i1 that lets `usual` pass after all. A speculation
+        requires `good` instead.
+        """
         if self.speculation is not None:
             self.speculation.require(good)
             return usual
-        rare, join, before = self.label(), self.label(), self.label()
-        self.emit(f"br label %{before}")
+        rare, join, before = self.labels(3)
+        self.branch(before)
         self.start(before)
-        self.emit(f"br i1 {good}, label %{join}, label %{rare}, !prof !1")
+        self.branch_if(good, join, rare, LIKELY)
         self.start(rare)
         sources = [(usual, before)]
         if harmless is not None:
             sources.append((usual, rare))
             passes, rare = harmless(), self.label()
-            self.emit(f"br i1 {passes}, label %{join}, label %{rare}")
+            self.branch_if(passes, join, rare)
             self.start(rare)
-        sources.append((self.op(repair), rare))
-        self.emit(f"br label %{join}")
+        sources.append((repair(), rare))
+        self.branch(join)
         self.start(join)
-        return self.op(f"phi {kind} " + ", ".join(f"[ {value}, %{label} ]" for value, label in sources))
-
-    def single_bits(self, number: int) -> str:
-        """What stfs stores, an i32: bits are selected, not rounded, where the value is not single."""
-        if self.is_single(number):
-            return self.op(f"bitcast float {self.single(number)} to i32")
-        wide = self.double(number)
-        near = self.op(f"fptrunc double {wide} to float")
-        same = self.op(f"fcmp oeq double {self.op(f'fpext float {near} to double')}, {wide}")
-        bits = self.op(f"bitcast float {near} to i32")
-        return self.unless(same, bits, "i32", f"call preserve_allcc i32 @store_single(double {wide})")
+        return self.phi(sources)
 
     def number(
         self,
-        kind: str,
-        value: str,
-        operands: list[str],
-        repair: str,
-        good: str = "",
-        harmless: Callable[[], str] | None = None,
-    ) -> str:
-        """A result of arithmetic, of which `good` says, if not that it is no NaN, whether it stays as it is;
-        see unless."""
+        result: Value,
+        operands: list[Value],
+        repair: Emit,
+        good: Value | None = None,
+        harmless: Emit | None = None,
+    ) -> Value:
+        """Check an arithmetic result. `good` is an i1 that is true if it may be kept; by default, that it is
+        not NaN. Otherwise see `unless`."""
         if self.speculation is not None:
-            self.speculation.number(kind, value, operands)
-            return value
-        return self.unless(good or self.ordered(kind, value), value, kind, repair, harmless)
+            self.speculation.number(result, operands)
+            return result
+        return self.unless(good or result.is_number(), result, repair, harmless)
 
-    def ordered(self, kind: str, value: str) -> str:
-        """Whether a float, a double or each lane of a vector of floats is no NaN, an i1."""
-        if kind in ("float", "double"):
-            return self.op(f"fcmp ord {kind} {value}, {value}")
-        lanes = self.op(f"fcmp uno {kind} {value}, {value}")
-        return self.none(lanes, int(kind[1:].split(" ")[0]))
-
-    def none(self, lanes: str, count: int) -> str:
-        """Whether no lane of a vector of i1 is set."""
-        return self.op(f"icmp eq i{count} {self.op(f'bitcast <{count} x i1> {lanes} to i{count}')}, 0")
+    def single_bits(self, number: int) -> Value:
+        """What stfs stores, an i32: bits are selected, not rounded, where the value is not single."""
+        if self.is_single(number):
+            return self.single(number).bitcast(I32)
+        wide = self.double(number)
+        near = wide.fptrunc()
+        same = near.fpext().fcmp("oeq", wide)
+        bits = near.bitcast(I32)
+        return self.unless(same, bits, lambda: bits.call("store_single", [wide], "preserve_allcc "))
 
     # Memory
 
-    def checked(self, address: str) -> str:
+    def page_of(self, address: Value) -> Value:
+        """The number of a page."""
+        return address.lshr(self.target.page_shift)
+
+    def page_bits(self, page: Value, attributes: str = "") -> Value:
+        """What the page table says of a page (see layout.py)."""
+        return self.read(I8, self.offset(self.named("pages"), page), attributes)
+
+    def checked(self, address: Value) -> Value:
         """The address, once the page table allows this access and those that its guard covers."""
-        guard = self.guard
+        guard = self._guard
         if guard is None:
             return address
-        low = self.op(f"add i64 {address}, {guard.low}") if guard.low else address
+        low = address + guard.low if guard.low else address
         if guard.aligned:
-            low = self.op(f"and i64 {low}, -16")
-        page = self.op(f"lshr i64 {low}, {PAGE_BYTES.bit_length() - 1}")
-        one, run = (layout.WRITE_ONE, layout.WRITE_RUN) if guard.write else (layout.READ, layout.READ_RUN)
-        inside, slow, good, bad = (self.label() for _ in range(4))
-        ok = self.op(f"icmp ult i64 {page}, {layout.PAGE_COUNT}")
-        self.emit(f"br i1 {ok}, label %{inside}, label %{bad}, !prof !1")
+            low = low & -16
+        page = self.page_of(low)
+        own, run = layout.page_rights(guard.write)
+        inside, slow, good, bad = self.labels(4)
+        self.branch_if(page.icmp("ult", self.target.page_count), inside, bad, LIKELY)
         self.start(inside)
-        place = self.op(f"getelementptr i8, ptr %pages, i64 {page}")
-        bits = self.op(f"load i8, ptr {place}, !invariant.load !2")
-        allowed = self.op(f"icmp ne i8 {self.op(f'and i8 {bits}, {run}')}, 0")
-        self.emit(f"br i1 {allowed}, label %{good}, label %{slow}, !prof !1")
+        bits = self.page_bits(page, ", !invariant.load !2")
+        self.branch_if((bits & run).icmp("ne", 0), good, slow, LIKELY)
         self.start(slow)
-        last = self.op(f"add i64 {address}, {guard.high - 1}")
+        last = address + (guard.high - 1)
         if guard.aligned_end:
-            last = self.op(f"or i64 {self.op(f'add i64 {address}, {guard.high - 16}')}, 15")
-        last_page = self.op(f"lshr i64 {last}, {PAGE_BYTES.bit_length() - 1}")
-        alone = self.op(f"icmp eq i64 {page}, {last_page}")
-        enough = self.op(f"icmp ne i8 {self.op(f'and i8 {bits}, {one}')}, 0")
-        self.emit(f"br i1 {self.op(f'and i1 {alone}, {enough}')}, label %{good}, label %{bad}, !prof !1")
+            last = (address + (guard.high - 16)) | 15
+        alone = page.icmp("eq", self.page_of(last))
+        enough = (bits & own).icmp("ne", 0)
+        self.branch_if(alone & enough, good, bad, LIKELY)
         self.start(bad)
-        self.leave(str(self.here), layout.Status.REPEAT, self.written())
+        self.leave(self._address, layout.Status.REPEAT, self.exit_registers())
         self.start(good)
         return address
 
-    def pointer(self, address: str) -> str:
+    def pointer(self, address: Value) -> Value:
         """The host's pointer to a guest address that has been checked."""
-        return self.op(f"getelementptr i8, ptr %ram, i64 {address}")
+        return self.offset(self.named("ram"), address)
 
-    def load(self, address: str, size: int, swap: bool = True) -> str:
-        kind = f"i{8 * size}"
-        value = self.op(f"load {kind}, ptr {self.pointer(address)}, align 1")
-        return self._swapped(value, kind) if swap and size > 1 else value
+    def load(self, address: Value, size: int, swap: bool = True) -> Value:
+        """An integer of `size` bytes from guest memory."""
+        value = self.read(int_type(8 * size), self.pointer(address), ", align 1")
+        return value.intrinsic("bswap") if swap and size > 1 else value
 
-    def store(self, address: str, value: str, size: int, swap: bool = True) -> None:
-        kind = f"i{8 * size}"
-        stored = self._swapped(value, kind) if swap and size > 1 else value
-        self.emit(f"store {kind} {stored}, ptr {self.pointer(address)}, align 1")
+    def store(self, address: Value, value: Value, swap: bool = True) -> None:
+        """An integer to guest memory."""
+        stored = value.intrinsic("bswap") if swap and value.type.bits > 8 else value
+        self.write(stored, self.pointer(address), ", align 1")
 
-    def _swapped(self, value: str, kind: str) -> str:
-        return self.op(f"call {kind} @llvm.bswap.{kind}({kind} {value})")
+    def effective_address(self, instruction: Instruction) -> Value:
+        """The address that an instruction accesses; an update form also leaves it in RA."""
+        access = instruction.access
+        if access is None:
+            raise ValueError(f"{instruction.mnemonic} accesses no memory")
+        no_base = instruction.ra == 0 and not access.update
+        if access.form == "X":
+            index = None if no_base else self.gpr(instruction.ra)
+            return self.gpr(instruction.rb) if index is None else index + self.gpr(instruction.rb)
+        base = self.constant(I64, 0) if no_base else self.gpr(instruction.ra)
+        return base + instruction.displacement if instruction.displacement or no_base else base
 
-    def reverse_bytes(self, value: str) -> str:
-        return self.op(f"shufflevector <16 x i8> {value}, <16 x i8> poison, <16 x i32> <{REVERSED}>")
-
-    def update(self, one: Instruction, address: str) -> None:
+    def update(self, instruction: Instruction, address: Value) -> None:
         """RA of an update form."""
-        if one.access is not None and one.access.update:
-            self.set_gpr(one.ra, address)
+        if instruction.access is not None and instruction.access.update:
+            self.set_gpr(instruction.ra, address)

@@ -1,241 +1,290 @@
-"""The registers of one function as LLVM values, and their way to and from the state.
+"""The guest registers of one function as LLVM values, and their way to and from the state.
 
-They live in stack slots of the compiled function, which LLVM turns into values; the block at hand also
-remembers them by name. An FPR has two slots, `s` for a value known to be single and `d` for any other.
+They live in stack slots of the compiled function (see slots.py), which LLVM turns into values. Within a block
+the values of slots are also remembered, so that a register is loaded once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from xenon.lifter import layout
+from xenon.lifter import layout, slots
 from xenon.lifter.counting import count
+from xenon.lifter.emitter import Emitter
+from xenon.lifter.facts import proven_after
 from xenon.lifter.guards import Guard
+from xenon.lifter.ir_types import BIT, BYTES_16, DOUBLE, I8, I32, I64, WORDS_4, Type
+from xenon.lifter.slots import Slot
 from xenon.lifter.speculate import Speculation
-
-_TYPES = {"r": "i64", "s": "float", "d": "double", "v": "<4 x i32>", "c": "i1", "w": "<16 x i32>"}
-_SPECIAL = {"lr": ("i64", layout.LR), "ctr": ("i64", layout.CTR), "ca": ("i1", layout.CA)}
-
-
-def slot_type(name: str) -> str:
-    """The LLVM type of a slot: r3, s1 and d1 (both of f1), v2, c31, lr, ctr, ca; w0 for four VRs."""
-    return _SPECIAL[name][0] if name in _SPECIAL else _TYPES[name[0]]
+from xenon.lifter.target import Target
+from xenon.lifter.values import Value
+from xenon.powerpc.decode import Instruction
 
 
-class Registers:
-    """Text of one LLVM function, and the register values known in the block at hand."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known at a point of the code: values of slots, and proven registers (see facts.py)."""
 
-    def __init__(self, x86: bool, counting: bool = False) -> None:
-        self.x86 = x86
-        self.counting = counting
-        self.lines: list[str] = []
-        self.narrow: set[str] = set()  # see facts.py; of the instruction at hand
-        self.live: frozenset[str] = frozenset()  # before the instruction at hand
-        self.changed: set[str] = set()
-        self.guard: Guard | None = None
-        self.here = 0
-        self._now: dict[str, str] = {}
-        self._count = 0
-        self.speculation: Speculation | None = None
-        self.pending: dict[str, str] | None = None  # slots that are written when a round is found right
+    values: dict[Slot, Value]
+    proven: frozenset[str]
 
-    # Text
 
-    def name(self) -> str:
-        self._count += 1
-        return f"%t{self._count}"
+class Registers(Emitter):
+    """The text of one function, and where in the guest it stands.
 
-    def label(self) -> str:
-        self._count += 1
-        return f"L{self._count}"
+    While a speculation is under way (`speculate`), results of arithmetic are not repaired where they are
+    unusual; the speculation notes what must hold instead. If it defers, `set` stores nothing until
+    `end_speculation` hands out what the round has written.
+    """
 
-    def emit(self, text: str) -> None:
-        self.lines.append(f"  {text}")
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.target = target
+        self._values: dict[Slot, Value] = {}
+        self._proven: set[str] = set()
+        self._changed: set[str] = set()
+        self._live: frozenset[str] = frozenset()
+        self._address = 0
+        self._guard: Guard | None = None
+        self._speculation: Speculation | None = None
+        self._deferred: dict[Slot, Value] | None = None
 
-    def op(self, text: str) -> str:
-        """Emit an instruction with a result, and return the result's name."""
-        name = self.name()
-        self.lines.append(f"  {name} = {text}")
-        return name
+    # Where in the guest
 
-    def start(self, label: str) -> None:
-        self.lines.append(f"{label}:")
+    def begin_block(self, proven: Iterable[str], changed: Iterable[str], live: frozenset[str]) -> None:
+        """What holds at the start of a guest block (see facts.py)."""
+        self._proven, self._changed, self._live = set(proven), set(changed), live
 
-    def known(self) -> dict[str, str]:
-        """The register values known here, for `forget` behind a branch."""
-        return dict(self._now)
+    def begin_instruction(self, address: int, guard: Guard | None, live: frozenset[str]) -> None:
+        """The next instruction: the check to make before its access, and what is live before it."""
+        self._address, self._guard, self._live = address, guard, live
 
-    def forget(self, but: dict[str, str] | None = None) -> None:
-        """A new block: register values are in their slots, `but` for these."""
-        self._now = dict(but or {})
+    def end_instruction(self, instruction: Instruction) -> None:
+        """The instruction is emitted."""
+        proven_after(instruction, self._proven)
+        self._changed |= instruction.writes
 
-    def splat(self, value: str, kind: str, count: int) -> str:
-        """A vector of `count` equal lanes."""
-        one = self.op(f"insertelement <{count} x {kind}> poison, {kind} {value}, i64 0")
-        return self.op(
-            f"shufflevector <{count} x {kind}> {one}, <{count} x {kind}> poison, "
-            f"<{count} x i32> zeroinitializer"
+    def end_body(self, live: frozenset[str]) -> None:
+        """Only the branch is left; `live` is what may be read from here on."""
+        self._live = live
+
+    def note_changed(self, registers: Iterable[str]) -> None:
+        """These registers no longer hold what the state says."""
+        self._changed.update(registers)
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The registers that may differ from the state."""
+        return frozenset(self._changed)
+
+    def exit_registers(self, live: frozenset[str] | None = None) -> frozenset[str]:
+        """What an exit before the instruction must write back. Of FPRs, VRs and CR only what some instruction
+        may still read (`live`, where it differs)."""
+        needed = self._live if live is None else live
+        return frozenset(
+            name for name in self._changed if slots.is_gpr(name) or name in ("lr", "ctr") or name in needed
         )
 
-    # Registers
+    # What is known
 
-    def get(self, slot: str) -> str:
-        found = self._now.get(slot)
-        if found is None:
-            found = self._now[slot] = self.op(f"load {slot_type(slot)}, ptr %{slot}")
-            if self.speculation is not None:
-                self.speculation.start_with(slot, found)
-        return found
+    def known(self) -> Known:
+        """What is known here, for `resume` behind a branch."""
+        return Known(dict(self._values), frozenset(self._proven))
 
-    def set(self, slot: str, value: str) -> None:
-        self._now[slot] = value
-        if self.pending is not None:
-            self.pending[slot] = value
-        else:
-            self.emit(f"store {slot_type(slot)} {value}, ptr %{slot}")
+    def resume(self, known: Known) -> None:
+        """Control comes from a place where this was known."""
+        self._values, self._proven = dict(known.values), set(known.proven)
 
-    def gpr(self, number: int) -> str:
-        return self.get(f"r{number}")
+    def forget(self) -> None:
+        """Control may come from anywhere: registers are in their slots."""
+        self._values = {}
 
-    def set_gpr(self, number: int, value: str) -> None:
-        self.set(f"r{number}", value)
+    def prove_nothing(self) -> None:
+        """Registers may hold anything of their type."""
+        self._proven = set()
 
-    def low_word(self, number: int) -> str:
-        """The low 32 bits of a GPR."""
-        return self.op(f"trunc i64 {self.gpr(number)} to i32")
-
-    def vector(self, number: int, kind: str) -> str:
-        value = self.get(f"v{number}")
-        if kind == "<4 x i32>":
-            return value
-        found = self.op(f"bitcast <4 x i32> {value} to {kind}")
-        self.same(found, value)
-        return found
-
-    def set_vector(self, number: int, kind: str, value: str) -> None:
-        if kind != "<4 x i32>":
-            words = self.op(f"bitcast {kind} {value} to <4 x i32>")
-            self.same(words, value)
-            value = words
-        self.set(f"v{number}", value)
-
-    def same(self, value: str, source: str) -> None:
-        """A value is NaN where its source is (see speculate.py)."""
-        if self.speculation is not None:
-            self.speculation.same(value, source)
+    @property
+    def proven(self) -> frozenset[str]:
+        """FPRs that hold singles and VRs without denormals (see facts.py)."""
+        return frozenset(self._proven)
 
     def is_single(self, number: int) -> bool:
-        return f"f{number}" in self.narrow
+        """Whether an FPR is known to hold a single."""
+        return f"f{number}" in self._proven
 
-    def single(self, number: int) -> str:
-        """An FPR known to be single, as a float."""
-        return self.get(f"s{number}")
+    def is_flushed(self, number: int) -> bool:
+        """Whether a VR is known to hold no denormal."""
+        return f"v{number}" in self._proven
 
-    def set_single(self, number: int, value: str) -> None:
-        self.set(f"s{number}", value)
-        self._now.pop(f"d{number}", None)
+    # Speculation
 
-    def double(self, number: int, exact: bool = False) -> str:
-        """An FPR as a double. Not `exact`, a signalling NaN may come out quiet, as arithmetic makes it."""
+    @property
+    def speculation(self) -> Speculation | None:
+        """The speculation under way."""
+        return self._speculation
+
+    def speculate(self, speculation: Speculation, defer: bool) -> None:
+        """Begin one; `defer` holds back the stores to slots."""
+        self._speculation = speculation
+        self._deferred = {} if defer else None
+
+    def end_speculation(self) -> dict[Slot, Value]:
+        """End it; the stores that were held back."""
+        deferred = self._deferred or {}
+        self._speculation = self._deferred = None
+        return deferred
+
+    def same(self, value: Value, source: Value) -> None:
+        """`value` is NaN where `source` is (see speculate.py)."""
+        if self._speculation is not None:
+            self._speculation.same(value, source)
+
+    # Slots
+
+    def get(self, slot: Slot) -> Value:
+        value = self._values.get(slot)
+        if value is None:
+            value = self._values[slot] = self.read(slot.type, self.named(slot.name))
+            if self._speculation is not None:
+                self._speculation.start_with(slot, value)
+        return value
+
+    def set(self, slot: Slot, value: Value) -> None:
+        if value.type is not slot.type:
+            raise TypeError(f"{value.typed} into {slot.name}, {slot.type}")
+        self._values[slot] = value
+        if self._deferred is not None:
+            self._deferred[slot] = value
+        else:
+            self.store_slot(slot, value)
+
+    def store_slot(self, slot: Slot, value: Value) -> None:
+        """Store without remembering the value."""
+        self.write(value, self.named(slot.name))
+
+    def gpr(self, number: int) -> Value:
+        return self.get(slots.gpr(number))
+
+    def gpr_or_zero(self, number: int) -> Value:
+        """RA of an address: 0 where the field is 0."""
+        return self.gpr(number) if number else self.constant(I64, 0)
+
+    def set_gpr(self, number: int, value: Value) -> None:
+        self.set(slots.gpr(number), value)
+
+    def low_word(self, number: int) -> Value:
+        """The low 32 bits of a GPR."""
+        return self.gpr(number).trunc(32)
+
+    def vector(self, number: int, type: Type) -> Value:
+        """A VR as lanes of this type."""
+        words = self.get(slots.vr(number))
+        if type == WORDS_4:
+            return words
+        value = words.bitcast(type)
+        self.same(value, words)
+        return value
+
+    def set_vector(self, number: int, value: Value) -> None:
+        words = value
+        if value.type != WORDS_4:
+            words = value.bitcast(WORDS_4)
+            self.same(words, value)
+        self.set(slots.vr(number), words)
+
+    def reverse_bytes(self, value: Value) -> Value:
+        """16 bytes between the order of memory and that of a VR."""
+        if value.type != BYTES_16:
+            raise TypeError(f"bytes of {value.typed}")
+        return value.shuffle(range(15, -1, -1))
+
+    def single(self, number: int) -> Value:
+        """An FPR that is known to be single, as a float."""
+        return self.get(slots.single(number))
+
+    def set_single(self, number: int, value: Value) -> None:
+        self.set(slots.single(number), value)
+        self._values.pop(slots.double(number), None)
+
+    def double(self, number: int, exact: bool = False) -> Value:
+        """An FPR as a double. If not `exact`, a signalling NaN may come out quiet, as arithmetic makes it."""
         if not self.is_single(number):
-            return self.get(f"d{number}")
+            return self.get(slots.double(number))
         value = self.single(number)
-        wide = self.op(f"fpext float {value} to double")
+        wide = value.fpext()
         self.same(wide, value)
         return self.exact(value, wide) if exact else wide
 
-    def exact(self, value: str, wide: str) -> str:
-        """The double format of a float, a signalling NaN left as it is."""
-        bits = self.op(f"zext i32 {self.op(f'bitcast float {value} to i32')} to i64")
-        sign = self.op(f"shl i64 {self.op(f'and i64 {bits}, 2147483648')}, 32")
-        rest = self.op(f"shl i64 {self.op(f'and i64 {bits}, 8388607')}, 29")
-        joined = self.op(f"or i64 {self.op(f'or i64 {sign}, {rest}')}, 9218868437227405312")
-        nan = self.op(f"fcmp uno float {value}, {value}")
-        return self.op(f"select i1 {nan}, double {self.op(f'bitcast i64 {joined} to double')}, double {wide}")
+    def exact(self, value: Value, wide: Value) -> Value:
+        """The double format of a float whose fpext is `wide`; a signalling NaN stays as it is."""
+        bits = value.bitcast(I32).zext(64)
+        sign = (bits & 0x8000_0000).shl(32)
+        fraction = (bits & 0x7F_FFFF).shl(29)
+        joined = sign | fraction | 0x7FF0_0000_0000_0000
+        nan = value.fcmp("uno", value)
+        return nan.select(joined.bitcast(DOUBLE), wide)
 
-    def set_double(self, number: int, value: str) -> None:
-        self.set(f"d{number}", value)
-        self._now.pop(f"s{number}", None)
+    def set_double(self, number: int, value: Value) -> None:
+        self.set(slots.double(number), value)
+        self._values.pop(slots.single(number), None)
 
-    def bit(self, number: int) -> str:
+    def bit(self, number: int) -> Value:
         """A bit of CR, an i1."""
-        return self.get(f"c{number}")
+        return self.get(slots.cr_bit(number))
 
-    def set_bit(self, number: int, value: str) -> None:
-        self.set(f"c{number}", value)
+    def set_bit(self, number: int, value: Value) -> None:
+        self.set(slots.cr_bit(number), value)
 
-    def set_field(self, field: int, lt: str, gt: str, eq: str, so: str = "false") -> None:
-        for index, value in enumerate((lt, gt, eq, so)):
+    def set_field(self, field: int, lt: Value, gt: Value, eq: Value, so: Value | None = None) -> None:
+        """A field of CR; SO is 0 where it is not given."""
+        for index, value in enumerate((lt, gt, eq, so or self.constant(BIT, False))):
             self.set_bit(4 * field + index, value)
 
-    def compare(self, field: int, a: str, b: str, signed: bool, kind: str = "i64") -> None:
+    def compare(self, field: int, a: Value, b: Value | int, signed: bool) -> None:
         """A field of CR from an integer comparison; XER.SO is taken to be 0."""
         sign = "s" if signed else "u"
-        lt, gt = (self.op(f"icmp {sign}{how} {kind} {a}, {b}") for how in ("lt", "gt"))
-        self.set_field(field, lt, gt, self.op(f"icmp eq {kind} {a}, {b}"))
+        lt, gt = (a.icmp(f"{sign}{order}", b) for order in ("lt", "gt"))
+        self.set_field(field, lt, gt, a.icmp("eq", b))
 
-    def write_back(self, names: Iterable[str]) -> None:
-        """Store registers in the state: f1 in its double format."""
+    # The state
+
+    def write_back(self, registers: Iterable[str]) -> None:
+        """Store registers in the state; an FPR in its double format."""
         dirty = 0
-        for name in sorted(names):
-            kind, number = name[0], name[1:]
+        for name in sorted(registers):
+            if slots.is_fpr(name):
+                value = self.double(slots.number_of(name), exact=True)
+            else:
+                value = self.get(slots.slot_of(name))
+            self.write(value.zext(8) if value.type == BIT else value, self.field(layout.offset_of(name)))
             if name == "ca":
-                flag = self.op(f"zext i1 {self.get(name)} to i8")
-                self.emit(f"store i8 {flag}, ptr {self.field(layout.CA)}")
                 dirty |= layout.Dirty.XER
-            elif name in _SPECIAL:
-                self.emit(f"store i64 {self.get(name)}, ptr {self.field(_SPECIAL[name][1])}")
-            elif kind == "r":
-                self.emit(f"store i64 {self.get(name)}, ptr {self.field(layout.GPR + 8 * int(number))}")
-            elif kind == "f":
-                value = self.double(int(number), exact=True)
-                self.emit(f"store double {value}, ptr {self.field(layout.FPR + 8 * int(number))}")
-            elif kind == "v":
-                self.emit(f"store <4 x i32> {self.get(name)}, ptr {self.field(layout.VR + 16 * int(number))}")
+            elif slots.is_vr(name):
                 dirty |= layout.Dirty.VECTORS
-            else:
-                flag = self.op(f"zext i1 {self.get(name)} to i8")
-                self.emit(f"store i8 {flag}, ptr {self.field(layout.CR + int(number))}")
         if dirty:
-            before = self.op(f"load i32, ptr {self.field(layout.DIRTY)}")
-            self.emit(f"store i32 {self.op(f'or i32 {before}, {dirty}')}, ptr {self.field(layout.DIRTY)}")
+            before = self.read(I32, self.field(layout.DIRTY))
+            self.write(before | dirty, self.field(layout.DIRTY))
 
-    def read_in(self, names: Iterable[str]) -> None:
+    def read_in(self, registers: Iterable[str]) -> None:
         """Fill the slots from the state."""
-        for name in sorted(names):
-            kind, number = name[0], name[1:]
-            if name in _SPECIAL and name != "ca":
-                self.set(name, self.op(f"load i64, ptr {self.field(_SPECIAL[name][1])}"))
-            elif kind == "r":
-                self.set(name, self.op(f"load i64, ptr {self.field(layout.GPR + 8 * int(number))}"))
-            elif kind == "f":
-                wide = self.op(f"load double, ptr {self.field(layout.FPR + 8 * int(number))}")
-                self.set(f"d{number}", wide)
-            elif kind == "v":
-                self.set(name, self.op(f"load <4 x i32>, ptr {self.field(layout.VR + 16 * int(number))}"))
-            else:
-                place = layout.CA if name == "ca" else layout.CR + int(number)
-                self.set(name, self.op(f"trunc i8 {self.op(f'load i8, ptr {self.field(place)}')} to i1"))
+        for name in sorted(registers):
+            slot = slots.slot_of(name)
+            place = self.field(layout.offset_of(name))
+            self.set(slot, self.read(I8, place).trunc(1) if slot.type == BIT else self.read(slot.type, place))
 
-    def field(self, offset: int) -> str:
-        """A pointer to a field of the state."""
-        return self.op(f"getelementptr i8, ptr %state, i64 {offset}")
-
-    def leave(self, pc: str, status: layout.Status, names: Iterable[str]) -> None:
-        """Write registers back and return, so that the guest stands at `pc`."""
-        known = dict(self._now)
-        self.write_back(names)
-        self.emit(f"store i64 {pc}, ptr {self.field(layout.PC)}")
-        if status is not layout.Status.GO_ON:
-            self.emit(f"store i32 {int(status)}, ptr {self.field(layout.STATUS)}")
-            if self.counting:
-                count(self, int(pc), -1)
+    def leave(self, pc: Value | int, status: layout.Status, registers: Iterable[str]) -> None:
+        """Write registers back and return, so that the guest stands at `pc`, which is a number but for the
+        status GO_ON."""
+        values = dict(self._values)
+        self.write_back(registers)
+        self.write(self.constant(I64, pc) if isinstance(pc, int) else pc, self.field(layout.PC))
+        if status is not layout.Status.GO_ON and isinstance(pc, int):
+            self.set_status(status)
+            count(self, self.target, pc, -1)
         self.emit("ret void")
-        self._now = known
+        self._values = values
 
-    def written(self) -> frozenset[str]:
-        """What an exit before the instruction at hand must write back: of FPRs, VRs and CR only what some
-        instruction may still read."""
-        return frozenset(
-            name for name in self.changed if name[0] in "rl" or name == "ctr" or name in self.live
-        )
+    def set_status(self, status: layout.Status) -> None:
+        """Say what is to happen behind the exit that follows."""
+        self.write(self.constant(I32, int(status)), self.field(layout.STATUS))

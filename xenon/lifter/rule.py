@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from xenon.lifter.lift import Lifter
 from xenon.powerpc.decode import Instruction
 
-if TYPE_CHECKING:
-    from xenon.lifter.lift import Lifter
-
-Lift = Callable[["Lifter", Instruction], None]
+Lift = Callable[[Lifter, Instruction], None]
 
 
 class Rules(dict[str, Lift]):

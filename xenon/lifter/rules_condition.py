@@ -2,99 +2,102 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from xenon.lifter.ir_types import I64
+from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
+from xenon.lifter.slots import CTR, LR
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
-
-if TYPE_CHECKING:
-    from xenon.lifter.lift import Lifter
 
 RULES = Rules()
 
 
+def _is_doubleword(instruction: Instruction) -> bool:
+    """The field L: compare 64 bits, not 32."""
+    return bool(instruction.word >> 21 & 1)
+
+
 @RULES.add("cmp cmpl")
-def _compare(lifter: Lifter, one: Instruction) -> None:
-    signed = one.mnemonic == "cmp"
-    if one.word >> 21 & 1:
-        lifter.compare(one.bf, lifter.gpr(one.ra), lifter.gpr(one.rb), signed)
-    else:
-        lifter.compare(one.bf, lifter.low_word(one.ra), lifter.low_word(one.rb), signed, "i32")
+def _compare(lifter: Lifter, instruction: Instruction) -> None:
+    register = lifter.gpr if _is_doubleword(instruction) else lifter.low_word
+    a, b = register(instruction.ra), register(instruction.rb)
+    lifter.compare(instruction.bf, a, b, signed=instruction.mnemonic == "cmp")
 
 
 @RULES.add("cmpi cmpli")
-def _compare_immediate(lifter: Lifter, one: Instruction) -> None:
-    signed = one.mnemonic == "cmpi"
-    value = str(one.si if signed else one.ui)
-    if one.word >> 21 & 1:
-        lifter.compare(one.bf, lifter.gpr(one.ra), value, signed)
-    else:
-        lifter.compare(one.bf, lifter.low_word(one.ra), value, signed, "i32")
+def _compare_immediate(lifter: Lifter, instruction: Instruction) -> None:
+    signed = instruction.mnemonic == "cmpi"
+    register = lifter.gpr if _is_doubleword(instruction) else lifter.low_word
+    immediate = instruction.si if signed else instruction.ui
+    lifter.compare(instruction.bf, register(instruction.ra), immediate, signed)
 
 
-_LOGIC = {
-    "crand": ("and", ""), "cror": ("or", ""), "crxor": ("xor", ""), "crnand": ("and", "result"),
-    "crnor": ("or", "result"), "creqv": ("xor", "result"), "crandc": ("and", "b"), "crorc": ("or", "b"),
-}  # fmt: skip
+_LOGIC: dict[str, Callable[[Value, Value], Value]] = {
+    "crand": lambda a, b: a & b,
+    "cror": lambda a, b: a | b,
+    "crxor": lambda a, b: a ^ b,
+    "crnand": lambda a, b: ~(a & b),
+    "crnor": lambda a, b: ~(a | b),
+    "creqv": lambda a, b: ~(a ^ b),
+    "crandc": lambda a, b: a & ~b,
+    "crorc": lambda a, b: a | ~b,
+}
 
 
 @RULES.add(" ".join(_LOGIC))
-def _condition_logic(lifter: Lifter, one: Instruction) -> None:
-    how, inverted = _LOGIC[one.mnemonic]
-    a, b = lifter.bit(one.ra), lifter.bit(one.rb)
-    if inverted == "b":
-        b = lifter.op(f"xor i1 {b}, true")
-    found = lifter.op(f"{how} i1 {a}, {b}")
-    lifter.set_bit(one.rt, lifter.op(f"xor i1 {found}, true") if inverted == "result" else found)
+def _condition_logic(lifter: Lifter, instruction: Instruction) -> None:
+    a, b = lifter.bit(instruction.ra), lifter.bit(instruction.rb)
+    lifter.set_bit(instruction.rt, _LOGIC[instruction.mnemonic](a, b))
 
 
 @RULES.add("mcrf")
-def _move_field(lifter: Lifter, one: Instruction) -> None:
-    source = one.word >> 18 & 7
-    lifter.set_field(one.bf, *(lifter.bit(4 * source + bit) for bit in range(4)))
+def _move_field(lifter: Lifter, instruction: Instruction) -> None:
+    source = instruction.word >> 18 & 7
+    lifter.set_field(instruction.bf, *(lifter.bit(4 * source + bit) for bit in range(4)))
 
 
-def _gathered(lifter: Lifter, fields: list[int]) -> str:
+def _bits_of(fields: list[int]) -> list[int]:
+    return [bit for field in fields for bit in range(4 * field, 4 * field + 4)]
+
+
+def _gathered(lifter: Lifter, fields: list[int]) -> Value:
     """These fields of CR where mfcr has them, other bits 0."""
-    total = "0"
-    for field in fields:
-        for bit in range(4 * field, 4 * field + 4):
-            wide = lifter.op(f"zext i1 {lifter.bit(bit)} to i64")
-            total = lifter.op(f"or i64 {total}, {lifter.op(f'shl i64 {wide}, {31 - bit}')}")
+    total = lifter.constant(I64, 0)
+    for bit in _bits_of(fields):
+        total = total | lifter.bit(bit).zext(64).shl(31 - bit)
     return total
 
 
-def _named_fields(one: Instruction) -> list[int]:
-    return [field for field in range(8) if one.word >> (19 - field) & 1]
+def _named_fields(instruction: Instruction) -> list[int]:
+    """The fields of CR in a mask FXM."""
+    return [field for field in range(8) if instruction.word >> (19 - field) & 1]
 
 
 @RULES.add("mfcr")
-def _move_from(lifter: Lifter, one: Instruction) -> None:
-    lifter.set_gpr(one.rt, _gathered(lifter, list(range(8))))
+def _move_from(lifter: Lifter, instruction: Instruction) -> None:
+    lifter.set_gpr(instruction.rt, _gathered(lifter, list(range(8))))
 
 
 @RULES.add("mfocrf")
-def _move_from_one(lifter: Lifter, one: Instruction) -> None:
+def _move_from_field(lifter: Lifter, instruction: Instruction) -> None:
     """The books leave the other fields undefined; they are 0 here, as on Unicorn."""
-    lifter.set_gpr(one.rt, _gathered(lifter, _named_fields(one)))
+    lifter.set_gpr(instruction.rt, _gathered(lifter, _named_fields(instruction)))
 
 
 @RULES.add("mtcrf mtocrf")
-def _move_to(lifter: Lifter, one: Instruction) -> None:
-    source = lifter.gpr(one.rt)
-    for field in _named_fields(one):
-        for bit in range(4 * field, 4 * field + 4):
-            moved = lifter.op(f"lshr i64 {source}, {31 - bit}")
-            lifter.set_bit(bit, lifter.op(f"trunc i64 {moved} to i1"))
+def _move_to(lifter: Lifter, instruction: Instruction) -> None:
+    source = lifter.gpr(instruction.rt)
+    for bit in _bits_of(_named_fields(instruction)):
+        lifter.set_bit(bit, source.lshr(31 - bit).trunc(1))
 
 
-for _name in ("lr", "ctr"):
+@RULES.add("mflr mfctr")
+def _move_from_special(lifter: Lifter, instruction: Instruction) -> None:
+    lifter.set_gpr(instruction.rt, lifter.get(LR if instruction.mnemonic == "mflr" else CTR))
 
-    def _from(lifter: Lifter, one: Instruction, name: str = _name) -> None:
-        lifter.set_gpr(one.rt, lifter.get(name))
 
-    def _to(lifter: Lifter, one: Instruction, name: str = _name) -> None:
-        lifter.set(name, lifter.gpr(one.rt))
-
-    RULES.add(f"mf{_name}")(_from)
-    RULES.add(f"mt{_name}")(_to)
+@RULES.add("mtlr mtctr")
+def _move_to_special(lifter: Lifter, instruction: Instruction) -> None:
+    lifter.set(LR if instruction.mnemonic == "mtlr" else CTR, lifter.gpr(instruction.rt))

@@ -1,174 +1,181 @@
-"""The fixed-point instructions, those on the condition register, and moves to and from LR and CTR."""
+"""The fixed-point instructions: arithmetic, logic, rotations and shifts."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from xenon.lifter.ir_types import BIT, I64
+from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
+from xenon.lifter.slots import CA
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
-
-if TYPE_CHECKING:
-    from xenon.lifter.lift import Lifter
 
 RULES = Rules()
 
-_Value = Callable[["Lifter", Instruction], str]
+_Compute = Callable[[Lifter, Instruction], Value]
+_Combine = Callable[[Value, Value], Value]
 _ALL = 0xFFFF_FFFF_FFFF_FFFF
+_LOW_WORD = 0xFFFF_FFFF
 
 
-def _result(mnemonic: str, to: str, value: _Value, record: bool = False) -> None:
-    """Register an instruction that computes one GPR, and its form with a dot, which compares it with 0."""
+def _result(mnemonics: str, to: str, compute: _Compute, record: bool = False) -> None:
+    """Register instructions that compute one GPR, RT or RA; `record`: also their forms with a dot, which
+    compare it with 0."""
 
-    def lift(lifter: Lifter, one: Instruction) -> None:
-        result = value(lifter, one)
-        lifter.set_gpr(one.rt if to == "RT" else one.ra, result)
-        if one.mnemonic.endswith("."):
-            lifter.compare(0, result, "0", signed=True)
+    def lift(lifter: Lifter, instruction: Instruction) -> None:
+        result = compute(lifter, instruction)
+        lifter.set_gpr(instruction.rt if to == "RT" else instruction.ra, result)
+        if instruction.mnemonic.endswith("."):
+            lifter.compare(0, result, 0, signed=True)
 
-    RULES.add(f"{mnemonic} {mnemonic}." if record else mnemonic)(lift)
-
-
-def _binary(mnemonic: str, text: str, to: str, inverted: str = "") -> None:
-    """`text` with {a} and {b} for the two operands; `inverted` names what is complemented."""
-    first, second = ("ra", "rb") if to == "RT" else ("rt", "rb")
-
-    def value(lifter: Lifter, one: Instruction) -> str:
-        operands = {"a": lifter.gpr(getattr(one, first)), "b": lifter.gpr(getattr(one, second))}
-        if inverted in operands:
-            operands[inverted] = lifter.op(f"xor i64 {operands[inverted]}, -1")
-        found = lifter.op(text.format(**operands))
-        return lifter.op(f"xor i64 {found}, -1") if inverted == "result" else found
-
-    _result(mnemonic, to, value, record=True)
+    for mnemonic in mnemonics.split():
+        RULES.add(f"{mnemonic} {mnemonic}." if record else mnemonic)(lift)
 
 
-for _name, _text, _inverted in (
-    ("and", "and i64 {a}, {b}", ""), ("or", "or i64 {a}, {b}", ""), ("xor", "xor i64 {a}, {b}", ""),
-    ("nand", "and i64 {a}, {b}", "result"), ("nor", "or i64 {a}, {b}", "result"),
-    ("eqv", "xor i64 {a}, {b}", "result"), ("andc", "and i64 {a}, {b}", "b"), ("orc", "or i64 {a}, {b}", "b"),
-):  # fmt: skip
-    _binary(_name, _text, "RA", _inverted)
-for _name, _text in (
-    ("add", "add i64 {a}, {b}"),
-    ("subf", "sub i64 {b}, {a}"),
-    ("mulld", "mul i64 {a}, {b}"),
+def _logic(combine: _Combine) -> _Compute:
+    return lambda lifter, i: combine(lifter.gpr(i.rt), lifter.gpr(i.rb))
+
+
+def _arithmetic(combine: _Combine) -> _Compute:
+    return lambda lifter, i: combine(lifter.gpr(i.ra), lifter.gpr(i.rb))
+
+
+for _name, _combine in (
+    ("and", operator.and_),
+    ("or", operator.or_),
+    ("xor", operator.xor),
+    ("nand", lambda a, b: ~(a & b)),
+    ("nor", lambda a, b: ~(a | b)),
+    ("eqv", lambda a, b: ~(a ^ b)),
+    ("andc", lambda a, b: a & ~b),
+    ("orc", lambda a, b: a | ~b),
 ):
-    _binary(_name, _text, "RT")
+    _result(_name, "RA", _logic(_combine), record=True)
+_result("add", "RT", _arithmetic(operator.add), record=True)
+_result("subf", "RT", _arithmetic(lambda a, b: b - a), record=True)
+_result("mulld", "RT", _arithmetic(operator.mul), record=True)
+_result("addi", "RT", lambda lifter, i: lifter.gpr_or_zero(i.ra) + i.si)
+_result("addis", "RT", lambda lifter, i: lifter.gpr_or_zero(i.ra) + (i.si << 16))
+_result("mulli", "RT", lambda lifter, i: lifter.gpr(i.ra) * i.si)
+_result("neg", "RT", lambda lifter, i: -lifter.gpr(i.ra), record=True)
+_result("ori", "RA", lambda lifter, i: lifter.gpr(i.rt) | i.ui)
+_result("oris", "RA", lambda lifter, i: lifter.gpr(i.rt) | (i.ui << 16))
+_result("xori", "RA", lambda lifter, i: lifter.gpr(i.rt) ^ i.ui)
+_result("xoris", "RA", lambda lifter, i: lifter.gpr(i.rt) ^ (i.ui << 16))
+_result("andi.", "RA", lambda lifter, i: lifter.gpr(i.rt) & i.ui)
+_result("andis.", "RA", lambda lifter, i: lifter.gpr(i.rt) & (i.ui << 16))
+_result("extsb", "RA", lambda lifter, i: lifter.gpr(i.rt).trunc(8).sext(64), record=True)
+_result("extsh", "RA", lambda lifter, i: lifter.gpr(i.rt).trunc(16).sext(64), record=True)
+_result("extsw", "RA", lambda lifter, i: lifter.gpr(i.rt).trunc(32).sext(64), record=True)
 
 
-def _base(lifter: Lifter, one: Instruction) -> str:
-    return lifter.gpr(one.ra) if one.ra else "0"
+def _leading_zeros(lifter: Lifter, instruction: Instruction) -> Value:
+    word = instruction.mnemonic.startswith("cntlzw")
+    value = lifter.low_word(instruction.rt) if word else lifter.gpr(instruction.rt)
+    zero_is_undefined = lifter.constant(BIT, False)
+    count = value.call(f"llvm.ctlz.{value.type.suffix}", [value, zero_is_undefined])
+    return count.zext(64) if word else count
 
 
-_result("addi", "RT", lambda f, i: f.op(f"add i64 {_base(f, i)}, {i.si}"))
-_result("addis", "RT", lambda f, i: f.op(f"add i64 {_base(f, i)}, {i.si << 16}"))
-_result("mulli", "RT", lambda f, i: f.op(f"mul i64 {f.gpr(i.ra)}, {i.si}"))
-_result("neg", "RT", lambda f, i: f.op(f"sub i64 0, {f.gpr(i.ra)}"), record=True)
-for _name, _how in (("ori", "or"), ("xori", "xor"), ("andi.", "and")):
-    _result(_name, "RA", lambda f, i, how=_how: f.op(f"{how} i64 {f.gpr(i.rt)}, {i.ui}"))  # type: ignore[misc]
-for _name, _how in (("oris", "or"), ("xoris", "xor"), ("andis.", "and")):
-    _result(_name, "RA", lambda f, i, how=_how: f.op(f"{how} i64 {f.gpr(i.rt)}, {i.ui << 16}"))  # type: ignore[misc]
-for _name, _bits in (("extsb", 8), ("extsh", 16), ("extsw", 32)):
-
-    def _extend(lifter: Lifter, one: Instruction, bits: int = _bits) -> str:
-        return lifter.op(f"sext i{bits} {lifter.op(f'trunc i64 {lifter.gpr(one.rt)} to i{bits}')} to i64")
-
-    _result(_name, "RA", _extend, record=True)
+_result("cntlzw cntlzd", "RA", _leading_zeros, record=True)
 
 
-def _leading_zeros(lifter: Lifter, one: Instruction) -> str:
-    if one.mnemonic.startswith("cntlzd"):
-        return lifter.op(f"call i64 @llvm.ctlz.i64(i64 {lifter.gpr(one.rt)}, i1 false)")
-    count = lifter.op(f"call i32 @llvm.ctlz.i32(i32 {lifter.low_word(one.rt)}, i1 false)")
-    return lifter.op(f"zext i32 {count} to i64")
+def _word_product(lifter: Lifter, instruction: Instruction) -> Value:
+    a, b = (lifter.low_word(number).sext(64) for number in (instruction.ra, instruction.rb))
+    return a * b
 
 
-_result("cntlzw", "RA", _leading_zeros, record=True)
-_result("cntlzd", "RA", _leading_zeros, record=True)
-
-
-def _word_product(lifter: Lifter, one: Instruction) -> str:
-    a, b = (lifter.op(f"sext i32 {lifter.low_word(number)} to i64") for number in (one.ra, one.rb))
-    return lifter.op(f"mul i64 {a}, {b}")
-
-
-def _high_word(lifter: Lifter, one: Instruction) -> str:
+def _high_word(lifter: Lifter, instruction: Instruction) -> Value:
     """The books leave the upper half undefined; it is 0 here, as on Unicorn."""
-    extend = "zext" if one.mnemonic.startswith("mulhwu") else "sext"
-    a, b = (lifter.op(f"{extend} i32 {lifter.low_word(number)} to i64") for number in (one.ra, one.rb))
-    return lifter.op(f"lshr i64 {lifter.op(f'mul i64 {a}, {b}')}, 32")
+    low = (lifter.low_word(number) for number in (instruction.ra, instruction.rb))
+    unsigned = instruction.mnemonic.startswith("mulhwu")
+    a, b = (value.zext(64) if unsigned else value.sext(64) for value in low)
+    return (a * b).lshr(32)
 
 
-def _high_doubleword(lifter: Lifter, one: Instruction) -> str:
-    extend = "zext" if one.mnemonic.startswith("mulhdu") else "sext"
-    a, b = (lifter.op(f"{extend} i64 {lifter.gpr(number)} to i128") for number in (one.ra, one.rb))
-    product = lifter.op(f"mul i128 {a}, {b}")
-    return lifter.op(f"trunc i128 {lifter.op(f'lshr i128 {product}, 64')} to i64")
+def _high_doubleword(lifter: Lifter, instruction: Instruction) -> Value:
+    whole = (lifter.gpr(number) for number in (instruction.ra, instruction.rb))
+    unsigned = instruction.mnemonic.startswith("mulhdu")
+    a, b = (value.zext(128) if unsigned else value.sext(128) for value in whole)
+    return (a * b).lshr(64).trunc(64)
 
 
 _result("mullw", "RT", _word_product, record=True)
-_result("mulhw", "RT", _high_word, record=True)
-_result("mulhwu", "RT", _high_word, record=True)
-_result("mulhd", "RT", _high_doubleword, record=True)
-_result("mulhdu", "RT", _high_doubleword, record=True)
+_result("mulhw mulhwu", "RT", _high_word, record=True)
+_result("mulhd mulhdu", "RT", _high_doubleword, record=True)
 
 
-def _quotient(lifter: Lifter, one: Instruction) -> str:
+def _quotient(lifter: Lifter, instruction: Instruction) -> Value:
     """Where the books leave the quotient undefined it is the dividend, as on Unicorn."""
-    name = one.mnemonic.rstrip(".")
-    kind = "i32" if name.startswith("divw") else "i64"
-    a, b = (lifter.low_word(n) if kind == "i32" else lifter.gpr(n) for n in (one.ra, one.rb))
-    wrong = lifter.op(f"icmp eq {kind} {b}, 0")
-    if not name.endswith("u"):
-        lowest = -(1 << (31 if kind == "i32" else 63))
-        over = lifter.op(f"icmp eq {kind} {a}, {lowest}")
-        over = lifter.op(f"and i1 {over}, {lifter.op(f'icmp eq {kind} {b}, -1')}")
-        wrong = lifter.op(f"or i1 {wrong}, {over}")
-    divisor = lifter.op(f"select i1 {wrong}, {kind} 1, {kind} {b}")
-    found = lifter.op(f"{'udiv' if name.endswith('u') else 'sdiv'} {kind} {a}, {divisor}")
-    return lifter.op(f"zext i32 {found} to i64") if kind == "i32" else found
+    name = instruction.mnemonic.rstrip(".")
+    unsigned, word = name.endswith("u"), name.startswith("divw")
+    register = lifter.low_word if word else lifter.gpr
+    a, b = (register(number) for number in (instruction.ra, instruction.rb))
+    undefined = b.icmp("eq", 0)
+    if not unsigned:
+        lowest = -(1 << (a.type.bits - 1))
+        undefined = undefined | (a.icmp("eq", lowest) & b.icmp("eq", -1))
+    divisor = undefined.select(1, b)
+    quotient = a.udiv(divisor) if unsigned else a.sdiv(divisor)
+    return quotient.zext(64) if word else quotient
 
 
-for _name in ("divw", "divwu", "divd", "divdu"):
-    _result(_name, "RT", _quotient, record=True)
+_result("divw divwu divd divdu", "RT", _quotient, record=True)
 
 
-def _sum(lifter: Lifter, a: str, b: str, carry: str) -> str:
-    """a + b + carry (an i1), whose carry goes to CA."""
-    first = lifter.op(f"add i64 {a}, {b}")
-    over = lifter.op(f"icmp ult i64 {first}, {a}")
-    if carry == "false":
-        lifter.set("ca", over)
-        return first
-    total = lifter.op(f"add i64 {first}, {lifter.op(f'zext i1 {carry} to i64')}")
-    lifter.set("ca", lifter.op(f"or i1 {over}, {lifter.op(f'icmp ult i64 {total}, {first}')}"))
+# Carries
+
+
+def _sum(lifter: Lifter, a: Value, b: Value | int) -> Value:
+    """a + b, whose carry goes to CA."""
+    total = a + b
+    lifter.set(CA, total.icmp("ult", a))
     return total
 
 
-def _inverse(lifter: Lifter, number: int) -> str:
-    return lifter.op(f"xor i64 {lifter.gpr(number)}, -1")
+def _sum_and_one(lifter: Lifter, a: Value, b: Value | int, one: Value) -> Value:
+    """a + b + an i1, whose carry goes to CA."""
+    first = a + b
+    over = first.icmp("ult", a)
+    total = first + one.zext(64)
+    lifter.set(CA, over | total.icmp("ult", first))
+    return total
 
 
-_result("addic", "RT", lambda f, i: _sum(f, f.gpr(i.ra), str(i.si), "false"), record=True)
-_result("subfic", "RT", lambda f, i: _sum(f, _inverse(f, i.ra), str(i.si), "true"))
-_result("addc", "RT", lambda f, i: _sum(f, f.gpr(i.ra), f.gpr(i.rb), "false"), record=True)
+def _true(lifter: Lifter) -> Value:
+    return lifter.constant(BIT, True)
+
+
+_result("addic", "RT", lambda lifter, i: _sum(lifter, lifter.gpr(i.ra), i.si), record=True)
+_result("subfic", "RT", lambda lifter, i: _sum_and_one(lifter, ~lifter.gpr(i.ra), i.si, _true(lifter)))
+_result("addc", "RT", lambda lifter, i: _sum(lifter, lifter.gpr(i.ra), lifter.gpr(i.rb)), record=True)
 _result(
     "subfc",
     "RT",
-    lambda f, i: _sum(f, _inverse(f, i.ra), f.gpr(i.rb), "true"),
+    lambda lifter, i: _sum_and_one(lifter, ~lifter.gpr(i.ra), lifter.gpr(i.rb), _true(lifter)),
     record=True,
 )
-for _name, _second in (("adde", None), ("addze", "0"), ("addme", "-1")):
 
-    def _add_extended(lifter: Lifter, one: Instruction, second: str | None = _second) -> str:
-        return _sum(lifter, lifter.gpr(one.ra), second or lifter.gpr(one.rb), lifter.get("ca"))
 
-    def _subtract_extended(lifter: Lifter, one: Instruction, second: str | None = _second) -> str:
-        return _sum(lifter, _inverse(lifter, one.ra), second or lifter.gpr(one.rb), lifter.get("ca"))
+def _extended(inverted: bool, constant: int | None) -> _Compute:
+    """RA, or its complement, + RB or a constant + CA."""
 
-    _result(_name, "RT", _add_extended, record=True)
-    _result(_name.replace("add", "subf"), "RT", _subtract_extended, record=True)
+    def compute(lifter: Lifter, instruction: Instruction) -> Value:
+        a = ~lifter.gpr(instruction.ra) if inverted else lifter.gpr(instruction.ra)
+        b = lifter.gpr(instruction.rb) if constant is None else constant
+        return _sum_and_one(lifter, a, b, lifter.get(CA))
+
+    return compute
+
+
+for _end, _constant in (("e", None), ("ze", 0), ("me", -1)):
+    _result(f"add{_end}", "RT", _extended(False, _constant), record=True)
+    _result(f"subf{_end}", "RT", _extended(True, _constant), record=True)
+
+
+# Rotations
 
 
 def mask(first: int, last: int) -> int:
@@ -178,100 +185,88 @@ def mask(first: int, last: int) -> int:
     return ones & _ALL if first <= last else ~((_ALL >> (last + 1)) ^ (_ALL >> first)) & _ALL
 
 
-def _rotated(lifter: Lifter, value: str, by: str) -> str:
-    return lifter.op(f"call i64 @llvm.fshl.i64(i64 {value}, i64 {value}, i64 {by})")
+def _rotated(value: Value, by: Value | int) -> Value:
+    return value.intrinsic("fshl", value, by)
 
 
-def _doubled_word(lifter: Lifter, number: int) -> str:
-    low = lifter.op(f"and i64 {lifter.gpr(number)}, 4294967295")
-    return lifter.op(f"or i64 {low}, {lifter.op(f'shl i64 {low}, 32')}")
+def _inserted(lifter: Lifter, instruction: Instruction, kept: Value, ones: int) -> Value:
+    """`kept`, and RA's bits where the mask has none."""
+    return kept | (lifter.gpr(instruction.ra) & (~ones & _ALL))
 
 
-def _word_rotation(lifter: Lifter, one: Instruction) -> str:
-    name = one.mnemonic.rstrip(".")
-    first, last = one.rc, one.word >> 1 & 31
+def _word_rotation(lifter: Lifter, instruction: Instruction) -> Value:
+    name = instruction.mnemonic.rstrip(".")
+    first, last, shift = instruction.rc, instruction.word >> 1 & 31, instruction.rb
     # Where the mask goes around the end it takes the upper word's copy along (the books' ROTL32).
     ones = mask(first + 32, last + 32)
-    by = lifter.op(f"and i64 {lifter.gpr(one.rb)}, 31") if name == "rlwnm" else str(one.rb)
-    if name != "rlwnm" and last == 31 - one.rb and first <= last:
-        turned = lifter.op(f"shl i64 {lifter.gpr(one.rt)}, {by}")
+    by = lifter.gpr(instruction.rb) & 31 if name == "rlwnm" else shift
+    if name != "rlwnm" and last == 31 - shift and first <= last:
+        turned = lifter.gpr(instruction.rt).shl(by)
     else:
-        turned = _rotated(lifter, _doubled_word(lifter, one.rt), by)
-    kept = lifter.op(f"and i64 {turned}, {ones}")
-    if name != "rlwimi":
-        return kept
-    return lifter.op(f"or i64 {kept}, {lifter.op(f'and i64 {lifter.gpr(one.ra)}, {~ones & _ALL}')}")
+        low = lifter.gpr(instruction.rt) & _LOW_WORD
+        turned = _rotated(low | low.shl(32), by)
+    kept = turned & ones
+    return _inserted(lifter, instruction, kept, ones) if name == "rlwimi" else kept
 
 
-def _rotation(lifter: Lifter, one: Instruction) -> str:
-    name = one.mnemonic.rstrip(".")
-    edge = one.rc | one.word & 32
+def _rotation(lifter: Lifter, instruction: Instruction) -> Value:
+    name = instruction.mnemonic.rstrip(".")
+    edge = instruction.rc | instruction.word & 32
+    shift = instruction.rb | (instruction.word & 2) << 4
+    by: Value | int = shift
     if name in ("rldcl", "rldcr"):
-        by, shift = lifter.op(f"and i64 {lifter.gpr(one.rb)}, 63"), 0
-    else:
-        shift = one.rb | (one.word & 2) << 4
-        by = str(shift)
+        by = lifter.gpr(instruction.rb) & 63
     ones = {
         "rldicl": mask(edge, 63), "rldcl": mask(edge, 63), "rldicr": mask(0, edge), "rldcr": mask(0, edge),
         "rldic": mask(edge, 63 - shift), "rldimi": mask(edge, 63 - shift),
     }[name]  # fmt: skip
-    source = lifter.gpr(one.rt)
-    kept = lifter.op(f"and i64 {_rotated(lifter, source, by)}, {ones}")
-    if name != "rldimi":
-        return kept
-    return lifter.op(f"or i64 {kept}, {lifter.op(f'and i64 {lifter.gpr(one.ra)}, {~ones & _ALL}')}")
+    kept = _rotated(lifter.gpr(instruction.rt), by) & ones
+    return _inserted(lifter, instruction, kept, ones) if name == "rldimi" else kept
 
 
-_result("rlwinm", "RA", _word_rotation, record=True)
-_result("rlwnm", "RA", _word_rotation, record=True)
-_result("rlwimi", "RA", _word_rotation, record=True)
-for _name in ("rldicl", "rldicr", "rldic"):
-    _result(_name, "RA", _rotation, record=True)
-_result("rldimi", "RA", _rotation, record=True)
-_result("rldcl", "RA", _rotation, record=True)
-_result("rldcr", "RA", _rotation, record=True)
+_result("rlwinm rlwnm rlwimi", "RA", _word_rotation, record=True)
+_result("rldicl rldicr rldic rldimi rldcl rldcr", "RA", _rotation, record=True)
 
 
-def _shift(lifter: Lifter, one: Instruction) -> str:
+# Shifts
+
+
+def _shift(lifter: Lifter, instruction: Instruction) -> Value:
     """A shift by as many bits as the register has, or more, leaves nothing."""
-    name = one.mnemonic.rstrip(".")
-    word, how = name.endswith("w"), "shl" if name.startswith("sl") else "lshr"
-    source = lifter.gpr(one.rt)
-    if word:
-        source = lifter.op(f"and i64 {source}, 4294967295")
+    name = instruction.mnemonic.rstrip(".")
+    word, left = name.endswith("w"), name.startswith("sl")
     bits = 32 if word else 64
-    by = lifter.op(f"and i64 {lifter.gpr(one.rb)}, {2 * bits - 1}")
-    shifted = lifter.op(f"{how} i64 {source}, {lifter.op(f'and i64 {by}, 63')}")
+    source = lifter.gpr(instruction.rt)
     if word:
-        shifted = lifter.op(f"and i64 {shifted}, 4294967295")
-    return lifter.op(f"select i1 {lifter.op(f'icmp ult i64 {by}, {bits}')}, i64 {shifted}, i64 0")
+        source = source & _LOW_WORD
+    by = lifter.gpr(instruction.rb) & (2 * bits - 1)
+    shifted = source.shl(by & 63) if left else source.lshr(by & 63)
+    if word:
+        shifted = shifted & _LOW_WORD
+    return by.icmp("ult", bits).select(shifted, 0)
 
 
-for _name in ("slw", "srw", "sld", "srd"):
-    _result(_name, "RA", _shift, record=True)
+_result("slw srw sld srd", "RA", _shift, record=True)
 
 
-def _arithmetic_shift(lifter: Lifter, one: Instruction) -> str:
+def _arithmetic_shift(lifter: Lifter, instruction: Instruction) -> Value:
     """CA is set where a negative number loses ones."""
-    name = one.mnemonic.rstrip(".")
-    bits = 32 if "aw" in name else 64
-    word = bits == 32
-    source = lifter.op(f"sext i32 {lifter.low_word(one.rt)} to i64") if word else lifter.gpr(one.rt)
-    if name.endswith("i"):
-        by = str(one.rb | (one.word & 2) << 4 if bits == 64 else one.rb)
+    name = instruction.mnemonic.rstrip(".")
+    word, immediate = name.startswith("sraw"), name.endswith("i")
+    bits = 32 if word else 64
+    source = lifter.low_word(instruction.rt).sext(64) if word else lifter.gpr(instruction.rt)
+    if immediate:
+        wanted = lifter.constant(I64, instruction.rb | (0 if word else (instruction.word & 2) << 4))
+        by = wanted
     else:
-        wanted = lifter.op(f"and i64 {lifter.gpr(one.rb)}, {2 * bits - 1}")
-        by = lifter.op(f"call i64 @llvm.umin.i64(i64 {wanted}, i64 63)")
-    shifted = lifter.op(f"ashr i64 {source}, {by}")
-    back = lifter.op(f"shl i64 {shifted}, {by}")
-    lost = lifter.op(f"icmp ne i64 {back}, {source}")
-    if not name.endswith("i"):  # a shift by 64 and more loses even the last one
-        lost = lifter.op(f"or i1 {lost}, {lifter.op(f'icmp ugt i64 {wanted}, 63')}")
-    lifter.set("ca", lifter.op(f"and i1 {lost}, {lifter.op(f'icmp slt i64 {source}, 0')}"))
+        wanted = lifter.gpr(instruction.rb) & (2 * bits - 1)
+        by = wanted.intrinsic("umin", 63)
+    shifted = source.ashr(by)
+    lost = shifted.shl(by).icmp("ne", source)
+    if not immediate:  # a shift by 64 and more loses even the last one
+        lost = lost | wanted.icmp("ugt", 63)
+    lifter.set(CA, lost & source.icmp("slt", 0))
     return shifted
 
 
-_result("srawi", "RA", _arithmetic_shift, record=True)
-_result("sradi", "RA", _arithmetic_shift, record=True)
-_result("sraw", "RA", _arithmetic_shift, record=True)
-_result("srad", "RA", _arithmetic_shift, record=True)
+_result("srawi sradi sraw srad", "RA", _arithmetic_shift, record=True)

@@ -10,13 +10,17 @@ denormal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from xenon.lifter.lift import Lifter
+from xenon.lifter.emitter import Emitter
+from xenon.lifter.ir_types import BIT, I32, WORDS_4, Type, vector
+from xenon.lifter.slots import Slot
+from xenon.lifter.values import Value
 
-_WORDS = {4: "<4 x i32>", 16: "<16 x i32>"}
+_WORDS_16 = vector(16, I32)
+BAD = "bad"
+"""The stack slot of an i1: some round went wrong."""
 
 
 class Grain(IntEnum):
@@ -29,177 +33,149 @@ class Grain(IntEnum):
 
 _LEAST = {Grain.MULTIPLE: 127 - 103, Grain.FACTOR: Grain.FACTOR}  # what a check asks for
 
-
-def least_slots() -> list[tuple[str, str]]:
-    """The stack slots that a speculation needs, and their types."""
-    return [(_least_slot(grain, lanes), kind) for grain in Grain for lanes, kind in _WORDS.items()]
+Read = Callable[[Slot], Value]
 
 
-def _least_slot(grain: Grain, lanes: int) -> str:
-    return f"least{int(grain)}_{lanes}"
+def least_slots() -> list[tuple[str, Type]]:
+    """The stack slots that keep the least lanes, and their types."""
+    return [(_least_slot(grain, type), type) for grain in Grain for type in (WORDS_4, _WORDS_16)]
+
+
+def _least_slot(grain: Grain, type: Type) -> str:
+    return f"least{int(grain)}_{type.lanes}"
 
 
 class Speculation:
-    """What must turn out to hold of the block at hand for its results to be right.
+    """Collects the conditions under which a loop body's results are correct.
 
-    `over_rounds`: it is found out when the loop is left or asks again for good pages, for all rounds since
-    the last time; otherwise at the end of each round. `changed` names the slots that the block writes.
+    With `over_rounds` they are tested once, when the loop exits or checks its pages again; otherwise in each
+    round. `changed` are the slots that the body writes.
     """
 
-    def __init__(self, lifter: Lifter, changed: frozenset[str], over_rounds: bool) -> None:
-        self._lifter = lifter
+    def __init__(self, emitter: Emitter, changed: frozenset[Slot], over_rounds: bool) -> None:
+        self._emitter = emitter
         self._changed = changed
         self._over_rounds = over_rounds
-        self._same: dict[str, str] = {}  # a value to another with the same bits or the same kind of NaN
-        self._initial: dict[str, str] = {}  # values that slots had at the start of the round
-        self._operands: dict[str, frozenset[str]] = {}  # of each result, all that came before
-        self._kinds: dict[str, str] = {}
-        self._ends: list[str] = []  # results that no other result follows from
-        self._conditions: list[str] = []
-        self._grains: dict[str, Grain] = {}
-        self._least: dict[tuple[Grain, int], str] = {}
-        self._assumed: dict[str, Grain] = {}  # of slots, before the first round
-        self._sticky: dict[str, str] = {}  # slots to look at behind the last round, and their types
+        self._roots: dict[Value, Value] = {}  # a value to another with the same bits or the same kind of NaN
+        self._initial: dict[Value, Slot] = {}  # values that slots had at the start of the round
+        self._operands: dict[Value, frozenset[Value]] = {}  # of each result, all that came before
+        self._ends: list[Value] = []  # results that no other result follows from
+        self._conditions: list[Value] = []
+        self._grains: dict[Value, Grain] = {}
+        self._least: dict[tuple[Grain, Type], Value] = {}
+        self._assumed: dict[Slot, Grain] = {}  # before the first round
+        self._sticky: dict[Slot, Type] = {}  # slots to look at behind the last round
 
-    # While the block is lifted
+    # While the body is lifted
 
-    def start_with(self, slot: str, value: str) -> None:
-        """A slot was read for the first time."""
+    def start_with(self, slot: Slot, value: Value) -> None:
+        """The body read this slot for the first time."""
         self._initial[value] = slot
 
-    def same(self, value: str, source: str) -> None:
-        """A value that is NaN where its source is, with the same lanes or another sign."""
-        self._same[value] = self._root(source)
+    def same(self, value: Value, source: Value) -> None:
+        """`value` is NaN where `source` is; it has the same lanes, or another sign."""
+        self._roots[value] = self._root(source)
 
-    def _root(self, value: str) -> str:
-        return self._same.get(value, value)
+    def _root(self, value: Value) -> Value:
+        return self._roots.get(value, value)
 
-    def require(self, good: str) -> None:
-        """An i1 must hold."""
-        self._conditions.append(good)
+    def require(self, condition: Value) -> None:
+        """An i1 must be true."""
+        self._conditions.append(condition)
 
-    def number(self, kind: str, value: str, operands: list[str]) -> None:
+    def number(self, result: Value, operands: list[Value]) -> None:
         """A result must be no NaN; it is one where an operand is."""
-        roots = [self._root(one) for one in operands]
-        self._operands[value] = frozenset(roots).union(*(self._operands.get(one, ()) for one in roots))
-        self._kinds[value] = kind
-        self._ends = [one for one in self._ends if one not in self._operands[value]]
-        self._ends.append(value)
+        roots = [self._root(operand) for operand in operands]
+        before = frozenset(roots).union(*(self._operands.get(root, ()) for root in roots))
+        self._operands[result] = before
+        self._ends = [*(end for end in self._ends if end not in before), result]
 
-    def promise(self, value: str, grain: Grain) -> None:
+    def promise(self, value: Value, grain: Grain) -> None:
         """A value is known to have this grain."""
         self._grains[self._root(value)] = grain
 
-    def need(self, value: str, grain: Grain, lanes: int = 4) -> None:
+    def need(self, words: Value, grain: Grain) -> None:
         """A vector of words must have this grain."""
-        root = self._root(value)
-        if root == "zeroinitializer" or self._grains.get(root, 0) >= grain:
+        root = self._root(words)
+        if root == words.like(0) or self._grains.get(root, 0) >= grain:
             return
         slot = self._initial.get(root)
         if slot is not None and (self._over_rounds or slot not in self._changed):
             self._assumed[slot] = max(grain, self._assumed.get(slot, grain))
         else:
-            self._look_at(value, grain, lanes)
+            self._keep_least(words, grain)
         self._grains[root] = grain
 
-    def _look_at(self, value: str, grain: Grain, lanes: int) -> None:
+    def _keep_least(self, words: Value, grain: Grain) -> None:
         """Keep the least of all lanes in question: doubled, so that the sign is gone, and one less, so that
         zero is the greatest."""
-        lifter, kind = self._lifter, _WORDS[lanes]
-        turned = _turned(lifter, value, lanes)
-        least = self._least.get((grain, lanes))
+        type = words.type
+        turned = _turned(words)
+        least = self._least.get((grain, type))
         if least is None and self._over_rounds:
-            least = lifter.op(f"load {kind}, ptr %{_least_slot(grain, lanes)}")
-        if least is not None:
-            turned = lifter.op(f"call {kind} @llvm.umin.v{lanes}i32({kind} {least}, {kind} {turned})")
-        self._least[grain, lanes] = turned
+            least = self._emitter.read(type, self._emitter.named(_least_slot(grain, type)))
+        self._least[grain, type] = turned if least is None else least.intrinsic("umin", turned)
 
-    # Behind the block
+    # Behind the body
 
-    def end_round(self, now: dict[str, str]) -> None:
-        """Note what each round adds to the verdict; `now` are the values of slots."""
-        lifter = self._lifter
+    def end_round(self, final: dict[Slot, Value]) -> None:
+        """Note what each round adds to the verdict; `final` are the values of slots at its end."""
+        emitter = self._emitter
+        first = {slot: value for value, slot in self._initial.items()}
         for slot, grain in self._assumed.items():
-            value = self._root(now.get(slot, ""))
-            initial = next(one for one, its in self._initial.items() if its == slot)
-            if slot in self._changed and value != initial and self._grains.get(value, 0) < grain:
-                self._look_at(initial, grain, _lanes(slot))
-        every = []
-        for value in self._ends:
-            final = next((one for one, its in now.items() if self._root(its) == value), "")
-            first = {its: one for one, its in self._initial.items()}.get(final)
-            if first in self._operands[value]:
-                self._sticky[final] = self._kinds[value]
+            value = self._root(final[slot]) if slot in final else None
+            grown = self._grains.get(value, 0) if value is not None else 0
+            if slot in self._changed and value != first[slot] and grown < grain:
+                self._keep_least(first[slot], grain)
+        every_round = []
+        for end in self._ends:
+            holder = next((slot for slot, value in final.items() if self._root(value) == end), None)
+            if holder is not None and first.get(holder) in self._operands[end]:
+                self._sticky[holder] = end.type
             else:
-                every.append(value)
-        bad = [lifter.op(f"xor i1 {lifter.ordered(self._kinds[one], one)}, true") for one in every]
-        bad += [lifter.op(f"xor i1 {one}, true") for one in self._conditions]
+                every_round.append(end)
+        bad = [~end.is_number() for end in every_round]
+        bad += [~condition for condition in self._conditions]
         if bad:
-            all_bad = lifter.op("load i1, ptr %bad")
-            for one in bad:
-                all_bad = lifter.op(f"or i1 {all_bad}, {one}")
-            lifter.emit(f"store i1 {all_bad}, ptr %bad")
-        for (grain, lanes), least in self._least.items():
-            lifter.emit(f"store {_WORDS[lanes]} {least}, ptr %{_least_slot(grain, lanes)}")
+            some_bad = emitter.read(BIT, emitter.named(BAD))
+            for flag in bad:
+                some_bad = some_bad | flag
+            emitter.write(some_bad, emitter.named(BAD))
+        for (grain, type), least in self._least.items():
+            emitter.write(least, emitter.named(_least_slot(grain, type)))
 
-    def round_verdict(self) -> str:
-        """An i1: this round's results so far are right. "true" where nothing was in doubt."""
-        lifter = self._lifter
-        terms = [lifter.ordered(self._kinds[one], one) for one in self._ends]
+    def round_verdict(self) -> Value:
+        """An i1: this round's results so far are right. The constant true where nothing was in doubt."""
+        terms = [end.is_number() for end in self._ends]
         terms += self._conditions
-        terms += [_all_at_least(lifter, least, *key) for key, least in self._least.items()]
-        return _all_of(lifter, terms)
+        terms += [_all_at_least(least, grain) for (grain, _), least in self._least.items()]
+        return self._emitter.all_of(terms)
 
-    def begin(self) -> str:
+    def begin(self, read: Read) -> Value:
         """Before the first round: nothing is wrong yet. An i1: what was assumed holds."""
-        lifter = self._lifter
-        lifter.emit("store i1 false, ptr %bad")
-        for slot, kind in least_slots():
-            lifter.emit(f"store {kind} {_all(-1, 16 if '16' in kind else 4)}, ptr %{slot}")
-        terms = []
-        for slot, grain in self._assumed.items():
-            lanes = _lanes(slot)
-            terms.append(_all_at_least(lifter, _turned(lifter, lifter.get(slot), lanes), grain, lanes))
-        return _all_of(lifter, terms)
+        emitter = self._emitter
+        emitter.write(emitter.constant(BIT, False), emitter.named(BAD))
+        for name, type in least_slots():
+            emitter.write(emitter.constant(type, -1), emitter.named(name))
+        terms = [_all_at_least(_turned(read(slot)), grain) for slot, grain in self._assumed.items()]
+        return emitter.all_of(terms)
 
-    def final_verdict(self) -> str:
+    def final_verdict(self, read: Read) -> Value:
         """Behind the last round, an i1: the results of all of them are right."""
-        lifter = self._lifter
+        emitter = self._emitter
         terms = []
-        for slot, kind in self._sticky.items():
-            value = lifter.get(slot)
-            if kind[0] == "<":
-                value = lifter.op(f"bitcast {_WORDS[_lanes(slot)]} {value} to {kind}")
-            terms.append(lifter.ordered(kind, value))
-        terms.append(lifter.op(f"xor i1 {lifter.op('load i1, ptr %bad')}, true"))
-        for grain, lanes in self._least:
-            least = lifter.op(f"load {_WORDS[lanes]}, ptr %{_least_slot(grain, lanes)}")
-            terms.append(_all_at_least(lifter, least, grain, lanes))
-        return _all_of(lifter, terms)
+        for slot, type in self._sticky.items():
+            value = read(slot)
+            terms.append((value if value.type == type else value.bitcast(type)).is_number())
+        terms.append(~emitter.read(BIT, emitter.named(BAD)))
+        for grain, type in self._least:
+            terms.append(_all_at_least(emitter.read(type, emitter.named(_least_slot(grain, type))), grain))
+        return emitter.all_of(terms)
 
 
-def _lanes(slot: str) -> int:
-    return 16 if slot[0] == "w" else 4
+def _turned(words: Value) -> Value:
+    return (words + words) + -1
 
 
-def _all(value: int, lanes: int) -> str:
-    return "<" + ", ".join([f"i32 {value}"] * lanes) + ">"
-
-
-def _turned(lifter: Lifter, value: str, lanes: int) -> str:
-    doubled = lifter.op(f"add {_WORDS[lanes]} {value}, {value}")
-    return lifter.op(f"add {_WORDS[lanes]} {doubled}, {_all(-1, lanes)}")
-
-
-def _all_at_least(lifter: Lifter, turned: str, grain: Grain, lanes: int) -> str:
-    bound = _all((_LEAST[grain] << 24) - 1, lanes)
-    return lifter.none(lifter.op(f"icmp ult {_WORDS[lanes]} {turned}, {bound}"), lanes)
-
-
-def _all_of(lifter: Lifter, terms: list[str]) -> str:
-    if not terms:
-        return "true"
-    good = terms[0]
-    for one in terms[1:]:
-        good = lifter.op(f"and i1 {good}, {one}")
-    return good
+def _all_at_least(turned: Value, grain: Grain) -> Value:
+    return turned.icmp("ult", (_LEAST[grain] << 24) - 1).no_lane()

@@ -7,17 +7,14 @@ each access, and serves where not even one round is certain.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.lifter import layout
-from xenon.lifter.flow import Block
 from xenon.lifter.guards import Guard
-
-if TYPE_CHECKING:
-    from xenon.lifter.lift import Lifter
+from xenon.lifter.ir_types import I64
+from xenon.lifter.lift import Lifter
+from xenon.lifter.values import Value
 
 MOST_ROUNDS = 1 << 16  # until the next look at whether the CPU is to stop
 
@@ -35,9 +32,10 @@ class Stream:
     aligned: bool
 
 
-def find_streams(block: Block, guards: dict[int, Guard], steps: dict[int, int]) -> dict[int, Stream]:
-    """The guards of a loop that can be made ahead of it, by index; none without a known step."""
-    found = {}
+def find_streams(guards: dict[int, Guard], steps: dict[int, int]) -> dict[int, Stream]:
+    """The guards of a loop that can be made ahead of it, by the index of their instruction: those whose
+    address moves by a known step that is not negative."""
+    streams = {}
     for index, guard in guards.items():
         registers = _registers(guard.origin)
         if registers is None or any(number not in steps for number in registers):
@@ -46,8 +44,8 @@ def find_streams(block: Block, guards: dict[int, Guard], steps: dict[int, int]) 
         extent = guard.high - guard.low + (15 if guard.aligned else 0)
         if step >= 0:
             offset = guard.offset + guard.low
-            found[index] = Stream(registers, offset, extent, step, guard.write, guard.aligned)
-    return found
+            streams[index] = Stream(registers, offset, extent, step, guard.write, guard.aligned)
+    return streams
 
 
 def _registers(origin: Hashable) -> tuple[int, ...] | None:
@@ -61,34 +59,31 @@ def _registers(origin: Hashable) -> tuple[int, ...] | None:
     return None
 
 
-def safe_rounds(lifter: Lifter, streams: dict[int, Stream]) -> str:
+def safe_rounds(lifter: Lifter, streams: Iterable[Stream]) -> Value:
     """Emit the number of rounds, an i64, that may run without a check."""
-    total = str(MOST_ROUNDS)
-    for stream in dict.fromkeys(streams.values()):
-        rounds = _rounds(lifter, stream)
-        total = lifter.op(f"call i64 @llvm.umin.i64(i64 {total}, i64 {rounds})")
+    total = lifter.constant(I64, MOST_ROUNDS)
+    for stream in dict.fromkeys(streams):
+        total = total.intrinsic("umin", _rounds(lifter, stream))
     return total
 
 
-def _rounds(lifter: Lifter, stream: Stream) -> str:
-    low = str(stream.offset)
+def _rounds(lifter: Lifter, stream: Stream) -> Value:
+    page_bytes = lifter.target.page_bytes
+    low = lifter.constant(I64, stream.offset)
     for number in stream.registers:
-        low = lifter.op(f"add i64 {low}, {lifter.gpr(number)}")
+        low = low + lifter.gpr(number)
     if stream.aligned:
-        low = lifter.op(f"and i64 {low}, -16")
-    page = lifter.op(f"lshr i64 {low}, {PAGE_BYTES.bit_length() - 1}")
-    page = lifter.op(f"call i64 @llvm.umin.i64(i64 {page}, i64 {layout.PAGE_COUNT})")  # whose byte is 0
-    bits = lifter.op(f"load i8, ptr {lifter.op(f'getelementptr i8, ptr %pages, i64 {page}')}")
-    one, run = (layout.WRITE_ONE, layout.WRITE_RUN) if stream.write else (layout.READ, layout.READ_RUN)
-    here = lifter.op(f"icmp ne i8 {lifter.op(f'and i8 {bits}, {one}')}, 0")
-    next_too = lifter.op(f"icmp ne i8 {lifter.op(f'and i8 {bits}, {run}')}, 0")
-    rest = lifter.op(f"sub i64 {PAGE_BYTES}, {lifter.op(f'and i64 {low}, {PAGE_BYTES - 1}')}")
-    good = lifter.op(f"select i1 {here}, i64 {rest}, i64 0")
-    more = lifter.op(f"select i1 {next_too}, i64 {PAGE_BYTES}, i64 0")
-    good = lifter.op(f"add i64 {good}, {more}")
-    enough = lifter.op(f"icmp uge i64 {good}, {stream.extent}")
-    rounds = str(MOST_ROUNDS)
+        low = low & -16
+    page = lifter.page_of(low).intrinsic("umin", lifter.target.page_count)  # whose byte is 0
+    bits = lifter.page_bits(page)
+    own, run = layout.page_rights(stream.write)
+    this_page = (bits & own).icmp("ne", 0)
+    next_too = (bits & run).icmp("ne", 0)
+    rest = page_bytes - (low & (page_bytes - 1))
+    good = this_page.select(rest, 0)
+    good = good + next_too.select(lifter.constant(I64, page_bytes), 0)
+    enough = good.icmp("uge", stream.extent)
+    rounds = lifter.constant(I64, MOST_ROUNDS)
     if stream.step:
-        spare = lifter.op(f"sub i64 {good}, {stream.extent}")
-        rounds = lifter.op(f"add i64 {lifter.op(f'udiv i64 {spare}, {stream.step}')}, 1")
-    return lifter.op(f"select i1 {enough}, i64 {rounds}, i64 0")
+        rounds = (good - stream.extent).udiv(stream.step) + 1
+    return enough.select(rounds, 0)

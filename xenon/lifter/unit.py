@@ -1,8 +1,11 @@
-"""A whole function as an LLVM module: entries, blocks, branches, calls, and the ways out of it.
+"""A whole function as an LLVM module: its entries, blocks, branches and calls, and the ways out of it.
 
-It is `void name(state)`: it enters at the PC in the state, its own entry or a place that one of its calls
-returns to, and comes back with another PC and every register written back. Whatever it cannot do it leaves to
-Unicorn that way, at the instruction itself.
+The function is `void name(state)`. It enters at the PC in the state, which is its own entry or a place that
+one of its calls returns to, and comes back with another PC and every register written back. What it cannot do
+it leaves to the interpreter that way, at the instruction itself.
+
+LLVM blocks carry the guest address of their block and a letter: E for an entry from outside, C for a jump
+that is counted, B for the block itself; those of loops are in loops.py.
 """
 
 from __future__ import annotations
@@ -11,17 +14,21 @@ from collections.abc import Callable
 from functools import cache
 from importlib import resources
 
-from xenon.hardware.memory_map import RAM_BYTES
-from xenon.lifter import layout
-from xenon.lifter.counting import count, say_where
-from xenon.lifter.facts import Facts, find_facts, live_before, live_out, narrow_after
+from xenon.lifter import layout, slots
+from xenon.lifter.counting import count, note_function
+from xenon.lifter.emitter import LIKELY
+from xenon.lifter.entry import require_extra, require_singles, reserve_slots
+from xenon.lifter.facts import Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
 from xenon.lifter.guards import Guard, find_addresses
+from xenon.lifter.ir_types import BYTES_16, I32, I64, POINTER, WORDS_4, int_type, vector
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
-from xenon.lifter.loops import Loop, is_loop, reserve
-from xenon.lifter.registers import slot_type
+from xenon.lifter.loops import Loop, is_loop
 from xenon.lifter.rules import RULES
+from xenon.lifter.slots import CTR, LR
+from xenon.lifter.target import Target
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 
@@ -31,127 +38,81 @@ def prelude() -> str:
     return resources.files("xenon.lifter").joinpath("prelude.ll").read_text("utf-8")
 
 
-def lift_unit(flow: Flow, name: str, x86: bool, hopeful: bool = True, counting: bool = False) -> str:
-    """The text of a module that defines the function `name`; `hopeful`: see facts.py; `counting`: it measures
-    what it does."""
-    return Unit(flow, name, x86, hopeful, counting).text()
+def lift_unit(flow: Flow, name: str, target: Target) -> str:
+    """The text of a module that defines the function `name`."""
+    return Unit(flow, name, target).text()
 
 
 class Unit:
-    def __init__(self, flow: Flow, name: str, x86: bool, hopeful: bool, counting: bool) -> None:
+    """One function on its way to text; the host of its loops (loops.LoopHost)."""
+
+    def __init__(self, flow: Flow, name: str, target: Target) -> None:
         self._flow = flow
         self._name = name
-        self.facts: Facts = find_facts(flow, hopeful)
-        self.lifter = Lifter(x86, counting)
-        self.jump = (
-            "C" if counting else "B"
-        )  # where jumps to a block lead: where they are counted, or into it
-        everything = [
-            one
-            for block in flow.blocks.values()
-            for one in (*block.body, *([block.last] if block.last else []))
-        ]
-        self._used = frozenset().union(*(one.reads | one.writes for one in everything))
+        self._facts: Facts = find_facts(flow, target.assume_singles)
+        self._target = target
+        self.lifter = Lifter(target)
+        everything = [instruction for block in flow.blocks.values() for instruction in block.instructions]
+        used = frozenset().union(*(instruction.reads | instruction.writes for instruction in everything))
         ends = {block.end for block in flow.blocks.values()}
         if ends & {End.CALL, End.CALL_CTR, End.RETURN}:
-            self._used |= {"lr"}
+            used |= {"lr"}
         if ends & {End.CALL_CTR, End.JUMP_CTR}:
-            self._used |= {"ctr"}
-        self._needs_extra = any(name[0] == "v" for name in self._used) or any(
-            "ca" in self.facts.live[start] for start in flow.entry_points if "ca" in self._used
+            used |= {"ctr"}
+        self._used = used
+        self._needs_extra = any(map(slots.is_vr, used)) or any(
+            "ca" in self._facts.live[start] for start in flow.entry_points if "ca" in used
         )
 
     def text(self) -> str:
-        lifter = self.lifter
-        lines = [
-            prelude(),
-            *(["declare <16 x i8> @llvm.x86.ssse3.pshuf.b.128(<16 x i8>, <16 x i8>)"] if lifter.x86 else []),
-            *(
-                f"declare {kind} @llvm.{sign}{how}.{suffix}({kind}, {kind})"
-                for kind, suffix in (("<16 x i8>", "v16i8"), ("<8 x i16>", "v8i16"), ("<4 x i32>", "v4i32"))
-                for sign in "su"
-                for how in ("min", "max")
-            ),
-            f"define void @{self._name}(ptr noalias %state) nounwind {{",
-            "entry:",
+        """The module."""
+        lines = [prelude()]
+        if self._target.x86:
+            lines.append(f"declare {BYTES_16} @llvm.x86.ssse3.pshuf.b.128({BYTES_16}, {BYTES_16})")
+        lines += [
+            f"declare {type} @llvm.{name}.{type.suffix}({type}, {type})"
+            for type in (BYTES_16, vector(8, int_type(16)), WORDS_4)
+            for name in ("smin", "smax", "umin", "umax")
         ]
+        lines += [f"define void @{self._name}(ptr noalias %state) nounwind {{", "entry:"]
+        reserve_slots(self.lifter, self._used)
+        if self._needs_extra:
+            require_extra(self.lifter)
         self._enter()
         for start in sorted(self._flow.blocks):
             self._block(self._flow.blocks[start])
-        return "\n".join([*lines, *lifter.lines, "}\n"])
+        return "\n".join([*lines, *self.lifter.lines, "}\n"])
 
     def _enter(self) -> None:
-        lifter = self.lifter
-        reserve(self)
-        for name in sorted(self._used):
-            slots = (f"s{name[1:]}", f"d{name[1:]}") if name[0] == "f" else (name,)
-            for slot in slots:
-                lifter.emit(f"%{slot} = alloca {slot_type(slot)}")
-                lifter.emit(f"%before_{slot} = alloca {slot_type(slot)}")
-                zero = "zeroinitializer" if name[0] == "v" else "0.0" if name[0] == "f" else "0"
-                lifter.emit(f"store {slot_type(slot)} {zero}, ptr %{slot}")
-        lifter.emit(f"%ram = load ptr, ptr {lifter.field(layout.RAM)}")
-        lifter.emit(f"%pages = getelementptr i8, ptr %ram, i64 {RAM_BYTES}")
-        if self._needs_extra:
-            ready, not_ready = lifter.label(), lifter.label()
-            have = lifter.op(f"icmp ne i32 {lifter.op(f'load i32, ptr {lifter.field(layout.EXTRA)}')}, 0")
-            lifter.emit(f"br i1 {have}, label %{ready}, label %{not_ready}, !prof !1")
-            lifter.start(not_ready)
-            lifter.emit(f"store i32 {int(Status.NEED_EXTRA)}, ptr {lifter.field(layout.STATUS)}")
-            lifter.emit("ret void")
-            lifter.start(ready)
-        pc = lifter.op(f"load i64, ptr {lifter.field(layout.PC)}")
-        entries = self._flow.entry_points
+        """A switch by the PC, and from each entry into its block."""
+        lifter, entries = self.lifter, self._flow.entry_points
+        pc = lifter.read(I64, lifter.field(layout.PC))
         cases = " ".join(f"i64 {start}, label %E{start:x}" for start in entries)
-        lifter.emit(f"switch i64 {pc}, label %nowhere [ {cases} ]")
+        lifter.emit(f"switch {pc.typed}, label %nowhere [ {cases} ]")
         lifter.start("nowhere")
-        lifter.emit(f"store i32 {int(Status.REPEAT)}, ptr {lifter.field(layout.STATUS)}")
+        lifter.set_status(Status.REPEAT)
         lifter.emit("ret void")
         for start in entries:
             lifter.start(f"E{start:x}")
             lifter.forget()
             lifter.read_in(self._used)
-            self._make_sure(self.facts.hoped.get(start, frozenset()) & self._used)
-            lifter.narrow = set()
-            if lifter.counting:
-                say_where(lifter, self._flow.entries[0])
-            lifter.emit(f"br label %{self.jump}{start:x}")
+            require_singles(lifter, self._facts.assumed.get(start, frozenset()) & self._used, "nowhere")
+            lifter.prove_nothing()
+            note_function(lifter, self._target, self._flow.entries[0])
+            self.jump(start)
 
-    def _make_sure(self, names: frozenset[str]) -> None:
-        """Leave the entry to Unicorn unless these FPRs hold singles, and have them in that form."""
-        lifter = self.lifter
-        good = "true"
-        for name in sorted(names):
-            number = int(name[1:])
-            wide = lifter.double(number)
-            near = lifter.op(f"fptrunc double {wide} to float")
-            again = lifter.exact(near, lifter.op(f"fpext float {near} to double"))
-            bits = [lifter.op(f"bitcast double {value} to i64") for value in (wide, again)]
-            good = lifter.op(f"and i1 {good}, {lifter.op(f'icmp eq i64 {bits[0]}, {bits[1]}')}")
-            lifter.set_single(number, near)
-        if names:
-            go_on = lifter.label()
-            lifter.emit(f"br i1 {good}, label %{go_on}, label %nowhere, !prof !1")
-            lifter.start(go_on)
-
-    def convert(self, successor: int) -> None:
-        """Give FPRs that are single here and need not be in this successor their double form."""
-        lifter = self.lifter
-        for name in sorted(lifter.narrow & self.facts.live[successor] - self.facts.narrow[successor]):
-            if name[0] == "f" and name in self._used:
-                number = int(name[1:])
-                wide = lifter.double(number, exact=True)
-                lifter.emit(f"store double {wide}, ptr %d{number}")
+    # Blocks
 
     def _block(self, block: Block) -> None:
-        if self.lifter.counting:
+        if self._target.counters is not None:
             self.lifter.start(f"C{block.start:x}")
-            count(self.lifter, block.start)
-            self.lifter.emit(f"br label %B{block.start:x}")
+            count(self.lifter, self._target, block.start)
+            self.lifter.branch(f"B{block.start:x}")
+        addresses = find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
         if is_loop(block):
-            Loop(self, block).lift()
+            Loop(self, block, addresses).lift()
         else:
-            self.plain(block, find_addresses(block, self.facts.known[block.start]).guards)
+            self.plain(block, addresses.guards)
 
     def plain(self, block: Block, guards: dict[int, Guard]) -> None:
         """A block whose every address is checked."""
@@ -160,11 +121,10 @@ class Unit:
         self.body(block, guards)
         self._end(block)
 
-    def set_facts(self, block: Block) -> None:
-        lifter, facts = self.lifter, self.facts
-        lifter.narrow = set(facts.narrow[block.start])
-        lifter.changed = set(facts.changed[block.start])
-        lifter.live = facts.live[block.start]
+    def begin(self, block: Block) -> None:
+        """What holds at the start of a block."""
+        facts, start = self._facts, block.start
+        self.lifter.begin_block(facts.proven[start], facts.changed[start], facts.live[start])
 
     def body(
         self,
@@ -172,155 +132,165 @@ class Unit:
         guards: dict[int, Guard],
         instead: Callable[[int, Instruction], bool] | None = None,
     ) -> None:
-        """The instructions of a block but for its branch; `instead` may take care of one, by its index."""
+        """The instructions of a block but for its branch; `instead` may emit one of them, by its index, and
+        then returns True."""
         lifter = self.lifter
-        self.set_facts(block)
-        lives = self._lives(block)
-        for index, one in enumerate(block.body):
-            lifter.here = one.address
-            lifter.guard = guards.get(index)
-            lifter.live = lives[index]
-            if instead is None or not instead(index, one):
-                RULES[one.mnemonic](lifter, one)
-            narrow_after(one, lifter.narrow)
-            lifter.changed |= one.writes
-        lifter.live = lives[-1]
+        self.begin(block)
+        live = self._liveness(block)
+        for index, instruction in enumerate(block.body):
+            lifter.begin_instruction(instruction.address, guards.get(index), live[index])
+            if instead is None or not instead(index, instruction):
+                RULES[instruction.mnemonic](lifter, instruction)
+            lifter.end_instruction(instruction)
+        lifter.end_body(live[-1])
 
-    def _lives(self, block: Block) -> list[frozenset[str]]:
+    def _liveness(self, block: Block) -> list[frozenset[str]]:
         """What is live before each instruction of the body, and before the branch."""
-        live = live_out(self._flow, block, self.facts.live)
+        live = live_out(self._flow, block, self._facts.live)
         if block.last is not None:
             live = live_before(block.last, live)
-        found = [live]
-        for one in reversed(block.body):
-            live = live_before(one, live)
-            found.append(live)
-        return found[::-1]
+        backwards = [live]
+        for instruction in reversed(block.body):
+            live = live_before(instruction, live)
+            backwards.append(live)
+        return backwards[::-1]
+
+    # The end of a block
 
     def _end(self, block: Block) -> None:
         lifter = self.lifter
-        taken = self.condition(block.last) if block.last is not None else None
+        taken = self.condition(block)
         if block.last is not None and block.end is not End.LEAVE:
-            lifter.changed |= block.last.writes
+            lifter.note_changed(block.last.writes)
             if block.last.mnemonic in ("bl", "bcctrl", "bcl"):
-                lifter.set("lr", str(block.after))
-                lifter.changed.add("lr")
+                lifter.set(LR, lifter.constant(I64, block.after))
+                lifter.note_changed(("lr",))
         if block.end in (End.FALL, End.BRANCH):
             self._branch(block, taken)
         elif block.end is End.LEAVE:
-            # An instruction that Unicorn executes, without entering compiled code at it.
-            lifter.leave(str(block.target), Status.REPEAT, lifter.changed)
+            # An instruction for the interpreter, which does not enter compiled code at it.
+            lifter.leave(block.target, Status.REPEAT, lifter.changed)
         elif block.end is End.TAIL:
-            lifter.leave(str(block.target), Status.GO_ON, lifter.changed)
+            lifter.leave(block.target, Status.GO_ON, lifter.changed)
         elif block.end is End.JUMP_CTR:
-            target = lifter.op(f"and i64 {lifter.get('ctr')}, -4")
-            lifter.leave(target, Status.GO_ON, lifter.changed)
+            lifter.leave(lifter.get(CTR) & -4, Status.GO_ON, lifter.changed)
         elif block.end is End.RETURN:
             self._return(block, taken)
         elif block.end is End.CALL:
-            self._call(block, str(block.target), block.target)
+            self._call(block, lifter.constant(I64, block.target), block.target)
         else:
-            self._call(block, lifter.op(f"and i64 {lifter.get('ctr')}, -4"), None)
+            self._call(block, lifter.get(CTR) & -4, None)
 
-    def condition(self, last: Instruction) -> str | None:
-        """Whether a conditional branch is taken, None when it always is. Counts CTR down."""
-        if not last.mnemonic.startswith("bc"):
+    def condition(self, block: Block) -> Value | None:
+        """Whether the branch at the end is taken, None where it always is. Counts CTR down."""
+        last = block.last
+        if last is None or not last.mnemonic.startswith("bc"):
             return None
         lifter, bo = self.lifter, last.rt
         terms = []
         if not bo & 4:
-            lifter.set("ctr", lifter.op(f"add i64 {lifter.get('ctr')}, -1"))
-            terms.append(lifter.op(f"icmp {'eq' if bo & 2 else 'ne'} i64 {lifter.get('ctr')}, 0"))
+            lifter.set(CTR, lifter.get(CTR) + -1)
+            terms.append(lifter.get(CTR).icmp("eq" if bo & 2 else "ne", 0))
         if not bo & 16:
             bit = lifter.bit(last.ra)
-            terms.append(bit if bo & 8 else lifter.op(f"xor i1 {bit}, true"))
-        if not terms:
-            return None
-        return terms[0] if len(terms) == 1 else lifter.op(f"and i1 {terms[0]}, {terms[1]}")
+            terms.append(bit if bo & 8 else ~bit)
+        return lifter.all_of(terms) if terms else None
 
-    def _branch(self, block: Block, taken: str | None) -> None:
+    def _branch(self, block: Block, taken: Value | None) -> None:
         lifter = self.lifter
         if taken is None or len(block.successors) == 1:
             self.go_to(block.successors[0], block.start, falls=block.end is End.FALL)
             return
         labels = [lifter.label() for _ in block.successors]
-        lifter.emit(f"br i1 {taken}, label %{labels[0]}, label %{labels[1]}")
-        narrow, known = set(lifter.narrow), lifter.known()
+        lifter.branch_if(taken, labels[0], labels[1])
+        known = lifter.known()
         for label, successor in zip(labels, block.successors, strict=True):
             lifter.start(label)
-            lifter.narrow = set(narrow)
-            lifter.forget(known)
+            lifter.resume(known)
             self.go_to(successor, block.start)
 
     def go_to(self, successor: int, start: int | None = None, falls: bool = False) -> None:
-        """Branch to a block; back, from the block at `start`, not without a look at whether to stop. `falls`:
-        in the guest there is no branch."""
+        """Branch to a block. A branch back, from the block at `start`, first looks whether to stop. `falls`:
+        in the guest there is no branch, so that none is counted."""
         self.convert(successor)
         if start is not None and successor <= start:
             self.poll(successor)
-        self.lifter.emit(f"br label %{'B' if falls else self.jump}{successor:x}")
+        if falls:
+            self.lifter.branch(f"B{successor:x}")
+        else:
+            self.jump(successor)
+
+    def jump(self, successor: int) -> None:
+        """Emit the jump of a guest branch to a block: where it is counted, if it is."""
+        self.lifter.branch(f"{'B' if self._target.counters is None else 'C'}{successor:x}")
+
+    def convert(self, successor: int) -> None:
+        """Give FPRs that are single here, and need not be in this successor, their double form."""
+        lifter, facts = self.lifter, self._facts
+        for name in sorted(lifter.proven & facts.live[successor] - facts.proven[successor]):
+            if slots.is_fpr(name) and name in self._used:
+                number = slots.number_of(name)
+                lifter.store_slot(slots.double(number), lifter.double(number, exact=True))
 
     def poll(self, successor: int, counted: bool = False) -> None:
-        """Leave for Unicorn, at `successor`, if the CPU is to stop; `counted`: the jump there is already."""
+        """Leave at `successor` if the CPU is to stop; `counted`: the jump there is counted already."""
         lifter = self.lifter
-        leave, stay = lifter.label(), lifter.label()
-        flag = lifter.op(f"load atomic i32, ptr {lifter.field(layout.STOP)} monotonic, align 4")
-        go_on = lifter.op(f"icmp eq i32 {flag}, 0")
-        lifter.emit(f"br i1 {go_on}, label %{stay}, label %{leave}, !prof !1")
+        leave, stay = lifter.labels(2)
+        flag = lifter.op(I32, f"load atomic i32, {lifter.field(layout.STOP).typed} monotonic, align 4")
+        lifter.branch_if(flag.icmp("eq", 0), stay, leave, LIKELY)
         lifter.start(leave)
-        if lifter.counting and counted:
-            count(lifter, successor, -1)
-        lifter.live = self.facts.live[successor]
-        lifter.leave(str(successor), Status.GO_ON, lifter.written())
+        if counted:
+            count(lifter, self._target, successor, -1)
+        lifter.leave(successor, Status.GO_ON, lifter.exit_registers(self._facts.live[successor]))
         lifter.start(stay)
 
-    def _return(self, block: Block, taken: str | None) -> None:
+    def _return(self, block: Block, taken: Value | None) -> None:
         lifter = self.lifter
         if taken is not None:
-            out, stay = lifter.label(), lifter.label()
-            lifter.emit(f"br i1 {taken}, label %{out}, label %{stay}")
+            out, stay = lifter.labels(2)
+            lifter.branch_if(taken, out, stay)
             lifter.start(stay)
             known = lifter.known()
             self._branch(block, None)
-            lifter.forget(known)
+            lifter.resume(known)
             lifter.start(out)
-        target = lifter.op(f"and i64 {lifter.get('lr')}, -4")
-        lifter.leave(target, Status.GO_ON, lifter.changed)
+        lifter.leave(lifter.get(LR) & -4, Status.GO_ON, lifter.changed)
 
-    def _call(self, block: Block, target: str, constant: int | None) -> None:
+    def _call(self, block: Block, target: Value, known: int | None) -> None:
         """Call compiled code if the dispatch table has it; else, or when it comes back elsewhere, return.
-        `constant` is the target where it is known now."""
+        `known` is the target where it is known now."""
         lifter = self.lifter
         lifter.write_back(lifter.changed)
-        lifter.emit(f"store i64 {target}, ptr {lifter.field(layout.PC)}")
-        depth = lifter.op(f"load i32, ptr {lifter.field(layout.DEPTH)}")
-        room = lifter.op(f"icmp ult i32 {depth}, {layout.MOST_DEPTH}")
-        table = lifter.op(f"load ptr, ptr {lifter.field(layout.DISPATCH)}")
-        if constant is None:
-            page = lifter.op(f"lshr i64 {target}, {layout.PAGE_SHIFT}")
-            inside = lifter.op(f"icmp ult i64 {page}, {layout.PAGE_COUNT}")
-            page = lifter.op(f"select i1 {inside}, i64 {page}, i64 {layout.PAGE_COUNT}")
-            slot = lifter.op(f"lshr i64 {target}, 2")
-            slot = lifter.op(f"and i64 {slot}, {layout.SLOTS_OF_PAGE - 1}")
-        else:
-            page, slot = str(layout.page_of(constant)), str(layout.slot(constant))
-        block_place = lifter.op(f"getelementptr ptr, ptr {table}, i64 {page}")
-        slots = lifter.op(f"load ptr, ptr {block_place}")
-        function_place = lifter.op(f"getelementptr ptr, ptr {slots}, i64 {slot}")
-        function = lifter.op(f"load ptr, ptr {function_place}")
-        served = lifter.op(f"icmp ne ptr {function}, null")
-        call, back, out = lifter.label(), lifter.label(), lifter.label()
-        lifter.emit(f"br i1 {lifter.op(f'and i1 {room}, {served}')}, label %{call}, label %{out}")
+        lifter.write(target, lifter.field(layout.PC))
+        depth = lifter.read(I32, lifter.field(layout.DEPTH))
+        room = depth.icmp("ult", layout.MOST_DEPTH)
+        function = self._served(target, known)
+        served = function.is_not_null()
+        call, back, out = lifter.labels(3)
+        lifter.branch_if(room & served, call, out)
         lifter.start(call)
-        lifter.emit(f"store i32 {lifter.op(f'add i32 {depth}, 1')}, ptr {lifter.field(layout.DEPTH)}")
-        lifter.emit(f"call void {function}(ptr %state)")
-        lifter.emit(f"store i32 {depth}, ptr {lifter.field(layout.DEPTH)}")
-        pc = lifter.op(f"load i64, ptr {lifter.field(layout.PC)}")
-        status = lifter.op(f"load i32, ptr {lifter.field(layout.STATUS)}")
-        here = lifter.op(f"icmp eq i64 {pc}, {block.after}")
-        fine = lifter.op(f"icmp eq i32 {status}, 0")
-        lifter.emit(f"br i1 {lifter.op(f'and i1 {here}, {fine}')}, label %{back}, label %{out}, !prof !1")
+        lifter.write(depth + 1, lifter.field(layout.DEPTH))
+        lifter.emit(f"call void {function.text}(ptr %state)")
+        lifter.write(depth, lifter.field(layout.DEPTH))
+        pc = lifter.read(I64, lifter.field(layout.PC))
+        status = lifter.read(I32, lifter.field(layout.STATUS))
+        returned = pc.icmp("eq", block.after)
+        lifter.branch_if(returned & status.icmp("eq", 0), back, out, LIKELY)
         lifter.start(out)
         lifter.emit("ret void")
         lifter.start(back)
-        lifter.emit(f"br label %E{block.after:x}")
+        lifter.branch(f"E{block.after:x}")
+
+    def _served(self, address: Value, known: int | None) -> Value:
+        """The host function that the dispatch table has for a guest address, or null."""
+        lifter, target = self.lifter, self._target
+        table = lifter.read(POINTER, lifter.field(layout.DISPATCH))
+        if known is None:
+            page = lifter.page_of(address)
+            page = page.icmp("ult", target.page_count).select(page, target.page_count)
+            slot = address.lshr(2) & (target.slots_of_page - 1)
+        else:
+            page = lifter.constant(I64, target.dispatch_page(known))
+            slot = lifter.constant(I64, target.dispatch_slot(known))
+        functions = lifter.read(POINTER, lifter.element(table, page))
+        return lifter.read(POINTER, lifter.element(functions, slot))

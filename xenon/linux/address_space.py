@@ -107,9 +107,10 @@ class AddressSpace:
     def _checked(self, address: int, size: int, wanted: Protection) -> memoryview:
         if size == 0:
             return self.memory.slice(0, 0)
-        if not self._pages.allows(physical(address), size, wanted):
+        place = physical(address)
+        if not self._pages.allows(place, size, wanted):
             raise GuestError(Error.EFAULT)
-        return self.memory.slice(physical(address), size)
+        return self.memory.slice(place, size)
 
     def read(self, address: int, size: int) -> bytes:
         """A copy of the guest's bytes. Raises GuestError(EFAULT)."""
@@ -117,8 +118,8 @@ class AddressSpace:
 
     def write(self, address: int, data: bytes) -> None:
         """Copy into the guest's memory. Raises GuestError(EFAULT)."""
-        with self.writing(address, len(data)) as target:
-            target[:] = data
+        self._checked(address, len(data), Protection.WRITE)[:] = data
+        self._pages.written(physical(address), len(data))
 
     @contextmanager
     def filling(self, address: int, size: int) -> Iterator[memoryview]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from xenon.errors import EXIT_GUEST_FAULT, XenonError
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.cpu import Access, Cpu, Registers, Trap, TrapKind
 from xenon.hardware.memory_map import in_units
 from xenon.linux.layout import PROGRAM
@@ -22,10 +22,14 @@ _MOST_CALLERS = 32
 class GuestFault(XenonError):
     """The program is at fault. `report` has several lines: registers, code around the PC, callers."""
 
-    exit_code = EXIT_GUEST_FAULT
+    code = ErrorCode.GUEST_FAULT
 
-    def __init__(self, message: str, report: str, hint: str = "", exit_code: int | None = None) -> None:
-        super().__init__(message, hint, exit_code)
+    def __init__(self, message: str, report: str, hint: str = "", signal: int | None = None) -> None:
+        """`signal` is the number of the signal by which the program ended itself, if it did."""
+        if signal is None:
+            super().__init__(message, hint)
+        else:
+            super().__init__(message, hint, ErrorCode.GUEST_SIGNAL, signal=signal)
         self.report = report
 
 
@@ -56,7 +60,7 @@ def fault_of_trap(process: Process, thread: int, cpu: Cpu, trap: Trap) -> GuestF
 def fault_of_refusal(process: Process, thread: int, cpu: Cpu, trap: Trap, refusal: Refusal) -> GuestFault:
     """The fault of a refused system call; its PC is that of the `sc` instruction."""
     pc = trap.pc - INSTRUCTION_BYTES
-    return _build(process, thread, cpu, pc, refusal.message, refusal.hint, refusal.exit_code)
+    return _build(process, thread, cpu, pc, refusal.message, refusal.hint, refusal.signal)
 
 
 def _bad_address(process: Process, trap: Trap) -> tuple[str, str]:
@@ -89,7 +93,7 @@ def _build(
     pc: int,
     what: str,
     hint: str,
-    exit_code: int | None,
+    signal: int | None,
     at_fault: str | None = None,
 ) -> GuestFault:
     """The message begins with `at_fault`, by default with the program's name; a device names itself."""
@@ -113,7 +117,7 @@ def _build(
     ]
     where = f"PC {place}" if functions.at(pc) else f"PC {place}, LR {_place(functions, registers.lr)}"
     message = f"{what}{on} ({where.replace('  ', ', ')})"
-    return GuestFault(message, "\n".join(lines), hint, exit_code)
+    return GuestFault(message, "\n".join(lines), hint, signal)
 
 
 def _place(functions: Functions, address: int) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from xenon.errors import XenonError, reason
+from xenon.errors import ErrorCode, XenonError, reason
 from xenon.hardware.gpu import GPU_REGISTERS
 from xenon.hardware.memory_map import Range
 from xenon.linux.uapi import (
@@ -166,7 +166,12 @@ class Disc:
                 raise XenonError(f"{shown}: {os.fsdecode(folder)} is a file on the disc, not a folder")
             node = below
         if name in node.entries:
-            raise XenonError(f"{shown}: granted twice", "give one of them another name: --file HOST=GUEST")
+            raise XenonError(
+                f"{shown}: granted twice",
+                "give one of them another name",
+                ErrorCode.GRANTED_TWICE,
+                path=shown,
+            )
         node.entries[name] = File(content, self._next_inode)
         self._next_inode += 1
 

@@ -38,14 +38,14 @@ class Exit(Exception):
 class Refusal(Exception):
     """A system call asks for something that the kernel cannot do in any way; the program is at fault.
 
-    `exit_code` other than None is what the command ends with in place of the code for faults.
+    `signal` is the number of the signal by which the program ends itself, if it does.
     """
 
-    def __init__(self, message: str, hint: str = "", exit_code: int | None = None) -> None:
+    def __init__(self, message: str, hint: str = "", signal: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.exit_code = exit_code
+        self.signal = signal
 
 
 @dataclass(slots=True)

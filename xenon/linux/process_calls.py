@@ -65,7 +65,7 @@ def _raise(process: Process, number: int) -> int:
             f"the program sends itself {name} to run its handler; the kernel runs no signal handlers"
         )
     how = "aborted" if number == Signal.SIGABRT else "ended itself"
-    raise Refusal(f"the program {how} ({name})", exit_code=128 + number)
+    raise Refusal(f"the program {how} ({name})", signal=number)
 
 
 def rt_sigaction(process: Process, number: Int, new: Pointer, old: Pointer, _size: Size) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from xenon.powerpc.mix import InstructionClass
 from xenon.profile.sampler import Activity
-from xenon.recompiler.kind import CpuKind
+from xenon.recompiler.cpu_kind import CpuKind
 
 
 @dataclass(frozen=True, slots=True)

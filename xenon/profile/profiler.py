@@ -22,7 +22,7 @@ from xenon.profile.profile import FunctionProfile, Profile, ThreadProfile
 from xenon.profile.sampler import PERIOD, Activity, Probe, Sampler, Stack
 from xenon.profile.stacks import Stacks
 from xenon.profile.sums import hottest_blocks, mix, sums
-from xenon.recompiler.kind import CpuKind
+from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.recompiler import Tier
 
 LOOP_COMPILED = "loop compiled"

@@ -9,21 +9,21 @@ from xenon.powerpc.mix import name_and_class
 from xenon.profile.flame_drawing import flame_graph
 from xenon.profile.profile import BlockProfile, FunctionProfile, Profile
 from xenon.profile.sampler import Activity
-from xenon.recompiler.kind import CpuKind
+from xenon.recompiler.cpu_kind import CpuKind
 
 _MOST_LINES = 40  # of a block
 _MOST_MNEMONICS = 12
 _NAMES = {Activity.COMPILED: "compiled", Activity.UNICORN: "on Unicorn", Activity.SYSTEM: "system calls"}
 
 
-def lines(profile: Profile, top: int) -> Iterator[str]:
-    """The report, with the `top` functions."""
+def lines(profile: Profile, top: int, advice: str = "") -> Iterator[str]:
+    """The report, with the `top` functions; `advice` says how to see the rest of them."""
     many = f", {len(profile.threads)} threads" if len(profile.threads) > 1 else ""
-    yield f"profile of {profile.program}: {profile.seconds:.2f} s, --cpu {profile.cpu.value}{many}"
+    yield f"profile of {profile.program}: {profile.seconds:.2f} s, cpu {profile.cpu.value}{many}"
     yield ""
     yield from _summary(profile)
     yield ""
-    yield from _functions(profile, top)
+    yield from _functions(profile, top, advice)
     yield ""
     yield from _mix(profile)
     for block in profile.blocks:
@@ -62,7 +62,7 @@ def _compiled(profile: Profile) -> str:
     return f": {_share(profile.compiled_instructions, profile.instructions)} of them in compiled code"
 
 
-def _functions(profile: Profile, top: int) -> Iterator[str]:
+def _functions(profile: Profile, top: int, advice: str) -> Iterator[str]:
     yield "functions by their own time (total: with what they call)"
     yield f"  {'self':>6}  {'total':>6}  {'instructions':>16}  {'':>6}  {'calls':>12}  tier, function"
     for function in profile.functions[:top]:
@@ -73,7 +73,7 @@ def _functions(profile: Profile, top: int) -> Iterator[str]:
             f"{function.calls:>12,}  {_tier(function, profile.cpu)}"
         )
     if (rest := len(profile.functions) - top) > 0:
-        yield f"  and {rest} more (--top)"
+        yield f"  and {rest} more{advice}"
 
 
 def _tier(function: FunctionProfile, cpu: CpuKind) -> str:
@@ -127,7 +127,7 @@ def flame(profile: Profile) -> str:
     """The flame graph of a profile, an SVG document."""
     stacks = {(names, activity.value): count for (names, activity), count in profile.stacks.items()}
     many = f", {len(profile.threads)} threads" if len(profile.threads) > 1 else ""
-    title = f"{profile.program}: {profile.seconds:.2f} s, --cpu {profile.cpu.value}{many}"
+    title = f"{profile.program}: {profile.seconds:.2f} s, cpu {profile.cpu.value}{many}"
     return flame_graph(stacks, f"{title}; {profile.samples:,} samples", profile.period)
 
 

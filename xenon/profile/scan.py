@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 
 import capstone
@@ -48,6 +48,15 @@ class Report:
     instructions: int
     functions: int
     unread: int
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return {
+            "instructions": self.instructions,
+            "functions": self.functions,
+            "unread_words": self.unread,
+            "findings": [asdict(finding) | {"why": finding.why.value} for finding in self.findings],
+        }
 
 
 @cache

@@ -1,7 +1,7 @@
 """Compiled code on disk, in the user's cache folder: checksummed, written atomically, bounded in size.
 
-A file is a line of magic, the SHA-256 of the rest, and the rest. Whatever is not exactly that is ignored, and
-written anew.
+A file is a line of magic, the SHA-256 of the content, and the content. Any other file is ignored and written
+anew.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CodeCache:
         self._most = most_bytes
 
     def get(self, key: str) -> bytes | None:
-        """What `put` stored, None when that is not there, unreadable or damaged."""
+        """What `put` stored; None if it is missing, unreadable or damaged."""
         path = self._path(key)
         try:
             data = path.read_bytes()
@@ -56,7 +56,7 @@ class CodeCache:
         return data[start:]
 
     def put(self, key: str, data: bytes) -> None:
-        """Store, and drop the files that were not used for longest when there is too much."""
+        """Store, and delete the least recently used files beyond the size that is allowed."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self.folder, prefix=".new-")
@@ -87,14 +87,14 @@ class CodeCache:
         return self.folder / f"{key}.code"
 
     def _files(self) -> list[tuple[float, int, Path]]:
-        """(time of last use, size, path), the oldest first; ours alone."""
-        found = []
+        """(time of last use, size, path) of the cache's own files, the oldest first."""
+        files = []
         for pattern in ("*.code", ".new-*"):
             for path in self.folder.glob(pattern):
                 with contextlib.suppress(OSError):
-                    facts = path.stat()
-                    found.append((facts.st_mtime, facts.st_size, path))
-        return sorted(found)
+                    status = path.stat()
+                    files.append((status.st_mtime, status.st_size, path))
+        return sorted(files)
 
     def _trim(self) -> None:
         files = self._files()

@@ -1,46 +1,18 @@
-"""The ways to run a CPU that a user can choose from, and which one it is when nobody chooses."""
+"""Makes the CPUs of a machine: on Unicorn alone, or with a recompiler that they share."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-from enum import Enum
 
-from xenon.errors import EXIT_USAGE, XenonError
+from xenon.errors import XenonError
 from xenon.hardware.bus import Bus
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.recompiler.attachment import CompiledCode, instruments_for_compiled_code
 from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.cpu_kind import INSTALL_HINT, CpuKind, default_kind, installed
 from xenon.recompiler.recompiler import Recompiler
-
-INSTALL_HINT = "pip install 'xenon-llm[fast]'"
-
-
-class CpuKind(Enum):
-    """UNICORN translates guest code block by block; the recompiler moves hot functions to native code."""
-
-    UNICORN = "unicorn"
-    RECOMPILER = "recompiler"
-
-
-def installed() -> bool:
-    """Whether there is an llvmlite for the recompiler. Does not import it."""
-    return importlib.util.find_spec("llvmlite") is not None
-
-
-def default_kind() -> CpuKind:
-    """The recompiler where it can run."""
-    return CpuKind.RECOMPILER if installed() else CpuKind.UNICORN
-
-
-def parse_kind(name: str | None) -> CpuKind | None:
-    """What `--cpu` says, None for no choice. Raises XenonError."""
-    try:
-        return None if name is None else CpuKind(name)
-    except ValueError:
-        raise XenonError(f"--cpu {name!r}: expected unicorn or recompiler", "", EXIT_USAGE) from None
 
 
 def make_cpus(

@@ -93,8 +93,9 @@ class Recompiler:
         self._settled: Counter[int] = Counter()  # page: how often it was taken from a program that writes it
         self._lock = threading.Lock()
         pages.listen(self)
-        self.hopeful = True
-        """Take FPRs for single where they are used so, and leave an entry to Unicorn where they are not."""
+        self.assume_singles = True
+        """Assume that an FPR read only by single-precision instructions holds a single on entry; if it does
+        not, Unicorn runs the call."""
         self.worker: Worker | None = None
         """Compiles in a process of its own; None: in this one."""
 
@@ -199,10 +200,10 @@ class Recompiler:
         self.worker = worker
         worker.start()  # while llvmlite is imported here
         try:
-            from xenon.recompiler import compile
+            from xenon.recompiler import codegen
         except (ImportError, OSError) as error:  # the second where its library is not for this computer
             raise Stopped from error
-        compile.bridge(self.cache, worker.compile, self.counting)
+        codegen.bridge(self.cache, worker.compile, self.counting)
 
     def compile(self, address: int, inside: int | None = None) -> Outcome:
         """Compile the function at an address, and have the CPUs hand over to it from now on; also at the
@@ -224,29 +225,28 @@ class Recompiler:
 
     def _compile(self, entries: tuple[int, ...], inside: int | None, forgotten: set[int]) -> Outcome:
         from xenon.lifter.flow import NotUnderstood
-        from xenon.recompiler import compile  # llvmlite: not before something is compiled
+        from xenon.recompiler import codegen  # llvmlite: not before something is compiled
 
         start = time.perf_counter()
-        compile_text = self.worker.compile if self.worker else compile.compile_text
+        compile_text = self.worker.compile if self.worker else codegen.compile_text
         points_in = entries if inside is None or inside in entries else (*entries, inside)
         own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
         try:
             if self.fetch(entries[0]) is None:
                 raise NotUnderstood("nothing may be executed there, or the program writes to the page often")
-            unit = compile.make_unit(
+            unit = codegen.make_unit(
                 self.fetch,
                 points_in,
                 self._starts,
                 self.cache,
+                codegen.console_target(self.assume_singles, self.counting),
                 compile_text,
-                self.hopeful,
-                self.counting,
             )
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self._publish(outcome, _Published(own_pages, ()), 0, forgotten)
             return outcome
-        hook = compile.bridge(self.cache, compile_text, self.counting)
+        hook = codegen.bridge(self.cache, compile_text, self.counting)
         seconds = time.perf_counter() - start
         outcome = Outcome(
             entries, Tier.COMPILED, "", unit.instructions, unit.calls, unit.cached, seconds, inside

@@ -10,14 +10,20 @@ from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.lifter.layout import (
-    DISPATCH_PAGES,
-    PAGE_COUNT,
     READ,
     SIZE,
-    SLOTS_OF_PAGE,
     WRITE_ONE,
-    slot,
 )
+from xenon.powerpc.abi import INSTRUCTION_BYTES
+
+_PAGE_COUNT = RAM_BYTES // PAGE_BYTES
+_DISPATCH_PAGES = _PAGE_COUNT + 1  # RAM's, and one for all addresses outside it
+_SLOTS_OF_PAGE = PAGE_BYTES // INSTRUCTION_BYTES
+
+
+def _slot(address: int) -> int:
+    """The slot of a guest address in the block of its page."""
+    return address % PAGE_BYTES // INSTRUCTION_BYTES
 
 
 class Dispatch:
@@ -29,29 +35,29 @@ class Dispatch:
     """
 
     def __init__(self) -> None:
-        self._nothing = (ctypes.c_uint64 * SLOTS_OF_PAGE)()
+        self._nothing = (ctypes.c_uint64 * _SLOTS_OF_PAGE)()
         self._blocks: dict[int, ctypes.Array[ctypes.c_uint64]] = {}
-        self._table = (ctypes.c_uint64 * DISPATCH_PAGES)()
+        self._table = (ctypes.c_uint64 * _DISPATCH_PAGES)()
         nothing = ctypes.addressof(self._nothing).to_bytes(8, sys.byteorder)
-        ctypes.memmove(self._table, nothing * DISPATCH_PAGES, 8 * DISPATCH_PAGES)
+        ctypes.memmove(self._table, nothing * _DISPATCH_PAGES, 8 * _DISPATCH_PAGES)
         self.host_address = ctypes.addressof(self._table)
 
     def set(self, address: int, function: int) -> None:
         """Serve an address in RAM from now on."""
         page = address // PAGE_BYTES
         if page not in self._blocks:
-            self._blocks[page] = (ctypes.c_uint64 * SLOTS_OF_PAGE)()
+            self._blocks[page] = (ctypes.c_uint64 * _SLOTS_OF_PAGE)()
             self._table[page] = ctypes.addressof(self._blocks[page])
-        self._blocks[page][slot(address)] = function
+        self._blocks[page][_slot(address)] = function
 
     def remove(self, address: int) -> None:
         """Leave an address to Unicorn again."""
         if (block := self._blocks.get(address // PAGE_BYTES)) is not None:
-            block[slot(address)] = 0
+            block[_slot(address)] = 0
 
     def serves(self, address: int) -> bool:
         block = self._blocks.get(address // PAGE_BYTES)
-        return block is not None and block[slot(address)] != 0
+        return block is not None and block[_slot(address)] != 0
 
 
 class PageTable:
@@ -62,7 +68,7 @@ class PageTable:
 
     def __init__(self, memory: UnifiedMemory) -> None:
         self._memory = memory  # owns the bytes
-        self._bytes = (ctypes.c_uint8 * (PAGE_COUNT + 1)).from_address(memory.host_address + RAM_BYTES)
+        self._bytes = (ctypes.c_uint8 * (_PAGE_COUNT + 1)).from_address(memory.host_address + RAM_BYTES)
 
     def set(self, address: int, size: int, shown: Protection) -> None:
         """Whole pages inside RAM, as Pages has checked."""
@@ -70,7 +76,7 @@ class PageTable:
         if shown & Protection.WRITE:
             bits |= WRITE_ONE
         first, end = address // PAGE_BYTES, (address + size) // PAGE_BYTES
-        if not 0 <= first < end <= PAGE_COUNT:
+        if not 0 <= first < end <= _PAGE_COUNT:
             raise ValueError(f"0x{address:x}: {size} bytes from here are outside RAM")
         inner = bits | bits << 1
         ctypes.memset(ctypes.addressof(self._bytes) + first, inner, end - first)

@@ -1,7 +1,7 @@
-"""A process that compiles: LLVM takes up to seconds for a function, and nothing may wait for it to stop.
+"""A process that compiles: LLVM takes up to seconds for a function, and a run must not wait for it to end.
 
-Both ways go lines of JSON, each followed by as many bytes as it says: a module's text there, object code
-back.
+Each message is one JSON line with a byte count, then that many bytes. The parent sends LLVM text, the worker
+returns object code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import subprocess
 import sys
 from typing import IO
 
-# A write to a worker that is gone must not end us by SIGPIPE, which the command line leaves at its default.
+# A write to a worker that is gone must not end this process by SIGPIPE, which the command line leaves at
+# its default.
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
@@ -26,7 +27,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._socket, self._theirs = socket.socketpair()
+        self._socket, self._child_end = socket.socketpair()
         self._answers = self._socket.makefile("rb")
         self._stopped = False
 
@@ -35,13 +36,13 @@ class Worker:
         if self._stopped:
             raise Stopped
         if self._process is None:
-            with self._theirs as theirs:
+            with self._child_end as child_end:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "xenon.recompiler.worker"],
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
+                    stdin=child_end.fileno(),
+                    stdout=child_end.fileno(),
                     stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C is ours to handle
+                    start_new_session=True,  # the parent handles Ctrl-C
                 )
 
     def compile(self, text: str) -> bytes:
@@ -63,8 +64,8 @@ class Worker:
     def close(self) -> None:
         """Stop, and give the socket back; not while another thread compiles."""
         self.stop()
-        for one in (self._answers, self._socket, self._theirs):
-            one.close()
+        for stream in (self._answers, self._socket, self._child_end):
+            stream.close()
 
 
 def _message(data: bytes) -> bytes:
@@ -84,7 +85,7 @@ def _receive(stream: IO[bytes]) -> bytes:
 
 
 def _main() -> None:
-    from xenon.recompiler.compile import compile_text
+    from xenon.recompiler.codegen import compile_text
 
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:

@@ -24,7 +24,7 @@ def row_facts(name: str, model: loader.Model, row: Row) -> dict[str, Value]:
         "model": name,
         "size_bytes": model.size,
         "parameters": model.parameter_count,
-        "engine": row.runner.engine,
+        "engine": row.runner.kind.value,
         "matmul": row.runner.matmul.value if row.runner.matmul else "-",
         "threads": row.runner.threads,
         "test": str(row.workload),

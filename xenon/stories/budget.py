@@ -7,18 +7,20 @@ high-water mark.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from llama2c.allocations import Extents, Users, allocations, array_bytes
 from loader import Format, Model, Tokenizer
-from xenon.errors import XenonError
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory import OutOfMemoryError, Owner, UnifiedMemory
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, PAGE_BYTES, RAM_BYTES, align_up, in_units
 from xenon.linux.layout import LINUX_MAP
 from xenon.linux.loading import STACK_GUARD_BYTES, placements
 from xenon.linux.owners import owner_named
 from xenon.linux.program import Program
+from xenon.stories.guest import check_fp32
 
 _HELPFUL = 3  # regions that a refusal names
 
@@ -86,21 +88,40 @@ class Budget:
             return
         named = ", ".join(f"{use.purpose} {in_units(use.size)}" for use in self.largest)
         longest = longest_context(self.run)
-        help_ = (
-            f"a context of {longest} fits: --context {longest}"
-            if longest
-            else "no context is short enough: a smaller model fits"
-        )
         system = sum(use.size for use in self.uses if use.owner is Owner.SYSTEM)
         sizes = self.total - system, self.run.memory_bytes - system
         needed, room = map(in_units, sizes)
         if needed == room:
             needed, room = (f"{size:,} bytes" for size in sizes)
-        raise OutOfMemoryError(
+        message = (
             f"{self.run.model.path}: needs {needed} with a context of {self.run.positions}, and the console "
-            f"has {room} for a program; the largest regions are {named}",
-            help_,
+            f"has {room} for a program; the largest regions are {named}"
         )
+        if not longest:
+            raise OutOfMemoryError(message, "no context is short enough: a smaller model fits")
+        raise OutOfMemoryError(
+            message,
+            f"a context of {longest} fits",
+            ErrorCode.CONTEXT_TOO_LONG,
+            longest_context=longest,
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON; sizes are in bytes, addresses are physical, None where there is no room."""
+        return {
+            "model": os.fsencode(self.run.model.path).decode(errors="replace"),
+            "context": self.run.positions,
+            "prompt_bytes": self.run.prompt_bytes,
+            "threads": self.run.threads,
+            "memory_bytes": self.run.memory_bytes,
+            "total_bytes": self.total,
+            "fits": self.fits,
+            "longest_context": longest_context(self.run),
+            "regions": [
+                {"owner": use.owner.value, "purpose": use.purpose, "address": use.address, "size": use.size}
+                for use in self.uses
+            ],
+        }
 
 
 def predict(run: Run) -> Budget:
@@ -158,8 +179,7 @@ def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
 def _extents(run: Run) -> Extents:
     """The numbers of a run. Raises XenonError for a model that the guest does not run."""
     model, config = run.model, run.model.config
-    if model.format is Format.V2:
-        raise XenonError(f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)")
+    check_fp32(model)
     # The guest uses a file in place where all its tensors are aligned, which v0 files never are.
     aligned = all(part.offset % CACHE_LINE_BYTES == 0 for part in model.tensors)
     return Extents(

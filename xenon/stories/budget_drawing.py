@@ -67,22 +67,22 @@ def parts(budget: Budget, least: int) -> list[Part]:
     Regions below `least` bytes are one part. A budget that does not fit has nothing free.
     """
     own = sorted((use for use in budget.uses if use.owner is not Owner.SYSTEM), key=lambda use: -use.size)
-    found = [Part(use.purpose, use.size) for use in own if use.size >= least]
+    drawn = [Part(use.purpose, use.size) for use in own if use.size >= least]
     if rest := sum(use.size for use in own if use.size < least):
-        found.append(Part(REST, rest))
-    found.append(Part("system", sum(use.size for use in budget.uses if use.owner is Owner.SYSTEM)))
+        drawn.append(Part(REST, rest))
+    drawn.append(Part("system", sum(use.size for use in budget.uses if use.owner is Owner.SYSTEM)))
     if free := max(0, budget.run.memory_bytes - budget.total):
-        found.append(Part(FREE, free))
-    return found
+        drawn.append(Part(FREE, free))
+    return drawn
 
 
 def bar(budget: Budget, width: int) -> list[tuple[Part, int]]:
     """Each part with its number of characters, `width` in all; one character stands for as many bytes
     everywhere."""
     scale = max(budget.total, budget.run.memory_bytes)
-    found = parts(budget, -(-scale // width))
-    cells = _shared_out([part.size for part in found], width)
-    return list(zip(found, cells, strict=True))
+    drawn = parts(budget, -(-scale // width))
+    cells = _shared_out([part.size for part in drawn], width)
+    return list(zip(drawn, cells, strict=True))
 
 
 def _shared_out(sizes: Sequence[int], width: int) -> list[int]:
@@ -104,10 +104,10 @@ def svg(budget: Budget) -> str:
         f"{run.model.path.name}, context {run.positions}: {in_units(budget.total)} of "
         f"{in_units(run.memory_bytes)}, {verdict}"
     )
-    found = parts(budget, scale // width + 1)
+    drawn = parts(budget, scale // width + 1)
     body = [text(left, 28, 18, title)]
     start = 0
-    for part in found:
+    for part in drawn:
         x, size = left + start * width / scale, part.size * width / scale
         body.append(rectangle(x, 44, size, height, part.colour, _line(part)))
         start += part.size
@@ -115,10 +115,10 @@ def svg(budget: Budget) -> str:
     body.append(
         f'<line x1="{end:.2f}" y1="38" x2="{end:.2f}" y2="{50 + height}" stroke="#000" stroke-width="2"/>'
     )
-    for number, part in enumerate(found):
+    for number, part in enumerate(drawn):
         y = 44 + height + 30 + number * row
         body += [rectangle(left, y - 12, 14, 14, part.colour), text(left + 24, y, 14, _line(part))]
-    return document(width + 2 * left, 44 + height + 30 + len(found) * row, body)
+    return document(width + 2 * left, 44 + height + 30 + len(drawn) * row, body)
 
 
 def _line(part: Part) -> str:

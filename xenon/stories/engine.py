@@ -1,34 +1,69 @@
-"""Who computes the forward pass, the console's CPU or its GPU, and which of them is faster for a model."""
+"""Decides who computes a story, on how many threads and by which kind of CPU. No other module does.
+
+Three rules: compiled code is faster than the GPU's programs (docs/gpu.md), and takes one thread, because its
+matmuls take less time than a fork and a join; on Unicorn the GPU is faster for all but test models; beside
+the GPU guest code has too little to do for a compiler or a second thread to pay.
+"""
 
 from __future__ import annotations
 
-from enum import Enum
+import os
+from dataclasses import dataclass
 
-from loader import Config
-from xenon.errors import EXIT_USAGE, XenonError
+from loader import Config, Model
+from xenon.console import MachineSettings, check_threads
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
 from xenon.hardware.gpu.programs import MOST_SCORES, MOST_TABLE_PIECES
+from xenon.hardware.memory_map import HARDWARE_THREADS
+from xenon.recompiler.cpu_kind import CpuKind, default_kind
+from xenon.stories.settings import Engine, Matmul, Setup
 
 _GPU_WINS_FROM_DIM = 4
 
 
-class Engine(Enum):
-    """The CPU runs the guest's C code, the GPU the draws that the guest has recorded; AUTO is the faster."""
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A Setup with every question answered: `engine` is CPU or GPU, `context` is in positions; `matmul` is
+    the CPU's; `machine` is the console's."""
 
-    CPU = "cpu"
-    GPU = "gpu"
-    AUTO = "auto"
+    engine: Engine
+    matmul: Matmul
+    context: int
+    machine: MachineSettings
 
 
-def gpu_limit(config: Config, context: int) -> str:
-    """Why the GPU cannot run the model with a context of so many positions; empty when it can."""
-    if context * config.kv_dim > MOST_FETCH_WORDS:
-        return f"a layer's keys are {context * config.kv_dim} words, the GPU takes {MOST_FETCH_WORDS}"
-    if config.vocab_size > MOST_TABLE_PIECES * (MOST_FETCH_WORDS // config.dim):
-        return f"the embedding table is larger than {MOST_TABLE_PIECES} fetch constants can say"
-    if context * config.n_heads > MOST_SCORES:
-        return f"{config.n_heads} heads by {context} positions, the GPU takes {MOST_SCORES} scores"
-    return ""
+def decide(setup: Setup, model: Model) -> Decision:
+    """Who computes stories of this model, and on what.
+
+    Raises XenonError for a context that the model does not have, a model that the GPU cannot run when the GPU
+    is asked for, and a number of threads that the console does not have.
+    """
+    context = _context(setup, model)
+    engine = choose_engine(setup, model.config, context)
+    cpu = setup.cpu or (CpuKind.UNICORN if engine is Engine.GPU else default_kind())
+    threads = setup.threads
+    if threads is None:
+        alone = engine is Engine.GPU or cpu is CpuKind.RECOMPILER
+        threads = 1 if alone else default_threads()
+    check_threads(threads)
+    machine = MachineSettings(setup.memory_bytes, cpu, threads)
+    return Decision(engine, setup.matmul or Matmul.VMX, context, machine)
+
+
+def choose_engine(setup: Setup, config: Config, context: int) -> Engine:
+    """CPU or GPU: the one asked for, the CPU where something that only it has is asked for, else the faster.
+
+    Raises XenonError when the GPU is asked for and cannot run the model.
+    """
+    if setup.engine is Engine.GPU and (limit := gpu_limit(config, context)):
+        raise XenonError(f"the GPU cannot run this model: {limit}", "the CPU can run it", ErrorCode.GPU_LIMIT)
+    if setup.engine is not Engine.AUTO:
+        return setup.engine
+    cpu_wanted = setup.matmul is not None or setup.threads is not None or setup.cpu is not None
+    if cpu_wanted or default_kind() is CpuKind.RECOMPILER:
+        return Engine.CPU
+    return faster_engine(config, context)
 
 
 def faster_engine(config: Config, context: int) -> Engine:
@@ -43,17 +78,34 @@ def faster_engine(config: Config, context: int) -> Engine:
     return Engine.GPU
 
 
-def resolve(engine: Engine, config: Config, context: int, cpu_wanted: bool) -> Engine:
-    """The engine that a choice comes to; `cpu_wanted`: something was asked for that only the CPU has.
+def gpu_limit(config: Config, context: int) -> str:
+    """Why the GPU cannot run the model with a context of so many positions; empty when it can."""
+    if context * config.kv_dim > MOST_FETCH_WORDS:
+        return f"a layer's keys are {context * config.kv_dim} words, the GPU takes {MOST_FETCH_WORDS}"
+    if config.vocab_size > MOST_TABLE_PIECES * (MOST_FETCH_WORDS // config.dim):
+        return f"the embedding table is larger than {MOST_TABLE_PIECES} fetch constants can say"
+    if context * config.n_heads > MOST_SCORES:
+        return f"{config.n_heads} heads by {context} positions, the GPU takes {MOST_SCORES} scores"
+    return ""
 
-    Raises XenonError when the GPU is asked for and cannot.
-    """
-    if engine is Engine.AUTO:
-        return Engine.CPU if cpu_wanted else faster_engine(config, context)
-    if engine is Engine.GPU and cpu_wanted:
+
+def default_threads() -> int:
+    """As many hardware threads as this process may use processors, up to the console's six."""
+    try:
+        processors = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        processors = os.cpu_count() or 1
+    return min(processors, HARDWARE_THREADS)
+
+
+def _context(setup: Setup, model: Model) -> int:
+    """The positions that a run keeps keys and values for. Raises XenonError for more than the model has."""
+    most = model.config.seq_len
+    wanted = setup.context
+    if wanted is not None and not 1 <= wanted <= most:
         raise XenonError(
-            "the engine gpu with a matmul or threads, which are the CPU's", "leave them out", EXIT_USAGE
+            f"context {wanted}, expected 1 to {most}, the context of {model.path}",
+            "leave it out to take the model's own",
+            ErrorCode.BAD_VALUE if wanted < 1 else ErrorCode.BAD_INPUT,
         )
-    if engine is Engine.GPU and (limit := gpu_limit(config, context)):
-        raise XenonError(f"the GPU cannot run this model: {limit}", "--engine cpu runs it")
-    return engine
+    return most if wanted is None else wanted

@@ -8,7 +8,7 @@ console's numbers and their sources are in ASSUMPTIONS; norms, softmax, RoPE and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from loader import Config
 
@@ -75,7 +75,7 @@ NOT_PUBLISHED = "the Xbox 360 port of Andrei David (January 2025): tokens a seco
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TokenWork:
     """What one token asks for at a position: bytes of weights, of cached keys and values, operations."""
 
     weight_bytes: int
@@ -87,14 +87,14 @@ class Work:
         return self.weight_bytes + self.cache_bytes
 
 
-def work(config: Config, position: int = 0) -> Work:
+def token_work(config: Config, position: int = 0) -> TokenWork:
     """The work of the token at `position` (0: the first, which has no past to look at); fp32."""
     dim, kv_dim, hidden = config.dim, config.kv_dim, config.hidden_dim
     layer = 2 * dim * dim + 2 * dim * kv_dim + 3 * dim * hidden
     matrices = config.n_layers * layer + config.vocab_size * dim
     vectors = (2 * config.n_layers + 1) * dim + (0 if config.shared_classifier else dim)  # norms, embedding
     past = 2 * config.n_layers * position
-    return Work(4 * (matrices + vectors), 4 * past * kv_dim, matrices + past * dim)
+    return TokenWork(4 * (matrices + vectors), 4 * past * kv_dim, matrices + past * dim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Variant:
     """A way to run the forward pass: seconds for each resource, and whether they add up or overlap."""
 
     name: str
-    resources: tuple[tuple[str, Callable[[Work], float]], ...]
+    resources: tuple[tuple[str, Callable[[TokenWork], float]], ...]
     overlapped: bool
 
 
@@ -115,25 +115,25 @@ class Estimate:
     limit: str
 
 
-def _misses(cores: float, outstanding: float) -> Callable[[Work], float]:
-    return lambda w: w.bytes / LINE.value * MISS.value / (cores * outstanding)
+def _misses(cores: float, outstanding: float) -> Callable[[TokenWork], float]:
+    return lambda work: work.bytes / LINE.value * MISS.value / (cores * outstanding)
 
 
-def _over(channel: Assumption) -> Callable[[Work], float]:
-    return lambda w: w.bytes / channel.value
+def _over(channel: Assumption) -> Callable[[TokenWork], float]:
+    return lambda work: work.bytes / channel.value
 
 
-def _scalar(w: Work) -> float:
-    return w.multiply_adds * SCALAR_LATENCY.value / CLOCK.value
+def _scalar(work: TokenWork) -> float:
+    return work.multiply_adds * SCALAR_LATENCY.value / CLOCK.value
 
 
-def _vmx(cores: float) -> Callable[[Work], float]:
+def _vmx(cores: float) -> Callable[[TokenWork], float]:
     rate = 4 * VMX_CHAINS.value / VMX_LATENCY.value * CLOCK.value * cores
-    return lambda w: w.multiply_adds / rate
+    return lambda work: work.multiply_adds / rate
 
 
-def _gpu(w: Work) -> float:
-    return w.multiply_adds / (5 * GPU_UNITS.value * GPU_CLOCK.value)
+def _gpu(work: TokenWork) -> float:
+    return work.multiply_adds / (5 * GPU_UNITS.value * GPU_CLOCK.value)
 
 
 _ONE_BY_ONE, _EIGHT = "memory latency, one miss at a time", "memory latency, 8 misses at a time"
@@ -163,11 +163,34 @@ VARIANTS = (
 
 def estimate(config: Config, position: int = 0) -> list[Estimate]:
     """Every variant's speed with a model of these dimensions (fp32), for the token at `position`."""
-    asked = work(config, position)
-    found = []
+    work = token_work(config, position)
+    estimates = []
     for variant in VARIANTS:
-        times = [(seconds(asked), resource) for resource, seconds in variant.resources]
+        times = [(seconds(work), resource) for resource, seconds in variant.resources]
         slowest, limit = max(times)
         total = slowest if variant.overlapped else sum(seconds for seconds, _ in times)
-        found.append(Estimate(variant.name, 1 / total, limit))
-    return found
+        estimates.append(Estimate(variant.name, 1 / total, limit))
+    return estimates
+
+
+def as_dict(name: str, config: Config) -> dict[str, object]:
+    """The whole report as plain values for JSON: the first token, the last one, and what it rests on."""
+    last = config.seq_len - 1
+    estimates = zip(estimate(config), estimate(config, last), strict=True)
+    return {
+        "model": name,
+        "work_of_the_first_token": asdict(token_work(config)),
+        "last_position": last,
+        "estimates": [
+            {
+                "variant": early.variant,
+                "tokens_per_second": early.tokens_per_second,
+                "tokens_per_second_at_last_position": late.tokens_per_second,
+                "limit": early.limit,
+                "limit_at_last_position": late.limit,
+            }
+            for early, late in estimates
+        ],
+        "assumptions": [asdict(assumption) for assumption in ASSUMPTIONS],
+        "published": [asdict(measurement) for measurement in PUBLISHED],
+    }

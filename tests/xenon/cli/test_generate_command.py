@@ -60,7 +60,7 @@ def test_quiet_prints_the_story_and_nothing_else(made: Made) -> None:
 
 
 def test_the_prompt_may_come_from_an_argument_a_pipe_or_a_file(made: Made, tmp_path: Path) -> None:
-    options = ["-q", "-m", made.model, "-n", "12", "-s", "3"]
+    options: list[str | Path] = ["-q", "-m", made.model, "-n", "12", "-s", "3"]
     (tmp_path / "prompt.txt").write_bytes(b"ab so\n")
     expected = run(*options, "ab so").stdout
     assert run(*options, "-", stdin=b"ab so\n").stdout == expected
@@ -103,8 +103,16 @@ def test_bytes_that_are_no_text_come_back_as_llama2c_prints_them(made: Made) -> 
         (["-t", "warm"], "error: Invalid value for '--temperature'", 2),
         (["-p", "2"], "error: top-p 2, expected 0 to 1", 2),
         (["-n", "33"], "error: 33 steps, expected 0 to 32, the context of", 1),
-        (["--matmul", "altivec"], "error: --matmul 'altivec': expected vmx or scalar", 2),
-        (["--engine", "warp"], "error: --engine 'warp': expected cpu, gpu or auto", 2),
+        (
+            ["--matmul", "altivec"],
+            "error: Invalid value for '--matmul': 'altivec' is not one of 'scalar', 'vmx'.",
+            2,
+        ),
+        (
+            ["--engine", "warp"],
+            "error: Invalid value for '--engine': 'warp' is not one of 'cpu', 'gpu', 'auto'.",
+            2,
+        ),
         (["--engine", "gpu", "--threads", "2"], "error: the engine gpu with a matmul or threads", 2),
         (["-f", "p", "prompt"], "error: a prompt and --file", 2),
         (["-f", "/nowhere/p"], "error: /nowhere/p: no such file or directory", 1),

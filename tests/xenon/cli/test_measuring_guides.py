@@ -17,6 +17,7 @@ import loader
 from loader import synthetic
 from xenon.stories.budget import longest_context
 from xenon.stories.session import Session
+from xenon.stories.settings import Setup
 
 DOCS = Path(__file__).parents[3] / "docs"
 SHOWN = [
@@ -53,8 +54,8 @@ def test_the_context_that_the_guide_names_for_stories110M(
     make_model: Callable[..., Made], tmp_path: Path
 ) -> None:
     made = make_model()
-    run_ = Session(made.model, made.tokenizer, threads=2).budget(b"x" * 64).run
-    config = synthetic.SHAPES["stories110M"]
+    run_ = Session(made.model, made.tokenizer, Setup(threads=2)).budget(b"x" * 64).run
+    config = synthetic.Shape.STORIES_110M.config
     synthetic.write_tokenizer(config.vocab_size, tmp_path / "tokenizer.bin")
     model = loader.open(made.model)
     model.config = config

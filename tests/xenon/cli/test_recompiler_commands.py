@@ -20,9 +20,10 @@ from xenon.hardware.bus import Bus
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.pages import Pages
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.kind import CpuKind, make_cpus, parse_kind
-from xenon.stories.engine import Engine
-from xenon.stories.session import default_threads
+from xenon.recompiler.cpu_kind import CpuKind
+from xenon.recompiler.kind import make_cpus
+from xenon.stories.engine import default_threads
+from xenon.stories.settings import Engine, Setup
 
 _COMMAND = "from xenon.cli.app import main; main()"
 
@@ -38,11 +39,15 @@ def test_cache_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert CodeCache().usage().files == 0
 
 
-def test_cpu_names_are_checked() -> None:
-    assert parse_kind("unicorn") is CpuKind.UNICORN
-    assert parse_kind(None) is None
-    with pytest.raises(Exception, match="--cpu 'dolphin': expected unicorn or recompiler"):
-        parse_kind("dolphin")
+@pytest.mark.parametrize("command", ["run", "generate", "profile"])
+def test_cpu_names_are_checked(command: str) -> None:
+    words = [sys.executable, "-c", _COMMAND, command, "--cpu", "unicron", "x"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: Invalid value for '--cpu': 'unicron' is not one of 'unicorn', 'recompiler'.",
+        f"hint: did you mean 'unicorn'? xenon-llm {command} --help lists all",
+    ]
 
 
 def test_the_recompiler_runs_everything_where_it_is_installed() -> None:
@@ -53,8 +58,9 @@ def test_the_recompiler_runs_everything_where_it_is_installed() -> None:
 
 def test_a_story_is_told_by_one_thread_of_compiled_code_unless_something_else_is_wanted() -> None:
     def chosen(**options: Any) -> tuple[Engine, CpuKind, int]:
-        session = xenon.Session(**options)
-        return session.engine, session.cpu, session.threads
+        decision = xenon.Session(setup=Setup(**options)).decision
+        assert decision.machine.cpu is not None
+        return decision.engine, decision.machine.cpu, decision.machine.threads
 
     assert chosen() == (Engine.CPU, CpuKind.RECOMPILER, 1)
     assert chosen(threads=3) == (Engine.CPU, CpuKind.RECOMPILER, 3)
@@ -85,9 +91,9 @@ def test_a_slow_run_on_unicorn_says_once_how_to_be_faster(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hint_at_recompiler(60, None)  # installed: nothing to say
-    monkeypatch.setattr("xenon.recompiler.kind.installed", lambda: False)
+    monkeypatch.setattr("xenon.recompiler.cpu_kind.installed", lambda: False)
     hint_at_recompiler(0.5, None)
-    hint_at_recompiler(60, "unicorn")
+    hint_at_recompiler(60, CpuKind.UNICORN)
     assert capsys.readouterr().err == ""
     hint_at_recompiler(60, None)
     assert capsys.readouterr().err == "hint: pip install 'xenon-llm[fast]' lets the CPU run native code\n"

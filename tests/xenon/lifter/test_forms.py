@@ -50,16 +50,18 @@ def groups() -> Iterator[tuple[Domain, list[str]]]:
 def test_compiled_code_gives_the_bits_of_unicorn(
     laboratory: Laboratory, domain: Domain, names: list[str]
 ) -> None:
-    found = different(laboratory, names, domain)
-    if found:  # which one?
-        found = [one for name in names for one in different(laboratory, [name], domain)] or found
-    assert not found, "\n".join(map(str, found[:3]))
+    differences = different(laboratory, names, domain)
+    if differences:  # which form?
+        alone = [difference for name in names for difference in different(laboratory, [name], domain)]
+        differences = alone or differences
+    assert not differences, "\n".join(map(str, differences[:3]))
 
 
 def different(laboratory: Laboratory, names: list[str], domain: Domain) -> list[Difference]:
-    chance = random.Random(repr(names))
-    words = [random_word(name, forms()[name], chance) for name in names]
-    return [one for one in laboratory.differences(words, CASES, 1, domain) if not is_excused(one)]
+    rng = random.Random(repr(names))
+    words = [random_word(name, forms()[name], rng) for name in names]
+    differences = laboratory.differences(words, CASES, 1, domain)
+    return [difference for difference in differences if not is_excused(difference)]
 
 
 def test_every_rule_is_tested_or_says_why_not() -> None:

@@ -1,4 +1,4 @@
-"""Loops of one block, which run without checks and are done again where that was too hopeful."""
+"""Loops of one block, which run without checks and are done again where an assumption failed."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def laboratory() -> LoopLaboratory:
 def test_random_loops_agree_with_their_bodies_called_one_by_one_and_with_unicorn(
     laboratory: LoopLaboratory,
 ) -> None:
-    chance = random.Random(5)
+    rng = random.Random(5)
     for _ in range(30):
-        trial = random_trial(chance)
+        trial = random_trial(rng)
         results = laboratory.results(trial)
         assert len(set(results.values())) == 1, trial
 
@@ -66,6 +66,6 @@ def test_one_unusual_number_in_the_middle_of_a_running_sum(
     lanes[0x400 // 4 + at] = bits
     lanes[0x2000 // 4 + at] = 0x00C00000
     data = struct.pack(f">{_WORDS}I", *lanes)
-    trial = Trial(words, ("fmadds",), 97, (_DATA + 0x400, _DATA + 0x2000, _DATA), data)
+    trial = Trial(words, False, 97, (_DATA + 0x400, _DATA + 0x2000, _DATA), data)
     results = laboratory.results(trial)
     assert len(set(results.values())) == 1

@@ -174,7 +174,8 @@ STEPS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_pages_are_what_a_plain_model_of_them_says(steps: list[tuple[str, int, int, int]]) -> None:
-    space, model = AddressSpace(Pages(UnifiedMemory())), {}
+    space = AddressSpace(Pages(UnifiedMemory()))
+    model: dict[int, int] = {}
     for name, first, count, rights in steps:
         pages = range(first, first + count)
         start, size = first * PAGE_BYTES, count * PAGE_BYTES

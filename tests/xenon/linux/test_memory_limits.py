@@ -6,18 +6,20 @@ import ctypes
 import itertools
 
 import pytest
+from callers import make_caller
 
-from tests.xenon.conftest import make_caller
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, SYSTEM, VIEWS
 from xenon.hardware.pages import Pages
-from xenon.lifter.layout import PAGE_COUNT, READ, WRITE_ONE
+from xenon.lifter.layout import READ, WRITE_ONE
 from xenon.linux.files import Disc
 from xenon.linux.layout import PROGRAM
 from xenon.linux.uapi import Error, Map
 from xenon.recompiler.recompiler import Recompiler
+
+_PAGES = RAM_BYTES // PAGE_BYTES
 
 ENOMEM, EINVAL, EFAULT = -Error.ENOMEM, -Error.EINVAL, -Error.EFAULT
 TOP = 1 << 64
@@ -41,8 +43,8 @@ class Guarded:
 
     def expected(self) -> bytes:
         """What stands behind RAM if the table says what the machine's pages say, and nothing else."""
-        bits = [0] * (PAGE_COUNT + 1)
-        for page in range(PAGE_COUNT):
+        bits = [0] * (_PAGES + 1)
+        for page in range(_PAGES):
             rights = self.pages.protection_at(page * PAGE_BYTES) or Protection.NONE
             if rights & Protection.READ:
                 bits[page] |= READ

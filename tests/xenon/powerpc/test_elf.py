@@ -14,6 +14,7 @@ import pytest
 from elf_files import CODE_ADDRESS, Label, elf_file
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
+from sharing import build_once, run_folder
 
 from xenon.errors import XenonError
 from xenon.linux.program import parse_program
@@ -42,14 +43,15 @@ SYMBOL_BYTES = 24
 @pytest.fixture(scope="module", params=TARGETS)
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A target's name, and a program for it."""
-    folder = tmp_path_factory.mktemp("elf")
-    (folder / "source.c").write_text(SOURCE)
+    source = tmp_path_factory.mktemp("elf") / "source.c"
+    source.write_text(SOURCE)
     command = [sys.executable, "-m", "ziglang", "cc", "-target", request.param, "-nostdlib", "-static", "-O1"]
-    command.append("-Wl,-e,go")
-    subprocess.run(
-        [*command, str(folder / "source.c"), "-o", str(folder / "it")], check=True, capture_output=True
+    command += ["-Wl,-e,go", str(source)]
+    program = build_once(
+        run_folder(tmp_path_factory) / f"elf-{request.param}",
+        lambda target: subprocess.run([*command, "-o", target], check=True, capture_output=True),
     )
-    return request.param, folder / "it"
+    return request.param, program
 
 
 def test_programs_for_other_machines_are_read_as_pyelftools_reads_them(built: tuple[str, Path]) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sharing import build_once, run_folder
 from typer.testing import CliRunner
 
 from xenon.cli.app import app
@@ -31,12 +32,14 @@ NAMES = {"work", "_work", "another_name"}
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("aliases")
-    (folder / "aliases.c").write_text(SOURCE)
+    source = tmp_path_factory.mktemp("aliases") / "aliases.c"
+    source.write_text(SOURCE)
     command = [sys.executable, "-m", "ziglang", "cc", "-target", "powerpc64-freestanding-none", "-mcpu=970"]
-    options = ["-O1", "-nostdlib", "-static", str(folder / "aliases.c"), "-o", str(folder / "aliases")]
-    subprocess.run([*command, *options], check=True, capture_output=True)
-    return folder / "aliases"
+    command += ["-O1", "-nostdlib", "-static", str(source)]
+    return build_once(
+        run_folder(tmp_path_factory) / "aliases",
+        lambda target: subprocess.run([*command, "-o", target], check=True, capture_output=True),
+    )
 
 
 def test_all_reports_call_a_function_with_aliases_by_the_same_name(program: Path) -> None:

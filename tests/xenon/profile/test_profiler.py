@@ -25,8 +25,8 @@ from xenon.profile.profile import FunctionProfile, Profile
 from xenon.profile.profiler import Profiler
 from xenon.profile.report import as_json, flame, lines
 from xenon.profile.sampler import Activity
-from xenon.stories.engine import Engine
-from xenon.stories.session import Matmul, Session
+from xenon.stories.session import Session
+from xenon.stories.settings import Engine, Matmul, Sampling, Setup
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,
@@ -146,9 +146,8 @@ def test_hardware_threads_are_summed_and_told_apart(make_model: Callable[..., Ma
         kept.append(Profiler(console, guest))
         kept[0].start()
 
-    session = Session(made.model, made.tokenizer, threads=2, engine=Engine.CPU, cpu=CpuKind.UNICORN)
-    session.watch = watch
-    list(session.generate("a", temperature=0, steps=12, seed=1))
+    session = Session(made.model, made.tokenizer, Setup(Engine.CPU, threads=2, cpu=CpuKind.UNICORN))
+    list(session.tell("a", Sampling(temperature=0, steps=12, seed=1), watch=watch))
     profile = kept[0].stop()
     check(profile)
     first, second = profile.threads
@@ -178,9 +177,9 @@ def test_nothing_that_takes_time_in_a_story_is_left_on_unicorn(matmul: Matmul) -
         kept.append(Profiler(console, guest))
         kept[0].start()
 
-    session = Session(None, threads=1, matmul=matmul, cpu=CpuKind.RECOMPILER)
-    session.watch, session.compile_first = watch, True
-    list(session.generate("", temperature=0, steps=150, seed=1))
+    session = Session(setup=Setup(threads=1, matmul=matmul, cpu=CpuKind.RECOMPILER))
+    sampling = Sampling(temperature=0, steps=150, seed=1)
+    list(session.tell("", sampling, compile_first=True, watch=watch))
     found = kept[0].stop()
     in_code = {place: count for place, count in found.activities.items() if place is not Activity.SYSTEM}
     least = 0.01 * sum(in_code.values())

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -40,9 +41,9 @@ def elf(words: list[int], symbols: list[tuple[str, int, int]] | None = None, kin
     names = b"\0.text\0.symtab\0.strtab\0.shstrtab\0"
     headers, body, offset = [bytes(64)], b"", 64
     rows = [(1, 1, 6, 0x1000, text, 0, 0), (7, 2, 0, 0, table_bytes, 3, 24), (15, 3, 0, 0, strings, 0, 0)]
-    for name, sort, flags, address, content, link, entry in [*rows, (23, 3, 0, 0, names, 0, 0)]:
+    for place, sort, flags, address, content, link, entry in [*rows, (23, 3, 0, 0, names, 0, 0)]:
         headers.append(
-            struct.pack(">IIQQQQIIQQ", name, sort, flags, address, offset, len(content), link, 0, 4, entry)
+            struct.pack(">IIQQQQIIQQ", place, sort, flags, address, offset, len(content), link, 0, 4, entry)
         )
         body += content
         offset += len(content)
@@ -102,7 +103,9 @@ def test_a_literal_behind_the_last_branch_of_a_function_is_not_code() -> None:
 
 def test_functions_are_those_that_pyelftools_lists() -> None:
     program = small_program()
-    symbols = ELFFile(io.BytesIO(program)).get_section_by_name(".symtab").iter_symbols()
+    table = ELFFile(io.BytesIO(program)).get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection)
+    symbols = table.iter_symbols()
     listed = [(s.name, s["st_value"], s["st_size"]) for s in symbols if s["st_info"]["type"] == "STT_FUNC"]
     regions = read_code(program, "p").regions
     assert [(region.symbol, region.address, region.end - region.address) for region in regions] == listed

@@ -47,16 +47,29 @@ def output(console: Console) -> bytes:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_logit_has_the_bits_of_unicorn_and_of_the_host(
+    joe260K: loader.Model, joe_tokenizer: loader.Tokenizer, reference: Reference, kernel: str
+) -> None:
+    """256 positions in compiled code and on the host, of which Unicorn computes the first 64."""
+    check_logits(joe260K, joe_tokenizer, reference, kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_so_do_the_logits_of_stories260K(
     stories260K: loader.Model, tok512: loader.Tokenizer, reference: Reference, kernel: str
 ) -> None:
-    arguments = ["-i", "Sleepy Joe said", "-s", "5", "-n", "256", "-e", "-k", kernel, "-l"]
-    expected = output(booted(stories260K, tok512, arguments, CpuKind.UNICORN))
-    files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
-    _, on_the_host, _ = reference.run(files, ["m", "-z", "t", *arguments])
-    assert len(expected) == 256 * 4 * stories260K.config.vocab_size
-    assert (np.frombuffer(expected, ">u4") == np.frombuffer(on_the_host, np.uint32)).all()
+    check_logits(stories260K, tok512, reference, kernel)
+
+
+def check_logits(model: loader.Model, tokenizer: loader.Tokenizer, reference: Reference, kernel: str) -> None:
+    arguments = ["-i", "Sleepy Joe said", "-s", "5", "-e", "-k", kernel, "-l", "-n"]
+    files = {"m": image_bytes(model, NATIVE), "t": image_bytes(tokenizer, NATIVE)}
+    _, on_the_host, _ = reference.run(files, ["m", "-z", "t", *arguments, "256"])
+    expected = np.frombuffer(on_the_host, np.uint32).astype(">u4").tobytes()
+    assert len(expected) == 256 * 4 * model.config.vocab_size
+    interpreted = output(booted(model, tokenizer, [*arguments, "64"], CpuKind.UNICORN))
+    assert interpreted == expected[: len(expected) // 4]
     for threads in (1, 2):
-        console = booted(stories260K, tok512, arguments, CpuKind.RECOMPILER, threads)
+        console = booted(model, tokenizer, [*arguments, "256"], CpuKind.RECOMPILER, threads)
         compile_all(console)
         assert output(console) == expected
 
@@ -90,16 +103,16 @@ def test_the_hot_functions_are_functions_of_the_guest(make_model: Callable[..., 
 
 
 def test_a_story_ends_soon_after_it_is_closed_and_leaves_no_thread(
-    stories260K: loader.Model, tok512: loader.Tokenizer
+    joe260K: loader.Model, joe_tokenizer: loader.Tokenizer
 ) -> None:
     arguments = ["-s", "5", "-n", "512", "-e"]
-    console = booted(stories260K, tok512, arguments, CpuKind.RECOMPILER)
+    console = booted(joe260K, joe_tokenizer, arguments, CpuKind.RECOMPILER)
     compile_all(console)
     outputs = console.run()
     next(outputs)
     start = time.monotonic()
     outputs.close()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     assert not [one for one in threading.enumerate() if one.name == "recompiler"]
 
 

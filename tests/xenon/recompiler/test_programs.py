@@ -81,7 +81,7 @@ def test_an_endless_loop_in_compiled_code_stops_at_the_time_limit(program: Path)
     start = time.monotonic()
     with pytest.raises(XenonError, match="time limit"):
         list(console.run(timeout=0.5))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     assert hand_overs(console) > 0
 
 

@@ -13,11 +13,15 @@ import pytest
 
 import loader
 from loader import ByteOrder, Config, synthetic
+from loader.synthetic import Shape
 from xenon.errors import XenonError
 from xenon.stories import benchmark, benchmark_report
-from xenon.stories.benchmark import Console, Native, Workload
-from xenon.stories.session import Matmul
+from xenon.stories.benchmark import Workload, WorkloadKind
+from xenon.stories.runners import NativeRunner, Selection, find_runners
+from xenon.stories.session import Session
+from xenon.stories.settings import Matmul, RunnerKind, Setup
 
+PP, TG = WorkloadKind.PROMPT, WorkloadKind.GENERATION
 SMALL = Config(32, 48, 2, 4, 2, 400, 24, shared_classifier=True)
 
 
@@ -59,14 +63,15 @@ def test_a_made_up_tokenizer_has_so_many_different_pieces(tmp_path: Path, vocab_
 def test_the_shape_of_stories15M_is_as_large_as_stories15M() -> None:
     from loader.layout import file_size
 
-    sizes = {name: file_size(config, loader.Format.V0) for name, config in synthetic.SHAPES.items()}
-    assert sizes["stories260K"] == 1_056_540
-    assert sizes["stories15M"] == 60_816_028
+    sizes = {shape: file_size(shape.config, loader.Format.V0) for shape in Shape}
+    assert sizes[Shape.STORIES_260K] == 1_056_540
+    assert sizes[Shape.STORIES_15M] == 60_816_028
 
 
 def test_an_unknown_shape_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(XenonError, match="stories9M, expected stories260K, stories15M"):
-        synthetic.shape("stories9M")
+    result = command("--shape", "stories9M")
+    assert result.returncode == 2
+    assert "'stories9M' is not one of 'stories260K', 'stories15M'" in result.stderr
 
 
 @pytest.mark.parametrize("tokens", [3, 10, 24])
@@ -75,21 +80,18 @@ def test_a_prompt_has_exactly_as_many_tokens_as_asked_for(
 ) -> None:
     prompt = benchmark.prompt_of(small[1], tokens)
     assert prompt is not None
-    session = Console(loader_session(small)).session
-    list(session.generate(prompt, steps=tokens, ignore_eos=True, temperature=0))
-    assert session.statistics is not None
-    assert session.statistics.prompt_tokens == tokens
-
-
-def loader_session(small: tuple[loader.Model, loader.Tokenizer]) -> benchmark.Session:
-    return benchmark.Session(small[0].path, small[1].path, matmul=Matmul.SCALAR)
+    session = Session(*small, Setup(matmul=Matmul.SCALAR))
+    story = session.generate(prompt, steps=tokens, ignore_eos=True, temperature=0)
+    list(story)
+    assert story.statistics is not None
+    assert story.statistics.prompt_tokens == tokens
 
 
 def test_tests_default_to_what_the_context_holds(small: tuple[loader.Model, loader.Tokenizer]) -> None:
-    assert benchmark.plan_workloads(*small, None, None) == [Workload("pp", 23), Workload("tg", 23)]
-    assert benchmark.plan_workloads(*small, None, 0, 9) == [Workload("pp", 8)]
-    assert benchmark.plan_workloads(*small, 0, 5) == [Workload("tg", 5)]
-    with pytest.raises(XenonError, match="--n-gen 24, expected 0 to 23"):
+    assert benchmark.plan_workloads(*small, None, None) == [Workload(PP, 23), Workload(TG, 23)]
+    assert benchmark.plan_workloads(*small, None, 0, 9) == [Workload(PP, 8)]
+    assert benchmark.plan_workloads(*small, 0, 5) == [Workload(TG, 5)]
+    with pytest.raises(XenonError, match="24 tokens to generate, expected 0 to 23"):
         benchmark.plan_workloads(*small, 0, 24)
 
 
@@ -99,23 +101,24 @@ class Fake:
     matmul = Matmul.VMX
     threads = 1
 
-    def __init__(self, engine: str, calls: list[tuple[str, int, int]]) -> None:
-        self.engine = engine
+    def __init__(self, kind: RunnerKind, calls: list[tuple[RunnerKind, int, int]]) -> None:
+        self.kind = kind
         self.calls = calls
 
     def __call__(self, prompt: bytes, steps: int) -> float:
-        self.calls.append((self.engine, len(prompt), steps))
+        self.calls.append((self.kind, len(prompt), steps))
         return float(len(self.calls))
 
 
 def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokenizer]) -> None:
-    calls: list[tuple[str, int, int]] = []
+    first, second = RunnerKind.QEMU, RunnerKind.NATIVE
+    calls: list[tuple[RunnerKind, int, int]] = []
     seen: list[tuple[int, int]] = []
-    workloads = [Workload("pp", 4), Workload("tg", 6)]
+    workloads = [Workload(PP, 4), Workload(TG, 6)]
     rows = benchmark.measure(
-        [Fake("a", calls), Fake("b", calls)], workloads, small[1], 2, lambda *done: seen.append(done)
+        [Fake(first, calls), Fake(second, calls)], workloads, small[1], 2, lambda *done: seen.append(done)
     )
-    assert calls == [("a", 3, 5), ("a", 0, 7), ("b", 3, 5), ("b", 0, 7)] * 2
+    assert calls == [(first, 3, 5), (first, 0, 7), (second, 3, 5), (second, 0, 7)] * 2
     assert [row.samples for row in rows] == [[1, 5], [2, 6], [3, 7], [4, 8]]
     assert rows[0].mean == 3
     assert rows[0].spread == pytest.approx(8**0.5)
@@ -123,14 +126,14 @@ def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokeni
 
 
 def test_all_engines_run_the_same_tests(small: tuple[loader.Model, loader.Tokenizer], tmp_path: Path) -> None:
-    runners, notes = benchmark.find_runners(*small, tmp_path, context=5)
+    runners, notes = find_runners(*small, tmp_path, Selection(context=5))
     assert len(runners) + 2 * len(notes) == 9
     assert {runner.threads for runner in runners} == {1}
-    rows = benchmark.measure(runners, [Workload("pp", 3), Workload("tg", 3)], small[1], 1)
-    assert {row.runner.engine for row in rows} >= {"unicorn", "gpu"}
-    fast = "recompiler"  # three tokens of this model may take less than the report's millisecond
-    assert all(row.mean > 0 or row.runner.engine == fast for row in rows)
-    assert any(isinstance(runner, Native) for runner in runners) or notes
+    rows = benchmark.measure(runners, [Workload(PP, 3), Workload(TG, 3)], small[1], 1)
+    assert {row.runner.kind for row in rows} >= {RunnerKind.UNICORN, RunnerKind.GPU}
+    fast = RunnerKind.RECOMPILER  # three tokens of this model may take less than the report's millisecond
+    assert all(row.mean > 0 or row.runner.kind is fast for row in rows)
+    assert any(isinstance(runner, NativeRunner) for runner in runners) or notes
 
 
 def test_reports_hold_the_same_rows() -> None:
@@ -174,11 +177,15 @@ def test_the_command_measures_a_shape_without_a_file() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--engine", "warp"], 2, "--engine 'warp': expected unicorn, recompiler, gpu, qemu-ppc64, native"),
-        (["--threads", "two"], 2, "--threads 'two': expected numbers such as 1,2"),
+        (
+            ["--engine", "warp"],
+            2,
+            "'warp' is not one of 'unicorn', 'recompiler', 'gpu', ",
+        ),
+        (["--threads", "two"], 2, "'--threads': 'two': expected numbers such as 1,2"),
         (["--shape", "stories260K", "--threads", "7"], 2, "7 hardware threads, expected 1 to 6"),
-        (["--matmul", "fast"], 2, "--matmul 'fast': expected vmx or scalar"),
-        (["--shape", "stories9M"], 2, "no shape called stories9M"),
+        (["--matmul", "fast"], 2, "'--matmul': 'fast' is not one of 'scalar', 'vmx'."),
+        (["--shape", "stories9M"], 2, "'stories9M' is not one of 'stories260K', 'stories15M'"),
         (["m.bin", "--shape", "stories15M"], 2, "a model and --shape"),
         (["--json", "--csv"], 2, "--json and --csv"),
         (["no-such-model.bin"], 1, "no-such-model.bin: no such file or directory"),

@@ -17,6 +17,7 @@ from support import Made, shared_file
 import loader
 import xenon.stories.session
 from loader import ByteOrder, Format
+from xenon.cli.errors import hint_for
 from xenon.console import Console
 from xenon.errors import XenonError
 from xenon.hardware.memory import OutOfMemoryError
@@ -24,6 +25,7 @@ from xenon.hardware.memory_map import KIB, MIB
 from xenon.stories import budget_drawing
 from xenon.stories.budget import longest_context, predict
 from xenon.stories.session import Session
+from xenon.stories.settings import Setup
 
 SHAPES: dict[str, dict[str, Any]] = {
     "grouped heads": {},
@@ -58,7 +60,7 @@ def consoles(monkeypatch: pytest.MonkeyPatch) -> list[Console]:
 
 def check_run(session: Session, prompt: str, consoles: list[Console]) -> None:
     predicted = session.budget(prompt)
-    list(session.generate(prompt, temperature=0, steps=min(3, session.context)))
+    list(session.generate(prompt, temperature=0, steps=min(3, session.decision.context)))
     regions = sorted((use.address, use.size, use.owner, use.purpose) for use in predicted.uses)
     memory = consoles[-1].memory
     assert regions == [
@@ -89,7 +91,7 @@ def test_a_shorter_context_is_predicted_too(
     make_model: Callable[..., Made], consoles: list[Console], context: int
 ) -> None:
     made = make_model()
-    check_run(Session(made.model, made.tokenizer, context=context), "", consoles)
+    check_run(Session(made.model, made.tokenizer, Setup(context=context)), "", consoles)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 6])
@@ -97,7 +99,7 @@ def test_every_hardware_thread_has_its_stack(
     make_model: Callable[..., Made], consoles: list[Console], threads: int
 ) -> None:
     made = make_model()
-    check_run(Session(made.model, made.tokenizer, threads=threads), "so", consoles)
+    check_run(Session(made.model, made.tokenizer, Setup(threads=threads)), "so", consoles)
 
 
 def test_stories260K_is_predicted_to_the_byte(consoles: list[Console]) -> None:
@@ -118,10 +120,10 @@ def test_an_aligned_file_is_used_where_the_disc_maps_it(
 def test_a_run_fits_at_its_exact_size_and_not_in_a_page_less(make_model: Callable[..., Made]) -> None:
     made = make_model(dim=64, n_heads=2, n_kv_heads=2, seq_len=300)
     total = Session(made.model, made.tokenizer).budget("so").total
-    exact = Session(made.model, made.tokenizer, memory_bytes=total)
+    exact = Session(made.model, made.tokenizer, Setup(memory_bytes=total))
     assert exact.budget("so").fits
     assert list(exact.generate("so", steps=3))
-    small = Session(made.model, made.tokenizer, memory_bytes=total - 4 * KIB)
+    small = Session(made.model, made.tokenizer, Setup(memory_bytes=total - 4 * KIB))
     assert not small.budget("so").fits
     with pytest.raises(OutOfMemoryError) as caught:
         small.generate("so", steps=3)
@@ -133,7 +135,7 @@ def test_a_run_fits_at_its_exact_size_and_not_in_a_page_less(make_model: Callabl
 def test_the_longest_context_fits_and_one_more_does_not(make_model: Callable[..., Made]) -> None:
     made = make_model(dim=64, n_heads=2, n_kv_heads=2, seq_len=300)
     total = Session(made.model, made.tokenizer).budget("so").total
-    session = Session(made.model, made.tokenizer, memory_bytes=total - 100 * KIB)
+    session = Session(made.model, made.tokenizer, Setup(memory_bytes=total - 100 * KIB))
     run = session.budget("so").run
     longest = longest_context(run)
     assert 1 < longest < 300
@@ -141,14 +143,15 @@ def test_the_longest_context_fits_and_one_more_does_not(make_model: Callable[...
     assert not predict(replace(run, context=longest + 1)).fits
     with pytest.raises(OutOfMemoryError) as caught:
         session.generate("so")
-    assert caught.value.hint == f"a context of {longest} fits: --context {longest}"
-    shorter = Session(made.model, made.tokenizer, session.memory_bytes, context=longest)
+    assert caught.value.hint == f"a context of {longest} fits"
+    assert hint_for(caught.value) == f"a context of {longest} fits: --context {longest}"
+    shorter = Session(made.model, made.tokenizer, Setup(context=longest, memory_bytes=total - 100 * KIB))
     assert list(shorter.generate("so", steps=3))
 
 
 def test_no_context_helps_where_the_weights_alone_are_too_large(make_model: Callable[..., Made]) -> None:
     made = make_model()
-    session = Session(made.model, made.tokenizer, memory_bytes=33 * MIB)
+    session = Session(made.model, made.tokenizer, Setup(memory_bytes=33 * MIB))
     assert longest_context(session.budget().run) == 0
     with pytest.raises(OutOfMemoryError) as caught:
         session.generate()
@@ -159,14 +162,14 @@ def test_no_context_helps_where_the_weights_alone_are_too_large(make_model: Call
 def test_a_context_that_the_model_has_not_is_refused(make_model: Callable[..., Made], context: int) -> None:
     made = make_model()
     with pytest.raises(XenonError, match=f"context {context}, expected 1 to 32"):
-        Session(made.model, made.tokenizer, context=context)
+        Session(made.model, made.tokenizer, Setup(context=context))
 
 
 @pytest.mark.parametrize("width", [20, 79, 100])
 def test_the_bar_is_as_wide_as_asked_and_to_scale(make_model: Callable[..., Made], width: int) -> None:
     made = make_model()
     for memory_bytes in (512 * MIB, 64 * MIB, 33 * MIB):
-        budget = Session(made.model, made.tokenizer, memory_bytes).budget()
+        budget = Session(made.model, made.tokenizer, Setup(memory_bytes=memory_bytes)).budget()
         cells = budget_drawing.bar(budget, width)
         assert sum(count for _, count in cells) == width
         scale = max(budget.total, memory_bytes) / width
@@ -178,7 +181,7 @@ def test_the_svg_is_well_formed_and_names_every_part(make_model: Callable[..., M
     made = make_model()
     odd = tmp_path / "a<b>&c.bin"
     odd.write_bytes(made.model.read_bytes())
-    budget = Session(odd, made.tokenizer, 34 * MIB).budget()
+    budget = Session(odd, made.tokenizer, Setup(memory_bytes=34 * MIB)).budget()
     text = budget_drawing.svg(budget)
     root = ElementTree.fromstring(text)
     words = ["".join(element.itertext()) for element in root.iter() if element.tag.endswith("text")]
@@ -201,6 +204,17 @@ def test_the_command_prints_every_region_and_draws(make_model: Callable[..., Mad
     assert "of 512 MiB with a context of 32\n" in result.stdout
     assert "\x1b[" not in result.stdout
     assert (tmp_path / "b.svg").read_text().startswith("<svg ")
+
+
+def test_a_drawing_appears_whole_or_not_at_all(make_model: Callable[..., Made], tmp_path: Path) -> None:
+    made = make_model()
+    before = made.model.read_bytes()
+    result = command(str(made.model), "--svg", str(made.model))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {made.model}: is an input of this command")
+    assert made.model.read_bytes() == before
+    assert command("no-such-model.bin", "--svg", str(tmp_path / "b.svg")).returncode == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_answers_no_with_the_context_that_fits(make_model: Callable[..., Made]) -> None:

@@ -51,23 +51,21 @@ def assert_same_bits(found: Floats, expected: Floats) -> None:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_bit_of_every_logit_agrees_over_64_positions(
+    reference: Reference, joe260K: loader.Model, joe_tokenizer: loader.Tokenizer, kernel: str
+) -> None:
+    arguments = ["-i", "Sleepy Joe said", "-t", "0.9", "-s", "5", "-n", str(POSITIONS), "-e", "-k", kernel]
+    logits = console_logits(joe260K, joe_tokenizer, arguments)
+    assert logits.shape == (POSITIONS, 512)
+    assert_same_bits(logits, host_logits(reference, joe260K, joe_tokenizer, arguments))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_so_does_every_bit_of_stories260K(
     reference: Reference, stories260K: loader.Model, tok512: loader.Tokenizer, kernel: str
 ) -> None:
     arguments = ["-i", "Sleepy Joe said", "-t", "0.9", "-s", "5", "-n", str(POSITIONS), "-e", "-k", kernel]
-    found = console_logits(stories260K, tok512, arguments)
-    assert found.shape == (POSITIONS, 512)
-    assert_same_bits(found, host_logits(reference, stories260K, tok512, arguments))
-
-
-def test_the_bundled_model_agrees_as_well(reference: Reference) -> None:
-    model, tokenizer = (
-        loader.open(llama2c.bundled_model()),
-        loader.open_tokenizer(llama2c.bundled_tokenizer()),
-    )
-    arguments = ["-i", "Sleepy Joe said", "-s", "1", "-n", str(POSITIONS), "-e"]
-    assert_same_bits(
-        console_logits(model, tokenizer, arguments), host_logits(reference, model, tokenizer, arguments)
-    )
+    logits = console_logits(stories260K, tok512, arguments)
+    assert_same_bits(logits, host_logits(reference, stories260K, tok512, arguments))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

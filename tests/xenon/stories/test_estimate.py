@@ -15,7 +15,7 @@ from support import Made
 import loader
 from loader import Config, Format
 from loader.layout import file_size
-from loader.synthetic import SHAPES
+from loader.synthetic import Shape
 from xenon.stories import estimate as timing
 
 # Per model: file in MiB, keys and values in MiB at full context, MB of weights a token; tokens a second at
@@ -30,12 +30,14 @@ TABLE = {
 
 @pytest.mark.parametrize("name", TABLE)
 def test_the_table_of_the_known_models_is_recomputed(name: str) -> None:
-    config = SHAPES[name]
+    config = Shape(name).config
     file_mib, cache_mib, weights_mb, bus, prefetched, naive = TABLE[name]
-    asked = timing.work(config)
+    asked = timing.token_work(config)
     speeds = {row.variant: row.tokens_per_second for row in timing.estimate(config)}
     assert file_size(config, Format.V0) / 2**20 == pytest.approx(file_mib, abs=0.051)
-    assert timing.work(config, config.seq_len).cache_bytes / 2**20 == pytest.approx(cache_mib, abs=0.026)
+    assert timing.token_work(config, config.seq_len).cache_bytes / 2**20 == pytest.approx(
+        cache_mib, abs=0.026
+    )
     assert asked.weight_bytes / 1e6 == pytest.approx(weights_mb, rel=0.05 if weights_mb < 2 else 0.002)
     assert speeds["naive scalar, one core"] == pytest.approx(naive, rel=0.035)
     assert speeds["VMX, prefetched, one core"] == pytest.approx(prefetched, rel=0.03)
@@ -43,15 +45,16 @@ def test_the_table_of_the_known_models_is_recomputed(name: str) -> None:
 
 
 def test_a_naive_core_takes_300_ns_for_each_line_of_32_weights() -> None:
-    config = SHAPES["stories15M"]
-    lines = timing.work(config).multiply_adds / 32
+    config = Shape.STORIES_15M.config
+    lines = timing.token_work(config).multiply_adds / 32
     naive = timing.estimate(config)[0]
     assert 1 / naive.tokens_per_second == pytest.approx(lines * (32 * 10 / 3.2e9 + 200e-9), rel=0.001)
     assert naive.limit == "memory latency, one miss at a time"
 
 
 def test_every_step_up_is_faster_and_names_what_limits_it() -> None:
-    for config in SHAPES.values():
+    for shape in Shape:
+        config = shape.config
         rows = timing.estimate(config)
         speeds = [row.tokens_per_second for row in rows]
         assert speeds == sorted(speeds)
@@ -65,22 +68,24 @@ def test_every_step_up_is_faster_and_names_what_limits_it() -> None:
 
 
 def test_weights_a_token_are_the_parameters_of_a_shared_classifier() -> None:
-    assert timing.work(SHAPES["stories15M"]).weight_bytes == 4 * 15_191_712
+    assert timing.token_work(Shape.STORIES_15M.config).weight_bytes == 4 * 15_191_712
 
 
 def test_a_separate_classifier_adds_a_row_and_not_a_table() -> None:
-    shared = SHAPES["stories15M"]
+    shared = Shape.STORIES_15M.config
     separate = replace(shared, shared_classifier=False)
-    assert timing.work(separate).weight_bytes - timing.work(shared).weight_bytes == 4 * shared.dim
+    assert timing.token_work(separate).weight_bytes - timing.token_work(shared).weight_bytes == 4 * shared.dim
 
 
 def test_later_tokens_read_more_keys_and_values() -> None:
     config = Config(8, 12, 2, 2, 1, 20, 4, shared_classifier=True)
-    assert timing.work(config, 0).cache_bytes == 0
-    assert timing.work(config, 3).cache_bytes == 4 * 2 * 2 * 3 * 4
-    assert timing.work(config, 3).multiply_adds - timing.work(config).multiply_adds == 2 * 2 * 3 * 8
-    late = timing.estimate(SHAPES["stories110M"], 1023)
-    early = timing.estimate(SHAPES["stories110M"])
+    assert timing.token_work(config, 0).cache_bytes == 0
+    assert timing.token_work(config, 3).cache_bytes == 4 * 2 * 2 * 3 * 4
+    assert (
+        timing.token_work(config, 3).multiply_adds - timing.token_work(config).multiply_adds == 2 * 2 * 3 * 8
+    )
+    late = timing.estimate(Shape.STORIES_110M.config, 1023)
+    early = timing.estimate(Shape.STORIES_110M.config)
     assert all(e.tokens_per_second > x.tokens_per_second for e, x in zip(early, late, strict=True))
 
 
@@ -113,7 +118,7 @@ def test_the_command_reads_a_file_of_either_version(make_model: Callable[..., Ma
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--shape", "stories9M"], 2, "no shape called stories9M"),
+        (["--shape", "stories9M"], 2, "'stories9M' is not one of 'stories260K', 'stories15M'"),
         (["m.bin", "--shape", "stories15M"], 2, "a model and --shape"),
         (["no-such-model.bin"], 1, "no such file"),
     ],

@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support import NATIVE, Made, image_bytes, shared_file
+from support import NATIVE, GoldenStory, Made, image_bytes, shared_file
 
 import llama2c
 import loader
 import xenon
 from llama2c.reference import Reference
+from xenon.cli.errors import EXIT_GUEST_FAULT
 from xenon.console import Console, CpuKind
-from xenon.errors import EXIT_GUEST_FAULT, EXIT_USAGE, XenonError
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory import Owner
 from xenon.linux.faults import GuestFault
-from xenon.stories.engine import Engine, faster_engine, resolve
-from xenon.stories.session import Matmul
+from xenon.stories.engine import choose_engine, faster_engine
+from xenon.stories.settings import Engine, Matmul, Setup
 
 
 def logits(model: loader.Model, tokenizer: loader.Tokenizer, *options: str) -> NDArray[np.float32]:
@@ -40,21 +41,21 @@ def logits(model: loader.Model, tokenizer: loader.Tokenizer, *options: str) -> N
     return np.frombuffer(data, ">f4").astype(np.float32).reshape(-1, model.config.vocab_size)
 
 
-def test_golden_stories_are_the_same_on_the_gpu(golden: list[dict[str, Any]]) -> None:
-    session = xenon.Session(shared_file("models/stories260K.bin"), engine=Engine.GPU)
-    greedy = [case for case in golden if case["temperature"] == 0]
+def test_golden_stories_are_the_same_on_the_gpu(golden: list[GoldenStory]) -> None:
+    session = xenon.Session(shared_file("models/stories260K.bin"), setup=Setup(Engine.GPU))
+    greedy = [story for story in golden if story.temperature == 0]
     assert greedy
-    for case in greedy:
-        assert "".join(session.generate(case["prompt"], 0, steps=case["steps"])) == case["text"]
+    for story in greedy:
+        assert "".join(session.generate(story.prompt, 0, steps=story.steps)) == story.text
 
 
 def test_logits_are_the_cpus_within_a_ten_thousandth_of_their_range(
-    reference: Reference, stories260K: loader.Model, tok512: loader.Tokenizer
+    reference: Reference, joe260K: loader.Model, joe_tokenizer: loader.Tokenizer
 ) -> None:
     """The host's build of the same C stands for the CPU: test_byte_orders.py finds every bit the same."""
     options = ("-n", "256", "-i", "Once upon a time")
-    gpu = logits(stories260K, tok512, *options, "-g")
-    files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
+    gpu = logits(joe260K, joe_tokenizer, *options, "-g")
+    files = {"m": image_bytes(joe260K, NATIVE), "t": image_bytes(joe_tokenizer, NATIVE)}
     _, data, _ = reference.run(files, ["m", "-z", "t", "-t", "0", "-l", "-e", *options])
     cpu = np.frombuffer(data, np.float32).reshape(gpu.shape)
     assert len(cpu) == len(gpu) == 256
@@ -71,21 +72,23 @@ def test_models_of_other_shapes_agree_as_well(make_model: Callable[..., Made], s
 
 
 def test_a_sampled_story_is_repeated_by_its_seed(make_model: Callable[..., Made]) -> None:
-    session = xenon.Session(make_model().model, engine=Engine.GPU)
-    stories = {"".join(session.generate("a", 0.9, top_p, seed=5, ignore_eos=True)) for top_p in (0.9, 0.9)}
-    assert len(stories) == 1
-    assert session.statistics is not None
-    assert session.statistics.engine is Engine.GPU
+    session = xenon.Session(make_model().model, setup=Setup(Engine.GPU))
+    first, second = (session.generate("a", 0.9, 0.9, seed=5, ignore_eos=True) for _ in range(2))
+    assert "".join(first) == "".join(second) != ""
+    assert first.statistics is not None
+    assert first.statistics.engine is Engine.GPU
+    assert first.statistics.as_dict()["matmul"] is None
 
 
 def test_memory_belongs_to_whom_the_guest_says_and_is_what_the_budget_predicts(
     make_model: Callable[..., Made],
 ) -> None:
-    session = xenon.Session(make_model().model, engine=Engine.GPU)
-    "".join(session.generate("ab", seed=1, steps=4))
+    session = xenon.Session(make_model().model, setup=Setup(Engine.GPU))
+    story = session.generate("ab", seed=1, steps=4)
+    list(story)
     budget = session.budget("ab")
-    assert session.statistics is not None
-    assert session.statistics.memory_used == budget.total
+    assert story.statistics is not None
+    assert story.statistics.memory_used == budget.total
     owners = {use.purpose: use.owner for use in budget.uses}
     assert {owners[name] for name in ("weights", "activations", "key cache", "value cache")} == {Owner.SHARED}
     assert {owners[name] for name in ("ring buffer", "vectors", "command buffers")} == {Owner.GPU}
@@ -99,28 +102,32 @@ def test_the_faster_engine_is_the_gpu_but_for_toys_and_what_it_cannot_run() -> N
     assert faster_engine(story, 512) is Engine.GPU
     assert faster_engine(long, 1 << 19) is Engine.CPU
     with pytest.raises(XenonError, match="the GPU cannot run this model: a layer's keys are 33554432 words"):
-        resolve(Engine.GPU, long, 1 << 19, cpu_wanted=False)
+        choose_engine(Setup(Engine.GPU), long, 1 << 19)
 
 
 def test_what_only_the_cpu_has_takes_the_cpu(
     make_model: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model().model
-    assert xenon.Session(model, cpu=CpuKind.UNICORN).engine is Engine.CPU
-    assert xenon.Session(model, engine=Engine.GPU, cpu=CpuKind.UNICORN).engine is Engine.GPU
-    monkeypatch.setattr("xenon.recompiler.kind.installed", lambda: False)
-    assert xenon.Session(model, matmul=Matmul.SCALAR).engine is Engine.CPU
-    assert xenon.Session(model, threads=2).engine is Engine.CPU
-    assert xenon.Session(model).engine is Engine.GPU
+
+    def chosen(setup: Setup) -> Engine:
+        return xenon.Session(model, setup=setup).decision.engine
+
+    assert chosen(Setup(cpu=CpuKind.UNICORN)) is Engine.CPU
+    assert chosen(Setup(Engine.GPU, cpu=CpuKind.UNICORN)) is Engine.GPU
+    monkeypatch.setattr("xenon.recompiler.cpu_kind.installed", lambda: False)
+    assert chosen(Setup(matmul=Matmul.SCALAR)) is Engine.CPU
+    assert chosen(Setup(threads=2)) is Engine.CPU
+    assert chosen(Setup()) is Engine.GPU
     with pytest.raises(XenonError, match="which are the CPU's") as caught:
-        xenon.Session(model, threads=2, engine=Engine.GPU)
-    assert caught.value.exit_code == EXIT_USAGE
+        Setup(Engine.GPU, threads=2)
+    assert caught.value.code is ErrorCode.BAD_VALUE
 
 
 def test_a_machine_without_a_gpu_says_so(
-    reference: Reference, stories260K: loader.Model, tok512: loader.Tokenizer
+    reference: Reference, joe260K: loader.Model, joe_tokenizer: loader.Tokenizer
 ) -> None:
-    files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
+    files = {"m": image_bytes(joe260K, NATIVE), "t": image_bytes(joe_tokenizer, NATIVE)}
     status, _, messages = reference.run(files, ["m", "-z", "t", "-g"])
     assert (status, messages) == (1, b"error: -g: this machine has no GPU\n")
 
@@ -154,7 +161,7 @@ def test_a_program_that_drives_the_gpu_badly_faults(build: Callable[..., Path], 
     with pytest.raises(GuestFault) as caught:
         list(console.run(timeout=30))
     assert re.search(FAULTS[how], caught.value.message), caught.value.message
-    assert caught.value.exit_code == EXIT_GUEST_FAULT
+    assert caught.value.code is ErrorCode.GUEST_FAULT
     assert "callers:" in caught.value.report
     assert time.monotonic() - start < 15
 

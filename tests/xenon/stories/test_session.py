@@ -2,80 +2,75 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import NATIVE, Made, image_bytes, shared_file
+from support import NATIVE, GoldenStory, Made, image_bytes, shared_file
 
 import loader
 import xenon
 from llama2c.reference import Reference
-from xenon.errors import EXIT_TIMEOUT, XenonError
-from xenon.recompiler.kind import CpuKind
-from xenon.stories.engine import Engine
-from xenon.stories.session import Matmul
+from xenon.errors import ErrorCode, XenonError
+from xenon.recompiler.cpu_kind import CpuKind
+from xenon.stories.settings import Engine, Matmul, Sampling, Setup
 
 
-def tell(session: xenon.Session, case: dict[str, Any]) -> str:
-    options = {"temperature": case["temperature"], "top_p": case["topp"], "seed": case["seed"]}
-    return "".join(session.generate(case["prompt"], steps=case["steps"], **options))
+def tell(session: xenon.Session, story: GoldenStory, compile_first: bool = False) -> str:
+    sampling = Sampling(story.temperature, story.topp, story.seed, story.steps)
+    return "".join(session.tell(story.prompt, sampling, compile_first=compile_first))
 
 
 @pytest.mark.parametrize("number", range(12))
-def test_the_console_tells_llama2cs_story(golden: list[dict[str, Any]], number: int) -> None:
+def test_the_console_tells_llama2cs_story(golden: list[GoldenStory], number: int) -> None:
     """In turn on one to six hardware threads, which never change a story."""
     session = xenon.Session(
         shared_file("models/stories260K.bin"),
-        engine=Engine.CPU,
-        cpu=CpuKind.UNICORN,
-        threads=(1, 2, 3, 6)[number % 4],
+        setup=Setup(Engine.CPU, cpu=CpuKind.UNICORN, threads=(1, 2, 3, 6)[number % 4]),
     )
-    assert tell(session, golden[number]) == golden[number]["text"]
+    assert tell(session, golden[number]) == golden[number].text
 
 
 @pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
-def test_the_recompiler_tells_them_too(golden: list[dict[str, Any]], compile_first: bool) -> None:
+def test_the_recompiler_tells_them_too(golden: list[GoldenStory], compile_first: bool) -> None:
     pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
-    for number, case in enumerate(golden):
+    for number, story in enumerate(golden):
         session = xenon.Session(
             shared_file("models/stories260K.bin"),
-            engine=Engine.CPU,
-            cpu=CpuKind.RECOMPILER,
-            threads=(1, 2, 3, 6)[number % 4],
+            setup=Setup(Engine.CPU, cpu=CpuKind.RECOMPILER, threads=(1, 2, 3, 6)[number % 4]),
         )
-        session.compile_first = compile_first
-        assert tell(session, case) == case["text"]
+        assert tell(session, story, compile_first) == story.text
 
 
-def test_the_scalar_kernel_tells_it_too(golden: list[dict[str, Any]]) -> None:
-    session = xenon.Session(shared_file("models/stories260K.bin"), matmul=Matmul.SCALAR)
-    assert tell(session, golden[1]) == golden[1]["text"]
+def test_the_scalar_kernel_tells_it_too(golden: list[GoldenStory]) -> None:
+    session = xenon.Session(shared_file("models/stories260K.bin"), setup=Setup(matmul=Matmul.SCALAR))
+    assert tell(session, golden[1]) == golden[1].text
 
 
 @pytest.mark.parametrize("kernel", ["scalar", "vmx"])
 def test_the_host_tells_all_of_them_with_either_kernel(
-    golden: list[dict[str, Any]],
+    golden: list[GoldenStory],
     reference: Reference,
     stories260K: loader.Model,
     tok512: loader.Tokenizer,
     kernel: str,
 ) -> None:
     files = {"m": image_bytes(stories260K, NATIVE), "t": image_bytes(tok512, NATIVE)}
-    for case in golden:
-        numbers = ["-t", case["temperature"], "-p", case["topp"], "-s", case["seed"], "-n", case["steps"]]
-        arguments = ["m", "-z", "t", "-i", case["prompt"], "-k", kernel, *map(str, numbers)]
-        assert reference.run(files, arguments)[1].decode() == case["text"]
+    for story in golden:
+        arguments = ["m", "-z", "t", "-k", kernel, *story.options]
+        assert reference.run(files, arguments)[1].decode() == story.text
 
 
 def test_the_bundled_model_tells_a_story_of_real_words() -> None:
     session = xenon.Session()
-    story = "".join(session.generate("Sleepy Joe said", temperature=0.8, seed=1))
-    assert story.startswith("Sleepy Joe said")
-    assert len(story.split()) > 20
-    assert session.statistics is not None
-    assert session.statistics.tokens > 30
+    story = session.generate("Sleepy Joe said", temperature=0.8, seed=1)
+    text = "".join(story)
+    assert text.startswith("Sleepy Joe said")
+    assert len(text.split()) > 20
+    assert story.statistics is not None
+    assert story.statistics.tokens > 30
 
 
 def test_either_byte_order_and_either_version_tell_the_same(
@@ -103,15 +98,17 @@ def test_a_prompt_comes_back_and_pieces_never_split_a_character(make_model: Call
 
 def test_the_seed_that_was_picked_repeats_the_story(make_model: Callable[..., Made]) -> None:
     session = xenon.Session(make_model().model)
-    first = "".join(session.generate("a", steps=16))
-    assert session.statistics is not None
-    assert "".join(session.generate("a", steps=16, seed=session.statistics.seed)) == first
+    first = session.generate("a", steps=16)
+    text = "".join(first)
+    assert first.statistics is not None
+    assert "".join(session.generate("a", steps=16, seed=first.statistics.seed)) == text
 
 
 def test_statistics_count_as_llama2c_does(make_model: Callable[..., Made]) -> None:
     session = xenon.Session(make_model().model)
-    list(session.generate("ab", seed=1, steps=10, ignore_eos=True))
-    statistics = session.statistics
+    story = session.generate("ab", seed=1, steps=10, ignore_eos=True)
+    list(story)
+    statistics = story.statistics
     assert statistics is not None
     assert statistics.tokens == 9
     assert statistics.prompt_tokens == 2  # BOS and " ab"
@@ -121,39 +118,68 @@ def test_statistics_count_as_llama2c_does(make_model: Callable[..., Made]) -> No
 
 
 def test_a_story_may_be_left_before_its_end(make_model: Callable[..., Made]) -> None:
+    before = set(threading.enumerate())
     story = xenon.Session(make_model().model).generate("a", seed=1, ignore_eos=True)
-    next(iter(story))
-    del story  # the console stops; nothing hangs at the end of the test
+    next(story)
+    assert set(threading.enumerate()) > before
+    del story  # the console stops
+    assert set(threading.enumerate()) == before
+
+
+def test_a_story_that_is_closed_stops_its_console_and_has_no_statistics(
+    make_model: Callable[..., Made],
+) -> None:
+    before = set(threading.enumerate())
+    with xenon.Session(make_model().model).generate("a", seed=1, ignore_eos=True) as story:
+        next(story)
+    assert set(threading.enumerate()) == before
+    assert story.statistics is None
+    assert list(story) == []
+
+
+def test_two_stories_of_a_session_told_at_once_have_statistics_of_their_own(
+    make_model: Callable[..., Made],
+) -> None:
+    session = xenon.Session(make_model().model)
+    long, short = (session.generate("ab", seed=3, steps=steps, ignore_eos=True) for steps in (20, 9))
+    alone = ["".join(session.generate("ab", seed=3, steps=steps, ignore_eos=True)) for steps in (20, 9)]
+    told = [next(long), next(short)]
+    told[1] += "".join(short)
+    told[0] += "".join(long)
+    assert told == alone
+    assert long.statistics is not None and short.statistics is not None
+    assert (long.statistics.tokens, short.statistics.tokens) == (19, 8)
+    assert long.statistics.as_dict()["engine"] == "cpu"
 
 
 @pytest.mark.parametrize(
     ("options", "message", "code"),
     [
-        ({"temperature": -1}, "temperature -1, expected 0 or more", 2),
-        ({"temperature": float("nan")}, "temperature nan", 2),
-        ({"top_p": 2}, "top-p 2, expected 0 to 1", 2),
-        ({"seed": -5}, "seed -5, expected 0 to", 2),
-        ({"seed": 1 << 64}, "expected 0 to 18446744073709551615", 2),
-        ({"steps": -1}, "-1 steps, expected 0 to 32", 2),
-        ({"steps": 33}, "33 steps, expected 0 to 32, the context of", 1),
-        ({"prompt": "x" * 40}, "the prompt is 42 tokens, the model's context holds 32", 1),
-        ({"prompt": "x" * 4000}, "a prompt of 4000 bytes", 1),
-        ({"prompt": "a\0b"}, "the prompt contains a zero byte", 1),
+        ({"temperature": -1}, "temperature -1, expected 0 or more", ErrorCode.BAD_VALUE),
+        ({"temperature": float("nan")}, "temperature nan", ErrorCode.BAD_VALUE),
+        ({"top_p": 2}, "top-p 2, expected 0 to 1", ErrorCode.BAD_VALUE),
+        ({"seed": -5}, "seed -5, expected 0 to", ErrorCode.BAD_VALUE),
+        ({"seed": 1 << 64}, "expected 0 to 18446744073709551615", ErrorCode.BAD_VALUE),
+        ({"steps": -1}, "-1 steps, expected 0 or more", ErrorCode.BAD_VALUE),
+        ({"steps": 33}, "33 steps, expected 0 to 32, the context of", ErrorCode.BAD_INPUT),
+        ({"prompt": "x" * 40}, "the prompt is 42 tokens, the model's context holds 32", ErrorCode.BAD_INPUT),
+        ({"prompt": "x" * 4000}, "a prompt of 4000 bytes", ErrorCode.BAD_INPUT),
+        ({"prompt": "a\0b"}, "the prompt contains a zero byte", ErrorCode.BAD_INPUT),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(
-    make_model: Callable[..., Made], options: dict[str, Any], message: str, code: int
+    make_model: Callable[..., Made], options: dict[str, Any], message: str, code: ErrorCode
 ) -> None:
     session = xenon.Session(make_model().model)
     with pytest.raises(XenonError, match=message) as caught:
         list(session.generate(**options))
-    assert caught.value.exit_code == code
+    assert caught.value.code is code
 
 
-def test_a_time_limit_ends_a_story(stories260K: loader.Model) -> None:
+def test_a_time_limit_ends_a_story(joe260K: loader.Model) -> None:
     with pytest.raises(XenonError, match=r"time limit of 0\.2 s") as caught:
-        list(xenon.Session(stories260K.path).generate(steps=0, timeout=0.2, ignore_eos=True))
-    assert caught.value.exit_code == EXIT_TIMEOUT
+        list(xenon.Session(joe260K.path).generate(steps=0, timeout=0.2, ignore_eos=True))
+    assert caught.value.code is ErrorCode.LIMIT_REACHED
 
 
 def test_a_tokenizer_for_another_vocabulary_is_refused(make_model: Callable[..., Made]) -> None:
@@ -177,6 +203,6 @@ def test_an_int8_model_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_model_larger_than_the_console_is_refused_before_it_is_read(
     make_model: Callable[..., Made],
 ) -> None:
-    session = xenon.Session(make_model().model, memory_bytes=(32 << 20) + (64 << 10) + 4096)
+    session = xenon.Session(make_model().model, setup=Setup(memory_bytes=(32 << 20) + (64 << 10) + 4096))
     with pytest.raises(XenonError, match=r"console has 4 KiB .* the largest regions are stack"):
         session.generate()

@@ -2,7 +2,7 @@
 
 Unicorn calls the hook at each block of guest code. It adds one at the block's first address and takes one
 away behind its last: running sums give the executions of every instruction, however the engine cuts its
-blocks. Compiled code counts for itself, in the other table (see recompiler/counting.py).
+blocks. Compiled code counts for itself, in the other table (see lifter/counting.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from unicorn.unicorn_py3.unicorn import uclib
 
-from xenon.errors import XenonError
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.stop_hook import HOOK, executable
 
@@ -43,7 +43,8 @@ class Instruments:
         except (OSError, ValueError) as error:
             raise XenonError(
                 f"a profile needs {_SIZE >> 30} GiB of address space for each hardware thread: {error}",
-                "raise the limit (ulimit -v), or take fewer --threads",
+                "raise the limit (ulimit -v), or take fewer hardware threads",
+                ErrorCode.NO_ADDRESS_SPACE,
             ) from error
         self.host_address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._room))
         self.flag = ctypes.c_uint32.from_address(self.host_address + flag_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def cohere(driver: Any, base: int, size: int) -> None:
     driver.submit(type_0(Register.COHER_SIZE_HOST, 3), size, base, 1 << 31)
 
 
-INVALIDATIONS = {
+INVALIDATIONS: dict[str, Callable[[Any], object]] = {
     "registers": lambda driver: cohere(driver, X, 8),
     "event": lambda driver: driver.packet(Opcode.EVENT_WRITE, 22),
     "fence": lambda driver: driver.packet(Opcode.EVENT_WRITE_SHD, 20, OUT + 0x100, 1),

@@ -163,7 +163,7 @@ def test_each_mistake_has_its_own_words(driver: Any, name: str) -> None:
         act(driver)
     assert re.search(words, str(caught.value)), str(caught.value)
     assert str(caught.value).startswith("GPU command processor: ")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     driver.write(Register.CP_RB_WPTR, 0)  # it does nothing any more
 
 

@@ -79,10 +79,10 @@ class Engine:
         except UcError:
             if self.bad is None:
                 raise
-        return self.uc.reg_read(ppc.UC_PPC_REG_PC)
+        return int(self.uc.reg_read(ppc.UC_PPC_REG_PC))
 
     def r3(self) -> int:
-        return self.uc.reg_read(ppc.UC_PPC_REG_3)
+        return int(self.uc.reg_read(ppc.UC_PPC_REG_3))
 
     def vector_words(self, *words: int) -> tuple[int, ...]:
         """What v1 or v0 holds after these words, the last of which stores it to the data page."""

@@ -12,8 +12,10 @@ from importlib import resources
 import llvmlite
 import llvmlite.binding as llvm
 
-from xenon.hardware.memory_map import PAGE_BYTES
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.hardware.unicorn.instruments import COMPILED_AT
 from xenon.lifter.flow import explore
+from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.recompiler.bridge import bridge_text
 from xenon.recompiler.cache import CodeCache
@@ -54,8 +56,15 @@ def compiler_name() -> str:
     return " ".join(map(str, parts))
 
 
-def is_x86() -> bool:
-    return str(_machine().triple).startswith("x86_64")
+def console_target(assume_singles: bool = True, counting: bool = False) -> Target:
+    """The console's memory, and this computer; with `counting`, code that counts in a CPU's instruments."""
+    return Target(
+        x86=str(_machine().triple).startswith("x86_64"),
+        ram_bytes=RAM_BYTES,
+        page_bytes=PAGE_BYTES,
+        assume_singles=assume_singles,
+        counters=COMPILED_AT if counting else None,
+    )
 
 
 def compile_text(text: str) -> bytes:
@@ -74,34 +83,35 @@ def compile_text(text: str) -> bytes:
     return bytes(machine.emit_object(module))
 
 
-class Loader:
-    """Object code in this process, for as long as the process lives: the same name is loaded once."""
+class Linker:
+    """Puts object code into this process, for as long as the process lives; each name is linked once."""
 
     def __init__(self) -> None:
         self._jit = llvm.create_lljit_compiler(_machine())
-        self._loaded: dict[str, tuple[llvm.ResourceTracker, int]] = {}
+        self._linked: dict[str, tuple[llvm.ResourceTracker, int]] = {}
         self._lock = threading.Lock()
 
     def address(self, name: str, code: bytes) -> int:
         """Where the function `name` of this object code is."""
         with self._lock:
-            if name not in self._loaded:
+            if name not in self._linked:
                 library = llvm.JITLibraryBuilder()
                 library.add_object_img(code).add_current_process().export_symbol(name)
                 tracker = library.link(self._jit, name)
-                self._loaded[name] = (tracker, tracker[name])
-            return self._loaded[name][1]
+                self._linked[name] = (tracker, tracker[name])
+            return self._linked[name][1]
 
 
 @cache
-def loader() -> Loader:
-    """The one of this process."""
-    return Loader()
+def linker() -> Linker:
+    """The linker of this process."""
+    return Linker()
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """A compiled function in this process: where it is, where it may be entered, and what it came from."""
+class CompiledUnit:
+    """A compiled function in this process: its host address, the guest addresses where it may be entered, and
+    what it came from: the calls, pages and number of its instructions."""
 
     function: int
     points: tuple[int, ...]
@@ -116,30 +126,27 @@ def make_unit(
     entries: tuple[int, ...],
     functions: Container[int],
     cache: CodeCache | None,
+    target: Target,
     worker: Callable[[str], bytes] = compile_text,
-    hopeful: bool = True,
-    counting: bool = False,
-) -> Unit:
-    """Compile the function with these entries by `worker`, or take it from the cache; `counting` makes it one
-    that measures what it does.
+) -> CompiledUnit:
+    """Compile the function with these entries for a target by `worker`, or take it from the cache.
 
     Raises NotUnderstood, and what the worker raises.
     """
     flow = explore(fetch, entries, functions)
     words = flow.words
-    source = repr(
-        (entries, hopeful, sorted(flow.calls), [block.end.name for block in flow.blocks.values()], words)
-    )
-    name = _key("counting" if counting else "unit", source)
+    ends = [block.end.name for block in flow.blocks.values()]
+    source = repr((target, entries, sorted(flow.calls), ends, words))
+    name = _key("unit" if target.counters is None else "counting", source)
     code = cache.get(name) if cache else None
     cached = code is not None
     if code is None:
-        code = worker(lift_unit(flow, name, is_x86(), hopeful, counting))
+        code = worker(lift_unit(flow, name, target))
         if cache:
             cache.put(name, code)
-    pages = frozenset(address // PAGE_BYTES for address, _ in words)
+    pages = frozenset(address // target.page_bytes for address, _ in words)
     points = tuple(flow.entry_points)
-    return Unit(loader().address(name, code), points, flow.calls, pages, len(words), cached)
+    return CompiledUnit(linker().address(name, code), points, flow.calls, pages, len(words), cached)
 
 
 def bridge(
@@ -152,21 +159,37 @@ def bridge(
         code = worker(bridge_text(name, counting))
         if cache:
             cache.put(name, code)
-    return loader().address(name, code)
+    return linker().address(name, code)
 
 
 def _key(kind: str, source: str) -> str:
-    """A name for object code: the same for the same source, lifter, compiler and host."""
-    digest = hashlib.sha256("\n".join((lifter_version(), compiler_name(), source)).encode()).hexdigest()
+    """A name for object code: the same for the same source, code generator, compiler and host."""
+    digest = hashlib.sha256("\n".join((generator_version(), compiler_name(), source)).encode()).hexdigest()
     return f"{kind}_{digest[:40]}"
 
 
+_GENERATORS = (
+    ("xenon.lifter", None),
+    ("xenon.powerpc", ("decode.py", "isa.py", "isa.tsv", "operands.py", "operands.tsv")),
+    ("xenon.recompiler", ("bridge.ll", "bridge.py", "codegen.py", "state.py")),
+)
+
+
+def generator_files() -> dict[str, bytes]:
+    """The files that decide what code is generated, by package and name, and their contents: all of the
+    lifter, how instructions are decoded, the hook, and the structures that code reaches into."""
+    return {
+        f"{package}/{file.name}": file.read_bytes()
+        for package, names in _GENERATORS
+        for file in sorted(resources.files(package).iterdir(), key=lambda file: file.name)
+        if (file.name in names if names else file.name.endswith((".py", ".ll")))
+    }
+
+
 @cache
-def lifter_version() -> str:
-    """A hash of the recompiler's own source: any change of it voids what was compiled before."""
+def generator_version() -> str:
+    """A hash of generator_files(): a change of these files voids what was compiled before."""
     digest = hashlib.sha256()
-    for room in ("xenon.lifter", "xenon.recompiler"):
-        for file in sorted(resources.files(room).iterdir(), key=lambda file: file.name):
-            if file.name.endswith((".py", ".ll")):
-                digest.update(file.name.encode() + file.read_bytes())
+    for name, content in generator_files().items():
+        digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()

@@ -1,0 +1,48 @@
+"""Frozen instruction cases, in compiled code alone and on Unicorn alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from laboratory.differential import forms
+from laboratory.frozen import Case, Values, read_cases, run_compiled, run_interpreted
+
+ALL = read_cases()
+BATCH = 64  # cases in one compiled function
+
+
+def wrong(cases: Sequence[Case], run: Callable[[Sequence[Case]], list[Values]]) -> Iterator[str]:
+    """What each case that ends otherwise than the file says should have been."""
+    for case, result in zip(cases, run(cases), strict=True):
+        expected = case.expected()
+        for name, value in result.items():
+            if value != expected[name]:
+                yield f"{case.row()}: {name} is {value:x}, expected {expected[name]:x}"
+
+
+@pytest.mark.parametrize("start", range(0, len(ALL), BATCH))
+def test_compiled_code_ends_as_the_file_says(start: int) -> None:
+    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+    assert list(wrong(ALL[start : start + BATCH], run_compiled)) == []
+
+
+def test_unicorn_ends_as_the_file_says() -> None:
+    assert list(wrong(ALL, run_interpreted)) == []
+
+
+def test_every_form_has_cases() -> None:
+    counts = Counter(case.mnemonic for case in ALL)
+    assert set(counts) == set(forms())
+    assert len(ALL) > 3 * len(counts)
+
+
+@pytest.mark.parametrize("run", [run_compiled, run_interpreted])
+def test_a_wrong_bit_of_the_file_would_be_seen(run: Callable[[Sequence[Case]], list[Values]]) -> None:
+    if run is run_compiled:
+        pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+    case = next(case for case in ALL if case.mnemonic == "add")
+    (name,) = case.after
+    changed = Case(case.mnemonic, case.word, case.before, {name: case.after[name] ^ 1})
+    assert len(list(wrong([changed], run))) == 1

@@ -1,0 +1,44 @@
+"""Object code and what it is kept under: which files a key depends on."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+
+from xenon.lifter.flow import explore
+from xenon.lifter.target import Target
+from xenon.lifter.unit import lift_unit
+from xenon.recompiler.bridge import bridge_text
+from xenon.recompiler.codegen import compile_text, generator_files
+
+ADD_R3_R3_R4, BLR = 0x7C63_2214, 0x4E80_0020
+CODE = {0x1_0000: ADD_R3_R3_R4, 0x1_0004: BLR}
+SMALL = Target(x86=False, ram_bytes=1 << 20, page_bytes=1 << 12)
+
+
+def test_compiled_code_depends_on_what_decides_it_and_on_nothing_else() -> None:
+    files = set(generator_files())
+    lifter = {name for name in files if name.startswith("xenon.lifter/")}
+    assert {"xenon.lifter/unit.py", "xenon.lifter/prelude.ll", "xenon.lifter/layout.py"} <= lifter
+    assert files - lifter == {
+        *(f"xenon.powerpc/{name}" for name in ("decode.py", "isa.py", "isa.tsv")),
+        *(f"xenon.powerpc/{name}" for name in ("operands.py", "operands.tsv")),
+        *(f"xenon.recompiler/{name}" for name in ("bridge.ll", "bridge.py", "codegen.py", "state.py")),
+    }
+
+
+@pytest.mark.parametrize("counting", [False, True])
+def test_the_text_of_the_hook_has_no_placeholder_left_and_compiles(counting: bool) -> None:
+    text = bridge_text("bridge", counting)
+    assert not re.search(r"\{\w+\}", text)
+    assert compile_text(text)
+
+
+def test_code_for_another_machine_has_its_sizes() -> None:
+    flow = explore(CODE.get, (0x1_0000,))
+    text = lift_unit(flow, "unit", SMALL)
+    assert f"%pages = getelementptr i8, ptr %ram, i64 {1 << 20}" in text
+    assert compile_text(text)

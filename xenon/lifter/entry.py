@@ -1,0 +1,52 @@
+"""What a compiled function does before its first block: stack slots, and what it requires to be entered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xenon.lifter import layout, loops, slots
+from xenon.lifter.emitter import LIKELY
+from xenon.lifter.ir_types import BIT, I32, I64
+from xenon.lifter.lift import Lifter
+
+
+def reserve_slots(lifter: Lifter, registers: Iterable[str]) -> None:
+    """Emit the stack slots of these registers and of loops, and the pointers to RAM and to its page table.
+    The `before_` slots are for loops that may have to begin again."""
+    loops.reserve(lifter)
+    for name in sorted(registers):
+        for slot in slots.slots_of(name):
+            lifter.alloca(slot.name, slot.type)
+            lifter.alloca(f"before_{slot.name}", slot.type)
+            zero = "0" if slot.type is BIT else lifter.constant(slot.type, 0).text
+            lifter.emit(f"store {slot.type} {zero}, ptr %{slot.name}")
+    lifter.emit(f"%ram = load ptr, {lifter.field(layout.RAM).typed}")
+    lifter.emit(f"%pages = getelementptr i8, ptr %ram, i64 {lifter.target.ram_bytes}")
+
+
+def require_extra(lifter: Lifter) -> None:
+    """Return to ask for VR and XER unless the state has them."""
+    ready, not_ready = lifter.labels(2)
+    there = lifter.read(I32, lifter.field(layout.EXTRA)).icmp("ne", 0)
+    lifter.branch_if(there, ready, not_ready, LIKELY)
+    lifter.start(not_ready)
+    lifter.set_status(layout.Status.NEED_EXTRA)
+    lifter.emit("ret void")
+    lifter.start(ready)
+
+
+def require_singles(lifter: Lifter, registers: frozenset[str], otherwise: str) -> None:
+    """Branch to the label `otherwise` unless these FPRs hold singles; have them in that form from here on."""
+    all_single = lifter.constant(BIT, True)
+    for name in sorted(registers):
+        number = slots.number_of(name)
+        wide = lifter.double(number)
+        near = wide.fptrunc()
+        again = lifter.exact(near, near.fpext())
+        bits, bits_again = wide.bitcast(I64), again.bitcast(I64)
+        all_single = all_single & bits.icmp("eq", bits_again)
+        lifter.set_single(number, near)
+    if registers:
+        go_on = lifter.label()
+        lifter.branch_if(all_single, go_on, otherwise, LIKELY)
+        lifter.start(go_on)

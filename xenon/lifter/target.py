@@ -1,0 +1,43 @@
+"""What generated code is for: the host that executes it and the machine whose memory it reaches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xenon.powerpc.abi import INSTRUCTION_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Sizes in bytes. The lifter knows no machine and no host but this."""
+
+    x86: bool  # the host has x86's instructions
+    ram_bytes: int  # guest memory, a power of two; the page table follows it (see layout.py)
+    page_bytes: int  # a power of two
+    assume_singles: bool = True
+    """Assume that an FPR which only single-precision instructions read holds a single on entry. If it does
+    not, compiled code returns at once, and the interpreter runs the call."""
+    counters: int | None = None
+    """Count executed instructions: the distance of the table of counters from the state (see counting.py)."""
+
+    @property
+    def page_count(self) -> int:
+        return self.ram_bytes // self.page_bytes
+
+    @property
+    def page_shift(self) -> int:
+        """A page's number is its address shifted right by this."""
+        return self.page_bytes.bit_length() - 1
+
+    @property
+    def slots_of_page(self) -> int:
+        """The instructions of a page, each with a slot in the dispatch table (see layout.py)."""
+        return self.page_bytes // INSTRUCTION_BYTES
+
+    def dispatch_page(self, address: int) -> int:
+        """The index of a guest address in the dispatch table."""
+        return min(address >> self.page_shift, self.page_count)
+
+    def dispatch_slot(self, address: int) -> int:
+        """The index of a guest address in the dispatch block of its page."""
+        return address // INSTRUCTION_BYTES & (self.slots_of_page - 1)

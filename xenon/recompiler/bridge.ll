@@ -1,0 +1,198 @@
+; The hook that hands over from Unicorn to compiled code and back: a C function of (engine, address, size, state).
+;
+; Unicorn calls it at the entries of compiled functions, and at the ends of the stubs in the exchange page, where
+; VR and XER have been moved. bridge.py fills in the names in braces: numbers of layout.py, and the parts that
+; repeat for each register.
+
+declare i128 @llvm.bswap.i128(i128)
+declare i64 @llvm.bswap.i64(i64)
+declare i32 @llvm.bswap.i32(i32)
+
+define void @{name}(ptr %engine, i64 %address, i32 %size, ptr %state) nounwind {
+entry:
+  %skip_at = getelementptr i8, ptr %state, i64 {SKIP}
+  %pc_at = getelementptr i8, ptr %state, i64 {PC}
+  %status_at = getelementptr i8, ptr %state, i64 {STATUS}
+  %extra_at = getelementptr i8, ptr %state, i64 {EXTRA}
+  %dirty_at = getelementptr i8, ptr %state, i64 {DIRTY}
+  %depth_at = getelementptr i8, ptr %state, i64 {DEPTH}
+  %dispatch_at = getelementptr i8, ptr %state, i64 {DISPATCH}
+  %stop_at = getelementptr i8, ptr %state, i64 {STOP}
+  %read_at = getelementptr i8, ptr %state, i64 {READ_BATCH}
+  %write_at = getelementptr i8, ptr %state, i64 {WRITE_BATCH}
+  %ids_at = getelementptr i8, ptr %state, i64 {ENGINE_IDS}
+  %places_at = getelementptr i8, ptr %state, i64 {ENGINE_PLACES}
+  %cr_word_at = getelementptr i8, ptr %state, i64 {CR_WORD}
+  %fpscr_at = getelementptr i8, ptr %state, i64 {FPSCR}
+  %exchange_at = getelementptr i8, ptr %state, i64 {EXCHANGE}
+  %calls_at = getelementptr i8, ptr %state, i64 {NATIVE_CALLS}
+  %ca_at = getelementptr i8, ptr %state, i64 {CA}
+  %cr_at = getelementptr i8, ptr %state, i64 {CR}
+  %vr_at = getelementptr i8, ptr %state, i64 {VR}
+  %running_at = getelementptr i8, ptr %state, i64 {RUNNING}
+  ; Compiled code left this instruction to Unicorn: do not enter again before it is executed.
+  %skip = load i64, ptr %skip_at
+  %skipped = icmp eq i64 %skip, %address
+  br i1 %skipped, label %unskip, label %which
+unskip:
+  store i64 -1, ptr %skip_at
+  ret void
+which:
+  switch i64 %address, label %enter [
+    i64 {READ_END}, label %have_extra
+    i64 {WRITE_END}, label %finish
+  ]
+
+; From Unicorn: fetch the registers, unless the address is not served or FPSCR is unusual.
+enter:
+  %table0 = load ptr, ptr %dispatch_at
+  %page0 = lshr i64 %address, {PAGE_SHIFT}
+  %inside0 = icmp ult i64 %page0, {PAGE_COUNT}
+  %index0 = select i1 %inside0, i64 %page0, i64 {PAGE_COUNT}
+  %block_at0 = getelementptr ptr, ptr %table0, i64 %index0
+  %block0 = load ptr, ptr %block_at0
+  %n0 = lshr i64 %address, 2
+  %m0 = and i64 %n0, {SLOT_MASK}
+  %function_at0 = getelementptr ptr, ptr %block0, i64 %m0
+  %function0 = load ptr, ptr %function_at0
+  %served0 = icmp ne ptr %function0, null
+  br i1 %served0, label %fetch, label %nothing
+nothing:
+  ret void
+fetch:
+  %read = load ptr, ptr %read_at
+  %ids0 = load ptr, ptr %ids_at
+  %places0 = load ptr, ptr %places_at
+  %e0 = call i32 %read(ptr %engine, ptr %ids0, ptr %places0, i32 {REGISTERS_READ})
+  %fpscr = load i64, ptr %fpscr_at
+  %modes = and i64 %fpscr, {FPSCR_UNUSUAL}
+  %usual = icmp eq i64 %modes, 0
+  br i1 %usual, label %unpack, label %nothing
+unpack:
+  %cr_word = load i64, ptr %cr_word_at
+{uncount}
+{unpack_cr}
+  store i64 %address, ptr %pc_at
+  store i32 0, ptr %extra_at
+  store i32 0, ptr %dirty_at
+  store i32 0, ptr %depth_at
+  br label %run
+
+; Compiled code, function after function, for as long as one serves the PC and nothing asks for an exit.
+run:
+  store i32 0, ptr %status_at
+  store i32 1, ptr %running_at
+  br label %next
+next:
+  %flag = load atomic i32, ptr %stop_at monotonic, align 4
+  %status = load i32, ptr %status_at
+  %both = or i32 %flag, %status
+  %clear = icmp eq i32 %both, 0
+  br i1 %clear, label %look, label %done
+look:
+  %pc = load i64, ptr %pc_at
+  %table = load ptr, ptr %dispatch_at
+  %page = lshr i64 %pc, {PAGE_SHIFT}
+  %inside = icmp ult i64 %page, {PAGE_COUNT}
+  %index = select i1 %inside, i64 %page, i64 {PAGE_COUNT}
+  %block_at = getelementptr ptr, ptr %table, i64 %index
+  %block = load ptr, ptr %block_at
+  %n = lshr i64 %pc, 2
+  %m = and i64 %n, {SLOT_MASK}
+  %function_at = getelementptr ptr, ptr %block, i64 %m
+  %function = load ptr, ptr %function_at
+  %served = icmp ne ptr %function, null
+  br i1 %served, label %go, label %done
+go:
+  call void %function(ptr %state)
+  %calls = load i64, ptr %calls_at
+  %calls1 = add i64 %calls, 1
+  store i64 %calls1, ptr %calls_at
+  br label %next
+
+; Back to Unicorn: by a stub of the exchange page where VR or XER are wanted or have changed.
+done:
+  store i32 0, ptr %running_at
+  %end = load i32, ptr %status_at
+  %wants = icmp eq i32 %end, {NEED_EXTRA}
+  br i1 %wants, label %want_extra, label %back
+want_extra:
+  call void @set_pc(ptr %engine, ptr %state, i64 {READ_ENTRY})
+  ret void
+back:
+  %repeats = icmp eq i32 %end, {REPEAT}
+  br i1 %repeats, label %mark, label %dirty_check
+mark:
+  %here = load i64, ptr %pc_at
+  store i64 %here, ptr %skip_at
+  br label %dirty_check
+dirty_check:
+  %dirty = load i32, ptr %dirty_at
+  %clean = icmp eq i32 %dirty, 0
+  br i1 %clean, label %finish, label %give_extra
+give_extra:
+  %ca = load i8, ptr %ca_at
+  %ca64 = zext i8 %ca to i64
+  %xer = shl i64 %ca64, {CA_SHIFT}
+  %xer_be = call i64 @llvm.bswap.i64(i64 %xer)
+  %exchange_out = load ptr, ptr %exchange_at
+  %xer_out_at = getelementptr i8, ptr %exchange_out, i64 {XER_OFFSET}
+  store i64 %xer_be, ptr %xer_out_at
+  %vectors = and i32 %dirty, {VECTORS}
+  %only_xer = icmp eq i32 %vectors, 0
+  br i1 %only_xer, label %xer_stub, label %vector_stub
+xer_stub:
+  call void @set_pc(ptr %engine, ptr %state, i64 {WRITE_XER})
+  ret void
+vector_stub:
+{vectors_out}
+  call void @set_pc(ptr %engine, ptr %state, i64 {WRITE_ENTRY})
+  ret void
+finish:
+{pack_cr}
+  store i64 %packed31, ptr %cr_word_at
+  %write = load ptr, ptr %write_at
+  %ids1 = load ptr, ptr %ids_at
+  %places1 = load ptr, ptr %places_at
+  %e1 = call i32 %write(ptr %engine, ptr %ids1, ptr %places1, i32 {REGISTERS_WRITTEN})
+  %last = load i64, ptr %pc_at
+  call void @set_pc(ptr %engine, ptr %state, i64 %last)
+  ret void
+
+; VR and XER have come: enter, but with VSCR.NJ clear leave the function to Unicorn.
+have_extra:
+  %exchange = load ptr, ptr %exchange_at
+{vectors_in}
+  %xer_at = getelementptr i8, ptr %exchange, i64 {XER_OFFSET}
+  %xer_raw = load i64, ptr %xer_at
+  %xer_word = call i64 @llvm.bswap.i64(i64 %xer_raw)
+  %carry = lshr i64 %xer_word, {CA_SHIFT}
+  %carry1 = and i64 %carry, 1
+  %carry8 = trunc i64 %carry1 to i8
+  %own = load i8, ptr %ca_at
+  %changed = load i32, ptr %dirty_at
+  %kept = icmp ne i32 %changed, 0
+  %ca_now = select i1 %kept, i8 %own, i8 %carry8
+  store i8 %ca_now, ptr %ca_at
+  store i32 1, ptr %extra_at
+  %vscr_at = getelementptr i8, ptr %exchange, i64 {VSCR_WORD}
+  %vscr_raw = load i32, ptr %vscr_at
+  %vscr = call i32 @llvm.bswap.i32(i32 %vscr_raw)
+  %nj = and i32 %vscr, {NON_JAVA}
+  %java = icmp eq i32 %nj, 0
+  br i1 %java, label %decline, label %run
+decline:
+  store i32 {REPEAT}, ptr %status_at
+  br label %done
+}
+
+define internal void @set_pc(ptr %engine, ptr %state, i64 %pc) nounwind {
+  %value = alloca i64
+  store i64 %pc, ptr %value
+  %f_at = getelementptr i8, ptr %state, i64 {WRITE}
+  %f = load ptr, ptr %f_at
+  %id_at = getelementptr i8, ptr %state, i64 {PC_ID}
+  %id = load i32, ptr %id_at
+  %e = call i32 %f(ptr %engine, i32 %id, ptr %value)
+  ret void
+}

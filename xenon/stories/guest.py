@@ -1,0 +1,85 @@
+"""The guest that tells stories: its program, its command line, and the files that it takes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import llama2c
+import loader
+from llama2c.facts import FIGURES_DESCRIPTOR
+from xenon.errors import XenonError
+from xenon.hardware.memory_map import MIB
+from xenon.stories.engine import Decision
+from xenon.stories.settings import Engine, Matmul, Sampling
+
+MODEL_PATH, TOKENIZER_PATH = "/model.bin", "/tokenizer.bin"  # on the console's disc
+STACK_BYTES = 1 * MIB
+
+
+def guest_program() -> Path:
+    """The guest's ELF file. Raises XenonError where it has not been built."""
+    try:
+        return llama2c.guest_program()
+    except FileNotFoundError as error:
+        path, what, hint = str(error).split(": ", 2)
+        raise XenonError(f"{path}: {what}", hint) from error
+
+
+def guest_arguments(prompt: bytes, sampling: Sampling, decision: Decision) -> list[str | bytes]:
+    """The guest's command line in the console; `sampling` has a seed and a number of steps."""
+    arguments = story_arguments(
+        (MODEL_PATH, TOKENIZER_PATH), prompt, sampling, decision.matmul, decision.context
+    )
+    figures = ["-r", str(FIGURES_DESCRIPTOR)]
+    return [*arguments, *figures, *(["-g"] if decision.engine is Engine.GPU else [])]
+
+
+def story_arguments(
+    paths: tuple[str, str], prompt: bytes, sampling: Sampling, matmul: Matmul, context: int
+) -> list[str | bytes]:
+    """The command line of a program built from the guest's sources; `paths` are the model's and its
+    tokenizer's."""
+    model, tokenizer = paths
+    return [
+        *(model, "-z", tokenizer, "-i", prompt),
+        *("-t", _decimal(sampling.temperature), "-p", _decimal(sampling.top_p)),
+        *("-s", str(sampling.seed), "-n", str(sampling.steps), "-k", matmul.value, "-c", str(context)),
+        *(["-e"] if sampling.ignore_eos else []),
+    ]
+
+
+def open_model(model: str | os.PathLike[str] | loader.Model | None) -> loader.Model:
+    """The model (None: the bundled one). Raises loader.LoaderError."""
+    if isinstance(model, loader.Model):
+        return model
+    return loader.open(llama2c.bundled_model() if model is None else model)
+
+
+def open_tokenizer(
+    model: loader.Model, tokenizer: str | os.PathLike[str] | loader.Tokenizer | None
+) -> loader.Tokenizer:
+    """The tokenizer of a model (None: the one in the model's folder that fits).
+
+    Raises loader.LoaderError for none that fits.
+    """
+    if tokenizer is None:
+        return loader.find_tokenizer(model)
+    if not isinstance(tokenizer, loader.Tokenizer):
+        tokenizer = loader.open_tokenizer(tokenizer)
+    loader.check_vocabulary(model, tokenizer)
+    return tokenizer
+
+
+def check_fp32(model: loader.Model) -> None:
+    """Raises XenonError for a model of another tensor type than fp32, which the guest does not run."""
+    if model.format is loader.Format.V2:
+        raise XenonError(
+            f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)",
+            "llama2.c's export.py writes fp32 as its versions 0 and 1",
+        )
+
+
+def _decimal(value: float) -> str:
+    """The shortest text that gives the same float back, in the notation the guest reads."""
+    return repr(float(value))

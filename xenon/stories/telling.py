@@ -1,0 +1,67 @@
+"""A story as it is told: its pieces of text, and its figures once it has come to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass
+
+from xenon.stories.settings import Engine, Matmul
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What one story took. Tokens are steps after the first, as llama2.c counts them; so is their time."""
+
+    tokens: int
+    prompt_tokens: int
+    seconds: float
+    first_piece_seconds: float
+    memory_used: int
+    memory_bytes: int
+    seed: int
+    matmul: Matmul
+    threads: int
+    engine: Engine
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON: times in seconds, memory in bytes; the matmul is None beside the GPU."""
+        return asdict(self) | {
+            "matmul": self.matmul.value if self.engine is Engine.CPU else None,
+            "engine": self.engine.value,
+            "tokens_per_second": self.tokens_per_second,
+        }
+
+
+class Telling(Iterator[str]):
+    """A story that is being told: iterate for its text, which never breaks off within a character.
+
+    Bytes that are no UTF-8 come as surrogate escapes. `close`, or leaving a `with` block, stops the console.
+    Iteration raises what `Console.run` raises, and XenonError where the guest refuses its input.
+    """
+
+    def __init__(self, pieces: Generator[str, None, Statistics]) -> None:
+        self._pieces = pieces
+        self.statistics: Statistics | None = None
+        """What the story took; None before its end."""
+
+    def __next__(self) -> str:
+        try:
+            return next(self._pieces)
+        except StopIteration as end:
+            if end.value is not None:
+                self.statistics = end.value
+            raise
+
+    def close(self) -> None:
+        """Stop the console, if the story is not at its end."""
+        self._pieces.close()
+
+    def __enter__(self) -> Telling:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
