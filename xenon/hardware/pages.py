@@ -88,6 +88,9 @@ class Pages:
         self._stages = bytearray(RAM_BYTES // PAGE_BYTES)
         self._listeners: list[PageListener] = []
         self._lock = threading.RLock()
+        self.has_stale_code = False
+        """Whether `drop_stale_code` has something to do. Until it is done, a device should do nothing that
+        the program could see after its writes."""
         self._stale: dict[int, int] = {}  # page of code: how often devices have written to it
         self._stale_lock = threading.Lock()  # held for moments only, also within a CPU's run
 
@@ -160,12 +163,7 @@ class Pages:
                 for page in range(first, end):
                     if self._rights[page] & Protection.EXECUTE and self._stages[page] != Stage.DATA:
                         self._stale[page] = self._stale.get(page, 0) + 1
-
-    @property
-    def has_stale_code(self) -> bool:
-        """Whether `drop_stale_code` has something to do. Until it is done, a device should do nothing that
-        the program could see after its writes."""
-        return bool(self._stale)
+                self.has_stale_code = bool(self._stale)
 
     def drop_stale_code(self) -> None:
         """Drop what was made from the code that devices have written over."""
@@ -178,6 +176,7 @@ class Pages:
                 for page, writes in stale.items():
                     if self._stale[page] == writes:  # else it was written to again meanwhile
                         del self._stale[page]
+                self.has_stale_code = bool(self._stale)
 
     def be_pausable(self) -> None:
         """From now on another thread than the CPUs' may change pages while guest code runs."""

@@ -36,6 +36,7 @@ class Operand:
         "_count",
         "_generation",
         "_held",
+        "_pages",
         "_ram",
         "address",
         "floats",
@@ -50,6 +51,7 @@ class Operand:
         self._count = count
         self._generation = -1
         self._held = 0  # words from the start on that are in the cache in this generation
+        self._pages = cache.pages
         self._ram = cache.ram[place]
         self.name = name
         self.address = address
@@ -85,14 +87,14 @@ class Operand:
         """Replace all of it, in the cache and in RAM."""
         self.read()[:] = values
         copy_words(self._ram, self.words, self.mode)
-        self._report(0, self._count)
+        self._pages.written_by_device(self.address, self._count * WORD_BYTES)
 
     def write_word(self, value: int) -> None:
         """Replace its first word, an integer."""
         self.read()
         self.words[0] = value
         copy_words(self._ram[:1], self.words[:1], self.mode)
-        self._report(0, 1)
+        self._pages.written_by_device(self.address, WORD_BYTES)
 
     def write_part(self, first: int, values: Floats) -> None:
         """Replace some of it, from word `first` on."""
@@ -100,11 +102,7 @@ class Operand:
         self.hold(end)
         self.floats[first:end] = values
         copy_words(self._ram[first:end], self.words[first:end], self.mode)
-        self._report(first, len(values))
-
-    def _report(self, first: int, count: int) -> None:
-        """Words have been written to RAM: there may be code."""
-        self._cache.pages.written_by_device(self.address + first * WORD_BYTES, count * WORD_BYTES)
+        self._pages.written_by_device(self.address + first * WORD_BYTES, len(values) * WORD_BYTES)
 
 
 class Binder:
