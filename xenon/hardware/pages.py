@@ -88,6 +88,8 @@ class Pages:
         self._stages = bytearray(RAM_BYTES // PAGE_BYTES)
         self._listeners: list[PageListener] = []
         self._lock = threading.RLock()
+        self.changes = 0
+        """How often rights have changed."""
         self.has_stale_code = False
         """Whether `drop_stale_code` has something to do. Until it is done, a device should do nothing that
         the program could see after its writes."""
@@ -119,6 +121,7 @@ class Pages:
                 for listener in self._listeners:
                     listener.unmap(*stretch)
             self._rights[first:end] = self._stages[first:end] = bytes(end - first)
+            self.changes += 1
 
     def protect(self, address: int, size: int, protection: Protection) -> None:
         """Change what the program may do with pages that are mapped."""
@@ -154,11 +157,16 @@ class Pages:
                 for listener in self._listeners:
                     listener.forget_code(*stretch)
 
+    def may_be_executed(self, address: int, size: int) -> bool:
+        """Whether the program has the right to execute any of these bytes of RAM, at least one."""
+        first, last = address // PAGE_BYTES, (address + size - 1) // PAGE_BYTES
+        return bool(self._rights[first : last + 1].strip(_NOT_EXECUTABLE))
+
     def written_by_device(self, address: int, size: int) -> None:
         """A device has written to these bytes of RAM, at least one, perhaps from within a CPU's run: what
         was made from their code is stale."""
-        first, end = address // PAGE_BYTES, (address + size - 1) // PAGE_BYTES + 1
-        if self._rights[first:end].strip(_NOT_EXECUTABLE):
+        if self.may_be_executed(address, size):
+            first, end = address // PAGE_BYTES, (address + size - 1) // PAGE_BYTES + 1
             with self._stale_lock:
                 for page in range(first, end):
                     if self._rights[page] & Protection.EXECUTE and self._stages[page] != Stage.DATA:
@@ -229,6 +237,7 @@ class Pages:
         stage = Stage.DATA if protection & _WRITE_AND_EXECUTE == _WRITE_AND_EXECUTE else Stage.PLAIN
         self._rights[first:end] = bytes([_MAPPED | protection]) * (end - first)
         self._stages[first:end] = bytes([stage]) * (end - first)
+        self.changes += 1
 
     @staticmethod
     def _range(address: int, size: int) -> tuple[int, int]:

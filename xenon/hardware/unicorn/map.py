@@ -86,11 +86,11 @@ class UnicornMap:
 
         Only when it is asked for, because few programs do.
         """
-        place = physical(address)
-        if place == address:
+        source = physical(address)
+        if source == address:
             return False
         for first, last, rights in self._engine.mem_regions():
-            if first <= place <= last and last < RAM_BYTES:
+            if first <= source <= last and last < RAM_BYTES:
                 view, begin = next((view, begin) for view, begin in VIEWS if view.start <= address < view.end)
                 first, size = max(first, begin), last + 1 - max(first, begin)
                 start = view.start + first - begin
@@ -101,10 +101,10 @@ class UnicornMap:
                 return True
         return False
 
-    def _show(self, address: int, place: int, size: int, rights: Protection) -> None:
-        """Map RAM from `place` at an address. What is mapped without WRITE from the start can be written by
+    def _show(self, address: int, source: int, size: int, rights: Protection) -> None:
+        """Map RAM from `source` on at an address. RAM that is mapped without WRITE at first can be written by
         stmw and dcbz: the right is taken away instead."""
-        self._engine.mem_map_ptr(address, size, unicorn.UC_PROT_ALL, self._memory.host_address + place)
+        self._engine.mem_map_ptr(address, size, unicorn.UC_PROT_ALL, self._memory.host_address + source)
         self._engine.mem_protect(address, size, int(rights))
 
     def _drop_views(self) -> None:
