@@ -6,10 +6,11 @@ import random
 from pathlib import Path
 
 from laboratory.outside.mutations import edge
-from xenon.hardware.bus import Bus, DeviceError
+from xenon.hardware.bus import AccessAgain, Bus, DeviceError
 from xenon.hardware.gpu import GPU_REGISTERS, Gpu
 from xenon.hardware.gpu.registers import Register
 from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.pages import Pages
 
 MEMORY_BYTES = 700 << 20
 """What a trial may take at most: all of RAM, and some more."""
@@ -22,7 +23,7 @@ _REGISTERS = tuple(Register)
 def trial(rng: random.Random, _folder: Path) -> int:
     """A GPU on a bus, and five hundred accesses."""
     bus = Bus()
-    gpu = Gpu(UnifiedMemory(), lambda error: True, 0.002)
+    gpu = Gpu(Pages(UnifiedMemory()), lambda error: True, 0.002)
     bus.attach(GPU_REGISTERS, gpu)
     for _ in range(ACCESSES):
         address, size = _address(rng), rng.choice(_SIZES)
@@ -34,6 +35,8 @@ def trial(rng: random.Random, _folder: Path) -> int:
                 bus.write(address, size, edge(rng, rng.choice((4, 4, 8))))
         except DeviceError as error:
             assert error.what
+        except AccessAgain as again:
+            again.at_rest()
     gpu.stop()
     return ACCESSES
 
