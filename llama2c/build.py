@@ -16,9 +16,10 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
-PORT = tuple(
-    "allocations checkpoint figures forward forward_cpu forward_gpu gpu maths matmul memory parallel"
-    " sampler sort text tokenizer transformer".split()
+PORT = (
+    *"allocations checkpoint figures forward forward_cpu forward_gpu gpu maths matmul memory".split(),
+    *"parallel sampler sort tensor_types text tokenizer transformer".split(),
+    "fp32",  # the tensor types, a line each
 )
 
 # Every floating-point operation means the same on both sides: no contraction, no reassociation, no library

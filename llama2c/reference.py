@@ -30,6 +30,7 @@ Writer = Callable[[int, bytes], None]
 
 MEMORY_BYTES = 1 << 30  # address space; the host commits what is touched
 _MODEL = b"model"
+_FP32 = 0  # the tensor type's code in src/fp32.c
 
 
 class _File(ctypes.Structure):
@@ -118,8 +119,10 @@ class Reference:
         )
         library.reference_forward.argtypes = (ctypes.c_int, ctypes.c_int)
         library.reference_forward.restype = floats
-        library.reference_matmul.argtypes = (*(ctypes.c_void_p,) * 3, *(ctypes.c_int,) * 3)
-        library.reference_matmul.restype = None
+        library.reference_matmul.argtypes = (
+            *(ctypes.c_uint32, *(ctypes.c_void_p,) * 3),
+            *(ctypes.c_int,) * 3,
+        )
         library.reference_maths.argtypes = (ctypes.c_char_p, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
         self._library = library
 
@@ -223,7 +226,7 @@ class Reference:
                 raise ValueError("expected contiguous float32 arrays")
         out = np.empty(w.shape[0], np.float32)
         self._library.reference_matmul(
-            out.ctypes.data, x.ctypes.data, w.ctypes.data, w.shape[1], w.shape[0], vmx
+            _FP32, out.ctypes.data, x.ctypes.data, w.ctypes.data, w.shape[1], w.shape[0], vmx
         )
         return out
 
