@@ -1,7 +1,7 @@
 """The machine: RAM, bus, GPU and CPUs; it runs a CPU to its next trap, which a personality answers.
 
-A device needs a file in `hardware/` and a line in `_devices`; a personality (an operating system, bare
-metal, a debugger around one of them) needs a class with one method, `serve`.
+A device needs a file in `hardware/` and a place in `devices` (`Machine.__init__`); a personality (an
+operating system, bare metal, a debugger around one of them) needs a class with one method, `serve`.
 """
 
 from __future__ import annotations

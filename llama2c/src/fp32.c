@@ -8,12 +8,10 @@ enum { PREFETCH_AHEAD = 1024 };  // bytes: eight cache lines, as many misses as 
 static void rows_scalar(const void *context, int start, int end)
 {
     const Product *p = context;
-    const float *w = p->w.data;
-    int n = p->w.n;
     for (int i = start; i < end; i++) {
-        const float *row = w + (int64_t)i * n;
+        const float *row = (const float *)p->w.data + (int64_t)i * p->w.n;
         float sum = 0.0f;
-        for (int j = 0; j < n; j++) {
+        for (int j = 0; j < p->w.n; j++) {
             sum += row[j] * p->x[j];
         }
         p->out[i] = sum;
@@ -42,10 +40,8 @@ static inline float dot_vmx(const float *row, const float *x, int n)
 static void rows_vmx(const void *context, int start, int end)
 {
     const Product *p = context;
-    const float *w = p->w.data;
-    int n = p->w.n;
     for (int i = start; i < end; i++) {
-        p->out[i] = dot_vmx(w + (int64_t)i * n, p->x, n);
+        p->out[i] = dot_vmx((const float *)p->w.data + (int64_t)i * p->w.n, p->x, p->w.n);
     }
 }
 
