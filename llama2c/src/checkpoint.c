@@ -67,6 +67,7 @@ static void shape_matrices(Weights *w, const Config *p, const Tensor_Type *type)
     w->w2 = (Matrix){type, 0, dim, hidden_dim};
 }
 
+// Every row of every matrix has dim or hidden_dim items.
 static int check_blocks(const char *path, const Config *p, const Tensor_Type *type)
 {
     if (p->dim % type->items || p->hidden_dim % type->items) {
@@ -77,6 +78,7 @@ static int check_blocks(const char *path, const Config *p, const Tensor_Type *ty
     return 1;
 }
 
+// n matrices behind one another, w the first.
 static Tensor matrices(Matrix *w, int n)
 {
     return (Tensor){w, 0, (uint64_t)row_bytes(w, (int64_t)n * w->d)};

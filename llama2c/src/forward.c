@@ -14,6 +14,7 @@ void forward(const Operations *operations, void *machine, const Transformer *tra
 
     o->embed(machine, s->x, &w->token_embedding_table);
     for (int64_t l = 0; l < p->n_layers; l++) {
+        // The layer's matrices
         Matrix wq = layer(w->wq, l), wk = layer(w->wk, l), wv = layer(w->wv, l), wo = layer(w->wo, l);
         Matrix w1 = layer(w->w1, l), w2 = layer(w->w2, l), w3 = layer(w->w3, l);
 

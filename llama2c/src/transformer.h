@@ -16,18 +16,18 @@ typedef struct {
 
 // A matrix of n_layers is the first layer's; layer() gives the others.
 typedef struct {
-    Matrix token_embedding_table;  // (vocab_size, dim)
-    const float *rms_att_weight;   // (n_layers, dim)
-    const float *rms_ffn_weight;   // (n_layers, dim)
-    Matrix wq;                     // (n_layers, dim, dim)
-    Matrix wk;                     // (n_layers, kv_dim, dim)
-    Matrix wv;                     // (n_layers, kv_dim, dim)
-    Matrix wo;                     // (n_layers, dim, dim)
-    Matrix w1;                     // (n_layers, hidden_dim, dim)
-    Matrix w2;                     // (n_layers, dim, hidden_dim)
-    Matrix w3;                     // (n_layers, hidden_dim, dim)
-    const float *rms_final_weight; // (dim)
-    Matrix wcls;                   // (vocab_size, dim); the embedding table again where the two are shared
+    Matrix token_embedding_table;   // (vocab_size, dim)
+    const float *rms_att_weight;    // (n_layers, dim)
+    const float *rms_ffn_weight;    // (n_layers, dim)
+    Matrix wq;                      // (n_layers, dim, dim)
+    Matrix wk;                      // (n_layers, kv_dim, dim)
+    Matrix wv;                      // (n_layers, kv_dim, dim)
+    Matrix wo;                      // (n_layers, dim, dim)
+    Matrix w1;                      // (n_layers, hidden_dim, dim)
+    Matrix w2;                      // (n_layers, dim, hidden_dim)
+    Matrix w3;                      // (n_layers, hidden_dim, dim)
+    const float *rms_final_weight;  // (dim)
+    Matrix wcls;                    // (vocab_size, dim); the embedding table again where the two are shared
 } Weights;
 
 typedef struct {
