@@ -89,7 +89,7 @@ def test_the_numbers_are_those_of_the_machine() -> None:
 def test_the_gpu_has_room_for_every_program_of_a_run_and_every_program_is_the_gpus() -> None:
     forward = re.findall(r'"([a-z_]+)"', (build.SOURCES / "forward_gpu.c").read_text())
     of_the_type = re.findall(r'_program = "([a-z_]+)"', (build.SOURCES / "fp32.c").read_text())
-    assert len({*forward, *of_the_type}) == table().call("GPU_PROGRAMS", []) == 10
+    assert len({*forward, *of_the_type}) == table().call("GPU_PROGRAMS", [])
     assert {*forward, *of_the_type} <= set(PROGRAMS)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import loader
@@ -48,6 +48,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("type", [HALF_SCALE, MIXED, F32, I8], ids=str)
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_range_equals_that_slice_of_the_whole(type: TensorType, noise: Path, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, 7), "offset in the file")
