@@ -17,6 +17,7 @@ from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.pages import Pages
 from xenon.linux.layout import PROGRAM
+from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.recompiler import Recompiler, Tier
 
@@ -92,12 +93,12 @@ def _access(rng: random.Random, vector: bool, base: int, step: int, write: bool)
 
 
 class LoopLaboratory:
-    """A machine to try loops on, made once."""
+    """A machine to try loops on, made once; with a `cache` it compiles the same loop once."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: CodeCache | None = None) -> None:
         self._memory = UnifiedMemory()
         self._pages = Pages(self._memory)
-        self.recompiler = Recompiler(self._pages)
+        self.recompiler = Recompiler(self._pages, cache)
         self._cpu = RecompilerCpu(self.recompiler)
         self._pages.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
         self._pages.map(_DATA, _DATA_BYTES, Protection.READ | Protection.WRITE)
