@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,7 +43,11 @@ class _Job:
 
 
 def run_command(
-    *words: Word, stdin: bytes | None = None, cwd: Path | None = None, timeout: float = 60, **environment: str
+    *words: Word,
+    stdin: bytes | None = None,
+    cwd: Path | None = None,
+    timeout: float = 60,
+    environment: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[bytes]:
     """What `xenon-llm` with these words writes, and its exit code, or minus the signal that ended it.
 
@@ -67,10 +72,14 @@ def run_command(
 
 
 def run_command_text(
-    *words: Word, stdin: bytes | None = None, cwd: Path | None = None, timeout: float = 60, **environment: str
+    *words: Word,
+    stdin: bytes | None = None,
+    cwd: Path | None = None,
+    timeout: float = 60,
+    environment: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[str]:
     """The same, with its output as text."""
-    done = run_command(*words, stdin=stdin, cwd=cwd, timeout=timeout, **environment)
+    done = run_command(*words, stdin=stdin, cwd=cwd, timeout=timeout, environment=environment)
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 

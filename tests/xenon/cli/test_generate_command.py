@@ -19,7 +19,7 @@ GENERATE = [*COMMAND, "generate"]
 def run(
     *arguments: str | Path, stdin: bytes | None = None, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
-    return run_command("generate", *arguments, stdin=stdin, **environment)
+    return run_command("generate", *arguments, stdin=stdin, environment=environment)
 
 
 @pytest.fixture(scope="module")
