@@ -181,7 +181,17 @@ def test_the_program_of_the_guide_works(tmp_path: Path) -> None:
     headers = "".join(f"#include <{name}.h>\n" for name in ("fcntl", "stdint", "stdio", "stdlib", "sys/mman"))
     body = "static volatile uint32_t answer;\nint main(void)\n{\n" + block + '    printf("%u", answer);\n}\n'
     (tmp_path / "guide.c").write_text(headers + body)
-    zig = [sys.executable, "-m", "ziglang", "cc", "-target", "powerpc64-linux-musl", "-mcpu=970", "-static"]
+    zig = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        "powerpc64-linux-musl",
+        "-mcpu=970",
+        "-O2",
+        "-static",
+    ]
     subprocess.run([*zig, "guide.c", "-o", "guide"], cwd=tmp_path, check=True, capture_output=True)
     console = Console()
     console.boot(tmp_path / "guide")
