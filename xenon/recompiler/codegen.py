@@ -91,6 +91,11 @@ class Linker:
         self._linked: dict[str, tuple[llvm.ResourceTracker, int]] = {}
         self._lock = threading.Lock()
 
+    def known(self, name: str) -> int | None:
+        """Where the function `name` is, None before its object code was linked."""
+        with self._lock:
+            return self._linked[name][1] if name in self._linked else None
+
     def address(self, name: str, code: bytes) -> int:
         """Where the function `name` of this object code is."""
         with self._lock:
@@ -154,6 +159,8 @@ def bridge(
 ) -> int:
     """The host address of the hook that hands over (see bridge.py), by `worker` or from the cache."""
     name = _key("bridge", bridge_text("bridge", counting))
+    if (address := linker().known(name)) is not None:
+        return address
     code = cache.get(name) if cache else None
     if code is None:
         code = worker(bridge_text(name, counting))

@@ -100,7 +100,7 @@ def test_tiers_have_their_reasons(program: Path) -> None:
 
 
 def test_recursion_counts_a_function_once_in_its_total(build: Callable[..., Path]) -> None:
-    profile = profile_of(build("hot", "musl", "-O0"), ["deep", "20000"])
+    profile = profile_of(build("hot", "musl", "-O2", "-fno-optimize-sibling-calls"), ["deep", "20000"])
     check(profile)
     assert function(profile, "deep").calls == 20001
 
@@ -115,7 +115,8 @@ def test_a_program_that_does_not_end_well_is_profiled_up_to_there(program: Path,
 
 def test_a_stripped_program_is_profiled_by_addresses(build: Callable[..., Path]) -> None:
     whole, stripped = (
-        profile_of(build("hot", "musl", "-O2", *how), ["pointer", "300"]) for how in ((), ("-s",))
+        profile_of(build("hot", "musl", "-O2", stripped=stripped), ["pointer", "300"])
+        for stripped in (False, True)
     )
     check(stripped)
     names = {row.name for row in stripped.functions}
@@ -180,16 +181,16 @@ def test_nothing_that_takes_time_in_a_story_is_left_on_unicorn(matmul: Matmul) -
     session = Session(setup=Setup(threads=1, matmul=matmul, cpu=CpuKind.RECOMPILER))
     sampling = Sampling(temperature=0, steps=150, seed=1)
     list(session.tell("", sampling, compile_first=True, watch=watch))
-    found = kept[0].stop()
-    in_code = {place: count for place, count in found.activities.items() if place is not Activity.SYSTEM}
+    profile = kept[0].stop()
+    in_code = {place: count for place, count in profile.activities.items() if place is not Activity.SYSTEM}
     least = 0.01 * sum(in_code.values())
     left = [
-        (one.name, one.tier, one.reason)
-        for one in found.functions
-        if sum(one.own.get(place, 0) for place in in_code) > max(least, 2) and one.tier != "compiled"
+        (row.name, row.tier, row.reason)
+        for row in profile.functions
+        if sum(row.own.get(place, 0) for place in in_code) > max(least, 2) and row.tier != "compiled"
     ]
     assert left == []
-    assert found.compiled_instructions > 0.98 * found.instructions
+    assert profile.compiled_instructions > 0.98 * profile.instructions
 
 
 def test_coverage_names_the_instruction_that_is_in_the_way(build: Callable[..., Path]) -> None:
