@@ -117,7 +117,7 @@ class TierUp:
         data = cache.get(key) if cache else None
         try:
             pairs = [tuple(pair) for pair in json.loads(data)] if data else []
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return []
         return [
             (pair[0], pair[1])
