@@ -16,6 +16,7 @@ from enum import Enum
 from xenon.hardware.cpu import Cpu
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.cpu import UnicornCpu
+from xenon.notes import note
 from xenon.profile.code_map import CodeMap
 from xenon.profile.stacks import Stacks
 from xenon.recompiler.cpu import RecompilerCpu
@@ -122,10 +123,13 @@ class Sampler:
             probe.close()
 
     def _work(self) -> None:
-        while not self._closing.wait(self._period):
-            self._rounds += 1
-            for probe in self._probes:
-                probe.ask()
+        try:
+            while not self._closing.wait(self._period):
+                self._rounds += 1
+                for probe in self._probes:
+                    probe.ask()
+        except Exception as error:
+            note(f"the sampler has stopped ({error}); the profile's times end here, its counts do not")
 
 
 def parts(cpu: Cpu) -> tuple[UnicornCpu, RecompilerCpu | None]:

@@ -115,7 +115,7 @@ class CodeCache:
             if not self._is_own_file(os.stat(name, dir_fd=folder, follow_symlinks=False), name):
                 return None
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
-            with open(os.open(name, flags, dir_fd=folder), "rb") as file:
+            with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
                 status = os.fstat(file.fileno())  # nobody can exchange the file any more
                 if not self._is_own_file(status, name) or status.st_size > MOST_BYTES_OF_FILE:
                     return None
@@ -171,7 +171,7 @@ def _write(folder: int, name: str, data: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     handle = os.open(part, flags, 0o600, dir_fd=folder)
     try:
-        with open(handle, "wb") as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:

@@ -100,7 +100,9 @@ class Linker:
                 library = llvm.JITLibraryBuilder()
                 library.add_object_img(code).add_current_process().export_symbol(name)
                 self._tries += 1
-                tracker = library.link(self._jit, f"{name}.{self._tries}")  # no name again, not after a failure
+                tracker = library.link(
+                    self._jit, f"{name}.{self._tries}"
+                )  # no name again, not after a failure
                 self._linked[name] = (tracker, tracker[name])
             return self._linked[name][1]
 

@@ -132,4 +132,3 @@ def serve() -> None:
         while True:
             sys.stdout.buffer.write(_message(compile_text(_receive(sys.stdin.buffer).decode())))
             sys.stdout.buffer.flush()
-
