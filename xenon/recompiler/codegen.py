@@ -99,10 +99,8 @@ class Linker:
             if name not in self._linked:
                 library = llvm.JITLibraryBuilder()
                 library.add_object_img(code).add_current_process().export_symbol(name)
-                self._tries += 1
-                tracker = library.link(
-                    self._jit, f"{name}.{self._tries}"
-                )  # no name again, not after a failure
+                self._tries += 1  # a library's name is used up, even where the link fails
+                tracker = library.link(self._jit, f"{name}.{self._tries}")
                 self._linked[name] = (tracker, tracker[name])
             return self._linked[name][1]
 

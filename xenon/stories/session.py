@@ -112,8 +112,8 @@ class Session:
         guest program. The arguments are checked here, before the first piece is asked for.
 
         Raises XenonError for a timeout that is no time, more steps than the context holds and a prompt that
-        the context cannot hold, OutOfMemoryError for a model that the memory cannot hold; the story itself raises GuestFault and
-        LimitReached as `Console.run` does.
+        the context cannot hold, OutOfMemoryError for a model that the memory cannot hold; the story itself
+        raises GuestFault and LimitReached as `Console.run` does.
         """
         text = _encoded(prompt)
         sampling = sampling or Sampling()
