@@ -122,7 +122,7 @@ class Machine:
         """Call `work` with the CPU of a hardware thread, on a host thread of its own, after what that was
         given before. `work` raises nothing."""
         if thread not in self._host_threads:
-            _started.add(self)
+            _stop_at_exit(self)
             try:
                 self._host_threads[thread] = _HostThread(thread, self.cpus[thread])
             except RuntimeError as error:
@@ -149,12 +149,17 @@ _started: set[Machine] = set()
 """Machines to stop before the interpreter ends, which would take its threads away inside the engine."""
 
 
+def _stop_at_exit(machine: Machine) -> None:
+    _started.add(machine)
+    atexit.unregister(_stop_all)
+    atexit.register(_stop_all)  # the last comes first: before unicorn's own, which closes running engines
+
+
 def _stop_all() -> None:
     for machine in list(_started):
         machine.stop()
 
 
-atexit.register(_stop_all)
 os.register_at_fork(after_in_child=_started.clear)  # a child process has none of the threads
 
 

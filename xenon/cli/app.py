@@ -123,12 +123,12 @@ def _show_notes() -> None:
     """Print what the library warns of as notes."""
     show_others = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, XenonWarning):
             with contextlib.suppress(OSError):
                 print(f"note: {message}", file=sys.stderr)
         else:
-            show_others(message, category, *place)
+            show_others(message, category, *place, **more)
 
     warnings.filterwarnings("default", category=XenonWarning)
     warnings.showwarning = show

@@ -77,17 +77,19 @@ class CodeCache:
     def usage(self) -> Usage:
         """What the cache holds."""
         with self._opened() as folder:
-            sizes = [size for _, size, _ in _files(folder)]
+            sizes = [] if folder is None else [size for _, size, _ in _files(folder)]
         return Usage(len(sizes), sum(sizes))
 
     def clear(self) -> Usage:
         """Delete the cache's own files; returns what that was. Raises OSError for a file that cannot be
         deleted."""
         with self._opened() as folder:
-            files = _files(folder)
+            files = [] if folder is None else _files(folder)
             for _, _, name in files:
                 try:
-                    _delete(folder, name)
+                    os.unlink(name, dir_fd=folder)
+                except FileNotFoundError:
+                    continue
                 except OSError as error:
                     raise OSError(error.errno, error.strerror, str(self._path(name))) from error
         return Usage(len(files), sum(size for _, size, _ in files))
@@ -184,11 +186,9 @@ def _delete(folder: int, name: str) -> None:
         os.unlink(name, dir_fd=folder)
 
 
-def _files(folder: int | None) -> list[tuple[float, int, str]]:
+def _files(folder: int) -> list[tuple[float, int, str]]:
     """(time of last use, size, name) of the cache's own files in a folder, the oldest first."""
     files: list[tuple[float, int, str]] = []
-    if folder is None:
-        return files
     with os.scandir(folder) as entries:
         for entry in entries:
             if not _NAME.fullmatch(entry.name):
