@@ -23,6 +23,7 @@ from xenon.cli.errors import (
     exit_code_of,
     hint_for,
 )
+from xenon.cli.interrupts import raise_on_ctrl_c
 from xenon.errors import XenonError, reason
 from xenon.notes import XenonWarning
 
@@ -142,7 +143,7 @@ def main() -> NoReturn:
 
     _show_notes()
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is something to tidy up
+        raise_on_ctrl_c()
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
         sys.stdout.flush()
         if code == EXIT_INTERRUPTED:  # Typer's own answer to Ctrl-C
