@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from xenon.notes import note
 from xenon.recompiler.recompiler import Recompiler, Tier
-from xenon.recompiler.worker import Stopped, Worker
+from xenon.recompiler.worker import Worker
 
 _PATIENCE = 0.05  # seconds of a run before the compiler is loaded: a short program ends without it
 _SHORT_PATIENCE = 0.03  # where it is known what will be hot
@@ -65,9 +65,6 @@ class TierUp:
         """What goes wrong ends this thread, never the run."""
         try:
             self._tier_up()
-        except Stopped:
-            if not self._closing.is_set():
-                _note_end("its process has ended")
         except Exception as error:
             if not self._closing.is_set():
                 _note_end(error)

@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from xenon.errors import reason
+
 # A write to a worker that is gone must not end this process by SIGPIPE, which the command line leaves at
 # its default.
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
@@ -43,7 +45,7 @@ serve()
 
 
 class Stopped(Exception):
-    """The worker was stopped before it had an answer, or has none to give."""
+    """The worker was stopped before it had an answer, or cannot work; says why."""
 
 
 class Worker:
@@ -70,7 +72,7 @@ class Worker:
                         start_new_session=True,  # the parent handles Ctrl-C
                     )
                 except OSError as error:
-                    raise Stopped from error
+                    raise Stopped(f"cannot start its process: {reason(error)}") from error
 
     def compile(self, text: str) -> bytes:
         """Object code of a module. Raises Stopped."""
@@ -79,7 +81,7 @@ class Worker:
             self._socket.sendall(_message(text.encode()), _NO_SIGNAL)
             return _receive(self._answers)
         except (OSError, EOFError, ValueError):
-            raise Stopped from None
+            raise Stopped("its process has ended") from None
 
     def stop(self) -> None:
         """End the process; from any thread."""
@@ -98,12 +100,12 @@ class Worker:
 def _command() -> list[str]:
     """Raises OSError where no Python is known, or a package is missing."""
     if not sys.executable:
-        raise FileNotFoundError("no Python to start")
+        raise FileNotFoundError("the path of Python is not known")
     folders: list[str] = []
     for package in _PACKAGES:
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
-            raise FileNotFoundError(package)
+            raise FileNotFoundError(f"{package} is not in a folder")
         folders += [package, str(Path(spec.origin).resolve().parents[1])]
     return [sys.executable, "-I", "-S", "-c", _START, *folders]
 
