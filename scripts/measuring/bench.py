@@ -63,9 +63,7 @@ class Figure:
 def command() -> list[str]:
     """How the command line is started from this very Python."""
     script = Path(sys.executable).with_name("xenon-llm")
-    return (
-        [str(script)] if script.exists() else [*PYTHON, "from xenon.cli.start import main; main()"]
-    )
+    return [str(script)] if script.exists() else [*PYTHON, "from xenon.cli.start import main; main()"]
 
 
 def in_turns(jobs: Sequence[Callable[[], float]], turns: int) -> list[float]:
