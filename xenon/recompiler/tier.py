@@ -137,7 +137,7 @@ class TierUp:
             return []
         return [
             (pair[0], pair[1])
-            for pair in pairs
+            for pair in pairs[:_MOST_REMEMBERED]
             if len(pair) == 2 and isinstance(pair[0], int) and isinstance(pair[1], int | None)
         ]
 
