@@ -12,6 +12,8 @@ import hashlib
 import importlib.util
 import mmap
 import os
+import stat
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -130,16 +132,23 @@ class Reference:
     def build(
         cls, folder: str | os.PathLike[str] | None = None, memory_bytes: int = MEMORY_BYTES
     ) -> Reference:
-        """Compile the library into `folder` (the user's cache by default), unless it is there already.
+        """Compile the library into `folder`, unless it is there already. The default is the user's cache;
+        where others may write to that, the library is compiled for this process alone.
 
         Raises build.BuildError when the compiler is missing or refuses.
         """
         if importlib.util.find_spec("ziglang") is None:
             raise build.BuildError("the C compiler ziglang is missing: pip install 'xenon-llm[test]'")
-        target = (_cache() if folder is None else Path(folder)) / _fingerprint() / build.reference_name()
-        if not target.is_file():
-            build.build_reference(target)
-        return cls(target, memory_bytes)
+        place = Path(_fingerprint(), build.reference_name())
+        if folder is not None:
+            return cls(_built(Path(folder) / place), memory_bytes)
+        cache = _cache()
+        if cache is not None and _make_private(cache, cache / place.parent):
+            target = _built(cache / place)
+            if _is_users_alone(target):
+                return cls(target, memory_bytes)
+        with tempfile.TemporaryDirectory() as own:
+            return cls(_built(Path(own) / place), memory_bytes)
 
     def run(
         self,
@@ -273,8 +282,37 @@ def _page_aligned(data: Buffer) -> tuple[Buffer, int, int]:
     return copy, _address(copy), size
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xenon-llm"
+def _cache() -> Path | None:
+    """None for a user without a home folder."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "xenon-llm"
+    except RuntimeError:
+        return None
+
+
+def _make_private(*folders: Path) -> bool:
+    """Make the folders that are not there; whether nobody but the user may write to any of them."""
+    try:
+        for folder in folders:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return all(_is_users_alone(folder) for folder in folders)
+
+
+def _is_users_alone(path: Path) -> bool:
+    """Whether it belongs to the user, and nobody else may write to it: what a library holds is executed."""
+    status = path.stat()
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _built(target: Path) -> Path:
+    """The library, compiled if it is not there."""
+    if not target.is_file():
+        build.build_reference(target)
+        target.chmod(0o700)
+    return target
 
 
 def _fingerprint() -> str:

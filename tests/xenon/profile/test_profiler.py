@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +20,13 @@ from xenon.errors import XenonError
 from xenon.linux.faults import GuestFault
 from xenon.linux.program import Program, parse_program, read_program
 from xenon.machine import LimitReached
+from xenon.notes import XenonWarning
 from xenon.powerpc.mix import InstructionClass
 from xenon.profile.coverage import coverage
 from xenon.profile.profile import FunctionProfile, Profile
 from xenon.profile.profiler import Profiler
 from xenon.profile.report import as_json, flame, lines
-from xenon.profile.sampler import Activity
+from xenon.profile.sampler import Activity, Probe
 from xenon.stories.session import Session
 from xenon.stories.settings import Engine, Matmul, Sampling, Setup
 
@@ -222,3 +224,13 @@ def test_coverage_says_what_the_recompiler_then_does(build: Callable[..., Path])
         if function.instructions < 60 or not function.compiles:
             outcome = console.recompiler.compile(function.address)
             assert (outcome.tier.value == "compiled") is function.compiles, function
+
+
+def test_a_sampler_that_fails_leaves_the_counts(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracebacks: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", tracebacks.append)
+    monkeypatch.setattr(Probe, "ask", lambda self: 1 // 0)
+    with pytest.warns(XenonWarning, match="the sampler has stopped"):
+        profile = profile_of(program, ["pointer", "4000"])
+    assert profile.instructions > 0
+    assert not tracebacks
