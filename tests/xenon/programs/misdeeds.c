@@ -11,6 +11,13 @@ __attribute__((noinline)) static word deep(word depth) {
     return deep(depth + 1) + room[0];
 }
 
+__asm__(".text\n\t.p2align 2\nnothing:\t.long 0x00000000");
+extern const unsigned nothing[];
+
+static void jump(word place) {
+    __asm__ volatile("mtctr %0\n\tbctrl" : : "r"(place) : "lr", "ctr");
+}
+
 __attribute__((noinline)) static void misdeed(const char *name) {
     if (same(name, "null")) read_at((volatile unsigned *)0x10);
     if (same(name, "wild")) read_at((volatile unsigned *)0x1cafe000);
@@ -26,6 +33,8 @@ __attribute__((noinline)) static void misdeed(const char *name) {
     }
     if (same(name, "jump")) __asm__ volatile("li 0,0\n\tmtctr 0\n\tbctrl" ::: "lr", "ctr", "r0");
     if (same(name, "data")) __asm__ volatile("mtctr %0\n\tbctrl" : : "r"(&name) : "lr", "ctr");
+    if (same(name, "view")) jump(0x80000000 + (word)nothing);
+    if (same(name, "viewed")) jump(0xa0000000 + (word)&name);
     if (same(name, "illegal")) __asm__ volatile(".long 0x00000000");
     if (same(name, "vsx")) __asm__ volatile(".long 0x7c002698");
     if (same(name, "trap")) __asm__ volatile("trap");
