@@ -47,7 +47,7 @@ FAULTS = {
     "outside": (r"read of 4 bytes at 0x123456789000: not mapped", "lwz"),
     "system": (r"write of 4 bytes at 0x1e000000: not mapped \(PC 0x\w+, misdeed\+", "stw"),
     "text": (r"write of 4 bytes at 0x\w+: the page is read\+execute only", "stw"),
-    "viewed": (r"write of 4 bytes at 0x[89]\w+: the page is read\+execute only", "stw"),
+    "readonly": (r"write of 4 bytes at 0x[89]\w+: the page is read\+execute only", "stw"),
     "device": (r"jump to 0x7fc80000: registers of a device, no memory", "no code at 0x7fc80000"),
     "hidden": (r"read of 4 bytes at 0x1[cd]\w+: the page is not for any access", "lwz"),
     "jump": (r"jump to 0x0: null pointer \(PC 0x00000000, LR 0x\w+, misdeed\+", "no code at 0x0"),

@@ -40,7 +40,7 @@ def fault_of_trap(process: Process, thread: int, cpu: Cpu, trap: Trap) -> GuestF
         what, hint = _bad_address(process, trap)
     elif trap.kind in (TrapKind.ILLEGAL_INSTRUCTION, TrapKind.UNAVAILABLE):
         code = (
-            process.space.memory.read(trap.pc, INSTRUCTION_BYTES)
+            process.space.read(trap.pc, INSTRUCTION_BYTES)
             if process.space.readable(trap.pc, INSTRUCTION_BYTES)
             else b""
         )
