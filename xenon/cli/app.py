@@ -15,12 +15,14 @@ from xenon import __version__
 from xenon.cli.errors import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
+    EXIT_SIGNAL,
     EXIT_USAGE,
     UsageError,
     did_you_mean,
     exit_code_of,
     hint_for,
 )
+from xenon.cli.signals import Ended, end_by_exception
 from xenon.errors import XenonError, reason
 
 # In the order of the help: the name is that of the module in this folder and of the function in it.
@@ -124,6 +126,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _fail("interrupted", "", EXIT_INTERRUPTED)
     try:
+        end_by_exception()
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
         if code == EXIT_INTERRUPTED:  # Typer's own answer to Ctrl-C
             raise KeyboardInterrupt
@@ -136,6 +139,8 @@ def main() -> NoReturn:
         _fail_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", "", EXIT_INTERRUPTED)
+    except Ended as ended:
+        _fail(f"ended by {ended.signal.name}", "", EXIT_SIGNAL + ended.signal)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{reason(error)}", "", EXIT_BAD_INPUT)
