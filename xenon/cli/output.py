@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from xenon.cli.errors import UsageError
 from xenon.errors import XenonError, reason
+from xenon.input_file import InputFile, read_stream
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from xenon.recompiler.cpu_kind import CpuKind
 
 QUIET_SECONDS = 1.0
+_LARGEST_PROMPT = 64 << 20  # bytes; far more than any context holds
 _PATIENCE = 2.0  # seconds of a run after which it is said how it could be faster
 
 
@@ -41,6 +43,17 @@ def parse_size(option: str, text: str) -> int:
 def without_line_end(text: bytes) -> bytes:
     """A prompt without the line end that editors and `echo` put behind the last word."""
     return text.removesuffix(b"\r\n") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
+
+
+def prompt_from_file(path: Path) -> bytes:
+    """The prompt in a file, or what comes through a pipe. Raises XenonError."""
+    with InputFile(path, "write the prompt to a file", pipes=True) as file:
+        return without_line_end(file.read(_LARGEST_PROMPT, "a prompt"))
+
+
+def prompt_from_stdin() -> bytes:
+    """The prompt on standard input. Raises XenonError."""
+    return without_line_end(read_stream(sys.stdin.buffer, "standard input", _LARGEST_PROMPT, "a prompt"))
 
 
 def print_json(value: Mapping[str, object]) -> None:
