@@ -63,7 +63,7 @@ class Image:
             index += 1
 
     def check_unchanged(self) -> None:
-        """Raises LoaderError if the source file has changed since it was opened: what was read is a mixture."""
+        """Raises LoaderError if the source file has changed since it was opened."""
         if any(isinstance(segment.origin, int) for segment in self._segments):
             self._source.check_unchanged()
 

@@ -57,7 +57,7 @@ class Model:
         tensor = self.tensor(name)
         dtype = tensor.dtype.numpy(self.byte_order)
         array = np.empty(tensor.shape, dtype)
-        self._source.read_into(tensor.offset, memoryview(array).cast("B"))
+        self._source.read_into(tensor.offset, array.reshape(-1).view(np.uint8).data)
         array.flags.writeable = False
         return array
 

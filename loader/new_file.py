@@ -26,7 +26,9 @@ def destination(target: Path) -> Path:
     Raises OSError (FileNotFoundError) for a link that leads to no file, which cp refuses as well.
     """
     if target.is_symlink():
-        return Path(os.path.realpath(target, strict=True))  # Path.resolve has no OSError for a circle of links
+        return Path(
+            os.path.realpath(target, strict=True)
+        )  # Path.resolve has no OSError for a circle of links
     return target
 
 
@@ -120,7 +122,7 @@ class NewFile:
 
     def _take_permissions(self) -> None:
         try:
-            status = os.stat(self._place)
+            status = self._place.stat()
         except FileNotFoundError:
             return
         with contextlib.suppress(OSError):  # only root gives files away

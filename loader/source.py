@@ -66,10 +66,10 @@ class Source:
         return bytes(data)
 
     def check_unchanged(self) -> None:
-        """Raises LoaderError if the file was written to, or another has taken its path, since it was opened."""
+        """Raises LoaderError if the file was written to, or another took its path, since it was opened."""
         try:
             now = os.fstat(self._descriptor)
-            same = os.path.samestat(os.stat(self.path), now)
+            same = os.path.samestat(self.path.stat(), now)
         except OSError as error:
             raise LoaderError(f"{self.path}: {reason(error)}") from error
         if not same or (now.st_size, now.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):

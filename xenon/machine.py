@@ -79,7 +79,7 @@ class Machine:
         self.memory = UnifiedMemory(settings.memory_bytes, memory_map)
         self.pages = Pages(self.memory)
         self.bus = Bus()
-        self.gpu = Gpu(self.memory, self.bus.fail)
+        self.gpu = Gpu(self.pages, self.bus.fail)
         self.stopping = threading.Event()
         """Set once `stop` is called."""
         self.on_stop: list[Callable[[], None]] = [self.stopping.set]
@@ -88,7 +88,6 @@ class Machine:
         for window, device in devices:
             self.bus.attach(window, device)
             self.on_stop.append(device.stop)
-        self.cpus: Sequence[Cpu]
         self.cpus, self.recompiler = make_cpus(
             self.pages, self.bus, settings.threads, settings.cpu, settings.measured
         )

@@ -27,7 +27,6 @@ from xenon.stories.engine import default_threads
 from xenon.stories.runners import Runner, Selection, find_runners
 from xenon.stories.settings import Matmul, RunnerKind
 
-STORIES = Path(__file__).resolve().parents[3] / "shared" / "models" / "stories260K.bin"
 IMPORTS = "import numpy, unicorn, typer"
 MOST_CONVERT, MOST_START = 1.5, 4.0  # times cp, times the imports
 CONVERT_SHAPES = (synthetic.Shape.STORIES_15M, synthetic.Shape.STORIES_42M)  # 61 and 167 MB
@@ -36,13 +35,13 @@ LEAST_SPEEDS = (("gpu", "native", 1), ("recompiler", "native", 2), ("recompiler"
 # VmHWM and not getrusage: that one also remembers the process that started this one.
 PEAK = """
 import atexit, re, resource, sys
-def peak():
+def print_peak():
     try:
-        found = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+        peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
     except OSError:
-        found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(found, file=sys.stderr)
-atexit.register(peak)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak, file=sys.stderr)
+atexit.register(print_peak)
 from xenon.cli.app import main
 main()
 """
@@ -95,10 +94,10 @@ def first_character(words: Sequence[str]) -> float:
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         assert process.stdout is not None
-        found = process.stdout.read(1)
+        first = process.stdout.read(1)
         seconds = time.perf_counter() - start
         process.kill()
-    if not found:
+    if not first:
         raise SystemExit(f"error: {' '.join(words)} wrote nothing")
     return seconds
 
@@ -163,7 +162,7 @@ def start_figures(model: Path, tokenizer: Path, turns: int) -> list[Figure]:
 
 def ratio_figures(rows: Sequence[Row]) -> list[Figure]:
     """The vector kernel over the scalar one, and several hardware threads over one, where both were run."""
-    found = []
+    figures = []
     for row in rows:
         runner = row.runner
         for other in rows:
@@ -180,15 +179,15 @@ def ratio_figures(rows: Sequence[Row]) -> list[Figure]:
             ):
                 wanted = runner.kind is not RunnerKind.NATIVE  # there the vector unit is imitated
                 target, met = ("more than 1", ratio > 1) if wanted else ("", None)
-                found.append(Figure(f"vmx / scalar, {place}", ratio, "", target, met))
+                figures.append(Figure(f"vmx / scalar, {place}", ratio, "", target, met))
             if (
                 runner.matmul
                 and runner.threads > other.runner.threads == 1
                 and runner.matmul is other.runner.matmul
             ):
                 name = f"{runner.threads} threads / 1, {place}, {runner.matmul.value}"
-                found.append(Figure(name, ratio, ""))
-    return found
+                figures.append(Figure(name, ratio, ""))
+    return figures
 
 
 def runner_figures(folder: Path, repetitions: int) -> list[Figure]:
@@ -207,16 +206,16 @@ def runner_figures(folder: Path, repetitions: int) -> list[Figure]:
         notes += said
     rows = benchmark.measure(runners, workloads, tokenizer, repetitions)
     speeds = {row.runner.kind.value: row.mean for row in rows}
-    found = [Figure(note, None, "") for note in notes]
-    found += [
+    figures = [Figure(note, None, "") for note in notes]
+    figures += [
         Figure(f"{runner}, shape of {RUNNERS_SHAPE.value}", speed, "tokens/s")
         for runner, speed in speeds.items()
     ]
     for faster, slower, least in LEAST_SPEEDS:
         if speeds.get(faster) and speeds.get(slower):
             ratio = speeds[faster] / speeds[slower]
-            found.append(Figure(f"{faster} / {slower}", ratio, "", f"at least {least}", ratio >= least))
-    return found
+            figures.append(Figure(f"{faster} / {slower}", ratio, "", f"at least {least}", ratio >= least))
+    return figures
 
 
 def markdown(figures: Sequence[Figure]) -> str:
@@ -244,24 +243,19 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
 
-    path = options.model or next((p for p in (llama2c.bundled_model(), STORIES) if p.is_file()), None)
-    figures: list[Figure] = []
-    facts: list[dict[str, benchmark_report.Value]] = []
+    path = options.model or llama2c.bundled_model()
     with tempfile.TemporaryDirectory(prefix="xenon-llm-") as work:
         folder = Path(work)
-        if path is None:
-            figures.append(Figure("tokens a second, first character: no model is here", None, ""))
-        else:
-            model = loader.open(path)
-            tokenizer = loader.find_tokenizer(model)
-            workloads = benchmark.plan_workloads(model, tokenizer, options.n_prompt, options.n_gen)
-            selection = Selection(threads=sorted({1, default_threads()}))
-            runners, notes = find_runners(model, tokenizer, folder, selection)
-            rows = benchmark.measure(runners, workloads, tokenizer, options.repetitions)
-            facts = [benchmark_report.row_facts(path.name.removesuffix(".bin"), model, row) for row in rows]
-            figures += [Figure(note, None, "") for note in notes]
-            figures += ratio_figures(rows)
-            figures += start_figures(path, tokenizer.path, options.turns)
+        model = loader.open(path)
+        tokenizer = loader.find_tokenizer(model)
+        workloads = benchmark.plan_workloads(model, tokenizer, options.n_prompt, options.n_gen)
+        selection = Selection(threads=sorted({1, default_threads()}))
+        runners, notes = find_runners(model, tokenizer, folder, selection)
+        rows = benchmark.measure(runners, workloads, tokenizer, options.repetitions)
+        facts = [benchmark_report.row_facts(path.name.removesuffix(".bin"), model, row) for row in rows]
+        figures = [Figure(note, None, "") for note in notes]
+        figures += ratio_figures(rows)
+        figures += start_figures(path, tokenizer.path, options.turns)
         if not options.skip_convert:
             figures += conversion_figures(folder, options.turns)
             figures += runner_figures(folder, options.repetitions)
@@ -270,8 +264,7 @@ def main() -> None:
         report = {"machine": machine, "rows": facts, "figures": [asdict(figure) for figure in figures]}
         print(json.dumps(report, indent=2))
         return
-    if facts:
-        print(f"{benchmark_report.markdown(facts)}\n")
+    print(f"{benchmark_report.markdown(facts)}\n")
     print(f"{markdown(figures)}\n\n{benchmark_report.machine_line(machine)}")
 
 

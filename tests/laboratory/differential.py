@@ -18,11 +18,12 @@ from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, align_up
 from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.lifter.rules import RULES
 from xenon.linux.layout import PROGRAM
 from xenon.powerpc.isa import encoding, table
 from xenon.powerpc.operands import operand_table
-from xenon.recompiler.cpu import RecompilerCpu
+from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.recompiler import Recompiler, Tier
 
 # Where the architecture and Unicorn 2.1.4 part, and compiled code does as the architecture says.
@@ -249,7 +250,8 @@ class Laboratory:
         self._pages = Pages(self._memory)
         self.recompiler = Recompiler(self._pages)
         self.recompiler.assume_singles = False  # what is tried is compiled code alone
-        self._cpu = RecompilerCpu(self.recompiler)
+        self._cpu = UnicornCpu(self._pages)
+        self._code = CompiledCode(self._cpu, self.recompiler)
 
     def differences(self, words: Iterable[int], cases: int, seed: int, domain: Domain) -> list[Difference]:
         """Run `words` as a function on so many random register sets, all of them from `domain`.
@@ -269,9 +271,9 @@ class Laboratory:
         unicorn = self._run(before)
         outcome = self.recompiler.compile(_TEST)
         assert outcome.tier is Tier.COMPILED, outcome.reason
-        calls = self._cpu.hand_overs
+        calls = self._code.hand_overs
         compiled = self._run(before)
-        assert self._cpu.hand_overs > calls
+        assert self._code.hand_overs > calls
         self._pages.written(_TEST, PAGE_BYTES)
         return [
             Difference(words, *blocks)

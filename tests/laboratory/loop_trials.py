@@ -16,8 +16,9 @@ from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.linux.layout import PROGRAM
-from xenon.recompiler.cpu import RecompilerCpu
+from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.recompiler import Recompiler, Tier
 
 _CODE, _BODY, _DATA = PROGRAM.start, PROGRAM.start + 0x1000, PROGRAM.start + 0x10000
@@ -98,7 +99,8 @@ class LoopLaboratory:
         self._memory = UnifiedMemory()
         self._pages = Pages(self._memory)
         self.recompiler = Recompiler(self._pages)
-        self._cpu = RecompilerCpu(self.recompiler)
+        self._cpu = UnicornCpu(self._pages)
+        self._code = CompiledCode(self._cpu, self.recompiler)
         self._pages.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
         self._pages.map(_DATA, _DATA_BYTES, Protection.READ | Protection.WRITE)
         self._pages.map(_RESULTS, PAGE_BYTES, Protection.READ | Protection.WRITE)
@@ -123,10 +125,10 @@ class LoopLaboratory:
         if compiled is not None:
             outcome = self.recompiler.compile(compiled)
             assert outcome.tier is Tier.COMPILED, outcome.reason
-        calls = cpu.hand_overs
+        calls = self._code.hand_overs
         trap = cpu.run(_CODE)
         assert trap.kind is TrapKind.SYSTEM_CALL, trap
-        assert (cpu.hand_overs > calls) is (compiled is not None)
+        assert (self._code.hand_overs > calls) is (compiled is not None)
         return memory.read(_DATA, _DATA_BYTES) + memory.read(_RESULTS, 512)
 
 

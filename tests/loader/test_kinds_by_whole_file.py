@@ -1,4 +1,4 @@
-"""A file is what it is from end to end: conversion changes neither its kind nor, there and back, its bytes."""
+"""A file is what it is from end to end: conversion changes not its kind, nor, there and back, its bytes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def test_a_valid_model_stays_one(
     order: ByteOrder, heads: int, layers: int, vocabulary: int, shared: bool, folder: Path
 ) -> None:
     config = Config(2 * heads, 5, layers, heads, 1, vocabulary, 7, shared)
-    header = struct.pack(f"{order.mark}7i", 2 * heads, 5, layers, heads, 1, vocabulary * (1 if shared else -1), 7)
+    header = struct.pack(
+        f"{order.mark}7i", 2 * heads, 5, layers, heads, 1, vocabulary * (1 if shared else -1), 7
+    )
     words = (file_size(config, loader.Format.V0) - len(header)) // 4
     weights = np.random.default_rng(vocabulary).standard_normal(words).astype(f"{order.mark}f4")
     path = folder / "model"

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from xenon.console import Console, CpuKind
-from xenon.hardware.cpu import Cpu, Protection, Trap, TrapKind
+from xenon.hardware.cpu import Protection, Trap, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES
-from xenon.hardware.pages import Pages
+from xenon.hardware.pages import PageOwner, Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.faults import GuestFault
 from xenon.linux.files import Bytes
 from xenon.machine import MachineSettings
-from xenon.recompiler.cpu import RecompilerCpu
+from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.cpu_kind import installed
 from xenon.recompiler.recompiler import Recompiler, Tier
 
@@ -44,14 +44,16 @@ class Machine:
         self.memory = UnifiedMemory()
         self.pages = Pages(self.memory)
         self.recompiler: Recompiler | None = None
-        self.cpus: Sequence[Cpu]
+        self.cpus: Sequence[UnicornCpu]
         if kind is CpuKind.UNICORN:
             flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
             self.cpus = [UnicornCpu(self.pages, resting=flag) for flag in flags]
         else:
             pytest.importorskip("llvmlite")
             self.recompiler = Recompiler(self.pages)
-            self.cpus = [RecompilerCpu(self.recompiler) for _ in range(threads)]
+            self.cpus = [UnicornCpu(self.pages) for _ in range(threads)]
+            for cpu in self.cpus:
+                CompiledCode(cpu, self.recompiler)
         self.pages.map(STUB, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
         self.pages.map(DATA, PAGE_BYTES, Protection.READ | Protection.WRITE)
         self.pages.map(CODE, 4 * PAGE_BYTES, ANY)
@@ -166,9 +168,9 @@ def test_code_beside_its_data_does_not_crawl(machine: Machine, monkeypatch: pyte
     stores: list[int] = []
     guest_stored = Pages.guest_stored
 
-    def counted(pages: Pages, cpu: UnicornCpu, address: int) -> None:
+    def counted(pages: Pages, owner: PageOwner, address: int) -> None:
         stores.append(address)
-        guest_stored(pages, cpu, address)
+        guest_stored(pages, owner, address)
 
     monkeypatch.setattr(Pages, "guest_stored", counted)
     # r10 points into the page of the loop: lwz r3,0(r10); addi r3,r3,1; stw r3,0(r10); bdnz; blr
@@ -333,11 +335,10 @@ def test_functions_at_any_distance_are_compiled_and_entered() -> None:
         assert machine.recompiler.dispatch.serves(first)
         assert machine.recompiler.dispatch.serves(second)
         for function, value in ((first, 8), (second, 7)):
-            (cpu,) = machine.cpus
-            assert isinstance(cpu, RecompilerCpu)
-            before = cpu.hand_overs
+            (code,) = machine.recompiler.attached
+            before = code.hand_overs
             assert machine.call(function) == value
-            assert cpu.hand_overs == before + 1
+            assert code.hand_overs == before + 1
 
 
 @pytest.fixture

@@ -35,7 +35,17 @@ def sparse(folder: Path) -> Path:
 
 
 STRANGE: list[Callable[[Path], Path]] = [pipe, sparse, lambda folder: folder, lambda _: Path("/dev/zero")]
-COMMANDS = ["scan", "inspect", "run", "profile", "convert", "budget", "estimate", "generate -f", "generate -m"]
+COMMANDS = [
+    "scan",
+    "inspect",
+    "run",
+    "profile",
+    "convert",
+    "budget",
+    "estimate",
+    "generate -f",
+    "generate -m",
+]
 COMMANDS += ["generate -z", "run --file", "bench"]
 
 

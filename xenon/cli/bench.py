@@ -24,7 +24,7 @@ class Kinds(tuple[RunnerKind, ...]):
     """The runners of `--engine`."""
 
 
-class Counts(tuple[int, ...]):
+class ThreadCounts(tuple[int, ...]):
     """The numbers of `--threads`."""
 
 
@@ -37,10 +37,10 @@ def _kinds(names: str) -> Kinds:
     return Kinds(RunnerKind(name) for name in words)
 
 
-def _counts(numbers: str) -> Counts:
+def _counts(numbers: str) -> ThreadCounts:
     """The numbers of a list with commas. Raises ValueError, which typer reports."""
     try:
-        return Counts(int(number) for number in numbers.split(","))
+        return ThreadCounts(int(number) for number in numbers.split(","))
     except ValueError:
         raise ValueError(f"{numbers!r}: expected numbers such as 1,2") from None
 
@@ -74,7 +74,7 @@ def bench(
         typer.Option(metavar="vmx|scalar", help="Only this kernel.", show_default="both"),
     ] = None,
     threads: Annotated[
-        Counts | None,
+        ThreadCounts | None,
         typer.Option(
             metavar="N,…",
             parser=_counts,

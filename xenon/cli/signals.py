@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: what it holds is cleaned up, then it exits with 128 + the number."""
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: it cleans up and exits with 128 + the number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Ended(BaseException):
 
 
 def end_by_exception() -> None:
-    """Raise Ended in the main thread when one of the signals comes, but for one that is ignored, as by nohup."""
+    """Raise Ended in the main thread when a signal of these comes, unless it is ignored, as by nohup."""
     for number in _ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)

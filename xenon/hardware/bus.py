@@ -19,6 +19,14 @@ class DeviceError(Exception):
         self.hint = hint
 
 
+class AccessAgain(Exception):
+    """A device wants the CPU to rest: the CPU ends its run, calls `at_rest` and writes the register again."""
+
+    def __init__(self, at_rest: Callable[[], None]) -> None:
+        super().__init__()
+        self.at_rest = at_rest
+
+
 class Device(Protocol):
     """Registers in a window of addresses. `offset` is in bytes from its start, a multiple of four."""
 
@@ -26,7 +34,7 @@ class Device(Protocol):
         """The register's 32 bits. Raises DeviceError."""
 
     def write(self, offset: int, value: int) -> None:
-        """Set the register. Raises DeviceError."""
+        """Set the register. Raises DeviceError and AccessAgain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ class Bus:
         return window.device.read(address - window.range.start) & 0xFFFF_FFFF
 
     def write(self, address: int, size: int, value: int) -> None:
-        """Store to a register. Raises DeviceError."""
+        """Store to a register. Raises DeviceError and AccessAgain."""
         window = self._find(address, size, "write")
         window.device.write(address - window.range.start, value & 0xFFFF_FFFF)
 

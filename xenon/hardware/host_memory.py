@@ -1,4 +1,7 @@
-"""Address space of the host, asked for before it is needed. Raises XenonError where a limit (ulimit -v) is in the way."""
+"""Address space of the host, asked for before it is needed.
+
+Raises XenonError where a limit (ulimit -v) is in the way.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import mmap
 from xenon.errors import ErrorCode, XenonError
 
 ENGINE_BYTES = 1152 << 20
-"""What a Unicorn engine takes: 1,026 MiB at its first run, most of them for translations; and some to spare."""
+"""What a Unicorn engine takes: 1,026 MiB at its first run, most for translations; and some to spare."""
 
 
 def reserve(size: int, purpose: str, flags: int = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) -> mmap.mmap:

@@ -33,6 +33,7 @@ _PIECES = re.compile(rb"([^\0])\1*", re.DOTALL)
 _EXECUTABLE_PAGES = re.compile(
     b"[%s]+" % b"".join(b"\\x%02x" % (_MAPPED | rights) for rights in range(8) if rights & Protection.EXECUTE)
 )
+_NOT_EXECUTABLE = b"\0" + bytes(_MAPPED | rights for rights in range(8) if not rights & Protection.EXECUTE)
 _ALLOWING = {
     wanted: bytes(_MAPPED | rights for rights in range(8) if rights & wanted == wanted) for wanted in range(8)
 }
@@ -49,6 +50,9 @@ class Stage(IntEnum):
 
 class PageListener(Protocol):
     """What shows pages to guest code. Addresses are physical, sizes are whole pages."""
+
+    def be_pausable(self) -> None:
+        """From now on another thread may call the methods below while guest code runs."""
 
     def map(self, address: int, size: int, shown: Protection) -> None:
         """Show pages that were not shown."""
@@ -72,8 +76,8 @@ class PageOwner(PageListener, Protocol):
 
 
 class Pages:
-    """What the program may do with each page of RAM. Methods may be called from any thread, but not from
-    within a CPU's run: listeners wait until CPUs rest.
+    """What the program may do with each page of RAM. Methods may be called from any thread, but those that
+    tell listeners not from within a CPU's run: listeners wait until CPUs rest.
 
     Raises XenonError for what leaves RAM, for parts of pages, for pages that are mapped twice, and for
     rights of pages that are not mapped.
@@ -86,6 +90,13 @@ class Pages:
         self._piece_count = 0
         self._listeners: list[PageListener] = []
         self._lock = threading.RLock()
+        self.changes = 0
+        """How often rights have changed."""
+        self.has_stale_code = False
+        """Whether `drop_stale_code` has something to do. Until it is done, a device should do nothing that
+        the program could see after its writes."""
+        self._stale: dict[int, int] = {}  # page of code: how often devices have written to it
+        self._stale_lock = threading.Lock()  # held for moments only, also within a CPU's run
 
     def listen(self, listener: PageListener) -> None:
         """Tell `listener` of every change, in the order in which listeners came. Nothing may be mapped
@@ -114,6 +125,7 @@ class Pages:
                     listener.unmap(*stretch)
             self._piece_count += self.pieces_added(address, size, None)
             self._rights[first:end] = self._stages[first:end] = bytes(end - first)
+            self.changes += 1
 
     def protect(self, address: int, size: int, protection: Protection) -> None:
         """Change what the program may do with pages that are mapped."""
@@ -168,6 +180,41 @@ class Pages:
                 for listener in self._listeners:
                     listener.forget_code(*stretch)
 
+    def may_be_executed(self, address: int, size: int) -> bool:
+        """Whether the program has the right to execute any of these bytes of RAM, at least one."""
+        first, last = address // PAGE_BYTES, (address + size - 1) // PAGE_BYTES
+        return bool(self._rights[first : last + 1].strip(_NOT_EXECUTABLE))
+
+    def written_by_device(self, address: int, size: int) -> None:
+        """A device has written to these bytes of RAM, at least one, perhaps from within a CPU's run: what
+        was made from their code is stale."""
+        if self.may_be_executed(address, size):
+            first, end = address // PAGE_BYTES, (address + size - 1) // PAGE_BYTES + 1
+            with self._stale_lock:
+                for page in range(first, end):
+                    if self._rights[page] & Protection.EXECUTE and self._stages[page] != Stage.DATA:
+                        self._stale[page] = self._stale.get(page, 0) + 1
+                self.has_stale_code = bool(self._stale)
+
+    def drop_stale_code(self) -> None:
+        """Drop what was made from the code that devices have written over."""
+        with self._lock:
+            with self._stale_lock:
+                stale = self._stale.copy()
+            for page in stale:
+                self.written(page * PAGE_BYTES, PAGE_BYTES)
+            with self._stale_lock:
+                for page, writes in stale.items():
+                    if self._stale[page] == writes:  # else it was written to again meanwhile
+                        del self._stale[page]
+                self.has_stale_code = bool(self._stale)
+
+    def be_pausable(self) -> None:
+        """From now on another thread than the CPUs' may change pages while guest code runs."""
+        with self._lock:
+            for listener in self._listeners:
+                listener.be_pausable()
+
     def holds_code(self, address: int) -> bool:
         """Whether the page of a physical address may be executed and nobody can write to it unnoticed."""
         if not 0 <= address < RAM_BYTES:
@@ -213,6 +260,7 @@ class Pages:
         stage = Stage.DATA if protection & _WRITE_AND_EXECUTE == _WRITE_AND_EXECUTE else Stage.PLAIN
         self._rights[first:end] = bytes([_MAPPED | protection]) * (end - first)
         self._stages[first:end] = bytes([stage]) * (end - first)
+        self.changes += 1
 
     @staticmethod
     def _range(address: int, size: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import cache
 
 
-class Kind(Enum):
+class TypeKind(Enum):
     """What a scalar, or a lane of a vector, is."""
 
     INTEGER = "i"
@@ -24,13 +24,13 @@ class Type:
     Only `scalar` and `vector` make them, so that the same type is the same object.
     """
 
-    kind: Kind
+    kind: TypeKind
     bits: int
     lanes: int = 0  # 0: a scalar
     text: str = field(init=False)
 
     def __post_init__(self) -> None:
-        names = {Kind.INTEGER: f"i{self.bits}", Kind.POINTER: "ptr"}
+        names = {TypeKind.INTEGER: f"i{self.bits}", TypeKind.POINTER: "ptr"}
         scalar = names.get(self.kind) or {32: "float", 64: "double"}[self.bits]
         object.__setattr__(self, "text", f"<{self.lanes} x {scalar}>" if self.lanes else scalar)
 
@@ -58,14 +58,14 @@ class Type:
 
 
 @cache
-def scalar(kind: Kind, bits: int) -> Type:
+def scalar(kind: TypeKind, bits: int) -> Type:
     """The one Type of such a scalar."""
     return Type(kind, bits)
 
 
 def int_type(bits: int) -> Type:
     """An integer."""
-    return scalar(Kind.INTEGER, bits)
+    return scalar(TypeKind.INTEGER, bits)
 
 
 @cache
@@ -75,8 +75,8 @@ def vector(lanes: int, lane: Type) -> Type:
 
 
 BIT, I8, I32, I64 = (int_type(bits) for bits in (1, 8, 32, 64))
-FLOAT, DOUBLE = scalar(Kind.FLOAT, 32), scalar(Kind.FLOAT, 64)
-POINTER = scalar(Kind.POINTER, 64)
+FLOAT, DOUBLE = scalar(TypeKind.FLOAT, 32), scalar(TypeKind.FLOAT, 64)
+POINTER = scalar(TypeKind.POINTER, 64)
 BYTES_16, WORDS_4, FLOATS_4 = vector(16, I8), vector(4, I32), vector(4, FLOAT)
 
 
@@ -84,7 +84,7 @@ def constant_text(type: Type, number: int | float) -> str:
     """A constant as LLVM spells it; in a vector, the same in all lanes."""
     if type.lanes:
         return lanes_text(type, [number] * type.lanes) if number else "zeroinitializer"
-    if type.kind is Kind.INTEGER:
+    if type.kind is TypeKind.INTEGER:
         return str(number) if type is not BIT else "true" if number else "false"
     return f"0x{struct.pack('>d', number).hex().upper()}" if number else "0.0"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from xenon.lifter import layout
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.ir_types import I8, I32, I64, int_type
-from xenon.lifter.registers import Registers
+from xenon.lifter.registers import GuestRegisters
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
@@ -15,7 +15,7 @@ Emit = Callable[[], Value]
 """Emits instructions where they are needed, and returns their result."""
 
 
-class Lifter(Registers):
+class Lifter(GuestRegisters):
     """One function as LLVM, on its way (see unit.py)."""
 
     # Rare paths

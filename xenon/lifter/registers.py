@@ -30,7 +30,7 @@ class Known:
     proven: frozenset[str]
 
 
-class Registers(Emitter):
+class GuestRegisters(Emitter):
     """The text of one function, and where in the guest it stands.
 
     While a speculation is under way (`speculate`), results of arithmetic are not repaired where they are

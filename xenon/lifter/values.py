@@ -15,8 +15,8 @@ from xenon.lifter.ir_types import (
     DOUBLE,
     FLOAT,
     I32,
-    Kind,
     Type,
+    TypeKind,
     constant_text,
     int_type,
     lanes_text,
@@ -65,18 +65,18 @@ class Value:
         second = self._same_type(other).text
         return self.builder.op(self.type, f"{operation} {self.type.text} {self.text}, {second}")
 
-    def _need(self, kind: Kind, what: str) -> None:
+    def _need(self, kind: TypeKind, what: str) -> None:
         if self.type.kind is not kind:
             raise TypeError(f"{what} of {self.typed}")
 
     def _integers(self, operation: str, other: Value | int) -> Value:
-        if self.type.kind is not Kind.INTEGER:
+        if self.type.kind is not TypeKind.INTEGER:
             raise TypeError(f"{operation} of {self.typed}")
         return self._binary(operation, other)
 
     @property
     def _f(self) -> str:
-        return "f" if self.type.kind is Kind.FLOAT else ""
+        return "f" if self.type.kind is TypeKind.FLOAT else ""
 
     # Arithmetic: on integers, floats, and their vectors
 
@@ -93,11 +93,11 @@ class Value:
         return self._binary(f"{self._f}mul", other)
 
     def __truediv__(self, other: Value) -> Value:
-        self._need(Kind.FLOAT, "fdiv")
+        self._need(TypeKind.FLOAT, "fdiv")
         return self._binary("fdiv", other)
 
     def __neg__(self) -> Value:
-        if self.type.kind is Kind.FLOAT:
+        if self.type.kind is TypeKind.FLOAT:
             return self.builder.op(self.type, f"fneg {self.typed}")
         return self.like(0) - self
 
@@ -132,19 +132,19 @@ class Value:
 
     def icmp(self, predicate: str, other: Value | int) -> Value:
         """eq, ne, or an order: ult, sgt, …; an i1 for each lane."""
-        self._need(Kind.INTEGER, "icmp")
+        self._need(TypeKind.INTEGER, "icmp")
         second = self._same_type(other).text
         return self.builder.op(self.type.truth, f"icmp {predicate} {self.type.text} {self.text}, {second}")
 
     def fcmp(self, predicate: str, other: Value | float) -> Value:
         """oeq, ogt, uno, …; an i1 for each lane."""
-        self._need(Kind.FLOAT, "fcmp")
+        self._need(TypeKind.FLOAT, "fcmp")
         second = self._same_type(other).text
         return self.builder.op(self.type.truth, f"fcmp {predicate} {self.type.text} {self.text}, {second}")
 
     def is_not_null(self) -> Value:
         """Whether a pointer is not null, an i1."""
-        self._need(Kind.POINTER, "a test for null")
+        self._need(TypeKind.POINTER, "a test for null")
         return self.builder.op(BIT, f"icmp ne {self.typed}, null")
 
     def select(self, yes: Value | int, no: Value | int) -> Value:
@@ -175,7 +175,7 @@ class Value:
 
     def trunc(self, bits: int) -> Value:
         """The low bits of an integer, or of each lane."""
-        self._need(Kind.INTEGER, "trunc")
+        self._need(TypeKind.INTEGER, "trunc")
         if bits >= self.type.bits:
             raise TypeError(f"trunc of {self.typed} to {bits} bits")
         return self._convert("trunc", self.type.of_bits(bits))
@@ -187,7 +187,7 @@ class Value:
         return self._extend("sext", bits)
 
     def _extend(self, operation: str, bits: int) -> Value:
-        self._need(Kind.INTEGER, operation)
+        self._need(TypeKind.INTEGER, operation)
         if bits <= self.type.bits:
             raise TypeError(f"{operation} of {self.typed} to {bits} bits")
         return self._convert(operation, self.type.of_bits(bits))
@@ -206,14 +206,14 @@ class Value:
 
     def to_float(self, type: Type, signed: bool) -> Value:
         """The number as a float (sitofp, uitofp)."""
-        self._need(Kind.INTEGER, "to_float")
-        if type.kind is not Kind.FLOAT or type.lanes != self.type.lanes:
+        self._need(TypeKind.INTEGER, "to_float")
+        if type.kind is not TypeKind.FLOAT or type.lanes != self.type.lanes:
             raise TypeError(f"{self.typed} to {type}")
         return self._convert("sitofp" if signed else "uitofp", type)
 
     def saturated(self, type: Type) -> Value:
         """The nearest integer of this type to a double; 0 for NaN."""
-        if self.type != DOUBLE or type.kind is not Kind.INTEGER:
+        if self.type != DOUBLE or type.kind is not TypeKind.INTEGER:
             raise TypeError(f"{self.typed} to {type}")
         return self.builder.op(type, f"call {type} @llvm.fptosi.sat.{type.suffix}.f64({self.typed})")
 

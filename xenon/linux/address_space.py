@@ -13,8 +13,8 @@ from xenon.hardware.pages import Pages
 from xenon.linux.uapi import Error, GuestError
 
 _MOST_REGIONS = 4096  # as Linux bounds its map count
-# Stretches of pages with the same rights. An engine's time for a change of its map grows with their square: 20
-# milliseconds at this number, a tenth of a second at twice as many.
+# Stretches of pages with the same rights. An engine's time for a change of its map grows with their square:
+# 20 milliseconds at this number, a tenth of a second at twice as many.
 _MOST_PIECES = 1024
 
 

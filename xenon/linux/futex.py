@@ -9,7 +9,7 @@ from xenon.linux.arguments import Function, Int, Pointer, Size, UnsignedInt
 from xenon.linux.process import Process, Refusal
 from xenon.linux.timing import clock_time, read_duration
 from xenon.linux.uapi import Error, GuestError
-from xenon.linux.waiting import ALL_BITS, Deadlock, Outcome, lock_key
+from xenon.linux.waiting import ALL_BITS, Deadlock, WaitEnd, lock_key
 
 _WAIT, _WAKE, _REQUEUE, _CMP_REQUEUE, _WAIT_BITSET, _WAKE_BITSET = 0, 1, 3, 4, 9, 10
 _COMMAND_MASK = 0x7F
@@ -55,8 +55,8 @@ def futex(
         outcome = process.waits.wait(key, lambda: _word(process, address) == value, nanoseconds, bits)
     except Deadlock as deadlock:
         raise Refusal(str(deadlock)) from None
-    if outcome is not Outcome.WOKEN:
-        raise GuestError(Error.ETIMEDOUT if outcome is Outcome.TIMED_OUT else Error.EAGAIN)
+    if outcome is not WaitEnd.WOKEN:
+        raise GuestError(Error.ETIMEDOUT if outcome is WaitEnd.TIMED_OUT else Error.EAGAIN)
     return 0
 
 

@@ -32,7 +32,7 @@ def task_key(thread: int) -> WaitKey:
     return WaitKey("for the end of hardware thread {}", thread)
 
 
-class Outcome(Enum):
+class WaitEnd(Enum):
     """How a wait ended."""
 
     WOKEN = "woken"
@@ -110,7 +110,7 @@ class WaitQueues:
         condition: Callable[[], bool],
         nanoseconds: int | None = None,
         bits: int = ALL_BITS,
-    ) -> Outcome:
+    ) -> WaitEnd:
         """Wait under `key` to be woken, for at most `nanoseconds`, if `condition` holds: it is asked after
         what other threads did before they woke anybody, and before anything that they do after.
 
@@ -119,7 +119,7 @@ class WaitQueues:
         waiter = _Waiter(key, bits, nanoseconds is None)
         with self._lock:
             if not condition():
-                return Outcome.REFUSED
+                return WaitEnd.REFUSED
             if self._stopping.is_set():
                 raise Cancelled
             self._queues.setdefault(key, []).append(waiter)
@@ -131,13 +131,13 @@ class WaitQueues:
             self._clock.wait(nanoseconds, waiter)
         with self._lock:
             if waiter not in self._queues.get(waiter.key, ()):
-                return Outcome.WOKEN
+                return WaitEnd.WOKEN
             self._remove(waiter)
             if waiter.deadlock is not None:
                 raise waiter.deadlock
             if self._stopping.is_set():
                 raise Cancelled
-            return Outcome.TIMED_OUT
+            return WaitEnd.TIMED_OUT
 
     def wake(self, key: WaitKey, count: int, bits: int = ALL_BITS) -> int:
         """Wake at most `count` threads under `key` that share a bit with `bits`; how many they were."""

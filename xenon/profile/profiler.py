@@ -19,7 +19,7 @@ from xenon.linux.program import Program
 from xenon.profile.code_map import CodeMap, Span
 from xenon.profile.counts import Counts, added, read_counts
 from xenon.profile.profile import FunctionProfile, Profile, ThreadProfile
-from xenon.profile.sampler import PERIOD, Activity, Probe, Sampler, Stack, parts
+from xenon.profile.sampler import PERIOD, Activity, Probe, Sampler, Stack
 from xenon.profile.stacks import Stacks
 from xenon.profile.sums import hottest_blocks, mix, sums
 from xenon.recompiler.cpu_kind import CpuKind
@@ -42,9 +42,15 @@ class Profiler:
         self._most_blocks = blocks
         self._code = CodeMap(program, console.base)
         stacks = Stacks(console.memory, self._code)
-        if any(parts(cpu)[0].instruments is None for cpu in console.cpus):
-            raise XenonError("this console is not measured", "make it with MachineSettings(measured=True)")
-        self._probes = [Probe(n, cpu, self._code, stacks) for n, cpu in enumerate(console.cpus)]
+        self._probes: list[Probe] = []
+        for number, cpu in enumerate(console.cpus):
+            if cpu.instruments is None:
+                raise XenonError(
+                    "this console is not measured", "make it with MachineSettings(measured=True)"
+                )
+            compiled = console.recompiler.attached[number] if console.recompiler else None
+            probe = Probe(cpu, cpu.instruments, compiled, self._code, stacks, is_first=number == 0)
+            self._probes.append(probe)
         self._sampler = Sampler(self._probes, period)
         self._started = 0.0
 

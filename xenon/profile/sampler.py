@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
 
-from xenon.hardware.cpu import Cpu
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.cpu import UnicornCpu
+from xenon.hardware.unicorn.instruments import Instruments
 from xenon.profile.code_map import CodeMap
 from xenon.profile.stacks import Stacks
-from xenon.recompiler.cpu import RecompilerCpu
+from xenon.recompiler.attachment import CompiledCode
 
 PERIOD = 0.002  # seconds
 _STUBS = RECOMPILER_EXCHANGE & (RAM_BYTES - 1)  # as the instruments see it
@@ -37,12 +37,22 @@ class Activity(Enum):
 class Probe:
     """The samples of one CPU."""
 
-    def __init__(self, number: int, cpu: Cpu, code: CodeMap, stacks: Stacks) -> None:
-        self.unicorn, self.native = parts(cpu)
-        assert self.unicorn.instruments is not None
-        self.instruments = self.unicorn.instruments
+    def __init__(
+        self,
+        cpu: UnicornCpu,
+        instruments: Instruments,
+        compiled: CompiledCode | None,
+        code: CodeMap,
+        stacks: Stacks,
+        is_first: bool,
+    ) -> None:
+        """`instruments` are the CPU's; `compiled` is attached to it; `is_first` is for the CPU of the
+        program's first thread."""
+        self.instruments = instruments
+        self._position = cpu.position
+        self._compiled = compiled
         self.samples: Counter[tuple[Activity, Stack]] = Counter()
-        self._is_first = number == 0
+        self._is_first = is_first
         self._code = code
         self._stacks = stacks
         self._started = False
@@ -52,10 +62,10 @@ class Probe:
 
     def ask(self) -> None:
         """Take a sample after a period, or request one from the CPU's thread."""
-        if self.unicorn.is_running:
+        if self._position.is_running:
             self._started = True
-            if self.native is not None and self.native.in_compiled_code:
-                self._add(Activity.COMPILED, self._stacks.walk(*self.native.frame()))
+            if self._compiled is not None and self._compiled.is_running:
+                self._add(Activity.COMPILED, self._stacks.walk(*self._compiled.frame()))
                 return
             activity = Activity.UNICORN
         elif self._is_first and self._started:
@@ -74,7 +84,7 @@ class Probe:
         """Take the requested samples, in the CPU's own thread, before the block at `pc`."""
         with self._lock:
             waiting, self._waiting = self._waiting, Counter()
-        stack = self._stacks.walk(pc, *self.unicorn.frame())
+        stack = self._stacks.walk(pc, *self._position.frame())
         for activity, periods in waiting.items():
             is_behind = activity is Activity.UNICORN
             self._add(activity, self._before(stack) if is_behind else stack, periods)
@@ -126,11 +136,3 @@ class Sampler:
             self._rounds += 1
             for probe in self._probes:
                 probe.ask()
-
-
-def parts(cpu: Cpu) -> tuple[UnicornCpu, RecompilerCpu | None]:
-    """The Unicorn part of a CPU, and the part that runs compiled code."""
-    if isinstance(cpu, RecompilerCpu):
-        return cpu.unicorn, cpu
-    assert isinstance(cpu, UnicornCpu)
-    return cpu, None

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 
 from xenon.errors import XenonError
 from xenon.hardware.bus import Bus
-from xenon.hardware.cpu import Cpu
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
+from xenon.recompiler.attachment import CompiledCode, instruments_for_compiled_code
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.cpu_kind import INSTALL_HINT, CpuKind, default_kind, installed
 from xenon.recompiler.recompiler import Recompiler
 
 
 def make_cpus(
     pages: Pages, bus: Bus, threads: int, kind: CpuKind | None, measured: bool = False
-) -> tuple[Sequence[Cpu], Recompiler | None]:
-    """So many CPUs that show these pages, and the recompiler that they share, if they do.
+) -> tuple[list[UnicornCpu], Recompiler | None]:
+    """So many CPUs that show these pages, and the recompiler whose code is attached to all of them, if any.
 
-    `kind` None stands for default_kind(). `measured`, they have instruments, see hardware/unicorn.
+    `kind` None stands for default_kind(). `measured` CPUs have instruments.
 
     Raises XenonError for a recompiler that is asked for and not installed.
     """
@@ -35,4 +33,9 @@ def make_cpus(
         flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
         return [UnicornCpu(pages, bus, flag) for flag in flags], None
     recompiler = Recompiler(pages, CodeCache(), measured)
-    return [RecompilerCpu(recompiler, bus) for _ in range(threads)], recompiler
+    cpus = []
+    for _ in range(threads):
+        instruments = instruments_for_compiled_code() if measured else None
+        cpus.append(UnicornCpu(pages, bus, instruments=instruments))
+        CompiledCode(cpus[-1], recompiler)
+    return cpus, recompiler

@@ -20,7 +20,7 @@ from xenon.recompiler.state import Dispatch, PageTable
 from xenon.recompiler.worker import Stopped, Worker
 
 if TYPE_CHECKING:
-    from xenon.recompiler.cpu import RecompilerCpu
+    from xenon.recompiler.attachment import CompiledCode
 
 _MOST_SETTLED = 16  # compilations from a page that the program writes to in between
 
@@ -67,10 +67,11 @@ class _Starts:
 
 
 class Recompiler:
-    """Compiles guest functions and puts them in the way of its CPUs. Without a `cache` nothing is kept on
-    disk. `counting`, for CPUs with instruments, compiles them into code that counts what it executes.
+    """Compiles guest functions and puts them in the way of the CPUs it is attached to. Without a `cache`
+    nothing is kept on disk. `counting`, for CPUs with instruments, compiles functions into code that counts
+    what it executes.
 
-    It listens to `pages` before its CPUs do: what it drops is entered no more once they have rested.
+    It listens to `pages` before the CPUs do: what it drops is entered no more once they have rested.
     """
 
     def __init__(self, pages: Pages, cache: CodeCache | None = None, counting: bool = False) -> None:
@@ -81,7 +82,8 @@ class Recompiler:
         self.pages = pages
         self._memory = pages.memory
         self._page_table = PageTable(pages.memory)
-        self._cpus: list[RecompilerCpu] = []
+        self.attached: list[CompiledCode] = []
+        """Of each CPU that runs this code."""
         self._functions = Functions()
         self._starts = _Starts(self._functions)
         self._compiled: dict[tuple[int, ...], _Published] = {}  # by entries
@@ -97,14 +99,6 @@ class Recompiler:
         self.worker: Worker | None = None
         """Compiles in a process of its own; None: in this one."""
 
-    def add(self, cpu: RecompilerCpu) -> None:
-        """One more CPU runs this code."""
-        self._cpus.append(cpu)
-
-    @property
-    def cpus(self) -> tuple[RecompilerCpu, ...]:
-        return tuple(self._cpus)
-
     def know(self, functions: Functions) -> None:
         """Name the program's functions."""
         self._functions = functions
@@ -118,6 +112,9 @@ class Recompiler:
     def function_at(self, address: int) -> Function | None:
         """The named function that holds this address."""
         return self._functions.at(address)
+
+    def be_pausable(self) -> None:
+        """Compiled code is not paused: its CPU is."""
 
     def map(self, address: int, size: int, shown: Protection) -> None:
         self._page_table.set(address, size, shown)
@@ -258,8 +255,8 @@ class Recompiler:
             outcome, _Published(own_pages | unit.pages, unit.points), unit.function, forgotten
         ):
             return Outcome(entries, Tier.UNICORN, "its code has changed while it was compiled")
-        for cpu in self._cpus:
-            cpu.hook(list(unit.points), hook)
+        for code in self.attached:
+            code.hook(list(unit.points), hook)
         return outcome
 
     def _publish(self, outcome: Outcome, published: _Published, function: int, forgotten: set[int]) -> bool:

@@ -85,8 +85,8 @@ class TierUp:
     def _look(self) -> bool:
         """Take a sample of each CPU, and compile what has become hot. Whether anything had."""
         was_hot = False
-        for cpu in self._recompiler.cpus:
-            pc = None if cpu.in_compiled_code else cpu.unicorn.sample()
+        for code in self._recompiler.attached:
+            pc = None if code.is_running else code.cpu.position.sample()
             if pc is None or self._recompiler.fetch(pc) is None:
                 continue
             function = self._recompiler.function_at(pc)

@@ -39,7 +39,8 @@ def test_a_signal_that_ends_convert_leaves_no_file(number: signal.Signals, tmp_p
 def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
     script = (
         "import os, signal; from xenon.cli.signals import end_by_exception\n"
-        "signal.signal(signal.SIGHUP, signal.SIG_IGN); end_by_exception(); os.kill(os.getpid(), signal.SIGHUP)"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); end_by_exception()\n"
+        "os.kill(os.getpid(), signal.SIGHUP)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

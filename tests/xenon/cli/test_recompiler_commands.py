@@ -19,9 +19,7 @@ from xenon.errors import XenonError
 from xenon.hardware.bus import Bus
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.pages import Pages
-from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.cpu import RecompilerCpu
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.kind import make_cpus
 from xenon.stories.engine import default_threads
@@ -55,7 +53,7 @@ def test_cpu_names_are_checked(command: str) -> None:
 def test_the_recompiler_runs_everything_where_it_is_installed() -> None:
     cpus, recompiler = make_cpus(Pages(UnifiedMemory()), Bus(), 2, None)
     assert recompiler is not None
-    assert {type(cpu) for cpu in cpus} == {RecompilerCpu}
+    assert [code.cpu for code in recompiler.attached] == cpus
 
 
 def test_a_story_is_told_by_one_thread_of_compiled_code_unless_something_else_is_wanted() -> None:
@@ -74,7 +72,7 @@ def test_without_llvmlite_unicorn_runs_everything(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     cpus, recompiler = make_cpus(Pages(UnifiedMemory()), Bus(), 2, None)
     assert recompiler is None
-    assert {type(cpu) for cpu in cpus} == {UnicornCpu}
+    assert len(cpus) == 2
 
 
 def test_without_llvmlite_the_recompiler_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:

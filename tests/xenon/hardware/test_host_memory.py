@@ -1,4 +1,4 @@
-"""Where the host has no address space left, a machine is refused by an error instead of the end of the process."""
+"""Where the host has no address space left, a machine is refused by an error, and the process goes on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ except XenonError as error:
 @pytest.mark.parametrize("cpu", ["unicorn", "recompiler"])
 @pytest.mark.parametrize(
     ("mib", "threads", "what"),
-    [(400, 1, "the console's RAM needs 512 MiB"), (1200, 1, "a hardware thread needs"), (3200, 4, "a hardware thread needs")],
+    [
+        (400, 1, "the console's RAM needs 512 MiB"),
+        (1200, 1, "a hardware thread needs"),
+        (3200, 4, "a hardware thread needs"),
+    ],
 )
 def test_a_limit_on_address_space_is_an_error(cpu: str, mib: int, threads: int, what: str) -> None:
     command = [sys.executable, "-B", "-c", SCRIPT, str(mib), cpu, str(threads)]

@@ -20,7 +20,11 @@ class Listener:
     def __init__(self, pages: Pages) -> None:
         self.shown: dict[int, Protection] = {}
         self.forgotten: list[tuple[int, int]] = []
+        self.is_pausable = False
         pages.listen(self)
+
+    def be_pausable(self) -> None:
+        self.is_pausable = True
 
     def map(self, address: int, size: int, shown: Protection) -> None:
         for page in range(address, address + size, PAGE_BYTES):
@@ -109,3 +113,39 @@ def test_what_leaves_ram_is_never_allowed(pages: Pages, address: int, size: int)
     if size > 0:
         with pytest.raises(XenonError):
             pages.written(address, size)
+
+
+def test_what_a_device_writes_over_code_is_dropped_later(pages: Pages) -> None:
+    listener = Listener(pages)
+    data, code, both, executed = (HERE + number * PAGE_BYTES for number in range(4))
+    for address, rights in ((data, READ | WRITE), (code, READ | EXECUTE)):
+        pages.map(address, PAGE_BYTES, rights)
+    pages.map(both, 2 * PAGE_BYTES, READ | WRITE | EXECUTE)
+    pages.guest_jumped(executed)
+    pages.written_by_device(data, PAGE_BYTES)
+    pages.written_by_device(both + 4, 4)
+    assert not pages.has_stale_code
+    pages.written_by_device(data + PAGE_BYTES - 4, 8)
+    pages.written_by_device(executed + PAGE_BYTES - 4, 4)
+    assert pages.has_stale_code
+    assert listener.forgotten == []
+    pages.drop_stale_code()
+    assert listener.forgotten == [(code, PAGE_BYTES), (executed, PAGE_BYTES)]
+    assert not pages.has_stale_code
+
+
+def test_code_that_a_device_writes_while_it_is_dropped_stays_stale(pages: Pages) -> None:
+    class WrittenMeanwhile(Listener):
+        def forget_code(self, address: int, size: int) -> None:
+            if not self.forgotten:
+                pages.written_by_device(address, 4)
+            super().forget_code(address, size)
+
+    listener = WrittenMeanwhile(pages)
+    pages.map(HERE, PAGE_BYTES, READ | EXECUTE)
+    pages.written_by_device(HERE, 4)
+    pages.drop_stale_code()
+    assert pages.has_stale_code
+    pages.drop_stale_code()
+    assert not pages.has_stale_code
+    assert listener.forgotten == [(HERE, PAGE_BYTES)] * 2

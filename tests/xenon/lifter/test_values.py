@@ -21,7 +21,7 @@ from xenon.lifter.ir_types import (
     int_type,
     vector,
 )
-from xenon.lifter.registers import Registers
+from xenon.lifter.registers import GuestRegisters
 from xenon.lifter.slots import cr_bit, gpr, single, slots_of
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
@@ -102,9 +102,9 @@ def test_an_operation_emits_one_instruction(
         lambda: Emitter().phi([(value(I64), "x"), (value(I32), "y")]),
         lambda: Emitter().branch_if(value(I64), "x", "y", LIKELY),
         lambda: Emitter().offset(value(I64), 8),
-        lambda: Registers(TARGET).set(gpr(3), value(I32)),
-        lambda: Registers(TARGET).set(single(1), value(DOUBLE)),
-        lambda: Registers(TARGET).set(cr_bit(0), value(I8)),
+        lambda: GuestRegisters(TARGET).set(gpr(3), value(I32)),
+        lambda: GuestRegisters(TARGET).set(single(1), value(DOUBLE)),
+        lambda: GuestRegisters(TARGET).set(cr_bit(0), value(I8)),
     ],
 )
 def test_a_mismatch_of_types_is_refused(make: Callable[[], object]) -> None:
@@ -125,7 +125,7 @@ def test_a_floating_point_register_has_two_slots_and_any_other_one() -> None:
 
 
 def test_a_register_is_loaded_once_in_a_block_and_again_in_the_next() -> None:
-    registers = Registers(TARGET)
+    registers = GuestRegisters(TARGET)
     assert registers.gpr(3) == registers.gpr(3)
     assert registers.lines == ["  %t1 = load i64, ptr %r3"]
     registers.forget()

@@ -16,7 +16,7 @@ from xenon.linux.process import Refusal
 from xenon.linux.tasks import Task, Tasks
 from xenon.linux.terminal import Cancelled, RealClock, Terminal
 from xenon.linux.uapi import Error
-from xenon.linux.waiting import Deadlock, Outcome, WaitQueues, lock_key, task_key
+from xenon.linux.waiting import Deadlock, WaitEnd, WaitQueues, lock_key, task_key
 
 KEY, OTHER = lock_key(0x1000), lock_key(0x2000)
 WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAIT_BITSET, WAKE_BITSET, REALTIME = 0, 1, 3, 4, 9, 10, 256
@@ -48,11 +48,11 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_who_waits_is_woken_in_order(queues: WaitQueues, pool: ThreadPoolExecutor) -> None:
     order: list[int] = []
-    futures: list[Future[Outcome]] = []
+    futures: list[Future[WaitEnd]] = []
     for number in range(3):
         queued = threading.Event()
 
-        def wait(number: int = number, queued: threading.Event = queued) -> Outcome:
+        def wait(number: int = number, queued: threading.Event = queued) -> WaitEnd:
             outcome = queues.wait(KEY, lambda: not queued.set())  # type: ignore[func-returns-value]
             order.append(number)
             return outcome
@@ -61,7 +61,7 @@ def test_who_waits_is_woken_in_order(queues: WaitQueues, pool: ThreadPoolExecuto
         assert queued.wait(SOON)
     for number in range(3):
         assert queues.wake(KEY, 1) == 1
-        assert futures[number].result(SOON) is Outcome.WOKEN
+        assert futures[number].result(SOON) is WaitEnd.WOKEN
         assert order == list(range(number + 1))
     assert queues.wake(KEY, 1) == 0
 
@@ -80,16 +80,16 @@ def test_no_wake_is_lost_between_the_check_and_the_wait(queues: WaitQueues, pool
         assert looked.wait(SOON)
         word[0] = 1
         assert queues.wake(KEY, 1) == 1
-        assert waiter.result(SOON) is Outcome.WOKEN
+        assert waiter.result(SOON) is WaitEnd.WOKEN
 
 
 def test_a_condition_that_does_not_hold_is_no_wait(queues: WaitQueues) -> None:
-    assert queues.wait(KEY, lambda: False) is Outcome.REFUSED
+    assert queues.wait(KEY, lambda: False) is WaitEnd.REFUSED
     assert queues.wake(KEY, 10) == 0
 
 
 def test_a_time_limit_ends_a_wait_and_leaves_no_waiter(queues: WaitQueues) -> None:
-    assert queues.wait(KEY, ALWAYS, 1000) is Outcome.TIMED_OUT
+    assert queues.wait(KEY, ALWAYS, 1000) is WaitEnd.TIMED_OUT
     assert queues.wake(KEY, 10) == 0
 
 
@@ -98,7 +98,7 @@ def test_bits_choose_who_is_woken(queues: WaitQueues, pool: ThreadPoolExecutor) 
     until(lambda: _count(queues) == 3)
     assert queues.wake(KEY, 10, 8) == 0
     assert queues.wake(KEY, 10, 2 | 8) == 1
-    assert waiters[2].result(SOON) is Outcome.WOKEN
+    assert waiters[2].result(SOON) is WaitEnd.WOKEN
     assert queues.wake(KEY, 10) == 2
 
 
@@ -108,7 +108,7 @@ def test_requeued_threads_wait_for_the_other_key(queues: WaitQueues, pool: Threa
     assert queues.requeue(KEY, 1, OTHER, 2, lambda: False) is None
     assert queues.requeue(KEY, 1, OTHER, 2, ALWAYS) == 3
     assert (queues.wake(KEY, 10), queues.wake(OTHER, 10)) == (1, 2)
-    assert {waiter.result(SOON) for waiter in waiters} == {Outcome.WOKEN}
+    assert {waiter.result(SOON) for waiter in waiters} == {WaitEnd.WOKEN}
 
 
 def _count(queues: WaitQueues) -> int:
@@ -147,9 +147,9 @@ def test_a_wait_with_a_time_limit_is_no_deadlock(pool: ThreadPoolExecutor) -> No
     queues.thread_begins()
     first = pool.submit(queues.wait, KEY, ALWAYS)
     until(lambda: _count(queues) == 1)
-    assert queues.wait(OTHER, ALWAYS, 1000) is Outcome.TIMED_OUT
+    assert queues.wait(OTHER, ALWAYS, 1000) is WaitEnd.TIMED_OUT
     assert queues.wake(KEY, 1) == 1
-    assert first.result(SOON) is Outcome.WOKEN
+    assert first.result(SOON) is WaitEnd.WOKEN
 
 
 def test_the_end_of_the_last_thread_that_could_wake_is_a_deadlock(pool: ThreadPoolExecutor) -> None:

@@ -24,7 +24,6 @@ from xenon.hardware.unicorn import instruments
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.linux.faults import GuestFault
 from xenon.profile.counts import Counts, added, read_counts
-from xenon.profile.sampler import parts
 from xenon.recompiler.recompiler import Tier
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
@@ -55,7 +54,7 @@ def counted(console: Console) -> list[Counts]:
     """Runs it to its end, which may be a fault."""
     with contextlib.suppress(GuestFault):
         list(console.run(timeout=60))
-    attached = [parts(cpu)[0].instruments for cpu in console.cpus]
+    attached = [cpu.instruments for cpu in console.cpus]
     return added(
         read_counts(console.memory, [instrument for instrument in attached if instrument is not None])
     )
@@ -83,7 +82,6 @@ def test_counts_are_those_of_a_hook_on_every_instruction(
     for console in consoles:
         console.boot(program, job)
     (cpu,) = consoles[0].cpus
-    assert isinstance(cpu, UnicornCpu)
 
     def see(_engine: object, address: int, _size: int, _: object) -> None:
         one_by_one[address] += 1
@@ -148,14 +146,14 @@ def test_a_stop_before_a_block_does_not_count_it_twice(program: Path) -> None:
     for pauses in (0, 50):
         console = Console(MachineSettings(cpu=CpuKind.UNICORN, measured=True), clock=StillClock())
         console.boot(program, ["loop", "60"])
-        engine, _ = parts(console.cpus[0])
+        (measured,) = console.cpus
         outputs = console.run(timeout=60)
         if pauses:
             import threading
 
-            def pause(times: int = pauses, cpu: UnicornCpu = engine) -> None:
+            def pause(times: int = pauses, cpu: UnicornCpu = measured) -> None:
                 for _ in range(times):
-                    with cpu.paused():
+                    with cpu.pause.paused():
                         pass
 
             thread = threading.Thread(target=pause)
@@ -164,8 +162,8 @@ def test_a_stop_before_a_block_does_not_count_it_twice(program: Path) -> None:
             thread.join()
         else:
             list(outputs)
-        assert engine.instruments is not None
-        results.append(executed(added(read_counts(console.memory, [engine.instruments]))))
+        assert measured.instruments is not None
+        results.append(executed(added(read_counts(console.memory, [measured.instruments]))))
     assert results[0] == results[1]
 
 

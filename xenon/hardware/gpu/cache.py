@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from xenon.hardware.gpu.endian import Words, copy_words, read_word
 from xenon.hardware.host_memory import reserve
-from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, RAM_BYTES, align_down, align_up
+from xenon.hardware.pages import Pages
 
 _WORD = 4
 _LINE_WORDS = CACHE_LINE_BYTES // _WORD
@@ -31,10 +31,12 @@ class ReadCache:
     stays, what has been fetched is still there.
     """
 
-    def __init__(self, memory: UnifiedMemory) -> None:
+    def __init__(self, pages: Pages) -> None:
+        memory = pages.memory
         self.generation = 0
         self._shadow = reserve(RAM_BYTES, "the GPU's cache")
         self.memory = memory
+        self.pages = pages
         self.ram: Words = np.frombuffer(memory.view, np.uint32)
         self.words: Words = np.frombuffer(self._shadow, np.uint32)
         self._modes: NDArray[np.uint8] = np.full(RAM_BYTES // CACHE_LINE_BYTES, _ABSENT, np.uint8)
@@ -61,6 +63,7 @@ class ReadCache:
             mode = int(self._modes[place // CACHE_LINE_BYTES])
             if mode != _ABSENT:
                 self.words[place // _WORD] = read_word(data[place - address :][:_WORD], mode)
+        self.pages.written_by_device(address, len(data))
 
     def invalidate(self, address: int = 0, size: int = RAM_BYTES) -> None:
         """Forget the lines that share a byte with this range."""

@@ -1,7 +1,9 @@
 """The command processor: reads PM4 packets from the ring buffer and indirect buffers, and carries them out.
 
 It runs at once, on the host thread of the CPU that wrote the write pointer, and is done when that store is;
-only a WAIT_REG_MEM that does not hold yet makes it go on later, on a thread of its own.
+only a WAIT_REG_MEM that does not hold yet makes it go on later, on a thread of its own. A packet that writes
+to code is the last one until all CPUs have dropped what they made from that code: no CPU sees a later fence
+and executes older code. The CPU that wrote the write pointer drops it, at rest, and writes the pointer again.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xenon.hardware.bus import DeviceError
+from xenon.hardware.bus import AccessAgain, DeviceError
 from xenon.hardware.gpu.cache import ReadCache
 from xenon.hardware.gpu.command_buffer import CommandBuffer, Step, decode, words_of
 from xenon.hardware.gpu.errors import PacketError
@@ -59,6 +61,7 @@ class CommandProcessor:
         self._stack: list[CommandBuffer] = []
         self._ring_end = 0  # the read pointer when the stack is empty again
         self._waiting: Step | None = None
+        self._has_thread = False
         self._failed = False
         self.stopped = False
         """Set to make the processor give up soon."""
@@ -75,12 +78,21 @@ class CommandProcessor:
             raise DeviceError(UNIT, f"{register_name(index)}: {error}") from None
 
     def kick(self) -> None:
-        """The write pointer or the halt bit has changed: run what there is to run. Raises DeviceError."""
+        """The write pointer or the halt bit has changed: run what there is to run.
+
+        Raises DeviceError, and AccessAgain when the rest is for a thread that has yet to be started.
+        """
         with self._lock:
             if self._waiting is None and not self._failed:
                 self._run()
-                if self._waiting is not None:
-                    threading.Thread(target=self._wait, name="GPU", daemon=True).start()
+                if self._waiting is not None and not self._has_thread:
+                    self._has_thread = True
+                    raise AccessAgain(self._go_on_alone)
+
+    def _go_on_alone(self) -> None:
+        """Wait on a thread of its own. It may have to pause CPUs."""
+        self._cache.pages.be_pausable()
+        threading.Thread(target=self._wait, name="GPU", daemon=True).start()
 
     def reset_pointers(self) -> None:
         """Forget what was under way."""
@@ -90,11 +102,13 @@ class CommandProcessor:
             self._registers[Register.CP_RB_RPTR] = self._registers[Register.CP_RB_WPTR] = 0
 
     def _run(self) -> None:
-        """Until the ring is empty, the processor is halted or has to wait."""
-        registers = self._registers
+        """Until the ring is empty, the processor is halted or has to wait, also for code to be dropped."""
+        registers, pages = self._registers, self._cache.pages
         try:
             with np.errstate(all="ignore"):
-                while not self.stopped and not registers[Register.CP_ME_CNTL] & ME_CNTL_HALT:
+                while not (
+                    self.stopped or pages.has_stale_code or registers[Register.CP_ME_CNTL] & ME_CNTL_HALT
+                ):
                     if self._stack:
                         self._run_stack()
                         if self._stack:
@@ -111,14 +125,14 @@ class CommandProcessor:
         registers[Register.RBBM_STATUS] = registers[Register.RBBM_STATUS] & ~RBBM_STATUS_BUSY | busy
 
     def _run_stack(self) -> None:
-        """Go on with the innermost buffer until all are done, or a packet waits."""
-        stack = self._stack
+        """Go on with the innermost buffer until all are done, a packet waits or has written to code."""
+        stack, pages = self._stack, self._cache.pages
         step: Step | None = None
         try:
             if self._waiting is not None:
                 step, self._waiting = self._waiting, None
                 step.handler(step.payload)
-            while stack and not self.stopped:
+            while stack and not self.stopped and not pages.has_stale_code:
                 for step in stack[-1].steps:
                     if step.handler(step.payload):
                         break
@@ -222,20 +236,23 @@ class CommandProcessor:
 
     def _wait(self) -> None:
         """On a thread of its own: go on when the condition holds, until all is done or it takes too long."""
+        pages = self._cache.pages
+        waiting, deadline = None, 0.0
         try:
-            waiting, deadline = self._waiting, time.monotonic() + self._wait_seconds
             while not self.stopped:
-                time.sleep(_WAIT_STEP)
+                pages.drop_stale_code()  # without the lock, for which a CPU that has to rest may wait
                 with self._lock:
-                    if self._waiting is None:  # the pointers were reset meanwhile
-                        return
                     if self._waiting is not waiting:
                         waiting, deadline = self._waiting, time.monotonic() + self._wait_seconds
-                    if time.monotonic() > deadline:
-                        self._give_up(self._waiting)
-                    self._run()
-                    if self._waiting is None:
+                    if waiting is not None and time.monotonic() > deadline:
+                        self._give_up(waiting)
+                    if not self._failed:
+                        self._run()
+                    if self._failed or (self._waiting is None and not pages.has_stale_code):
+                        self._has_thread = False
                         return
+                if self._waiting is not None:
+                    time.sleep(_WAIT_STEP)
         except DeviceError as error:
             while not self.stopped and not self._fail(error):
                 time.sleep(_FAIL_STEP)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xenon.hardware.bus import DeviceError
+from xenon.hardware.bus import AccessAgain, DeviceError
 from xenon.hardware.gpu.cache import ReadCache
 from xenon.hardware.gpu.command_processor import WAIT_SECONDS, CommandProcessor
 from xenon.hardware.gpu.registers import (
@@ -12,33 +12,36 @@ from xenon.hardware.gpu.registers import (
     REGISTER_COUNT,
     Register,
 )
-from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import WORD_BYTES
+from xenon.hardware.pages import Pages
 
 _KICKS = frozenset((Register.CP_RB_WPTR, Register.CP_ME_CNTL))
 
 
 class Gpu:
-    """Xenos over the unified memory. `fail` is told of an error that comes up while no CPU waits for an
+    """Xenos over the memory of `pages`. `fail` is told of an error that comes up while no CPU waits for an
     answer, until it returns true.
 
-    `wait_seconds` is how long a WAIT_REG_MEM may wait. Reading and writing raise DeviceError.
+    `wait_seconds` is how long a WAIT_REG_MEM may wait.
     """
 
     def __init__(
         self,
-        memory: UnifiedMemory,
+        pages: Pages,
         fail: Callable[[DeviceError], bool],
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
+        self._pages = pages
         self.registers = [0] * REGISTER_COUNT
-        self.cache = ReadCache(memory)
+        self.cache = ReadCache(pages)
         self.processor = CommandProcessor(self.registers, self.cache, fail, wait_seconds)
 
     def read(self, offset: int) -> int:
         return self.registers[offset // WORD_BYTES]
 
     def write(self, offset: int, value: int) -> None:
+        """Set a register. Raises DeviceError; raises AccessAgain when the GPU has written to code, or goes on
+        while CPUs run."""
         index = offset // WORD_BYTES
         if index == Register.CP_RB_CNTL and value & RB_CNTL_RESET_POINTERS:
             self.processor.reset_pointers()
@@ -46,6 +49,8 @@ class Gpu:
         self.processor.write_register(index, value)
         if index in _KICKS:
             self.processor.kick()
+        if self._pages.has_stale_code:
+            raise AccessAgain(self._pages.drop_stale_code)
 
     def stop(self) -> None:
         """Give up soon what is under way: the machine is being stopped."""

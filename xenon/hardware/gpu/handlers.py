@@ -56,6 +56,7 @@ class Handlers:
         self._registers = registers
         self._cache = cache
         self._call = call
+        self._pages = cache.pages
         self._shader = Shader(registers, cache)
         self._mode = int(Endian.SWAP_8_IN_32)
         self.on_interrupt: Callable[[int], None] | None = None
@@ -124,7 +125,7 @@ class Handlers:
         for value in values:
             self._set(index, value)
             index += step
-        return False
+        return self._pages.has_stale_code
 
     def _set(self, index: int, value: int) -> None:
         """A register as packets write it."""
@@ -141,7 +142,7 @@ class Handlers:
         if info >> 30 & 1:
             or_value = self._register(or_value & 0x1FFF)
         self._set(index, self._register(index) & and_value | or_value)
-        return False
+        return self._pages.has_stale_code
 
     def _im_load(self, payload: Sequence[int]) -> bool:
         source, extent = _exactly(payload, 2)
@@ -173,7 +174,7 @@ class Handlers:
     def _draw(self, payload: Sequence[int]) -> bool:
         self._registers[Register.VGT_DRAW_INITIATOR] = payload[0]
         self._shader.draw(payload[0])
-        return False
+        return self._pages.has_stale_code
 
     def _indirect_buffer(self, payload: Sequence[int]) -> bool:
         address, size = _exactly(payload, 2)
@@ -193,12 +194,12 @@ class Handlers:
 
     def _mem_write(self, payload: Sequence[int]) -> bool:
         self.write_memory(payload[0], payload[1:])
-        return False
+        return self._pages.has_stale_code
 
     def _reg_to_mem(self, payload: Sequence[int]) -> bool:
         index, target = _exactly(payload, 2)
         self.write_memory(target, (self._register(index),))
-        return False
+        return self._pages.has_stale_code
 
     def _cond_write(self, payload: Sequence[int]) -> bool:
         info, source, reference, mask, target, value = _exactly(payload, 6)
@@ -207,7 +208,7 @@ class Handlers:
                 self.write_memory(target, (value,))
             else:
                 self._set(target, value)
-        return False
+        return self._pages.has_stale_code
 
     def _event_write(self, payload: Sequence[int]) -> bool:
         self._registers[Register.VGT_EVENT_INITIATOR] = event = payload[0] & _EVENT_MASK
@@ -219,7 +220,7 @@ class Handlers:
         initiator, target, value = _exactly(payload, 3)
         self._event_write((initiator,))
         self.write_memory(target, (self._shader.draws & _MASK if initiator & _WRITE_COUNTER else value,))
-        return False
+        return self._pages.has_stale_code
 
     def _interrupt(self, payload: Sequence[int]) -> bool:
         if self._registers[Register.CP_INT_CNTL] & INT_STATUS_INTERRUPT_PACKET:

@@ -33,9 +33,12 @@ class Operand:
 
     __slots__ = (
         "_cache",
+        "_changes",
         "_count",
         "_generation",
+        "_has_code",
         "_held",
+        "_pages",
         "_ram",
         "address",
         "floats",
@@ -50,6 +53,9 @@ class Operand:
         self._count = count
         self._generation = -1
         self._held = 0  # words from the start on that are in the cache in this generation
+        self._pages = cache.pages
+        self._changes = -1  # of the pages' rights, when it was last looked whether there is code
+        self._has_code = False
         self._ram = cache.ram[place]
         self.name = name
         self.address = address
@@ -85,12 +91,16 @@ class Operand:
         """Replace all of it, in the cache and in RAM."""
         self.read()[:] = values
         copy_words(self._ram, self.words, self.mode)
+        if self._changes != self._pages.changes or self._has_code:
+            self._report(0, self._count)
 
     def write_word(self, value: int) -> None:
         """Replace its first word, an integer."""
         self.read()
         self.words[0] = value
         copy_words(self._ram[:1], self.words[:1], self.mode)
+        if self._changes != self._pages.changes or self._has_code:
+            self._report(0, 1)
 
     def write_part(self, first: int, values: Floats) -> None:
         """Replace some of it, from word `first` on."""
@@ -98,6 +108,14 @@ class Operand:
         self.hold(end)
         self.floats[first:end] = values
         copy_words(self._ram[first:end], self.words[first:end], self.mode)
+        if self._changes != self._pages.changes or self._has_code:
+            self._report(first, len(values))
+
+    def _report(self, first: int, count: int) -> None:
+        """Words have been written to RAM: there may be code."""
+        self._changes = self._pages.changes
+        self._has_code = self._pages.may_be_executed(self.address, self._count * WORD_BYTES)
+        self._pages.written_by_device(self.address + first * WORD_BYTES, count * WORD_BYTES)
 
 
 class Binder:

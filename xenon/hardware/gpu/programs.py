@@ -32,7 +32,7 @@ _HEADER = struct.Struct(">II24s")
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class ShaderProgram:
     """A program: how many fetch constants it looks at, and what makes it ready for given constants."""
 
     name: str
@@ -40,7 +40,7 @@ class Program:
     bind: Callable[[Binder], Run]
 
 
-def program_named(header: bytes) -> Program:
+def program_named(header: bytes) -> ShaderProgram:
     """The program that a header in memory names. Raises PacketError when it is none or there is none."""
     magic, version, name = _HEADER.unpack(header)
     if magic != MAGIC:
@@ -224,15 +224,15 @@ def _argmax(binder: Binder) -> Run:
 PROGRAMS = {
     program.name: program
     for program in (
-        Program("matmul", 3, _matmul),
-        Program("embedding", 1 + MOST_TABLE_PIECES, _embedding),
-        Program("store_row", 2, _store_row),
-        Program("rmsnorm", 3, _rmsnorm),
-        Program("rope", 2, _rope),
-        Program("attention", 4, _attention),
-        Program("swiglu", 3, _swiglu),
-        Program("add", 3, _add),
-        Program("softmax", 2, _softmax),
-        Program("argmax", 2, _argmax),
+        ShaderProgram("matmul", 3, _matmul),
+        ShaderProgram("embedding", 1 + MOST_TABLE_PIECES, _embedding),
+        ShaderProgram("store_row", 2, _store_row),
+        ShaderProgram("rmsnorm", 3, _rmsnorm),
+        ShaderProgram("rope", 2, _rope),
+        ShaderProgram("attention", 4, _attention),
+        ShaderProgram("swiglu", 3, _swiglu),
+        ShaderProgram("add", 3, _add),
+        ShaderProgram("softmax", 2, _softmax),
+        ShaderProgram("argmax", 2, _argmax),
     )
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xenon.hardware.gpu.cache import ReadCache
 from xenon.hardware.gpu.errors import PacketError
 from xenon.hardware.gpu.operands import Binder
-from xenon.hardware.gpu.programs import HEADER_WORDS, SHAPES, Program, Run, program_named
+from xenon.hardware.gpu.programs import HEADER_WORDS, SHAPES, Run, ShaderProgram, program_named
 from xenon.hardware.gpu.registers import FETCH_CONSTANTS, LOOP_CONSTANTS
 
 _POINT_LIST = 1
@@ -23,8 +23,8 @@ class Shader:
     def __init__(self, registers: list[int], cache: ReadCache) -> None:
         self._registers = registers
         self._cache = cache
-        self._program: Program | None = None
-        self._named: dict[bytes, Program] = {}
+        self._program: ShaderProgram | None = None
+        self._named: dict[bytes, ShaderProgram] = {}
         self._bound: dict[tuple[object, ...], Run] = {}
         self.draws = 0
         """Executions so far, what EVENT_WRITE_SHD can write in place of a value."""

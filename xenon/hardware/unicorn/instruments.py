@@ -75,10 +75,10 @@ class Instruments:
     def tables(self, first: int, end: int) -> tuple[memoryview, memoryview]:
         """Of the words from `first` up to `end`: the tables of Unicorn and of compiled code, 64 bits each."""
         room = memoryview(self._room)
-        one, other = (
+        unicorn, compiled = (
             room[table + 2 * first : table + 2 * end].cast("q") for table in (UNICORN_AT, COMPILED_AT)
         )
-        return one, other
+        return unicorn, compiled
 
     def _on_block(self, engine: int, address: int, size: int, _: int) -> None:
         """The hook's rare half, and on hosts without machine code of their own all of it."""
@@ -94,26 +94,28 @@ class Instruments:
         self._end.value = start + size
 
     def _add(self, address: int, step: int) -> None:
-        place = self.host_address + UNICORN_AT + 2 * (address & _ADDRESS_MASK)
-        ctypes.c_int64.from_address(place).value += step
+        counter = self.host_address + UNICORN_AT + 2 * (address & _ADDRESS_MASK)
+        ctypes.c_int64.from_address(counter).value += step
 
 
 def _x86(flag: int, callback: int) -> bytes:
-    def place(opcode: str, offset: int) -> bytes:
+    def with_offset(opcode: str, offset: int) -> bytes:
         return bytes.fromhex(opcode) + struct.pack("<i", offset)
 
     count = b"".join(
         (
             bytes.fromhex("89f0"),  # mov eax, esi
-            place("25", _ADDRESS_MASK),  # and eax, mask
-            place("48ff8441", UNICORN_AT),  # inc qword [rcx + 2 * rax + table]
+            with_offset("25", _ADDRESS_MASK),  # and eax, mask
+            with_offset("48ff8441", UNICORN_AT),  # inc qword [rcx + 2 * rax + table]
             bytes.fromhex("01d0"),  # add eax, edx
-            place("48ff8c41", UNICORN_AT),  # dec qword [rcx + 2 * rax + table]
-            place("488981", BLOCK_END_AT),  # mov [rcx + end], rax
+            with_offset("48ff8c41", UNICORN_AT),  # dec qword [rcx + 2 * rax + table]
+            with_offset("488981", BLOCK_END_AT),  # mov [rcx + end], rax
             bytes.fromhex("c3"),  # ret
         )
     )
-    look = place("4883b9", flag) + bytes((0, 0x75, len(count)))  # cmp qword [rcx + flag], 0; jne behind count
+    look = with_offset("4883b9", flag) + bytes(
+        (0, 0x75, len(count))
+    )  # cmp qword [rcx + flag], 0; jne behind count
     return look + count + bytes.fromhex("48b8") + struct.pack("<Q", callback) + bytes.fromhex("ffe0")
 
 

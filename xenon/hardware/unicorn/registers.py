@@ -6,7 +6,11 @@ import ctypes
 import struct
 from collections.abc import Sequence
 
+from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, uclib
+
+GPR_IDS = [ppc.UC_PPC_REG_0 + number for number in range(32)]
+FPR_IDS = [ppc.UC_PPC_REG_FPR0 + number for number in range(32)]
 
 
 class RegisterBatch:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 
-from unicorn.unicorn_py3.unicorn import uclib
+from unicorn.unicorn_py3.unicorn import Uc, uclib
 
 HOOK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 """The type of a block hook: engine, address and size of the block, and the hook's own data."""
@@ -61,6 +61,14 @@ def executable(text: bytes) -> mmap.mmap | None:
         return None
     page[: len(text)] = text
     return page
+
+
+def add_native_hook(engine: Uc, kind: int, callback: int, data: int, first: int = 1, last: int = 0) -> None:
+    """Call the C function at `callback` with (engine, address, size, `data`), from `first` to `last`; a
+    `first` above `last` means everywhere. The hook does not reach blocks that are translated already."""
+    handle = ctypes.c_size_t()
+    target = ctypes.cast(ctypes.byref(handle), ctypes.POINTER(ctypes.c_ulong))
+    uclib.uc_hook_add(engine._uch, target, kind, callback, data, first, last)
 
 
 def _interpreted() -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xenon.hardware.bus import DeviceError
+from xenon.hardware.bus import AccessAgain, DeviceError
 from xenon.hardware.gpu import Gpu
 from xenon.hardware.gpu.endian import Endian, copy_words, read_word
 from xenon.hardware.gpu.packets import Opcode, type_3
@@ -18,6 +18,7 @@ from xenon.hardware.gpu.programs import HEADER_WORDS, program_header
 from xenon.hardware.gpu.registers import Register
 from xenon.hardware.gpu.shader import DRAW_POINTS
 from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.pages import Pages
 
 RING = 0x0010_0000
 RING_QUADWORDS_LOG2 = 9
@@ -37,7 +38,8 @@ class Driver:
     wait_seconds: float = 0.2
 
     def __post_init__(self) -> None:
-        self.gpu = Gpu(self.memory, self._fail, self.wait_seconds)
+        self.pages = Pages(self.memory)
+        self.gpu = Gpu(self.pages, self._fail, self.wait_seconds)
         self.position = 0
         self.start()
 
@@ -51,7 +53,12 @@ class Driver:
         self.position = 0
 
     def write(self, register: int, value: int) -> None:
-        self.gpu.write(4 * register, value)
+        """Write a register as a CPU does."""
+        try:
+            self.gpu.write(4 * register, value)
+        except AccessAgain as again:
+            again.at_rest()
+            self.write(register, value)
 
     def read(self, register: int) -> int:
         return self.gpu.read(4 * register)

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xenon.hardware.cpu import Protection
 from xenon.hardware.gpu.endian import Endian, copy_words, swap_word, word_bytes
 from xenon.hardware.gpu.packets import Opcode, type_0
 from xenon.hardware.gpu.registers import Register
+from xenon.hardware.memory_map import PAGE_BYTES
 
 X, Y, OUT = 0x0020_0000, 0x0020_1000, 0x0020_2000
 
@@ -67,6 +69,21 @@ def test_the_gpu_sees_its_own_writes(driver: Any) -> None:
     assert add(driver) == [2, 4]
     driver.packet(Opcode.MEM_WRITE, X | Endian.SWAP_8_IN_32, 0x3F80_0000)  # 1.0
     assert add(driver) == [1, 4]
+
+
+@pytest.mark.parametrize("write", ["draw", "packet"])
+def test_what_the_gpu_writes_over_code_is_reported(
+    driver: Any, write: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped: list[tuple[int, int]] = []
+    monkeypatch.setattr(driver.pages, "written", lambda address, size: dropped.append((address, size)))
+    driver.pages.map(OUT, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
+    if write == "draw":
+        add(driver)
+    else:
+        driver.packet(Opcode.MEM_WRITE, OUT + 8 | Endian.SWAP_8_IN_32, 1)
+    assert dropped == [(OUT, PAGE_BYTES)]
+    assert driver.read(Register.CP_RB_RPTR) == driver.read(Register.CP_RB_WPTR)
 
 
 def test_a_line_read_in_two_modes_is_right_in_both(driver: Any) -> None:

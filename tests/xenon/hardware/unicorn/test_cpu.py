@@ -152,7 +152,7 @@ def test_neighbours_with_the_same_rights_become_one_piece_and_part_again(machine
 @pytest.mark.parametrize("compiled", [True, False], ids=["machine code", "Python"])
 def test_a_pause_is_exact(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not compiled:
-        monkeypatch.setattr("xenon.hardware.unicorn.cpu.stop_hook", stop_hook.__wrapped__)
+        monkeypatch.setattr("xenon.hardware.unicorn.pause.stop_hook", stop_hook.__wrapped__)
         monkeypatch.setattr("platform.machine", lambda: "another")
     # As in test_unicorn_facts.py: r3 goes round a ring of pages, r4 counts its steps.
     first, pages = 0x100_0000, 4096
@@ -169,7 +169,7 @@ def test_a_pause_is_exact(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> No
         seen = 0
         for _ in range(100):
             time.sleep(0.001)
-            with machine.cpu.paused():
+            with machine.cpu.pause.paused():
                 steps = machine.cpu.read_gpr(4)
                 assert machine.cpu.registers().pc == CODE
                 assert machine.cpu.read_gpr(3) == first + steps % pages * PAGE_BYTES

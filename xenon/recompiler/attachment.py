@@ -1,12 +1,10 @@
-"""A CPU that runs on Unicorn and hands over to compiled code where there is some (see recompiler.py)."""
+"""Compiled code attached to a CPU: Unicorn hands over to it where there is some (see recompiler.py)."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
 
-from xenon.hardware.bus import Bus
-from xenon.hardware.cpu import Registers, Trap
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
@@ -16,35 +14,44 @@ from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.state import Dispatch, State
 
 
-class RecompilerCpu:
-    """One hardware thread (see `hardware.cpu.Cpu`). CPUs of one console share their `recompiler`."""
+def instruments_for_compiled_code() -> Instruments:
+    """For a CPU that compiled code is attached to."""
+    return Instruments(layout.STOP)
 
-    def __init__(self, recompiler: Recompiler, bus: Bus | None = None) -> None:
-        instruments = Instruments(layout.STOP) if recompiler.counting else None
-        self._state = State(instruments)
-        self.unicorn = UnicornCpu(recompiler.pages, bus, self._state.short(layout.STOP), instruments)
+
+class CompiledCode:
+    """What one CPU has to run the compiled code of its console, from its first run on.
+
+    A CPU that is measured has instruments_for_compiled_code.
+    """
+
+    def __init__(self, cpu: UnicornCpu, recompiler: Recompiler) -> None:
+        self.cpu = cpu
+        self._state = State(cpu.instruments)
         self._recompiler = recompiler
         self._hooked: set[int] = set()
         self._exchange: mmap.mmap | None = None
         self._no_code = Dispatch()
         self._fill_state(recompiler.pages.memory.host_address)
-        recompiler.add(self)
+        cpu.pause.make_exact(self._state.short(layout.STOP))
+        cpu.before_limit = self._leave
+        recompiler.attached.append(self)
 
     def _fill_state(self, ram: int) -> None:
-        state, engine = self._state, self.unicorn
-        ids = engine.batch_registers
+        state, hooks = self._state, self.cpu.native_hooks
+        ids = hooks.batch_registers
         offsets = [layout.GPR + 8 * number for number in range(32)] + [
             layout.FPR + 8 * number for number in range(32)
         ]
         offsets += [layout.LR, layout.CTR, layout.CR_WORD, layout.FPSCR]
         self._ids = (ctypes.c_int * len(ids))(*ids)
         self._places = (ctypes.c_void_p * len(ids))(*(state.host_address + offset for offset in offsets))
-        read, write, write_one, pc_id = engine.batch_functions
+        read, write, write_single, pc_id = hooks.batch_functions
         for offset, value in (
             (layout.RAM, ram),
             (layout.DISPATCH, self._recompiler.dispatch.host_address),
             (layout.READ_BATCH, read), (layout.WRITE_BATCH, write),
-            (layout.WRITE, write_one), (layout.ENGINE_IDS, ctypes.addressof(self._ids)),
+            (layout.WRITE, write_single), (layout.ENGINE_IDS, ctypes.addressof(self._ids)),
             (layout.ENGINE_PLACES, ctypes.addressof(self._places)), (layout.PC_ID, pc_id),
             (layout.SKIP, layout.NEVER),
         ):  # fmt: skip
@@ -56,16 +63,16 @@ class RecompilerCpu:
         if self._exchange is None:
             self._exchange = mmap.mmap(-1, PAGE_BYTES)
             self._exchange[:] = bridge.exchange_page()
-            place = ctypes.addressof(ctypes.c_uint8.from_buffer(self._exchange))
-            self._state.word(layout.EXCHANGE).value = place
-            self.unicorn.show_host_page(RECOMPILER_EXCHANGE, place)
+            host_address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._exchange))
+            self._state.word(layout.EXCHANGE).value = host_address
+            self.cpu.native_hooks.show_host_page(RECOMPILER_EXCHANGE, host_address)
             new += [bridge.READ_END, bridge.WRITE_END]
         if new:
             self._hooked.update(new)
-            self.unicorn.hook_native(new, callback, self._state.host_address)
+            self.cpu.native_hooks.hook(new, callback, self._state.host_address)
 
     @property
-    def in_compiled_code(self) -> bool:
+    def is_running(self) -> bool:
         """Whether compiled code runs right now."""
         return bool(self._state.short(layout.RUNNING).value)
 
@@ -79,28 +86,9 @@ class RecompilerCpu:
 
     @property
     def hand_overs(self) -> int:
-        """How often Unicorn has handed over to compiled code, or that to more of it."""
+        """How often Unicorn has handed over to compiled code, or compiled code to more of it."""
         return self._state.word(layout.NATIVE_CALLS).value
 
-    def run(self, pc: int) -> Trap:
-        return self.unicorn.run(pc)
-
-    def stop(self) -> None:
-        self.unicorn.stop()
-
-    def limit_instructions(self, count: int) -> None:
-        """Only Unicorn counts instructions: this CPU enters no compiled code from now on."""
+    def _leave(self) -> None:
+        """Only Unicorn counts instructions: the CPU enters no compiled code from now on."""
         self._state.word(layout.DISPATCH).value = self._no_code.host_address
-        self.unicorn.limit_instructions(count)
-
-    def registers(self) -> Registers:
-        return self.unicorn.registers()
-
-    def read_gpr(self, number: int) -> int:
-        return self.unicorn.read_gpr(number)
-
-    def write_gpr(self, number: int, value: int) -> None:
-        self.unicorn.write_gpr(number, value)
-
-    def write_gpr_and_cr(self, number: int, value: int, cr: int) -> None:
-        self.unicorn.write_gpr_and_cr(number, value, cr)

@@ -1,0 +1,51 @@
+"""What machine code of the host needs to be attached to an engine: hooks that call it, a page, functions."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+import unicorn
+from unicorn import ppc_const as ppc
+from unicorn.unicorn_py3.unicorn import Uc, uclib
+
+from xenon.hardware.memory_map import PAGE_BYTES, WORD_BYTES
+from xenon.hardware.unicorn.pause import Pause
+from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS
+from xenon.hardware.unicorn.stop_hook import add_native_hook
+
+
+class NativeHooks:
+    """Puts machine code of the host in the way of guest code. Methods may be called from any thread."""
+
+    def __init__(self, engine: Uc, pause: Pause) -> None:
+        self._engine = engine
+        self._pause = pause
+
+    def show_host_page(self, address: int, host_address: int) -> None:
+        """Map a page of the host's that is not RAM, for reading, writing and running."""
+        with self._pause.paused():
+            self._engine.mem_map_ptr(address, PAGE_BYTES, unicorn.UC_PROT_ALL, host_address)
+
+    def hook(self, addresses: Sequence[int], callback: int, data: int) -> None:
+        """Call the host function at `callback` with (engine, address, size, `data`) before the instructions
+        at these addresses. The function may move the program counter."""
+        with self._pause.paused():
+            for address in addresses:
+                add_native_hook(self._engine, unicorn.UC_HOOK_CODE, callback, data, address, address)
+                self._engine.ctl_remove_cache(address, address + WORD_BYTES)
+
+    @property
+    def batch_registers(self) -> list[int]:
+        """The engine's numbers of r0 to r31, f0 to f31, LR, CTR, CR, FPSCR."""
+        others = [ppc.UC_PPC_REG_LR, ppc.UC_PPC_REG_CTR, ppc.UC_PPC_REG_CR, ppc.UC_PPC_REG_FPSCR]
+        return [*GPR_IDS, *FPR_IDS, *others]
+
+    @property
+    def batch_functions(self) -> tuple[int, int, int, int]:
+        """Host addresses of the engine's batch read, batch write and single write, and the PC's number."""
+        functions = (uclib.uc_reg_read_batch, uclib.uc_reg_write_batch, uclib.uc_reg_write)
+        read, write, write_single = (
+            ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions
+        )
+        return read, write, write_single, ppc.UC_PPC_REG_PC
