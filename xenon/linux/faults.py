@@ -78,9 +78,10 @@ def _bad_address(process: Process, trap: Trap) -> tuple[str, str]:
         )
     if trap.mapped:
         allowed = process.space.protection_at(physical(trap.address))
-        return f"{what}: the page is {allowed.name if allowed else 'not mapped'} only".lower().replace(
-            "|", "+"
-        ), ""
+        if allowed is None:
+            return f"{what}: registers of a device, no memory", ""
+        rights = (allowed.name or "").lower().replace("|", "+") if allowed else "not for any access"
+        return f"{what}: the page is {rights}{' only' if allowed else ''}", ""
     if trap.address < PROGRAM.start:
         return f"{what}: null pointer", ""
     return f"{what}: not mapped", ""

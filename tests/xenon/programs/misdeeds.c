@@ -24,6 +24,13 @@ __attribute__((noinline)) static void misdeed(const char *name) {
     if (same(name, "outside")) read_at((volatile unsigned *)0x123456789000);
     if (same(name, "system")) *(volatile unsigned *)0x1e000000 = 1;
     if (same(name, "text")) *(volatile unsigned *)__builtin_return_address(0) = 1;
+    if (same(name, "readonly")) *(volatile unsigned *)(0x80000000UL | (word)__builtin_return_address(0)) = 1;
+    if (same(name, "device")) __asm__ volatile("mtctr %0\n\tbctrl" : : "r"(0x7fc80000UL) : "lr", "ctr");
+    if (same(name, "hidden")) {
+        word page = call(90, 0, 1 << 20, 3, 0x22, -1UL, 0);
+        call(125, page, 4096, 0, 0, 0, 0);
+        read_at((volatile unsigned *)page);
+    }
     if (same(name, "jump")) __asm__ volatile("li 0,0\n\tmtctr 0\n\tbctrl" ::: "lr", "ctr", "r0");
     if (same(name, "data")) __asm__ volatile("mtctr %0\n\tbctrl" : : "r"(&name) : "lr", "ctr");
     if (same(name, "view")) jump(0x80000000 + (word)nothing);
