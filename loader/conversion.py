@@ -117,7 +117,7 @@ def check(conversions: Sequence[Conversion], force: bool = False) -> None:
 def write(conversions: Sequence[Conversion], force: bool = False, progress: Progress | None = None) -> None:
     """Write all outputs, or none of them if any cannot be written (LoaderError) or Ctrl-C is pressed."""
     check(conversions, force)
-    write_images([(conversion.image, conversion.target) for conversion in conversions], progress)
+    write_images([(conversion.image, conversion.target) for conversion in conversions], force, progress)
 
 
 def convert(

@@ -29,6 +29,7 @@ LIMITS: dict[str, int] = {
     "vocab_size": 1 << 20,
     "seq_len": 1 << 20,
 }
+SMALLEST_VOCABULARY = 3  # tokens 1 and 2 begin and end a text, and llama2.c takes them for granted
 FIELDS = struct.Struct("7i").size
 ABSURD_FILE = 1 << 40  # bytes; beyond it the header is to blame and not the download
 # So many of the seven fields in range make a v0 header with a mistake; fewer, another kind of file.
@@ -152,8 +153,14 @@ def _check_dimensions(path: Path, values: tuple[int, ...], start: int) -> None:
                 f"{path}: byte {where[name]}: {name} {value}, expected 1 to {limit}",
                 "the header is damaged; fetch or export the model again",
             )
-    dim, _, _, n_heads, n_kv_heads, _, _ = values
+    dim, _, _, n_heads, n_kv_heads, vocab_size, _ = values
     hint = "llama2.c cannot run such a model either; export it again"
+    if vocab_size < SMALLEST_VOCABULARY:
+        raise LoaderError(
+            f"{path}: byte {where['vocab_size']}: vocab_size {vocab_size}, expected at least"
+            f" {SMALLEST_VOCABULARY}: tokens 1 and 2 begin and end a text",
+            hint,
+        )
     if dim % n_heads:
         raise LoaderError(
             f"{path}: byte {where['n_heads']}: n_heads {n_heads}, expected a divisor of dim {dim}", hint

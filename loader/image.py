@@ -62,6 +62,11 @@ class Image:
             done += count
             index += 1
 
+    def check_unchanged(self) -> None:
+        """Raises LoaderError if the source file has changed since it was opened."""
+        if any(isinstance(segment.origin, int) for segment in self._segments):
+            self._source.check_unchanged()
+
     def _fill(self, segment: Segment, begin: int, out: memoryview) -> None:
         """Converted bytes of one segment from its byte `begin`, which may lie inside a block."""
         self._fetch(segment, begin, out)

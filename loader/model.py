@@ -14,7 +14,7 @@ from loader.image import Image, Segment
 from loader.kinds import ByteOrder, Format
 from loader.layout import HEADERS, Config, Tensor, tensors
 from loader.source import Source
-from loader.tokenizer import SWAPPED_HINT, looks_like_tokenizer
+from loader.tokenizer import SWAPPED_HINT, is_tokenizer, looks_like_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,21 +48,20 @@ class Model:
             ) from None
 
     def array(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
-        """A read-only view of a tensor, in the file's byte order; its pages are read when touched.
+        """A tensor read from the file, in the file's byte order, not to be written. Where a block has several
+        items, an element of the array is a block.
 
-        Where a block has several items, an element of the array is a block.
+        It is a copy: a mapped file that becomes shorter would end the process. Raises LoaderError then.
         """
         import numpy as np
 
         tensor = self.tensor(name)
         *rows, items = tensor.shape
-        flat = np.frombuffer(
-            self._source.map(),
-            tensor.type.numpy(self.byte_order),
-            count=tensor.count // tensor.type.block_items,
-            offset=tensor.offset,
-        )
-        return flat.reshape(*rows, items // tensor.type.block_items)
+        shape = (*rows, items // tensor.type.block_items)
+        array = np.empty(shape, tensor.type.numpy(self.byte_order))
+        self._source.read_into(tensor.offset, array.reshape(-1).view(np.uint8).data)
+        array.flags.writeable = False
+        return array
 
     def image(self, byte_order: ByteOrder, format: Format | None = None) -> Image:
         """The converted file, readable at any offset: in `byte_order`, and in `format` if one is given.
@@ -128,10 +127,29 @@ def model_from(source: Source) -> Model:
         if header is None:
             raise _no_model(source)
         check_size(source.path, header, source.size)
-    except LoaderError:
-        source.close()
+    except LoaderError as error:
+        try:
+            if is_tokenizer(source):
+                raise _tokenizer_instead(source) from error
+        finally:
+            source.close()
         raise
     return Model(source, header)
+
+
+def is_model(source: Source) -> bool:
+    """Whether the file is a checkpoint from end to end: its header makes sense, and its size fits it."""
+    try:
+        header = read_header(source.path, source.read(0, VERSIONED_HEADER))
+        if header is not None:
+            check_size(source.path, header, source.size)
+    except LoaderError:
+        return False
+    return header is not None
+
+
+def _tokenizer_instead(source: Source) -> LoaderError:
+    return LoaderError(f"{source.path}: is a tokenizer, not a model", SWAPPED_HINT)
 
 
 def _no_model(source: Source) -> LoaderError:
@@ -144,7 +162,7 @@ def _no_model(source: Source) -> LoaderError:
     if known is not None:
         return LoaderError(f"{source.path}: is {known[0]}, not a llama2.c checkpoint", known[1])
     if looks_like_tokenizer(head):
-        return LoaderError(f"{source.path}: is a tokenizer, not a model", SWAPPED_HINT)
+        return _tokenizer_instead(source)
     if source.size < FIELDS:
         return LoaderError(
             f"{source.path}: truncated in the header: found {source.size} bytes, expected at least {FIELDS}",

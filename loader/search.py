@@ -9,18 +9,24 @@ from pathlib import Path
 from loader.errors import LoaderCode, LoaderError
 from loader.foreign import HEAD_BYTES
 from loader.header import VERSIONED_HEADER, read_header
-from loader.model import Model, model_from
+from loader.model import Model, is_model, model_from
 from loader.source import Source, reason
-from loader.tokenizer import Tokenizer, looks_like_tokenizer, tokenizer_from
+from loader.tokenizer import Tokenizer, is_tokenizer, looks_like_tokenizer, tokenizer_from
 
 MOST_NAMED = 20  # files that a message names one by one
 _NAME_IT = "name the model's tokenizer"
 
 
 def open_any(path: str | os.PathLike[str]) -> Model | Tokenizer:
-    """Open a model or a tokenizer, told apart by content; raises LoaderError as the two openers do."""
+    """Open a model or a tokenizer, told apart by which of the two the whole file is; a model if it is both.
+
+    Raises LoaderError as the two openers do: as that of the two which a damaged file begins like.
+    """
     source = Source(path)
-    if not _is_model(source) and looks_like_tokenizer(source.read(0, HEAD_BYTES)):
+    if is_model(source):
+        return model_from(source)
+    head = source.read(0, HEAD_BYTES)
+    if is_tokenizer(source) or (not _begins_as_model(source) and looks_like_tokenizer(head)):
         return tokenizer_from(source)
     return model_from(source)  # whose messages also say what else a file may be
 
@@ -70,7 +76,7 @@ def find_tokenizer(model: Model) -> Tokenizer:
     )
 
 
-def _is_model(source: Source) -> bool:
+def _begins_as_model(source: Source) -> bool:
     try:
         return read_header(source.path, source.read(0, VERSIONED_HEADER)) is not None
     except LoaderError:  # a model with a mistake in its header
@@ -78,9 +84,9 @@ def _is_model(source: Source) -> bool:
 
 
 def _only_tokenizer(path: Path) -> Tokenizer:
-    """Open a tokenizer; a model, which may be large, is refused by its header."""
+    """Open a tokenizer; a model, whole or damaged, is refused as one."""
     source = Source(path)
-    if _is_model(source):
+    if is_model(source) or (_begins_as_model(source) and not is_tokenizer(source)):
         source.close()
         raise LoaderError(f"{path}: is a model")
     return tokenizer_from(source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
 import weakref
@@ -39,13 +38,12 @@ class Source:
         except (OSError, ValueError) as error:
             raise LoaderError(f"{self.path}: {reason(error)}") from error
         self.close = weakref.finalize(self, os.close, self._descriptor)
-        status = os.fstat(self._descriptor)
+        self._status = os.fstat(self._descriptor)
         for test, what in _KINDS:
-            if test(status.st_mode):
+            if test(self._status.st_mode):
                 self.close()
                 raise LoaderError(f"{self.path}: {what}, expected a file", "give the path of a regular file")
-        self.size = status.st_size
-        self._map: mmap.mmap | None = None
+        self.size = self._status.st_size
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` with the bytes at `offset`; raises LoaderError if the file has become shorter."""
@@ -67,11 +65,16 @@ class Source:
         self.read_into(offset, memoryview(data))
         return bytes(data)
 
-    def map(self) -> mmap.mmap:
-        """The whole file mapped for reading; made once. The file must not be empty."""
-        if self._map is None:
-            try:
-                self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
-            except OSError as error:
-                raise LoaderError(f"{self.path}: cannot be mapped: {reason(error)}") from error
-        return self._map
+    def check_unchanged(self) -> None:
+        """Raises LoaderError if the file was written to, or another took its path, since it was opened."""
+        try:
+            now = os.fstat(self._descriptor)
+            same = os.path.samestat(self.path.stat(), now)
+        except OSError as error:
+            raise LoaderError(f"{self.path}: {reason(error)}") from error
+        if not same or (now.st_size, now.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
+            raise LoaderError(
+                f"{self.path}: changed while it was read: found {now.st_size} bytes, expected the file"
+                f" of {self.size} bytes that was opened",
+                "try again when nothing writes to it",
+            )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 from loader.errors import LoaderError
 from loader.foreign import HEAD_BYTES, recognise
-from loader.header import read_header
+from loader.header import LIMITS, read_header
 from loader.image import ITEM, Image, Segment, swap_items
 from loader.kinds import ByteOrder
 from loader.source import Source
@@ -24,6 +25,7 @@ from loader.tensor_types import U8
 
 MAX_TOKEN_LENGTH = 4096  # below 2**16, so that no file makes sense in both byte orders
 MAX_FILE = 64 << 20
+MAX_PIECES = LIMITS["vocab_size"]
 RECORD = 8  # score and length
 SWAPPED_HINT = (
     "model and tokenizer swapped on the command line? the model comes first, the tokenizer after -z"
@@ -49,7 +51,7 @@ class _Fault(Exception):
 class Tokenizer:
     """A tokenizer file that has been read and checked from end to end."""
 
-    def __init__(self, source: Source, data: bytes, byte_order: ByteOrder, starts: list[int]) -> None:
+    def __init__(self, source: Source, data: bytes, byte_order: ByteOrder, starts: array[int]) -> None:
         """`starts` are the offsets of the pieces' records in `data`."""
         self._source = source
         self._data = data
@@ -100,7 +102,8 @@ def tokenizer_from(source: Source) -> Tokenizer:
                 f"{source.path}: {source.size} bytes, expected a tokenizer of at most {MAX_FILE}"
             )
         data = source.read(0, source.size)
-        starts = list(_records(data, order))
+        source.check_unchanged()
+        starts = array("I", _records(data, order))
         if not starts:
             raise LoaderError(f"{source.path}: byte {ITEM}: no pieces, expected at least one", _DAMAGED)
         return Tokenizer(source, data, order, starts)
@@ -110,6 +113,19 @@ def tokenizer_from(source: Source) -> Tokenizer:
         raise LoaderError(f"{source.path}: byte {fault.offset}: {fault.what}", _DAMAGED) from None
     finally:
         source.close()
+
+
+def is_tokenizer(source: Source) -> bool:
+    """Whether the file is a tokenizer from end to end."""
+    order = _order(source.read(0, HEAD_BYTES))
+    if order is None or not ITEM < source.size <= MAX_FILE:
+        return False
+    try:
+        for _ in _records(source.read(0, source.size), order):
+            pass
+    except _Fault:
+        return False
+    return True
 
 
 def looks_like_tokenizer(head: bytes) -> bool:
@@ -144,6 +160,8 @@ def _records(data: bytes, order: ByteOrder) -> Iterator[int]:
                 offset, f"truncated: found {end - offset} bytes, expected score and length of piece {number}"
             )
         score, length = record.unpack_from(data, offset)
+        if number == MAX_PIECES:
+            raise _Fault(offset, f"more than {MAX_PIECES} pieces, expected at most so many")
         if not isfinite(score):
             raise _Fault(offset, f"score {score} of piece {number}, expected a finite number")
         left = end - offset - RECORD

@@ -25,7 +25,7 @@ class ErrorCode(StrEnum):
     LIMIT_REACHED = "limit-reached"
     """The time or the instructions that the run was given are used up."""
     NO_ADDRESS_SPACE = "no-address-space"
-    """The host gives a profile no room for its tables."""
+    """The host gives no address space for a part of the machine."""
     OUT_OF_MEMORY = "out-of-memory"
     """An allocation does not fit in the console's memory."""
     TEST_TOO_LONG = "test-too-long"

@@ -17,13 +17,14 @@ from xenon import __version__
 from xenon.cli.errors import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
+    EXIT_SIGNAL,
     EXIT_USAGE,
     UsageError,
     did_you_mean,
     exit_code_of,
     hint_for,
 )
-from xenon.cli.interrupts import raise_on_ctrl_c
+from xenon.cli.signals import Ended, end_by_exception
 from xenon.errors import XenonError, reason
 from xenon.notes import XenonWarning
 
@@ -143,7 +144,7 @@ def main() -> NoReturn:
 
     _show_notes()
     try:
-        raise_on_ctrl_c()
+        end_by_exception()
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
         sys.stdout.flush()
         if code == EXIT_INTERRUPTED:  # Typer's own answer to Ctrl-C
@@ -157,6 +158,8 @@ def main() -> NoReturn:
         _fail_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", "", EXIT_INTERRUPTED)
+    except Ended as ended:
+        _fail(f"ended by {ended.signal.name}", "", EXIT_SIGNAL + ended.signal)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{reason(error)}", "", EXIT_BAD_INPUT)

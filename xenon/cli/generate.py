@@ -19,8 +19,14 @@ from xenon.cli.options import (
     TimeoutOption,
     TokenizerOption,
 )
-from xenon.cli.output import hint_at_recompiler, parse_size, print_json, shown, without_line_end
-from xenon.errors import XenonError, reason
+from xenon.cli.output import (
+    hint_at_recompiler,
+    parse_size,
+    print_json,
+    prompt_from_file,
+    prompt_from_stdin,
+    shown,
+)
 from xenon.stories.settings import Engine, Sampling, Setup
 
 if TYPE_CHECKING:
@@ -120,12 +126,9 @@ def _prompt(argument: str | None, file: Path | None) -> str | bytes:
     if argument is not None and file is not None:
         raise UsageError("a prompt and --file", "give one of them")
     if file is not None:
-        try:
-            return without_line_end(file.read_bytes())
-        except OSError as error:
-            raise XenonError(f"{shown(file)}: {reason(error)}") from error
+        return prompt_from_file(file)
     if argument == "-" or (argument is None and _piped()):
-        return without_line_end(sys.stdin.buffer.read())
+        return prompt_from_stdin()
     return argument or ""
 
 

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 
 from xenon.cli.errors import UsageError
 from xenon.errors import XenonError, reason
+from xenon.input_file import InputFile, read_stream
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from loader.new_file import NewFile
     from xenon.recompiler.cpu_kind import CpuKind
 
 QUIET_SECONDS = 1.0
+_LARGEST_PROMPT = 64 << 20  # bytes; far more than any context holds
 _PATIENCE = 2.0  # seconds of a run after which it is said how it could be faster
 
 
@@ -40,6 +43,17 @@ def parse_size(option: str, text: str) -> int:
 def without_line_end(text: bytes) -> bytes:
     """A prompt without the line end that editors and `echo` put behind the last word."""
     return text.removesuffix(b"\r\n") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
+
+
+def prompt_from_file(path: Path) -> bytes:
+    """The prompt in a file, or what comes through a pipe. Raises XenonError."""
+    with InputFile(path, "write the prompt to a file", pipes=True) as file:
+        return without_line_end(file.read(_LARGEST_PROMPT, "a prompt"))
+
+
+def prompt_from_stdin() -> bytes:
+    """The prompt on standard input. Raises XenonError."""
+    return without_line_end(read_stream(sys.stdin.buffer, "standard input", _LARGEST_PROMPT, "a prompt"))
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -95,31 +109,39 @@ def hint_at_recompiler(seconds: float, cpu: CpuKind | None) -> None:
 class OutputFile:
     """A text file that appears whole or not at all. Its place is tried before the work that fills it begins.
 
+    It takes the place of a file that is there, see loader.new_file. A device or a pipe is written to.
     Leave the `with` block to give up what was not written. Raises XenonError for a place that cannot be
     written; `inputs` are files that it must not be.
     """
 
     def __init__(self, path: Path, inputs: Sequence[Path] = ()) -> None:
+        from loader.new_file import NewFile
+
         self._shown = shown(path)
-        self._path = path.resolve()
-        self._part = self._path.with_name(f".{os.urandom(8).hex()}.part")
+        self._file: NewFile | None = None
+        self._device: int | None = None
         try:
-            if any(path.exists() and self._path.exists() and path.samefile(self._path) for path in inputs):
+            if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
                 raise XenonError(f"{self._shown}: is an input of this command", "write to another file")
-            if self._path.exists() and not self._path.is_file():  # a device or a pipe: nothing to rename
-                self._part = self._path
-                self._path.open("a").close()
+            if path.exists() and not path.is_file():
+                # O_NONBLOCK: a pipe that nobody reads is an error instead of waiting.
+                self._device = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                os.set_blocking(self._device, True)
             else:
-                self._part.open("x").close()
+                self._file = NewFile(path, replace=True)
         except OSError as error:
             raise self._error(error) from error
 
     def write(self, text: str) -> None:
         """All of it, once."""
+        data = text.encode("utf-8", "replace")
         try:
-            self._part.write_text(text, encoding="utf-8", errors="replace")
-            if self._part != self._path:
-                self._part.replace(self._path)
+            if self._file is not None:
+                self._file.write(data)
+                self._file.publish()
+            elif self._device is not None:
+                while data:
+                    data = data[os.write(self._device, data) :]
         except OSError as error:
             raise self._error(error) from error
 
@@ -130,5 +152,7 @@ class OutputFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._part != self._path:
-            self._part.unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.close()
+        if self._device is not None:
+            os.close(self._device)

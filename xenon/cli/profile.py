@@ -23,6 +23,7 @@ from xenon.cli.output import parse_size, shown
 from xenon.cli.profile_program import ProgramRun, profile_program
 from xenon.cli.profile_report import ReportOptions
 from xenon.cli.profile_story import STEPS, profile_story
+from xenon.input_file import InputFile
 from xenon.stories.settings import Engine, Sampling, Setup
 
 _ELF = b"\x7fELF"
@@ -140,8 +141,8 @@ def profile(
 
 def _is_program(path: Path) -> bool:
     """Tells by the file's first bytes."""
-    with path.open("rb") as stream:
-        return stream.read(len(_ELF)) == _ELF
+    with InputFile(path) as file:
+        return file.head(len(_ELF)) == _ELF
 
 
 def _refuse(options: Mapping[str, object], reason: str) -> None:

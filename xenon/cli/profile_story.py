@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from xenon.cli.output import shown, without_line_end
+from xenon.cli.output import prompt_from_stdin, shown
 from xenon.cli.profile_report import ProfiledRun, ReportOptions
 from xenon.errors import XenonError
 
@@ -33,7 +32,7 @@ def profile_story(
     from xenon.stories.session import Session
 
     model, tokenizer = files
-    text = without_line_end(sys.stdin.buffer.read()) if prompt == "-" else prompt
+    text = prompt_from_stdin() if prompt == "-" else prompt
     try:
         opened = open_model(model)
     except LoaderError as error:

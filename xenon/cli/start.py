@@ -21,7 +21,8 @@ def main() -> NoReturn:
     try:
         import signal
 
-        signal.signal(signal.SIGINT, _end_at_once)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, _end_at_once)
     except KeyboardInterrupt:
         _end_at_once()
     _open_standard_streams()

@@ -13,6 +13,7 @@ from enum import Enum
 from operator import attrgetter
 
 from xenon.errors import ErrorCode, XenonError
+from xenon.hardware.host_memory import reserve
 from xenon.hardware.memory_map import (
     CACHE_LINE_BYTES,
     PAGE_BYTES,
@@ -81,7 +82,7 @@ class UnifiedMemory:
             )
         self.map = memory_map
         self.size = memory_bytes
-        self._buffer = mmap.mmap(-1, ram_bytes + BEHIND_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._buffer = reserve(ram_bytes + BEHIND_BYTES, "the console's RAM")
         if hasattr(mmap, "MADV_HUGEPAGE"):
             with contextlib.suppress(OSError):  # a host without them
                 self._buffer.madvise(mmap.MADV_HUGEPAGE)

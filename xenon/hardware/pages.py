@@ -29,6 +29,7 @@ from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, align_down, physica
 _MAPPED = 8
 _WRITE_AND_EXECUTE = Protection.WRITE | Protection.EXECUTE
 _MAPPED_PAGES = re.compile(rb"[^\0]+")
+_PIECES = re.compile(rb"([^\0])\1*", re.DOTALL)
 _EXECUTABLE_PAGES = re.compile(
     b"[%s]+" % b"".join(b"\\x%02x" % (_MAPPED | rights) for rights in range(8) if rights & Protection.EXECUTE)
 )
@@ -86,6 +87,7 @@ class Pages:
         self.memory = memory
         self._rights = bytearray(RAM_BYTES // PAGE_BYTES)  # 0: not mapped, else _MAPPED | Protection
         self._stages = bytearray(RAM_BYTES // PAGE_BYTES)
+        self._piece_count = 0
         self._listeners: list[PageListener] = []
         self._lock = threading.RLock()
         self.changes = 0
@@ -111,6 +113,7 @@ class Pages:
                 raise XenonError(f"0x{address:x}: {size} bytes from here are mapped in part")
             for listener in self._listeners:
                 listener.map(address, size, _shown_first(protection))
+            self._piece_count += self.pieces_added(address, size, protection)
             self._set(first, end, protection)
 
     def unmap(self, address: int, size: int) -> None:
@@ -120,6 +123,7 @@ class Pages:
             for stretch in _stretches(_MAPPED_PAGES, self._rights, first, end):
                 for listener in self._listeners:
                     listener.unmap(*stretch)
+            self._piece_count += self.pieces_added(address, size, None)
             self._rights[first:end] = self._stages[first:end] = bytes(end - first)
             self.changes += 1
 
@@ -131,7 +135,26 @@ class Pages:
                 raise XenonError(f"0x{address:x}: not all of {size} bytes from here are mapped")
             for listener in self._listeners:
                 listener.protect(address, size, _shown_first(protection))
+            self._piece_count += self.pieces_added(address, size, protection)
             self._set(first, end, protection)
+
+    def pieces_added(self, address: int, size: int, protection: Protection | None) -> int:
+        """How many more pieces, stretches of pages with the same rights, RAM has when these pages get these
+        rights, or none; negative for fewer. Engines take time for each piece when the map changes."""
+        first, end = self._range(address, size)
+        with self._lock:
+            before, changed, behind = (
+                bytes(self._rights[start:stop])
+                for start, stop in ((max(first - 1, 0), first), (first, end), (end, end + 1))
+            )
+        new = bytes([0 if protection is None else _MAPPED | protection]) * (end - first)
+        counts = [len(_PIECES.findall(before + middle + behind)) for middle in (changed, new)]
+        return counts[1] - counts[0]
+
+    @property
+    def pieces(self) -> int:
+        """Stretches of pages with the same rights."""
+        return self._piece_count
 
     def protection_at(self, address: int) -> Protection | None:
         """What the program may do with the page of a physical address; None where nothing is mapped."""

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from xenon.hardware.cpu import Protection
-from xenon.hardware.memory import Owner, Region
+from xenon.hardware.memory import OutOfMemoryError, Owner, Region
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, align_up, physical
 from xenon.hardware.pages import Pages
 from xenon.linux.uapi import Error, GuestError
 
-_MOST_REGIONS = 4096  # as Linux bounds its map count: pieces slow each change of the map
+_MOST_REGIONS = 4096  # as Linux bounds its map count
+# Stretches of pages with the same rights. An engine's time for a change of its map grows with their square:
+# 20 milliseconds at this number, a tenth of a second at twice as many.
+_MOST_PIECES = 1024
 
 
 class AddressSpace:
@@ -33,11 +36,14 @@ class AddressSpace:
     ) -> Region:
         """A new region of whole pages, all mapped but for the lowest `hidden` bytes (a guard below a stack).
 
-        Raises OutOfMemoryError when it does not fit.
+        Raises OutOfMemoryError when it does not fit, or makes more pieces than there may be.
         """
         size = align_up(size, PAGE_BYTES)
         region = self.memory.allocate(size, Owner.CPU, purpose, PAGE_BYTES, address)
         if size > hidden:
+            if not self._may_change(region.address + hidden, size - hidden, protection):
+                self.memory.free(region)
+                raise OutOfMemoryError(f"{purpose}: the map of memory has {_MOST_PIECES} pieces already")
             self._pages.map(region.address + hidden, size - hidden, protection)
         return region
 
@@ -53,10 +59,15 @@ class AddressSpace:
         return grown
 
     def release(self, start: int, size: int) -> None:
-        """Unmap whole pages and free what regions have in them; the system's own regions are not touched."""
+        """Unmap whole pages and free what regions have in them; the system's own regions are not touched.
+
+        Raises GuestError(ENOMEM) when that makes more pieces than there may be.
+        """
         end = min(start + align_up(size, PAGE_BYTES), RAM_BYTES)
         if start >= end:
             return
+        if not self._may_change(start, end - start, None):
+            raise GuestError(Error.ENOMEM)
         for region in self.memory.overlapping(start, end):
             if region.owner is Owner.SYSTEM:
                 continue
@@ -68,12 +79,12 @@ class AddressSpace:
             self.memory.free(region)
 
     def protect(self, start: int, size: int, protection: Protection) -> None:
-        """Change the protection of whole pages. Raises GuestError(ENOMEM) when some of them are not
-        mapped."""
+        """Change the protection of whole pages. Raises GuestError(ENOMEM) when some of them are not mapped,
+        or when that makes more pieces than there may be."""
         size = align_up(size, PAGE_BYTES)
         if size == 0:
             return
-        if not self._pages.allows(start, size):
+        if not self._pages.allows(start, size) or not self._may_change(start, size, protection):
             raise GuestError(Error.ENOMEM)
         self._pages.protect(start, size, protection)
 
@@ -145,6 +156,10 @@ class AddressSpace:
             if zero:
                 return found
         raise GuestError(Error.ENAMETOOLONG)
+
+    def _may_change(self, start: int, size: int, protection: Protection | None) -> bool:
+        added = self._pages.pieces_added(start, size, protection)
+        return added <= 0 or self._pages.pieces + added <= _MOST_PIECES
 
     def has_room_for_regions(self) -> bool:
         """Whether the program may make further regions."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from xenon.errors import ErrorCode, XenonError, reason
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.gpu import GPU_REGISTERS
 from xenon.hardware.memory_map import Range
+from xenon.input_file import InputFile
 from xenon.linux.uapi import (
     DIRECTORY_ENTRY_TYPES,
     MODE_DIRECTORY,
@@ -50,36 +51,19 @@ class Bytes:
 
 class HostFile:
     """A file of the host, opened once, read where it is asked for. Raises XenonError when it is not a
-    readable file."""
+    readable file, or one of those in /proc, which do not say how long they are."""
 
     def __init__(self, path: Path | str) -> None:
-        self._path = Path(path)
-        if self._path.is_dir():
-            raise XenonError(f"{path}: is a directory", "grant the files in it one by one")
-        if self._path.exists() and not self._path.is_file():
-            raise XenonError(f"{path}: not a regular file", "write its bytes to a file first")
-        try:
-            self._file = self._path.open("rb", buffering=0)
-        except OSError as error:
-            raise XenonError(f"{path}: {reason(error)}") from error
-        self._size = os.fstat(self._file.fileno()).st_size
+        self._file = InputFile(path, "grant regular files, one by one")
+        if self._file.size == 0 and self._file.head(1):
+            raise XenonError(f"{path}: has bytes, but says that it has none", "copy it to another file first")
 
     @property
     def size(self) -> int:
-        return self._size
+        return self._file.size
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        done = 0
-        while done < len(buffer):
-            try:
-                count = os.preadv(self._file.fileno(), [buffer[done:]], offset + done)
-            except OSError as error:
-                raise XenonError(f"{self._path}: {reason(error)}") from error
-            if count == 0:
-                raise XenonError(
-                    f"{self._path}: byte {offset + done}: the file ends, expected {self._size} bytes"
-                )
-            done += count
+        self._file.read_into(offset, buffer)
 
 
 DEVICES = {b"/dev/xenos": GPU_REGISTERS}

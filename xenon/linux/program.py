@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,6 +10,7 @@ from pathlib import Path
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory_map import in_units
+from xenon.input_file import InputFile
 from xenon.linux.layout import PROGRAM
 from xenon.powerpc import elf
 from xenon.powerpc.abi import DESCRIPTOR_BYTES, INSTRUCTION_BYTES, abi_version, descriptor
@@ -24,7 +24,7 @@ _FLAGS = (
     (elf.SEGMENT_READ, Protection.READ),
 )
 _MOST_SEGMENTS = 128
-_LARGEST_FILE = 2 << 30
+_LARGEST_FILE = 512 << 20  # all of the console's RAM
 
 DEFAULT_STACK_BYTES = 8 << 20
 SMALLEST_STACK_BYTES = 64 << 10
@@ -92,25 +92,9 @@ def read_image(path: Path | str) -> bytes:
 
     Raises XenonError for what is not a regular file, cannot be read, or is larger than a program may be.
     """
-    file = Path(path)
-    try:
-        mode = file.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise XenonError(f"{path}: is a directory", PROGRAM_HINT)
-        if not stat.S_ISREG(mode):
-            raise XenonError(f"{path}: is not a regular file", PROGRAM_HINT)
-        with file.open("rb") as stream:
-            head = stream.read(len(elf.MAGIC))
-            if head != elf.MAGIC:
-                return head
-            size = file.stat().st_size
-            if size > _LARGEST_FILE:
-                raise XenonError(
-                    f"{path}: {in_units(size)}, expected a program of at most {in_units(_LARGEST_FILE)}"
-                )
-            return head + stream.read()
-    except OSError as error:
-        raise XenonError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    with InputFile(path, PROGRAM_HINT) as file:
+        head = file.head(len(elf.MAGIC))
+        return file.read(_LARGEST_FILE, "a program") if head == elf.MAGIC else head
 
 
 def parse_program(name: str, image: bytes) -> Program:

@@ -130,3 +130,38 @@ def test_pages_outside_ram_or_in_parts_are_refused_whoever_asks(guarded: Guarded
         with pytest.raises(XenonError):
             guarded.pages.unmap(address, size)
     assert guarded.behind() == guarded.expected()
+
+
+def count_pieces(pages: Pages) -> int:
+    rights = [pages.protection_at(page * PAGE_BYTES) for page in range(_PAGES)]
+    return sum(right is not None for right, _ in itertools.groupby(rights))
+
+
+PRIVATE = Map.PRIVATE | Map.ANONYMOUS
+CHANGES = 3000
+
+
+@pytest.mark.parametrize("way", ["munmap", "mprotect", "mmap", "unmapped mmaps"])
+def test_the_pieces_of_the_map_are_bounded_and_fewer_are_always_possible(way: str, small_elf: bytes) -> None:
+    pages = Pages(UnifiedMemory())
+    call = make_caller(pages, Disc(), small_elf)
+
+    def mmap(page_count: int, rights: int) -> int:
+        return call("mmap", 0, page_count * PAGE_BYTES, rights, PRIVATE, -1, 0)
+
+    if way == "mmap":
+        results = [mmap(1, 1 + 2 * (number % 2)) for number in range(CHANGES)]
+        starts = [address for address in results if address > 0]
+    elif way == "unmapped mmaps":
+        starts = sorted(mmap(1, 3) for _ in range(CHANGES))
+        results = [call("munmap", address, PAGE_BYTES) for address in starts[::2]]
+    else:
+        start = mmap(2 * CHANGES, 3)
+        starts = [start + 2 * number * PAGE_BYTES for number in range(CHANGES)]
+        more = (1,) if way == "mprotect" else ()
+        results = [call(way, address, PAGE_BYTES, *more) for address in starts]
+    assert pages.pieces == 1024 == count_pieces(pages)
+    assert results[0] >= 0
+    assert results[-1] == ENOMEM
+    assert call("munmap", min(starts), max(starts) + PAGE_BYTES - min(starts)) == 0
+    assert pages.pieces < 100

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xenon.hardware.gpu.endian import Words, copy_words, read_word
+from xenon.hardware.host_memory import reserve
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, RAM_BYTES, align_down, align_up
 from xenon.hardware.pages import Pages
 
@@ -33,7 +34,7 @@ class ReadCache:
     def __init__(self, pages: Pages) -> None:
         memory = pages.memory
         self.generation = 0
-        self._shadow = mmap.mmap(-1, RAM_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._shadow = reserve(RAM_BYTES, "the GPU's cache")
         self.memory = memory
         self.pages = pages
         self.ram: Words = np.frombuffer(memory.view, np.uint32)

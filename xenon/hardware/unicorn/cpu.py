@@ -13,6 +13,7 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError
 
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Access, Registers, Trap, TrapKind
+from xenon.hardware.host_memory import ENGINE_BYTES, require_room
 from xenon.hardware.memory_map import PAGE_BYTES, START_STUB, WORD_BYTES
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.device_windows import DeviceWindows
@@ -74,6 +75,7 @@ class UnicornCpu:
         resting: ctypes.c_uint32 | None = None,
         instruments: Instruments | None = None,
     ) -> None:
+        require_room(ENGINE_BYTES, "a hardware thread")
         engine = Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
         engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
         engine.reg_write(ppc.UC_PPC_REG_MSR, MSR_SIXTY_FOUR_BIT | MSR_VECTOR | MSR_FLOAT)
