@@ -91,18 +91,21 @@ def _read(rng: random.Random, opened: Model | Tokenizer) -> None:
 
 
 def _convert(rng: random.Random, source: Path, target: Path) -> None:
-    """A conversion makes one whole file, or leaves the folder empty."""
-    order = rng.choice(list(ByteOrder))
-    before = source.read_bytes()
+    """A conversion makes one whole file, from which the source comes back, or leaves the folder empty."""
+    order, version = rng.choice(list(ByteOrder)), rng.choice((None, None, *Format))
+    before, made, back = source.read_bytes(), target / "made.bin", target / "back.bin"
     try:
-        done = loader.convert(source, target / "made.bin", order, rng.choice((None, None, *Format)))
+        done = loader.convert(source, made, order, version)
     except LoaderError as error:
         assert error.message
         assert not list(target.iterdir())
     else:
-        assert [path.name for path in target.iterdir()] == ["made.bin"]
-        assert (target / "made.bin").stat().st_size == done.image.size
-        assert loader.open_any(target / "made.bin").byte_order is order
+        assert [path.name for path in target.iterdir()] == [made.name]
+        assert made.stat().st_size == done.image.size
+        assert loader.open_any(made).byte_order is order
+        if version is None:
+            loader.convert(made, back, next(other for other in ByteOrder if other is not order))
+            assert back.read_bytes() == before
     assert source.read_bytes() == before
 
 
