@@ -74,6 +74,11 @@ def allocations(extents: Extents) -> Iterator[Allocation]:
             yield Allocation(str(name.value), kind, table.value(size, {"p": extents}))
 
 
+def whole_lines(nbytes: int) -> int:
+    """Bytes that the guest keeps for so many: whole cache lines."""
+    return _table().call("LINES", [nbytes])
+
+
 def array_bytes(words: int) -> int:
     """Bytes of an array of 32-bit words as the guest lays it out: whole cache lines."""
     return _table().call("ARRAY", [words])

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
-import sys
 import sysconfig
 import tempfile
 from collections.abc import Sequence
@@ -16,9 +16,10 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
-PORT = tuple(
-    "allocations checkpoint figures forward forward_cpu forward_gpu gpu maths matmul memory parallel"
-    " sampler sort text tokenizer transformer".split()
+PORT = (
+    *"allocations checkpoint figures forward forward_cpu forward_gpu gpu maths matmul memory".split(),
+    *"parallel sampler sort tensor_types text tokenizer transformer".split(),
+    "fp32",  # the tensor types, a line each
 )
 
 # Every floating-point operation means the same on both sides: no contraction, no reassociation, no library
@@ -43,6 +44,14 @@ class BuildError(RuntimeError):
     """The compiler is missing or reports errors; the message contains them."""
 
 
+def _compiler() -> str:
+    """The program that ziglang brings, started without a Python in between. Raises BuildError."""
+    package = importlib.util.find_spec("ziglang")
+    if package is None or package.origin is None:
+        raise BuildError("the C compiler is missing: pip install ziglang")
+    return str(Path(package.origin).resolve().with_name("zig"))
+
+
 def _zig(arguments: Sequence[str], target: Path) -> Path:
     """Run `zig cc` in the folder of the sources; replace `target` only when the output is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,12 +62,10 @@ def _zig(arguments: Sequence[str], target: Path) -> Path:
             "ZIG_GLOBAL_CACHE_DIR": f"{work}/cache",
             "ZIG_LOCAL_CACHE_DIR": f"{work}/cache",
         }
-        command = [sys.executable, "-m", "ziglang", "cc", *arguments, "-o", str(output)]
+        command = [_compiler(), "cc", *arguments, "-o", str(output)]
         result = subprocess.run(
             command, cwd=SOURCES, env=environment, capture_output=True, text=True, check=False
         )
-        if "No module named ziglang" in result.stderr:
-            raise BuildError("the C compiler is missing: pip install ziglang")
         if result.returncode != 0:
             raise BuildError(f"{' '.join(command)}\n{result.stderr}")
         output.replace(target)

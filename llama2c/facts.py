@@ -14,8 +14,9 @@ _MAGIC, _VERSION = b"l2cf", 1
 HOT_FUNCTIONS = (
     *("rows_vmx", "rows_scalar", "expf", "attend", "softmax", "swiglu", "rmsnorm", "rope", "add", "memset"),
     *("memcpy", "attend_heads", "parallel_for", "matmul", "forward", "multiply", "cache_row", "store_row"),
-    *("share_attention", "embed", "forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine"),
-    *("reduce", "cosf", "sinf", "run_part", "run_task", "sample_argmax", "sample_topp", "sampler_sample"),
+    *("share_attention", "embed", "copy_row", "forward_cpu", "rope_turn_to", "sine_series"),
+    *("cosine_series", "sine", "reduce", "cosf", "sinf", "run_part", "run_task", "sample_argmax"),
+    *("sample_topp", "sampler_sample"),
     *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "tokenizer_encode"),
     *(
         "look_up_pair",

@@ -12,6 +12,8 @@ import hashlib
 import importlib.util
 import mmap
 import os
+import stat
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -30,6 +32,7 @@ Writer = Callable[[int, bytes], None]
 
 MEMORY_BYTES = 1 << 30  # address space; the host commits what is touched
 _MODEL = b"model"
+_FP32 = 0  # the tensor type's code in src/fp32.c
 
 
 class _File(ctypes.Structure):
@@ -118,8 +121,10 @@ class Reference:
         )
         library.reference_forward.argtypes = (ctypes.c_int, ctypes.c_int)
         library.reference_forward.restype = floats
-        library.reference_matmul.argtypes = (*(ctypes.c_void_p,) * 3, *(ctypes.c_int,) * 3)
-        library.reference_matmul.restype = None
+        library.reference_matmul.argtypes = (
+            *(ctypes.c_uint32, *(ctypes.c_void_p,) * 3),
+            *(ctypes.c_int,) * 3,
+        )
         library.reference_maths.argtypes = (ctypes.c_char_p, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
         self._library = library
 
@@ -127,16 +132,23 @@ class Reference:
     def build(
         cls, folder: str | os.PathLike[str] | None = None, memory_bytes: int = MEMORY_BYTES
     ) -> Reference:
-        """Compile the library into `folder` (the user's cache by default), unless it is there already.
+        """Compile the library into `folder`, unless it is there already. The default is the user's cache;
+        where others may write to that, the library is compiled for this process alone.
 
         Raises build.BuildError when the compiler is missing or refuses.
         """
         if importlib.util.find_spec("ziglang") is None:
             raise build.BuildError("the C compiler ziglang is missing: pip install 'xenon-llm[test]'")
-        target = (_cache() if folder is None else Path(folder)) / _fingerprint() / build.reference_name()
-        if not target.is_file():
-            build.build_reference(target)
-        return cls(target, memory_bytes)
+        place = Path(_fingerprint(), build.reference_name())
+        if folder is not None:
+            return cls(_built(Path(folder) / place), memory_bytes)
+        cache = _cache()
+        if cache is not None and _make_private(cache, cache / place.parent):
+            target = _built(cache / place)
+            if _is_users_alone(target):
+                return cls(target, memory_bytes)
+        with tempfile.TemporaryDirectory() as own:
+            return cls(_built(Path(own) / place), memory_bytes)
 
     def run(
         self,
@@ -223,7 +235,7 @@ class Reference:
                 raise ValueError("expected contiguous float32 arrays")
         out = np.empty(w.shape[0], np.float32)
         self._library.reference_matmul(
-            out.ctypes.data, x.ctypes.data, w.ctypes.data, w.shape[1], w.shape[0], vmx
+            _FP32, out.ctypes.data, x.ctypes.data, w.ctypes.data, w.shape[1], w.shape[0], vmx
         )
         return out
 
@@ -270,8 +282,37 @@ def _page_aligned(data: Buffer) -> tuple[Buffer, int, int]:
     return copy, _address(copy), size
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xenon-llm"
+def _cache() -> Path | None:
+    """None for a user without a home folder."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "xenon-llm"
+    except RuntimeError:
+        return None
+
+
+def _make_private(*folders: Path) -> bool:
+    """Make the folders that are not there; whether nobody but the user may write to any of them."""
+    try:
+        for folder in folders:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return all(_is_users_alone(folder) for folder in folders)
+
+
+def _is_users_alone(path: Path) -> bool:
+    """Whether it belongs to the user, and nobody else may write to it: what a library holds is executed."""
+    status = path.stat()
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _built(target: Path) -> Path:
+    """The library, compiled if it is not there."""
+    if not target.is_file():
+        build.build_reference(target)
+        target.chmod(0o700)
+    return target
 
 
 def _fingerprint() -> str:

@@ -13,18 +13,18 @@ from loader.conversion import check as check_outputs
 from loader.errors import LoaderCode, LoaderError
 from loader.facts import Facts, facts, piece_facts, tensor_facts
 from loader.image import Image
-from loader.kinds import ByteOrder, DType, Format
+from loader.kinds import ByteOrder, Format
 from loader.layout import Config, Tensor
 from loader.model import Model
 from loader.model import open_model as open
 from loader.search import check_vocabulary, find_tokenizer, open_any
+from loader.tensor_types import TensorType
 from loader.tokenizer import Piece, Tokenizer, open_tokenizer
 
 __all__ = [
     "ByteOrder",
     "Config",
     "Conversion",
-    "DType",
     "Facts",
     "Format",
     "Image",
@@ -33,6 +33,7 @@ __all__ = [
     "Model",
     "Piece",
     "Tensor",
+    "TensorType",
     "Tokenizer",
     "check_outputs",
     "check_vocabulary",

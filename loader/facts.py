@@ -66,9 +66,9 @@ def tensor_facts(model: Model, checksums: bool) -> Iterator[Facts]:
     """Each tensor: offset and nbytes in bytes; with `checksums` also the SHA-256 of its big-endian bytes."""
     image = model.image(ByteOrder.BIG)
     for tensor in model.tensors:
-        found: Facts = {
+        shown: Facts = {
             "name": tensor.name,
-            "type": str(tensor.dtype),
+            "type": str(tensor.type),
             "shape": list(tensor.shape),
             "offset": tensor.offset,
             "nbytes": tensor.nbytes,
@@ -76,8 +76,8 @@ def tensor_facts(model: Model, checksums: bool) -> Iterator[Facts]:
             "aligned_128": tensor.alignment >= ALIGNMENT_WANTED,
         }
         if checksums:
-            found["sha256_big_endian"] = sha256(image, tensor.offset, tensor.nbytes)
-        yield found
+            shown["sha256_big_endian"] = sha256(image, tensor.offset, tensor.nbytes)
+        yield shown
 
 
 def piece_facts(tokenizer: Tokenizer) -> Iterator[Facts]:

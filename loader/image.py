@@ -1,7 +1,7 @@
 """A file as it would be in some byte order, read at any offset without being made.
 
-An image is a table of segments. A segment says where its bytes come from and how large an item is whose bytes
-swap; that table is all that differs between the formats, and this file is the only one that swaps.
+An image is a table of segments. A segment says where its bytes come from and of which type they are; that
+table is all that differs between the formats, and this file is the only one that swaps.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loader.source import Source
+from loader.tensor_types import I32, TensorType
 
 if TYPE_CHECKING:
     import numpy as np  # otherwise where it is used: half of all commands never swap anything
 
-ITEM = 4  # the only item in llama2.c's files that has a byte order: int32 or float32
+ITEM = I32.block_bytes  # of a number in a header or a tokenizer: int32 or float32
 
 
 @dataclass(frozen=True)
 class Segment:
     """`nbytes` bytes of an image, taken from `origin`: an offset in the source file, or the bytes themselves.
 
-    `item_size` 1 means that the bytes stay as they are, 4 that each group of four is reversed when the orders
-    differ.
+    They are whole blocks of `type`, which says what swaps when the orders differ.
     """
 
     nbytes: int
-    item_size: int
+    type: TensorType
     origin: int | bytes
 
 
@@ -68,26 +68,23 @@ class Image:
             self._source.check_unchanged()
 
     def _fill(self, segment: Segment, begin: int, out: memoryview) -> None:
-        """Converted bytes of one segment from its byte `begin`, which may lie inside an item."""
+        """Converted bytes of one segment from its byte `begin`, which may lie inside a block."""
         self._fetch(segment, begin, out)
-        if not self._swap or segment.item_size == 1:
+        if not self._swap or not segment.type.swaps:
             return
-        import numpy as np
-
+        size = segment.type.block_bytes
         end = begin + len(out)
-        first = min(-(-begin // ITEM) * ITEM, end)  # the whole items lie between first and last
-        last = max(end // ITEM * ITEM, first)
+        first = min(-(-begin // size) * size, end)  # the whole blocks lie between first and last
+        last = max(end // size * size, first)
         if last > first:
-            # In place, as numpy promises for overlapping views; several times as fast as its `byteswap`.
-            items = out[first - begin : last - begin]
-            np.frombuffer(items, "<u4")[:] = np.frombuffer(items, ">u4")
+            _swap_blocks(segment.type, out[first - begin : last - begin])
         for start, stop in ((begin, first), (last, end)):
             if stop > start:
-                base = start // ITEM * ITEM
-                item = bytearray(ITEM)
-                self._fetch(segment, base, memoryview(item))
-                item.reverse()
-                out[start - begin : stop - begin] = item[start - base : stop - base]
+                base = start // size * size
+                block = memoryview(bytearray(size))
+                self._fetch(segment, base, block)
+                _swap_blocks(segment.type, block)
+                out[start - begin : stop - begin] = block[start - base : stop - base]
 
     def _fetch(self, segment: Segment, begin: int, out: memoryview) -> None:
         if isinstance(segment.origin, bytes):
@@ -96,8 +93,20 @@ class Image:
             self._source.read_into(segment.origin + begin, out)
 
 
+def _swap_blocks(type: TensorType, blocks: memoryview) -> None:
+    """Reverse the bytes of every number that swaps, in place; `blocks` is writable and holds whole blocks."""
+    import numpy as np
+
+    count = len(blocks) // type.block_bytes
+    for offset, width in type.swaps:
+        little, big = (
+            np.ndarray(count, f"{mark}u{width}", blocks, offset, type.block_bytes) for mark in "<>"
+        )
+        little[:] = big  # numpy promises this for overlapping views; several times as fast as its `byteswap`
+
+
 def _joined(segments: Iterable[Segment]) -> list[Segment]:
-    """Segments with neighbours of one kind joined, so that a whole v0 file is a single one."""
+    """Segments with neighbours that swap alike joined, so that a whole v0 file is a single one."""
     joined: list[Segment] = []
     for segment in segments:
         before = joined[-1] if joined else None
@@ -105,9 +114,9 @@ def _joined(segments: Iterable[Segment]) -> list[Segment]:
             before is not None
             and isinstance(before.origin, int)
             and before.origin + before.nbytes == segment.origin
-            and before.item_size == segment.item_size
+            and before.type.swaps_as(segment.type)
         ):
-            joined[-1] = Segment(before.nbytes + segment.nbytes, before.item_size, before.origin)
+            joined[-1] = Segment(before.nbytes + segment.nbytes, before.type, before.origin)
         elif segment.nbytes:
             joined.append(segment)
     return joined

@@ -1,4 +1,4 @@
-"""The enumerations of the loader: byte order, file format, and the table of tensor types.
+"""The enumerations of the loader: byte order and file format.
 
 Source: llama2.c, `export.py` (versions 0, 1 and 2) and its readers `run.c` and `runq.c`.
 """
@@ -37,21 +37,3 @@ class Format(Enum):
 
     def __str__(self) -> str:
         return f"v{self.value}"
-
-
-class DType(Enum):
-    """A tensor type: its name, and the size in bytes of the item whose bytes swap (1: nothing swaps)."""
-
-    F32 = ("f32", 4)
-    I8 = ("i8", 1)
-
-    def __init__(self, label: str, item_size: int) -> None:
-        self.label = label
-        self.item_size = item_size
-
-    def numpy(self, order: ByteOrder) -> str:
-        """The numpy type of this tensor type in a file of that byte order, such as `>f4`."""
-        return f"{order.mark}f4" if self is DType.F32 else "i1"
-
-    def __str__(self) -> str:
-        return self.label

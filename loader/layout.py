@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from loader.kinds import DType, Format
+from loader.kinds import Format
+from loader.tensor_types import F32, I8, I32, U8, TensorType
 
 ALIGNMENT_SHOWN = 4096
 ALIGNMENT_WANTED = 128
@@ -55,7 +56,7 @@ class Tensor:
 
     name: str
     shape: tuple[int, ...]
-    dtype: DType
+    type: TensorType
     offset: int
     nbytes: int
 
@@ -75,11 +76,11 @@ class Tensor:
         return not (self.name.startswith("freq_cis_") or self.name.endswith(".scales"))
 
 
-# Header: runs of (offset, bytes, size of the item that swaps). In v2 group_size is not aligned.
-HEADERS: dict[Format, tuple[tuple[int, int, int], ...]] = {
-    Format.V0: ((0, 28, 4),),
-    Format.V1: ((0, 36, 4), (36, 220, 1)),
-    Format.V2: ((0, 36, 4), (36, 1, 1), (37, 4, 4), (41, 215, 1)),
+# Header: runs of (offset, bytes, type). In v2 group_size is not aligned.
+HEADERS: dict[Format, tuple[tuple[int, int, TensorType], ...]] = {
+    Format.V0: ((0, 28, I32),),
+    Format.V1: ((0, 36, I32), (36, 220, U8)),
+    Format.V2: ((0, 36, I32), (36, 1, U8), (37, 4, I32), (41, 215, U8)),
 }
 
 # Row-major shapes: a matrix has one row for each output, so that `w[layer] @ x` is the product.
@@ -128,7 +129,8 @@ def file_size(config: Config, version: Format) -> int:
     size = header_size(version)
     for _, shape, quantised in _rows(config, version):
         count = prod(shape)
-        size += count + 4 * (count // (config.group_size or 1)) if quantised else 4 * count
+        scales = count // (config.group_size or 1)
+        size += I8.nbytes(count) + F32.nbytes(scales) if quantised else F32.nbytes(count)
     return size
 
 
@@ -137,22 +139,22 @@ def tensors(config: Config, version: Format) -> tuple[Tensor, ...]:
 
     A quantised matrix is two tensors a layer: `wq.0` (int8), then `wq.0.scales` (float32, one a group).
     """
-    found: list[Tensor] = []
+    table: list[Tensor] = []
     offset = header_size(version)
 
-    def add(name: str, shape: tuple[int, ...], dtype: DType) -> None:
+    def add(name: str, shape: tuple[int, ...], type: TensorType) -> None:
         nonlocal offset
-        nbytes = prod(shape) * dtype.item_size
-        found.append(Tensor(name, shape, dtype, offset, nbytes))
+        nbytes = type.nbytes(prod(shape))
+        table.append(Tensor(name, shape, type, offset, nbytes))
         offset += nbytes
 
     for name, shape, quantised in _rows(config, version):
         if not quantised:
-            add(name, shape, DType.F32)
+            add(name, shape, F32)
             continue
         group = config.group_size or 1
         layers = [f"{name}.{layer}" for layer in range(shape[0])] if name in _MATRICES else [name]
         for part in layers:
-            add(part, shape[-2:], DType.I8)
-            add(f"{part}.scales", (prod(shape[-2:]) // group,), DType.F32)
-    return tuple(found)
+            add(part, shape[-2:], I8)
+            add(f"{part}.scales", (prod(shape[-2:]) // group,), F32)
+    return tuple(table)

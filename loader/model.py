@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from loader.errors import LoaderError
 from loader.foreign import HEAD_BYTES, recognise
 from loader.header import FIELDS, MAGIC, VERSIONED_HEADER, Header, check_size, read_header
-from loader.image import ITEM, Image, Segment
+from loader.image import Image, Segment
 from loader.kinds import ByteOrder, Format
 from loader.layout import HEADERS, Config, Tensor, tensors
 from loader.source import Source
@@ -48,15 +48,17 @@ class Model:
             ) from None
 
     def array(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
-        """A tensor read from the file, in the file's byte order, not to be written.
+        """A tensor read from the file, in the file's byte order, not to be written. Where a block has several
+        items, an element of the array is a block.
 
         It is a copy: a mapped file that becomes shorter would end the process. Raises LoaderError then.
         """
         import numpy as np
 
         tensor = self.tensor(name)
-        dtype = tensor.dtype.numpy(self.byte_order)
-        array = np.empty(tensor.shape, dtype)
+        *rows, items = tensor.shape
+        shape = (*rows, items // tensor.type.block_items)
+        array = np.empty(shape, tensor.type.numpy(self.byte_order))
         self._source.read_into(tensor.offset, array.reshape(-1).view(np.uint8).data)
         array.flags.writeable = False
         return array
@@ -77,10 +79,10 @@ class Model:
         return Image(self._source, segments, swap=byte_order is not self.byte_order)
 
     def _whole(self) -> Iterator[Segment]:
-        for offset, nbytes, item_size in HEADERS[self.format]:
-            yield Segment(nbytes, item_size, offset)
+        for offset, nbytes, type in HEADERS[self.format]:
+            yield Segment(nbytes, type, offset)
         for tensor in self.tensors:
-            yield Segment(tensor.nbytes, tensor.dtype.item_size, tensor.offset)
+            yield Segment(tensor.nbytes, tensor.type, tensor.offset)
 
     def _lifted(self) -> Iterator[Segment]:
         config = self.config
@@ -97,10 +99,10 @@ class Model:
                 config.shared_classifier,
             ),
         )
-        for offset, nbytes, item_size in HEADERS[Format.V1]:
-            yield Segment(nbytes, item_size, header[offset : offset + nbytes])
+        for offset, nbytes, type in HEADERS[Format.V1]:
+            yield Segment(nbytes, type, header[offset : offset + nbytes])
         for tensor in tensors(config, Format.V1):
-            yield Segment(tensor.nbytes, ITEM, self._by_name[tensor.name].offset)
+            yield Segment(tensor.nbytes, tensor.type, self._by_name[tensor.name].offset)
 
     def close(self) -> None:
         """Close the file; arrays already handed out stay valid."""

@@ -21,6 +21,7 @@ from loader.header import LIMITS, read_header
 from loader.image import ITEM, Image, Segment, swap_items
 from loader.kinds import ByteOrder
 from loader.source import Source
+from loader.tensor_types import U8
 
 MAX_TOKEN_LENGTH = 4096  # below 2**16, so that no file makes sense in both byte orders
 MAX_FILE = 64 << 20
@@ -81,7 +82,7 @@ class Tokenizer:
 
             starts = np.array(self._starts, np.int64)
             data = swap_items(data, np.concatenate([np.zeros(1, np.int64), starts, starts + ITEM]))
-        return Image(self._source, [Segment(len(data), 1, data)], swap=False)
+        return Image(self._source, [Segment(len(data), U8, data)], swap=False)
 
 
 def open_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:

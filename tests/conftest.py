@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
             patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(caches / "zig"))
         patch.setenv("XDG_CACHE_HOME", str(run_folder(tmp_path_factory) / "cache"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_as_on_a_terminal() -> None:
+    """A shell starts background jobs with SIGINT ignored, and what they start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

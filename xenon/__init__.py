@@ -8,8 +8,7 @@ for piece in xenon.Session("stories15M.bin").generate("Sleepy Joe said"):
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as typing has it, whose import takes longer than all of this
 if TYPE_CHECKING:
     from xenon.console import Console
     from xenon.errors import ErrorCode, XenonError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from xenon.errors import XenonError
+from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import MIB
 from xenon.linux.files import Bytes, Disc, HostFile
 from xenon.linux.layout import LINUX_MAP
@@ -30,10 +31,12 @@ __all__ = [
     "MachineSettings",
     "Output",
     "check_threads",
+    "check_timeout",
     "default_kind",
 ]
 
 _LOOK_AGAIN = 0.01  # seconds between two looks whether the machine is being stopped
+_MOST_WAIT = 0.2  # seconds: a signal that comes just before a wait does not end it, and is served after
 _MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits
 
 
@@ -51,6 +54,12 @@ class _End:
 
     status: int | None
     error: BaseException | None = None
+
+
+def check_timeout(seconds: float | None) -> None:
+    """Raises XenonError for a time limit that is none; infinity is no limit."""
+    if seconds is not None and not seconds >= 0:
+        raise XenonError(f"timeout {seconds:g}, expected 0 or more seconds", code=ErrorCode.BAD_VALUE)
 
 
 class Console:
@@ -141,20 +150,23 @@ class Console:
         it.
 
         Raises GuestFault when the program is at fault, LimitReached after `timeout` seconds or
-        `instructions`.
+        `instructions`, XenonError for a timeout that is no time.
         """
         if self._linux is None:
             raise XenonError("nothing to run", "call boot() first")
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if instructions is None:  # only Unicorn counts instructions
-            self.machine.compile_in_background()
-        self._linux.start(instructions)
+        check_timeout(timeout)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         try:
+            if instructions is None:  # only Unicorn counts instructions
+                self.machine.compile_in_background()
+            self._linux.start(instructions)
             while True:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                left = max(0.0, deadline - time.monotonic())
                 try:
-                    event = self._events.get(timeout=left)
+                    event = self._events.get(timeout=min(left, _MOST_WAIT))
                 except queue.Empty:
+                    if left > _MOST_WAIT:
+                        continue
                     name = self._linux.process.loaded.program.name
                     raise LimitReached(f"{name}: time limit of {timeout:g} s reached") from None
                 if isinstance(event, Output):

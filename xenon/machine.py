@@ -1,11 +1,13 @@
 """The machine: RAM, bus, GPU and CPUs; it runs a CPU to its next trap, which a personality answers.
 
-A device needs a file in `hardware/` and a line in `_devices`; a personality (an operating system, bare
-metal, a debugger around one of them) needs a class with one method, `serve`.
+A device needs a file in `hardware/` and a place in `devices` (`Machine.__init__`); a personality (an
+operating system, bare metal, a debugger around one of them) needs a class with one method, `serve`.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -119,7 +121,11 @@ class Machine:
         """Call `work` with the CPU of a hardware thread, on a host thread of its own, after what that was
         given before. `work` raises nothing."""
         if thread not in self._host_threads:
-            self._host_threads[thread] = _HostThread(thread, self.cpus[thread])
+            _stop_at_exit(self)
+            try:
+                self._host_threads[thread] = _HostThread(thread, self.cpus[thread])
+            except RuntimeError as error:
+                raise XenonError(f"hardware thread {thread}: this computer gives no thread for it") from error
         self._host_threads[thread].give(work)
 
     def stop(self) -> None:
@@ -135,6 +141,25 @@ class Machine:
             working[0].join(_STOP_AGAIN)
         if self._tier_up is not None:
             self._tier_up.close()
+        _started.discard(self)
+
+
+_started: set[Machine] = set()
+"""Machines to stop before the interpreter ends, which would take its threads away inside the engine."""
+
+
+def _stop_at_exit(machine: Machine) -> None:
+    _started.add(machine)
+    atexit.unregister(_stop_all)
+    atexit.register(_stop_all)  # the last comes first: before unicorn's own, which closes running engines
+
+
+def _stop_all() -> None:
+    for machine in list(_started):
+        machine.stop()
+
+
+os.register_at_fork(after_in_child=_started.clear)  # a child process has none of the threads
 
 
 class _HostThread(threading.Thread):

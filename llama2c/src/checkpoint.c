@@ -12,10 +12,12 @@ enum { V0_HEADER = 28, V1_HEADER = 256, SHARED_CLASSIFIER = 36, MAX_TENSORS = 14
 enum { MAX_DIM = 1 << 20, MAX_LAYERS = 1 << 12 };
 static const uint32_t MAGIC = 0x616b3432;  // "ak42"
 static const uint32_t MAGIC_SWAPPED = 0x32346b61;
+static const uint32_t MATRIX_TYPE = 0;  // the code of the matrices' type in v0 and v1: fp32
 
 typedef struct {
-    const float **place;  // where its address goes; NULL for what is passed over
-    uint64_t count;       // of floats
+    Matrix *matrix;        // whose data it is; NULL for floats
+    const float **vector;  // where the address of floats goes; NULL as well for what is passed over
+    uint64_t bytes;
 } Tensor;
 
 static int complain(const char *path, const char *what)
@@ -55,26 +57,71 @@ static void read_config(Config *p, const uint32_t *words)
     }
 }
 
-// The tensors of either format in file order. Every count is below 2^62: check_config bounds the factors.
+static void shape_matrices(Weights *w, const Config *p, const Tensor_Type *type)
+{
+    int dim = p->dim, hidden_dim = p->hidden_dim, kv_dim = dim / p->n_heads * p->n_kv_heads;
+    w->token_embedding_table = w->wcls = (Matrix){type, 0, p->vocab_size, dim};
+    w->wq = w->wo = (Matrix){type, 0, dim, dim};
+    w->wk = w->wv = (Matrix){type, 0, kv_dim, dim};
+    w->w1 = w->w3 = (Matrix){type, 0, hidden_dim, dim};
+    w->w2 = (Matrix){type, 0, dim, hidden_dim};
+}
+
+// Every row of every matrix has dim or hidden_dim items.
+static int check_blocks(const char *path, const Config *p, const Tensor_Type *type)
+{
+    if (p->dim % type->items || p->hidden_dim % type->items) {
+        print(STANDARD_ERROR, "error: %s: dim %d, hidden_dim %d, expected multiples of %d for %s\n", path,
+              (int64_t)p->dim, (int64_t)p->hidden_dim, (int64_t)type->items, type->name);
+        return 0;
+    }
+    return 1;
+}
+
+// n matrices behind one another, w the first.
+static Tensor matrices(Matrix *w, int n)
+{
+    return (Tensor){w, 0, (uint64_t)row_bytes(w, (int64_t)n * w->d)};
+}
+
+static Tensor floats(const float **place, uint64_t count)
+{
+    return (Tensor){0, place, count * sizeof(float)};
+}
+
+// The tensors of either format in file order. Every size is below 2^62: check_config bounds the factors.
 static int list_tensors(Tensor *tensors, const Config *p, Weights *w, int version, int shared)
 {
-    uint64_t dim = (uint64_t)p->dim, layers = (uint64_t)p->n_layers, head_size = dim / (uint64_t)p->n_heads;
-    uint64_t kv_dim = head_size * (uint64_t)p->n_kv_heads, ffn = layers * dim * (uint64_t)p->hidden_dim;
-    uint64_t vocabulary = (uint64_t)p->vocab_size * dim, freq = (uint64_t)p->seq_len * (head_size / 2);
-    Tensor embedding = {&w->token_embedding_table, vocabulary};
-    Tensor attention_norm = {&w->rms_att_weight, layers * dim}, ffn_norm = {&w->rms_ffn_weight, layers * dim};
-    Tensor final_norm = {&w->rms_final_weight, dim};
-    Tensor wq = {&w->wq, layers * dim * dim}, wk = {&w->wk, layers * dim * kv_dim};
-    Tensor wv = {&w->wv, layers * dim * kv_dim}, wo = {&w->wo, layers * dim * dim};
-    Tensor w1 = {&w->w1, ffn}, w2 = {&w->w2, ffn}, w3 = {&w->w3, ffn};
-    Tensor v0[] = {embedding, attention_norm, wq, wk, wv, wo, ffn_norm, w1, w2, w3, final_norm, {0, freq}, {0, freq}};
+    int l = p->n_layers;
+    uint64_t dim = (uint64_t)p->dim, layers = (uint64_t)l;
+    uint64_t pairs = dim / (uint64_t)p->n_heads / 2;  // that RoPE turns in a head
+    Tensor embedding = matrices(&w->token_embedding_table, 1), freq = floats(0, (uint64_t)p->seq_len * pairs);
+    Tensor attention_norm = floats(&w->rms_att_weight, layers * dim);
+    Tensor ffn_norm = floats(&w->rms_ffn_weight, layers * dim), final_norm = floats(&w->rms_final_weight, dim);
+    Tensor wq = matrices(&w->wq, l), wk = matrices(&w->wk, l), wv = matrices(&w->wv, l), wo = matrices(&w->wo, l);
+    Tensor w1 = matrices(&w->w1, l), w2 = matrices(&w->w2, l), w3 = matrices(&w->w3, l);
+    Tensor v0[] = {embedding, attention_norm, wq, wk, wv, wo, ffn_norm, w1, w2, w3, final_norm, freq, freq};
     Tensor v1[] = {attention_norm, ffn_norm, final_norm, embedding, wq, wk, wv, wo, w1, w2, w3};
     int n = version == 0 ? 13 : 11;
     memcpy(tensors, version == 0 ? v0 : v1, (size_t)n * sizeof(Tensor));
     if (!shared) {
-        tensors[n++] = (Tensor){&w->wcls, vocabulary};
+        tensors[n++] = matrices(&w->wcls, 1);
     }
     return n;
+}
+
+static int is_wanted(const Tensor *tensor)
+{
+    return tensor->matrix || tensor->vector;
+}
+
+static void place(const Tensor *tensor, const void *memory)
+{
+    if (tensor->matrix) {
+        tensor->matrix->data = memory;
+    } else {
+        *tensor->vector = memory;
+    }
 }
 
 // One aligned region, every tensor at a multiple of a cache line in it, read straight from the disc.
@@ -82,7 +129,7 @@ static int read_tensors(int64_t handle, uint64_t offset, const Tensor *tensors, 
 {
     uint64_t total = 0;
     for (int i = 0; i < n; i++) {
-        total += tensors[i].place ? ARRAY(tensors[i].count) : 0;
+        total += is_wanted(&tensors[i]) ? LINES(tensors[i].bytes) : 0;
     }
     char *memory = allocate(MEMORY_WEIGHTS, (Extents){.weight_bytes = total});
     if (!memory) {
@@ -90,15 +137,14 @@ static int read_tensors(int64_t handle, uint64_t offset, const Tensor *tensors, 
         return 0;
     }
     for (int i = 0; i < n; i++) {
-        uint64_t size = tensors[i].count * sizeof(float);
-        if (tensors[i].place) {
-            if (platform_read(handle, offset, memory, size) < 0) {
+        if (is_wanted(&tensors[i])) {
+            if (platform_read(handle, offset, memory, tensors[i].bytes) < 0) {
                 return complain(path, "cannot be read to its end");
             }
-            *tensors[i].place = (const float *)(const void *)memory;
-            memory += ARRAY(tensors[i].count);
+            place(&tensors[i], memory);
+            memory += LINES(tensors[i].bytes);
         }
-        offset += size;
+        offset += tensors[i].bytes;
     }
     return 1;
 }
@@ -111,8 +157,8 @@ static int map_tensors(int64_t handle, uint64_t offset, uint64_t size, const Ten
         return 0;
     }
     for (int i = 0; i < n; i++) {
-        *tensors[i].place = (const float *)(const void *)(file + offset);
-        offset += tensors[i].count * sizeof(float);
+        place(&tensors[i], file + offset);
+        offset += tensors[i].bytes;
     }
     return 1;
 }
@@ -133,16 +179,18 @@ static int load(Transformer *transformer, int64_t handle, const uint32_t *header
     if (version == 0 && p->vocab_size < 0) {
         p->vocab_size = (int)(0u - (uint32_t)p->vocab_size);  // the smallest int stays negative and is refused below
     }
-    if (!check_config(path, p)) {
+    const Tensor_Type *type = tensor_type(MATRIX_TYPE);
+    if (!check_config(path, p) || !check_blocks(path, p, type)) {
         return 0;
     }
+    shape_matrices(&transformer->weights, p, type);
     Tensor tensors[MAX_TENSORS];
     int n = list_tensors(tensors, p, &transformer->weights, version, shared);
     uint64_t offset = version == 0 ? V0_HEADER : V1_HEADER, expected = offset;
     int aligned = version == 1;
     for (int i = 0; i < n; i++) {
         aligned = aligned && expected % CACHE_LINE == 0;
-        expected += tensors[i].count * sizeof(float);
+        expected += tensors[i].bytes;
     }
     if (expected != size) {
         print(STANDARD_ERROR, "error: %s: %u bytes, expected %u\n", path, size, expected);

@@ -12,33 +12,37 @@ void forward(const Operations *operations, void *machine, const Transformer *tra
     int dim = p->dim, hidden_dim = p->hidden_dim;
     int kv_dim = dim / p->n_heads * p->n_kv_heads;
 
-    o->embed(machine, s->x, w->token_embedding_table);
+    o->embed(machine, s->x, &w->token_embedding_table);
     for (int64_t l = 0; l < p->n_layers; l++) {
+        // The layer's matrices
+        Matrix wq = layer(w->wq, l), wk = layer(w->wk, l), wv = layer(w->wv, l), wo = layer(w->wo, l);
+        Matrix w1 = layer(w->w1, l), w2 = layer(w->w2, l), w3 = layer(w->w3, l);
+
         // Attention: q, k and v of this position; k and v become its rows of the layer's caches (seq_len, kv_dim).
         float *keys = s->key_cache + l * p->seq_len * kv_dim;
         float *values = s->value_cache + l * p->seq_len * kv_dim;
         float *k = o->cache_row(machine, keys, s->k);
         float *v = o->cache_row(machine, values, s->v);
         o->rmsnorm(machine, s->xb, s->x, w->rms_att_weight + l * dim, dim);
-        o->matmul(machine, s->q, s->xb, w->wq + l * dim * dim, dim, dim);
-        o->matmul(machine, k, s->xb, w->wk + l * dim * kv_dim, dim, kv_dim);
-        o->matmul(machine, v, s->xb, w->wv + l * dim * kv_dim, dim, kv_dim);
+        o->matmul(machine, s->q, s->xb, &wq);
+        o->matmul(machine, k, s->xb, &wk);
+        o->matmul(machine, v, s->xb, &wv);
         o->rope(machine, s->q, p->n_heads);
         o->rope(machine, k, p->n_kv_heads);
         o->store_row(machine, keys, k);
         o->store_row(machine, values, v);
         o->attend(machine, s->xb, s->q, keys, values);
-        o->matmul(machine, s->xb2, s->xb, w->wo + l * dim * dim, dim, dim);
+        o->matmul(machine, s->xb2, s->xb, &wo);
         o->add(machine, s->x, s->xb2, dim);
 
         // Feed-forward: w2(silu(w1 x) * w3 x)
         o->rmsnorm(machine, s->xb, s->x, w->rms_ffn_weight + l * dim, dim);
-        o->matmul(machine, s->hb, s->xb, w->w1 + l * dim * hidden_dim, dim, hidden_dim);
-        o->matmul(machine, s->hb2, s->xb, w->w3 + l * dim * hidden_dim, dim, hidden_dim);
+        o->matmul(machine, s->hb, s->xb, &w1);
+        o->matmul(machine, s->hb2, s->xb, &w3);
         o->swiglu(machine, s->hb, s->hb2, hidden_dim);
-        o->matmul(machine, s->xb, s->hb, w->w2 + l * dim * hidden_dim, hidden_dim, dim);
+        o->matmul(machine, s->xb, s->hb, &w2);
         o->add(machine, s->x, s->xb, dim);
     }
     o->rmsnorm(machine, s->x, s->x, w->rms_final_weight, dim);
-    o->matmul(machine, s->logits, s->x, w->wcls, dim, p->vocab_size);
+    o->matmul(machine, s->logits, s->x, &w->wcls);
 }

@@ -21,11 +21,10 @@ static inline int head_size_of(const Config *p)
     return p->dim / p->n_heads;
 }
 
-static void embed(void *machine, float *x, const float *table)
+static void embed(void *machine, float *x, const Matrix *table)
 {
     const Cpu *cpu = machine;
-    int dim = cpu->transformer->config.dim;
-    memcpy(x, table + (int64_t)cpu->token * dim, (size_t)dim * sizeof(float));
+    table->type->row(x, table, cpu->token);
 }
 
 static void rmsnorm(void *machine, float *out, const float *x, const float *weight, int size)
@@ -43,10 +42,10 @@ static void rmsnorm(void *machine, float *out, const float *x, const float *weig
     }
 }
 
-static void multiply(void *machine, float *out, const float *x, const float *w, int n, int d)
+static void multiply(void *machine, float *out, const float *x, const Matrix *w)
 {
     const Cpu *cpu = machine;
-    matmul(out, x, w, n, d, cpu->transformer->kernel);
+    matmul(out, x, w, cpu->transformer->kernel);
 }
 
 static void rope_turn_to(Run_State *s, int pos, int head_size)

@@ -3,14 +3,10 @@
 #include "forward_gpu.h"
 
 #include "allocations.h"
+#include "memory.h"
 #include "operations.h"
 #include "platform.h"
 #include "text.h"
-
-enum { MATMUL, EMBEDDING, STORE_ROW, RMSNORM, ROPE, ATTENTION, SWIGLU, ADD, SOFTMAX, ARGMAX, PROGRAMS };
-static const char *const PROGRAM_NAMES[PROGRAMS] = {"matmul", "embedding", "store_row", "rmsnorm", "rope",
-                                                    "attention", "swiglu", "add", "softmax", "argmax"};
-_Static_assert(PROGRAMS == GPU_PROGRAMS, "allocations.h counts the programs");
 
 enum { EPSILON_CONSTANT = 0, TEMPERATURE_CONSTANT = 1 };  // among the float constants
 enum { TOKEN_CONSTANT = 30, POSITION_CONSTANT = 31 };     // among the loop constants
@@ -24,67 +20,91 @@ static int complain(const char *what)
 
 typedef struct {
     Commands *commands;
-    const uint32_t *programs;
+    uint32_t *programs;               // (GPU_PROGRAMS, GPU_PROGRAM_WORDS) their headers
+    const char *names[GPU_PROGRAMS];  // of those that were drawn with
     const Transformer *transformer;
+    int lacks_room;                   // for one more program
 } Recorder;
+
+// The header of the program of this name.
+static const uint32_t *program_of(Recorder *r, const char *name)
+{
+    for (int i = 0; i < GPU_PROGRAMS; i++) {
+        uint32_t *header = r->programs + i * GPU_PROGRAM_WORDS;
+        if (!r->names[i]) {
+            r->names[i] = name;
+            gpu_name_program(header, name);
+        }
+        if (strcmp(r->names[i], name) == 0) {
+            return header;
+        }
+    }
+    r->lacks_room = 1;
+    return r->programs;
+}
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 // One draw; arrays and shapes are C arrays of their own length.
 #define DRAW(recorder, program, arrays, shapes)                                                              \
-    gpu_draw((recorder)->commands, (recorder)->programs + (program) * GPU_PROGRAM_WORDS, arrays, COUNT(arrays), shapes, \
-             COUNT(shapes))
+    gpu_draw((recorder)->commands, program_of(recorder, program), arrays, COUNT(arrays), shapes, COUNT(shapes))
 
 // A program with three vectors of the same size.
-static void record_vectors(const Recorder *r, int program, float *out, const float *x, const float *y, int n)
+static void record_vectors(Recorder *r, const char *program, float *out, const float *x, const float *y, int n)
 {
     Gpu_Array arrays[] = {{out, (uint64_t)n}, {x, (uint64_t)n}, {y, (uint64_t)n}};
     int shapes[] = {n};
     DRAW(r, program, arrays, shapes);
 }
 
-// The table may need several fetch constants.
-static void record_embed(void *machine, float *x, const float *table)
+// The rows from row on, as many as count.
+static Gpu_Array rows_of(const Matrix *w, int row, int count)
 {
-    const Recorder *r = machine;
-    int dim = r->transformer->config.dim, rows = r->transformer->config.vocab_size;
+    const char *data = w->data;
+    return (Gpu_Array){data + row_bytes(w, row), ((uint64_t)row_bytes(w, count) + 3) / 4};
+}
+
+// The table may need several fetch constants.
+static void record_embed(void *machine, float *x, const Matrix *table)
+{
+    Recorder *r = machine;
+    int dim = table->n, rows = table->d;
     Gpu_Array arrays[1 + MOST_PIECES] = {{x, (uint64_t)dim}};
     int most = GPU_MOST_WORDS / dim, pieces = 0;
     for (int row = 0; row < rows; row += most) {
-        uint64_t count = (uint64_t)(rows - row < most ? rows - row : most) * (uint64_t)dim;
-        arrays[1 + pieces++] = (Gpu_Array){table + (int64_t)row * dim, count};
+        arrays[1 + pieces++] = rows_of(table, row, rows - row < most ? rows - row : most);
     }
     int shapes[] = {dim, rows, most};
-    gpu_draw(r->commands, r->programs + EMBEDDING * GPU_PROGRAM_WORDS, arrays, 1 + pieces, shapes, COUNT(shapes));
+    gpu_draw(r->commands, program_of(r, table->type->embedding_program), arrays, 1 + pieces, shapes, COUNT(shapes));
 }
 
 static void record_rmsnorm(void *machine, float *out, const float *x, const float *weight, int size)
 {
-    record_vectors(machine, RMSNORM, out, x, weight, size);
+    record_vectors(machine, "rmsnorm", out, x, weight, size);
 }
 
-// In as many draws as fetch constants need to describe w.
-static void record_matmul(void *machine, float *out, const float *x, const float *w, int n, int d)
+// In as many draws as fetch constants need to describe w in fp32, whatever its type: allocations.h knows no types.
+static void record_matmul(void *machine, float *out, const float *x, const Matrix *w)
 {
-    const Recorder *r = machine;
+    Recorder *r = machine;
+    int n = w->n, d = w->d;
     int most = GPU_MOST_WORDS / n;
     for (int row = 0; row < d; row += most) {
         int rows = d - row < most ? d - row : most;
-        const float *part = w + (int64_t)row * n;
-        Gpu_Array arrays[] = {{out + row, (uint64_t)rows}, {part, (uint64_t)rows * (uint64_t)n}, {x, (uint64_t)n}};
+        Gpu_Array arrays[] = {{out + row, (uint64_t)rows}, rows_of(w, row, rows), {x, (uint64_t)n}};
         int shapes[] = {n, rows};
-        DRAW(r, MATMUL, arrays, shapes);
+        DRAW(r, w->type->matmul_program, arrays, shapes);
     }
 }
 
 static void record_rope(void *machine, float *x, int heads)
 {
-    const Recorder *r = machine;
+    Recorder *r = machine;
     int head_size = r->transformer->config.dim / r->transformer->config.n_heads;
     const float *angles = r->transformer->state.rope_freq;
     Gpu_Array arrays[] = {{x, (uint64_t)head_size * (uint64_t)heads}, {angles, (uint64_t)head_size / 2}};
     int shapes[] = {head_size, heads};
-    DRAW(r, ROPE, arrays, shapes);
+    DRAW(r, "rope", arrays, shapes);
 }
 
 // In the vector: which row of the cache it becomes is known only when the commands run.
@@ -97,33 +117,33 @@ static float *record_cache_row(void *machine, float *cache, float *vector)
 
 static void record_store_row(void *machine, float *cache, const float *row)
 {
-    const Recorder *r = machine;
+    Recorder *r = machine;
     const Config *p = &r->transformer->config;
     int kv_dim = p->dim / p->n_heads * p->n_kv_heads;
     Gpu_Array arrays[] = {{cache, (uint64_t)kv_dim * (uint64_t)p->seq_len}, {row, (uint64_t)kv_dim}};
     int shapes[] = {kv_dim, p->seq_len};
-    DRAW(r, STORE_ROW, arrays, shapes);
+    DRAW(r, "store_row", arrays, shapes);
 }
 
 static void record_attend(void *machine, float *out, const float *q, const float *keys, const float *values)
 {
-    const Recorder *r = machine;
+    Recorder *r = machine;
     const Config *p = &r->transformer->config;
     int head_size = p->dim / p->n_heads;
     uint64_t dim = (uint64_t)p->dim, cache = (uint64_t)p->seq_len * (uint64_t)head_size * (uint64_t)p->n_kv_heads;
     Gpu_Array arrays[] = {{out, dim}, {q, dim}, {keys, cache}, {values, cache}};
     int shapes[] = {head_size, p->n_heads, p->n_kv_heads, p->seq_len};
-    DRAW(r, ATTENTION, arrays, shapes);
+    DRAW(r, "attention", arrays, shapes);
 }
 
 static void record_swiglu(void *machine, float *hb, const float *hb2, int size)
 {
-    record_vectors(machine, SWIGLU, hb, hb, hb2, size);
+    record_vectors(machine, "swiglu", hb, hb, hb2, size);
 }
 
 static void record_add(void *machine, float *x, const float *y, int size)
 {
-    record_vectors(machine, ADD, x, x, y, size);
+    record_vectors(machine, "add", x, x, y, size);
 }
 
 static const Operations RECORD = {
@@ -139,7 +159,7 @@ static const Operations RECORD = {
 };
 
 // A program that picks from the logits: the probabilities of all, or the likeliest one.
-static void record_pick(const Recorder *r, int program, const void *out, int out_words)
+static void record_pick(Recorder *r, const char *program, const void *out, int out_words)
 {
     int vocab_size = r->transformer->config.vocab_size;
     Gpu_Array arrays[] = {{out, (uint64_t)out_words}, {r->transformer->state.logits, (uint64_t)vocab_size}};
@@ -147,15 +167,26 @@ static void record_pick(const Recorder *r, int program, const void *out, int out
     DRAW(r, program, arrays, shapes);
 }
 
-static void record(Forward_Gpu *engine, const Transformer *transformer)
+static int record(Forward_Gpu *engine, const Transformer *transformer)
 {
-    Recorder recorder = {&engine->forward, engine->programs, transformer};
+    Recorder recorder = {.commands = &engine->forward, .programs = engine->programs, .transformer = transformer};
     gpu_float_constant(recorder.commands, EPSILON_CONSTANT, EPSILON);
     forward(&RECORD, &recorder, transformer);
     recorder.commands = &engine->softmax;
-    record_pick(&recorder, SOFTMAX, engine->probabilities, transformer->config.vocab_size);
+    record_pick(&recorder, "softmax", engine->probabilities, transformer->config.vocab_size);
     recorder.commands = &engine->argmax;
-    record_pick(&recorder, ARGMAX, engine->likeliest, 1);
+    record_pick(&recorder, "argmax", engine->likeliest, 1);
+    if (recorder.lacks_room) {
+        return complain("more programs than allocations.h counts");
+    }
+    return engine->forward.count == engine->forward.room ||
+           complain("a command buffer that allocations.h does not foresee");
+}
+
+static int has_programs(const Tensor_Type *type)
+{
+    return (type->matmul_program && type->embedding_program) ||
+           complain("no program of the GPU computes with the model's tensor type");
 }
 
 static int fits(const Config *p)
@@ -198,7 +229,8 @@ static void share(const Transformer *transformer)
     const Weights *w = &transformer->weights;
     const Run_State *s = &transformer->state;
     // The first tensor of either format, at most a header behind the allocation's start.
-    platform_share(w->token_embedding_table < w->rms_att_weight ? w->token_embedding_table : w->rms_att_weight);
+    const char *table = w->token_embedding_table.data, *norm = (const char *)w->rms_att_weight;
+    platform_share(table < norm ? table : norm);
     platform_share(s->x);
     platform_share(s->key_cache);
     platform_share(s->value_cache);
@@ -207,7 +239,7 @@ static void share(const Transformer *transformer)
 int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer)
 {
     *engine = (Forward_Gpu){.forward = {0}};
-    if (!fits(&transformer->config)) {
+    if (!fits(&transformer->config) || !has_programs(transformer->weights.wq.type)) {
         return 0;
     }
     int started = gpu_start(&engine->gpu);
@@ -219,12 +251,8 @@ int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer)
     }
     transformer->state.k = engine->k;
     transformer->state.v = engine->v;
-    for (int i = 0; i < PROGRAMS; i++) {
-        gpu_name_program(engine->programs + i * GPU_PROGRAM_WORDS, PROGRAM_NAMES[i]);
-    }
-    record(engine, transformer);
-    if (engine->forward.count != engine->forward.room) {
-        return complain("a command buffer that allocations.h does not foresee");
+    if (!record(engine, transformer)) {
+        return 0;
     }
     share(transformer);
     gpu_invalidate(&engine->gpu);

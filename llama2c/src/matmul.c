@@ -1,65 +1,18 @@
-// Matrix times vector: a scalar kernel that stays for ever as the reference, and one for the vector unit.
+// Matrix times vector: the kernel of the matrix's type, on all hardware threads.
 #include "matmul.h"
 
 #include <stdint.h>
 
 #include "parallel.h"
-#include "vector.h"
 
-enum { PREFETCH_AHEAD = 1024 };  // bytes: eight cache lines, as many misses as a core keeps in flight
+enum { LEAST_SHARE = 16384 };    // multiply-adds that are worth a thread of their own
+enum { VECTOR_ALIGNMENT = 16 };  // bytes
 
-enum { LEAST_SHARE = 16384 };  // multiply-adds that are worth a thread of their own
-
-typedef struct {
-    float *out;
-    const float *x;
-    const float *w;
-    int n;
-} Product;
-
-static void rows_scalar(const void *context, int start, int end)
+void matmul(float *out, const float *x, const Matrix *w, Kernel kernel)
 {
-    const Product *p = context;
-    for (int i = start; i < end; i++) {
-        const float *row = p->w + (int64_t)i * p->n;
-        float sum = 0.0f;
-        for (int j = 0; j < p->n; j++) {
-            sum += row[j] * p->x[j];
-        }
-        p->out[i] = sum;
-    }
-}
-
-// Lane l of partial sum k holds the products with j = 16 m + 4 k + l; four chains hide part of vmaddfp's 12 cycles.
-static inline float dot_vmx(const float *row, const float *x, int n)
-{
-    Vector sum0 = vector_zero(), sum1 = sum0, sum2 = sum0, sum3 = sum0;
-    int j = 0;
-    for (; j + 16 <= n; j += 16) {
-        __builtin_prefetch((const char *)(row + j) + PREFETCH_AHEAD);
-        sum0 = vmaddfp(lvx(row + j), lvx(x + j), sum0);
-        sum1 = vmaddfp(lvx(row + j + 4), lvx(x + j + 4), sum1);
-        sum2 = vmaddfp(lvx(row + j + 8), lvx(x + j + 8), sum2);
-        sum3 = vmaddfp(lvx(row + j + 12), lvx(x + j + 12), sum3);
-    }
-    for (; j < n; j += 4) {
-        sum0 = vmaddfp(lvx(row + j), lvx(x + j), sum0);
-    }
-    Vector sum = vaddfp(vaddfp(sum0, sum1), vaddfp(sum2, sum3));
-    return (vector_lane(sum, 0) + vector_lane(sum, 1)) + (vector_lane(sum, 2) + vector_lane(sum, 3));
-}
-
-static void rows_vmx(const void *context, int start, int end)
-{
-    const Product *p = context;
-    for (int i = start; i < end; i++) {
-        p->out[i] = dot_vmx(p->w + (int64_t)i * p->n, p->x, p->n);
-    }
-}
-
-void matmul(float *out, const float *x, const float *w, int n, int d, Kernel kernel)
-{
-    int aligned = (((uintptr_t)w | (uintptr_t)x) & 15) == 0 && (n & 3) == 0;
-    Product product = {out, x, w, n};
-    parallel_for(d, LEAST_SHARE / n + 1, kernel == KERNEL_VMX && aligned ? rows_vmx : rows_scalar, &product);
+    const Tensor_Type *type = w->type;
+    uintptr_t beside = ((uintptr_t)x & (VECTOR_ALIGNMENT - 1)) | ((uintptr_t)w->data & (uintptr_t)(type->vmx_alignment - 1));
+    int aligned = beside == 0 && (w->n & (type->vmx_items - 1)) == 0;
+    Product product = {out, x, *w};
+    parallel_for(w->d, LEAST_SHARE / w->n + 1, type->rows[aligned ? kernel : KERNEL_SCALAR], &product);
 }

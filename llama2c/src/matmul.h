@@ -2,10 +2,10 @@
 #ifndef MATMUL_H
 #define MATMUL_H
 
-typedef enum { KERNEL_SCALAR, KERNEL_VMX } Kernel;
+#include "tensor_types.h"
 
-// out (d) = w (d, n) x (n). The scalar kernel adds in llama2.c's order; the VMX kernel adds sixteen partial sums,
-// and needs w and x aligned to 16 bytes and n a multiple of 4: where one fails, the scalar kernel runs.
-void matmul(float *out, const float *x, const float *w, int n, int d, Kernel kernel);
+// out (d) = w (d, n) x (n), by the kernels of w's type. The scalar kernel adds in llama2.c's order. The VMX kernel adds
+// in an order of its own, and needs x aligned to 16 bytes and w as its type says: otherwise the scalar kernel runs.
+void matmul(float *out, const float *x, const Matrix *w, Kernel kernel);
 
 #endif

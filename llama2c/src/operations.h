@@ -7,11 +7,11 @@
 
 typedef struct {
     // x (dim) = the current token's row of table (vocab_size, dim)
-    void (*embed)(void *machine, float *x, const float *table);
+    void (*embed)(void *machine, float *x, const Matrix *table);
     // out (size) = x / rms(x) * weight, with EPSILON in the root
     void (*rmsnorm)(void *machine, float *out, const float *x, const float *weight, int size);
     // out (d) = w (d, n) x (n)
-    void (*matmul)(void *machine, float *out, const float *x, const float *w, int n, int d);
+    void (*matmul)(void *machine, float *out, const float *x, const Matrix *w);
     // Turns every neighbouring pair of every head in x (heads, head_size) by the angle of the current position.
     void (*rope)(void *machine, float *x, int heads);
     // Where the current position's row of cache (seq_len, kv_dim) is computed: in the cache, or in vector (kv_dim).

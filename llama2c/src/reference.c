@@ -2,6 +2,7 @@
 #include "checkpoint.h"
 #include "forward_cpu.h"
 #include "maths.h"
+#include "matmul.h"
 #include "memory.h"
 #include "platform_host.h"
 #include "tokenizer.h"
@@ -54,9 +55,15 @@ EXPORT int reference_encode(const Host *host, const char *path, int vocab_size, 
     return n;
 }
 
-EXPORT void reference_matmul(float *out, const float *x, const float *w, int n, int d, int vmx)
+// out (d) = w (d, n), of the type with this code, times x (n): 1, or 0 for another code.
+EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const void *w, int n, int d, int vmx)
 {
-    matmul(out, x, w, n, d, vmx ? KERNEL_VMX : KERNEL_SCALAR);
+    Matrix matrix = {tensor_type(code), w, d, n};
+    if (!matrix.type) {
+        return 0;
+    }
+    matmul(out, x, &matrix, vmx ? KERNEL_VMX : KERNEL_SCALAR);
+    return 1;
 }
 
 static float square_root(float x)

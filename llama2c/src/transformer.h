@@ -1,8 +1,8 @@
-// The Llama 2 transformer in fp32: its configuration, weights and state.
+// The Llama 2 transformer: its configuration, weights and state. Activations are fp32.
 #ifndef TRANSFORMER_H
 #define TRANSFORMER_H
 
-#include "matmul.h"
+#include "tensor_types.h"
 
 typedef struct {
     int dim;         // of the embedding and the residual stream
@@ -14,19 +14,20 @@ typedef struct {
     int seq_len;     // the longest context
 } Config;
 
+// A matrix of n_layers is the first layer's; layer() gives the others.
 typedef struct {
-    const float *token_embedding_table;  // (vocab_size, dim)
-    const float *rms_att_weight;         // (n_layers, dim)
-    const float *rms_ffn_weight;         // (n_layers, dim)
-    const float *wq;                     // (n_layers, dim, dim)
-    const float *wk;                     // (n_layers, kv_dim, dim)
-    const float *wv;                     // (n_layers, kv_dim, dim)
-    const float *wo;                     // (n_layers, dim, dim)
-    const float *w1;                     // (n_layers, hidden_dim, dim)
-    const float *w2;                     // (n_layers, dim, hidden_dim)
-    const float *w3;                     // (n_layers, hidden_dim, dim)
-    const float *rms_final_weight;       // (dim)
-    const float *wcls;                   // (vocab_size, dim); the embedding table again where the two are shared
+    Matrix token_embedding_table;   // (vocab_size, dim)
+    const float *rms_att_weight;    // (n_layers, dim)
+    const float *rms_ffn_weight;    // (n_layers, dim)
+    Matrix wq;                      // (n_layers, dim, dim)
+    Matrix wk;                      // (n_layers, kv_dim, dim)
+    Matrix wv;                      // (n_layers, kv_dim, dim)
+    Matrix wo;                      // (n_layers, dim, dim)
+    Matrix w1;                      // (n_layers, hidden_dim, dim)
+    Matrix w2;                      // (n_layers, dim, hidden_dim)
+    Matrix w3;                      // (n_layers, hidden_dim, dim)
+    const float *rms_final_weight;  // (dim)
+    Matrix wcls;                    // (vocab_size, dim); the embedding table again where the two are shared
 } Weights;
 
 typedef struct {

@@ -27,6 +27,7 @@ from xenon.stories.engine import default_threads
 from xenon.stories.runners import Runner, Selection, find_runners
 from xenon.stories.settings import Matmul, RunnerKind
 
+PYTHON = [sys.executable, "-P", "-c"]  # not with modules of the current folder
 IMPORTS = "import numpy, unicorn, typer"
 MOST_CONVERT, MOST_START = 1.5, 4.0  # times cp, times the imports
 CONVERT_SHAPES = (synthetic.Shape.STORIES_15M, synthetic.Shape.STORIES_42M)  # 61 and 167 MB
@@ -42,7 +43,7 @@ def print_peak():
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(peak, file=sys.stderr)
 atexit.register(print_peak)
-from xenon.cli.app import main
+from xenon.cli.start import main
 main()
 """
 
@@ -61,9 +62,7 @@ class Figure:
 def command() -> list[str]:
     """How the command line is started from this very Python."""
     script = Path(sys.executable).with_name("xenon-llm")
-    return (
-        [str(script)] if script.exists() else [sys.executable, "-c", "from xenon.cli.app import main; main()"]
-    )
+    return [str(script)] if script.exists() else [*PYTHON, "from xenon.cli.start import main; main()"]
 
 
 def in_turns(jobs: Sequence[Callable[[], float]], turns: int) -> list[float]:
@@ -141,7 +140,7 @@ def conversion_figures(folder: Path, turns: int) -> list[Figure]:
 def _peak(model: Path, target: Path) -> float:
     """The most memory that the command `convert` ever held, in MiB."""
     target.unlink(missing_ok=True)
-    words = [sys.executable, "-c", PEAK, "convert", str(model), "--to", "little", "-o", str(target)]
+    words = [*PYTHON, PEAK, "convert", str(model), "--to", "little", "-o", str(target)]
     result = subprocess.run(words, capture_output=True, text=True, check=True)
     return int(result.stderr.split()[-1]) / 1024
 
@@ -150,7 +149,7 @@ def start_figures(model: Path, tokenizer: Path, turns: int) -> list[Figure]:
     """The way to a story's first character against the imports that it cannot do without."""
     story = [*command(), "generate", "-m", str(model), "-z", str(tokenizer), "Sleepy Joe said"]
     imports, first = in_turns(
-        [lambda: timed(lambda: run([sys.executable, "-c", IMPORTS])), lambda: first_character(story)], turns
+        [lambda: timed(lambda: run([*PYTHON, IMPORTS])), lambda: first_character(story)], turns
     )
     ratio = first / imports
     return [

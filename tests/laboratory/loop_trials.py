@@ -19,6 +19,7 @@ from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.linux.layout import PROGRAM
 from xenon.recompiler.attachment import CompiledCode
+from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.recompiler import Recompiler, Tier
 
 _CODE, _BODY, _DATA = PROGRAM.start, PROGRAM.start + 0x1000, PROGRAM.start + 0x10000
@@ -93,12 +94,12 @@ def _access(rng: random.Random, vector: bool, base: int, step: int, write: bool)
 
 
 class LoopLaboratory:
-    """A machine to try loops on, made once."""
+    """A machine to try loops on, made once; with a `cache` it compiles the same loop once."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: CodeCache | None = None) -> None:
         self._memory = UnifiedMemory()
         self._pages = Pages(self._memory)
-        self.recompiler = Recompiler(self._pages)
+        self.recompiler = Recompiler(self._pages, cache)
         self._cpu = UnicornCpu(self._pages)
         self._code = CompiledCode(self._cpu, self.recompiler)
         self._pages.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)

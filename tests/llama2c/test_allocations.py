@@ -81,9 +81,16 @@ def test_the_numbers_are_those_of_the_machine() -> None:
 
     assert constant("CACHE_LINE") == CACHE_LINE_BYTES
     assert constant("GPU_MOST_WORDS") == MOST_FETCH_WORDS
-    assert (constant("GPU_PROGRAMS"), constant("GPU_PROGRAM_WORDS")) == (len(PROGRAMS), HEADER_WORDS)
+    assert constant("GPU_PROGRAM_WORDS") == HEADER_WORDS
     stacks = [row for row in allocations(replace(SMALL, threads=99)) if row.name.startswith("stack")]
     assert len(stacks) == HARDWARE_THREADS - 1
+
+
+def test_the_gpu_has_room_for_every_program_of_a_run_and_every_program_is_the_gpus() -> None:
+    forward = re.findall(r'"([a-z_]+)"', (build.SOURCES / "forward_gpu.c").read_text())
+    of_the_type = re.findall(r'_program = "([a-z_]+)"', (build.SOURCES / "fp32.c").read_text())
+    assert len({*forward, *of_the_type}) == table().call("GPU_PROGRAMS", [])
+    assert {*forward, *of_the_type} <= set(PROGRAMS)
 
 
 def test_no_source_allocates_past_the_table() -> None:

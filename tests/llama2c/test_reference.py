@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import struct
 import sys
 from collections.abc import Callable
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from sharing import built_reference
 
+from llama2c import build
 from llama2c.build import BuildError
 from llama2c.reference import Reference, ReferenceFailedError
 
@@ -147,3 +150,32 @@ def test_without_the_compiler_the_next_step_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BuildError, match=r"pip install 'xenon-llm\[test\]'"):
         Reference.build(tmp_path)
+
+
+def test_a_cache_that_others_may_write_to_is_not_loaded_from(
+    reference: Reference, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built: list[Path] = []
+
+    def copy(target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(reference.path, target)
+        built.append(target)
+
+    monkeypatch.setattr(build, "build_reference", copy)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    umask = os.umask(0)
+    try:
+        kept = Reference.build().path
+        assert Reference.build().path == kept
+    finally:
+        os.umask(umask)
+    assert built == [kept]
+    assert kept.is_relative_to(tmp_path)
+    for path in (kept, kept.parent, kept.parent.parent):
+        mode = path.stat().st_mode
+        path.chmod(0o777)
+        assert not Reference.build().path.is_relative_to(tmp_path)
+        path.chmod(mode & 0o777)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    assert not Reference.build().path.is_relative_to(tmp_path)

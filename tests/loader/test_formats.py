@@ -12,6 +12,7 @@ import pytest
 
 import loader
 from loader import ByteOrder, Format, LoaderError
+from loader.tensor_types import F32
 
 
 def whole(image: loader.Image) -> bytes:
@@ -64,7 +65,7 @@ def test_every_tensor_has_the_bits_that_were_written(
         written = sample.arrays[tensor.name]
         read = model.array(tensor.name)
         assert read.shape == tensor.shape
-        bits = read.view(f"{model.byte_order.mark}u4") if tensor.dtype is loader.DType.F32 else read
+        bits = read.view(f"{model.byte_order.mark}u4") if tensor.type is F32 else read
         np.testing.assert_array_equal(bits, written.reshape(tensor.shape))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import loader
@@ -40,11 +40,13 @@ def _try(opener: Callable[[Path], object], path: Path, size: int) -> None:
         assert file_size(opened.config, opened.format) == size
 
 
+@settings(deadline=None)
 @given(data=st.binary(min_size=28, max_size=28))
 def test_random_28_bytes(data: bytes, folder: Path) -> None:
     opens_or_refuses(folder / "random", data)
 
 
+@settings(deadline=None)
 @given(data=st.binary(min_size=256, max_size=300))
 def test_random_256_bytes(data: bytes, folder: Path) -> None:
     opens_or_refuses(folder / "random", data)
@@ -53,11 +55,13 @@ def test_random_256_bytes(data: bytes, folder: Path) -> None:
 numbers = st.one_of(st.integers(0, 64), st.sampled_from([-1, 1 << 20, 4096, (1 << 31) - 1, -(1 << 31)]))
 
 
+@settings(deadline=None)
 @given(values=st.tuples(*[numbers] * 7), mark=st.sampled_from("<>"), tail=st.integers(0, 4096))
 def test_random_dimensions(values: tuple[int, ...], mark: str, tail: int, folder: Path) -> None:
     opens_or_refuses(folder / "random", struct.pack(f"{mark}7i", *values) + bytes(tail))
 
 
+@settings(deadline=None)
 @given(
     version=st.integers(0, 3),
     values=st.tuples(*[numbers] * 7),
@@ -74,6 +78,7 @@ def test_random_versioned_headers(
     opens_or_refuses(folder / "random", header.ljust(256, b"\0") + bytes(tail))
 
 
+@settings(deadline=None)
 @given(
     kind=st.sampled_from(["v0", "v1", "v2", "tokenizer"]),
     order=st.sampled_from(["little", "big"]),
@@ -88,6 +93,7 @@ def test_one_changed_byte(
     opens_or_refuses(folder / "random", bytes(data))
 
 
+@settings(deadline=None)
 @given(
     pieces=st.lists(st.tuples(st.floats(width=32), st.integers(-2, 20), st.binary(max_size=8)), max_size=8),
     longest=st.integers(-1, 9),
@@ -102,6 +108,7 @@ def test_random_tokenizers(
     opens_or_refuses(folder / "random", data)
 
 
+@settings(deadline=None)
 @given(
     pieces=st.lists(
         st.tuples(st.binary(max_size=8), st.floats(-1e6, 0, width=32)),

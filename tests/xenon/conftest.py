@@ -33,14 +33,32 @@ BUILDS = {
 }  # fmt: skip
 
 Build = Callable[..., Path]
+SYMBOL_TABLE, UNUSED = 2, 0  # types of sections
+
+
+def strip_symbols(source: Path, target: Path) -> None:
+    """A copy of a big-endian ELF64 file whose symbol tables are sections without a meaning."""
+    data = bytearray(source.read_bytes())
+    (table,) = struct.unpack_from(">Q", data, 40)
+    size, count = struct.unpack_from(">2H", data, 58)
+    for header in range(table, table + size * count, size):
+        if struct.unpack_from(">I", data, header + 4) == (SYMBOL_TABLE,):
+            struct.pack_into(">I", data, header + 4, UNUSED)
+    target.write_bytes(data)
 
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """build(source, how, *options): a program of tests/xenon/programs, built in one of the ways above."""
+    """build(source, how, *options): a program of tests/xenon/programs, built in one of the ways above.
+
+    stripped=True takes its symbols away afterwards: with -s, zig would compile a second C library.
+    """
     folder = run_folder(tmp_path_factory)
 
-    def run(source: str, how: str, *options: str) -> Path:
+    def run(source: str, how: str, *options: str, stripped: bool = False) -> Path:
+        if stripped:
+            whole = run(source, how, *options)
+            return build_once(Path(f"{whole}-stripped"), lambda target: strip_symbols(whole, target))
         path = folder / "-".join([source, how, *options]).replace("/", "_")
         if how in ("glibc", "freestanding-v1") and shutil.which(GNU) is None:
             pytest.skip(f"no {GNU}: Debian has it in gcc-powerpc64-linux-gnu")

@@ -47,8 +47,13 @@ FAULTS = {
     "outside": (r"read of 4 bytes at 0x123456789000: not mapped", "lwz"),
     "system": (r"write of 4 bytes at 0x1e000000: not mapped \(PC 0x\w+, misdeed\+", "stw"),
     "text": (r"write of 4 bytes at 0x\w+: the page is read\+execute only", "stw"),
+    "readonly": (r"write of 4 bytes at 0x[89]\w+: the page is read\+execute only", "stw"),
+    "device": (r"jump to 0x7fc80000: registers of a device, no memory", "no code at 0x7fc80000"),
+    "hidden": (r"read of 4 bytes at 0x1[cd]\w+: the page is not for any access", "lwz"),
     "jump": (r"jump to 0x0: null pointer \(PC 0x00000000, LR 0x\w+, misdeed\+", "no code at 0x0"),
     "data": (r"jump to 0x1d\w+: the page is read\+write only", ".long"),
+    "view": (r"illegal instruction 0x00000000 \(PC 0x[89]", ".long 0x00000000"),
+    "viewed": (r"jump to 0xbd\w+: the page is read\+write only", ".long"),
     "illegal": (r"illegal instruction 0x00000000 \(", ".long 0x00000000"),
     "vsx": (r"instruction of a unit that Xenon does not have 0x7c002698", "7c002698"),
     "trap": (r"trap instruction", "trap"),
@@ -76,9 +81,9 @@ def test_a_misdeed_is_a_fault_that_shows_the_place(build: Any, how: str, misdeed
     assert all(f" r{number} " in report for number in (10, 31))
     assert "CTR" in report
     assert code in report
-    assert "_start" in report or misdeed in ("overflow", "data")
+    assert "_start" in report or misdeed in ("overflow", "data", "viewed")
     marked = [line for line in report.splitlines() if line.startswith("  -> ")]
-    assert len(marked) == (0 if misdeed == "jump" else 1)
+    assert len(marked) == (0 if misdeed in ("jump", "device") else 1)
 
 
 def test_an_abort_says_so_and_ends_with_134(build: Any) -> None:

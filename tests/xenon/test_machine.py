@@ -58,6 +58,18 @@ class Stepper:
         return self.inner.serve(cpu, trap)
 
 
+def test_a_host_without_threads_to_give_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    machine = Machine()
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", start)
+        with pytest.raises(XenonError, match="hardware thread 0: this computer gives no thread"):
+            machine.start(0, lambda cpu: None)
+    machine.stop()
+
+
 def bare(kind: CpuKind, *words: int, threads: int = 1) -> Machine:
     """A machine with these instructions at CODE and a page of data."""
     machine = Machine(MachineSettings(cpu=kind, threads=threads))

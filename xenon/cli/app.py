@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import sys
+import warnings
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -24,6 +26,7 @@ from xenon.cli.errors import (
 )
 from xenon.cli.signals import Ended, end_by_exception
 from xenon.errors import XenonError, reason
+from xenon.notes import XenonWarning
 
 # In the order of the help: the name is that of the module in this folder and of the function in it.
 COMMANDS: dict[str, dict[str, Any]] = {
@@ -98,9 +101,10 @@ def _options(
 
 
 def _fail(message: str, hint: str, code: int) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # a full disk does not change how it ends
+        print(f"error: {message}", file=sys.stderr)
+        if hint:
+            print(f"hint: {hint}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -117,17 +121,32 @@ def _fail_usage(error: typer.TyperException) -> NoReturn:
     _fail(message, f"{likely} {usage} lists all" if likely else usage, EXIT_USAGE)
 
 
+def _show_notes() -> None:
+    """Print what the library warns of as notes."""
+    show_others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, XenonWarning):
+            with contextlib.suppress(OSError):
+                print(f"note: {message}", file=sys.stderr)
+        else:
+            show_others(message, category, *place, **more)
+
+    warnings.filterwarnings("default", category=XenonWarning)
+    warnings.showwarning = show
+
+
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 bad input, 2 usage, 3 guest fault, 124 limit, 130 Ctrl-C."""
     # A reader that leaves, as in `| head`, ends us as it ends any program: quietly, status 141 in a shell.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    try:
-        from loader.errors import LoaderError
-    except KeyboardInterrupt:
-        _fail("interrupted", "", EXIT_INTERRUPTED)
+    from loader.errors import LoaderError
+
+    _show_notes()
     try:
         end_by_exception()
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        sys.stdout.flush()
         if code == EXIT_INTERRUPTED:  # Typer's own answer to Ctrl-C
             raise KeyboardInterrupt
         sys.exit(code)

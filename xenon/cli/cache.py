@@ -37,11 +37,13 @@ def cache(
     try:
         usage = kept.clear() if clear else kept.usage()
     except OSError as error:
-        raise XenonError(f"{shown(error.filename or kept.folder)}: {reason(error)}") from error
+        raise XenonError(f"{shown(error.filename)}: {reason(error)}") from error
+    folder = None if kept.folder is None else shown(kept.folder)
     if as_json:
-        print_json(
-            {"folder": shown(kept.folder), "files": usage.files, "bytes": usage.size, "cleared": clear}
-        )
+        print_json({"folder": folder, "files": usage.files, "bytes": usage.size, "cleared": clear})
+        return
+    if folder is None:
+        print("no cache: this user has no home folder, and XDG_CACHE_HOME is not set")
         return
     what = f"{usage.files} file{'' if usage.files == 1 else 's'}, {in_units(usage.size)}"
-    print(f"{shown(kept.folder)}: {what}{' deleted' if clear else ''}")
+    print(f"{folder}: {what}{' deleted' if clear else ''}")

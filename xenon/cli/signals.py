@@ -1,4 +1,9 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: it cleans up and exits with 128 + the number."""
+"""Signals that end a command: each becomes an exception in the main thread, so that the command cleans up.
+
+Ctrl-C is a KeyboardInterrupt; SIGTERM and SIGHUP are Ended, and the exit code is 128 + the number. None is
+raised in the middle of an import: imports lose an exception in a weak reference's callback, or turn it into
+an ImportError. The signal is kept until the import is over.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,8 @@ import signal
 from types import FrameType
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_IMPORTING = "<frozen importlib"  # what the files of Python's import system are called
+_LATER = 0.01  # seconds
 
 
 class Ended(BaseException):
@@ -16,14 +23,29 @@ class Ended(BaseException):
         super().__init__(self.signal.name)
 
 
+class _Waiting:
+    """The signal that came during an import, which SIGALRM asks about again."""
+
+    number = 0
+
+
 def end_by_exception() -> None:
-    """Raise Ended in the main thread when a signal of these comes, unless it is ignored, as by nohup."""
-    for number in _ENDING:
-        if signal.getsignal(number) is signal.SIG_DFL:
+    """From now on there is something to clean up. A signal that is ignored stays ignored, as by nohup."""
+    signal.signal(signal.SIGALRM, lambda _number, frame: _end(_Waiting.number, frame))
+    for number in (signal.SIGINT, *_ENDING):
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
-    for other in _ENDING:  # a second one must not cut the cleaning short
-        signal.signal(other, signal.SIG_IGN)
+def _end(number: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_IMPORTING):
+            _Waiting.number = number
+            signal.setitimer(signal.ITIMER_REAL, _LATER)
+            return
+        frame = frame.f_back
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    for ending in _ENDING:  # a second one must not cut the cleaning short
+        signal.signal(ending, signal.SIG_IGN)
     raise Ended(number)

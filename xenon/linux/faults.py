@@ -7,7 +7,7 @@ from itertools import islice
 
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.cpu import Access, Cpu, Registers, Trap, TrapKind
-from xenon.hardware.memory_map import in_units
+from xenon.hardware.memory_map import in_units, physical
 from xenon.linux.layout import PROGRAM
 from xenon.linux.loading import STACK_GUARD_BYTES
 from xenon.linux.process import Process, Refusal
@@ -40,7 +40,7 @@ def fault_of_trap(process: Process, thread: int, cpu: Cpu, trap: Trap) -> GuestF
         what, hint = _bad_address(process, trap)
     elif trap.kind in (TrapKind.ILLEGAL_INSTRUCTION, TrapKind.UNAVAILABLE):
         code = (
-            process.space.memory.read(trap.pc, INSTRUCTION_BYTES)
+            process.space.read(trap.pc, INSTRUCTION_BYTES)
             if process.space.readable(trap.pc, INSTRUCTION_BYTES)
             else b""
         )
@@ -77,10 +77,11 @@ def _bad_address(process: Process, trap: Trap) -> tuple[str, str]:
             "link with a larger one: -Wl,-z,stack-size=BYTES",
         )
     if trap.mapped:
-        allowed = process.space.protection_at(trap.address)
-        return f"{what}: the page is {allowed.name if allowed else 'not mapped'} only".lower().replace(
-            "|", "+"
-        ), ""
+        allowed = process.space.protection_at(physical(trap.address))
+        if allowed is None:
+            return f"{what}: registers of a device, no memory", ""
+        rights = (allowed.name or "").lower().replace("|", "+") if allowed else "not for any access"
+        return f"{what}: the page is {rights}{' only' if allowed else ''}", ""
     if trap.address < PROGRAM.start:
         return f"{what}: null pointer", ""
     return f"{what}: not mapped", ""

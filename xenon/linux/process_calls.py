@@ -135,6 +135,8 @@ def prctl(process: Process, option: Int, what: Size, address: Pointer, _size: Si
     """The thread's name, which nobody reads, and the name of a mapping, which memory's account shows."""
     if option == _SET_MAPPING and what == _MAPPING_NAME:
         given = process.space.read_string(name, _LONGEST_MAPPING_NAME).decode("ascii", "replace")
+        if not (given.isascii() and given.isprintable()):
+            raise GuestError(Error.EINVAL)
         with process.space.lock:
             _name_mapping(process, address, given)
     elif option != _SET_NAME:

@@ -293,5 +293,11 @@ class Elf:
 
 
 def _text(strings: memoryview, offset: int) -> str:
-    """The zero-terminated name at an offset; empty where the offset lies outside of the strings."""
-    return bytes(strings[offset : offset + LONGEST_NAME]).split(b"\0", 1)[0].decode("utf-8", "replace")
+    """The zero-terminated name at an offset; empty where the offset lies outside of the strings.
+
+    A character that cannot be printed, which could command a terminal, becomes U+FFFD, as bad UTF-8 does.
+    """
+    text = bytes(strings[offset : offset + LONGEST_NAME]).split(b"\0", 1)[0].decode("utf-8", "replace")
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -16,6 +16,7 @@ from enum import Enum
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
+from xenon.notes import note
 from xenon.profile.code_map import CodeMap
 from xenon.profile.stacks import Stacks
 from xenon.recompiler.attachment import CompiledCode
@@ -132,7 +133,10 @@ class Sampler:
             probe.close()
 
     def _work(self) -> None:
-        while not self._closing.wait(self._period):
-            self._rounds += 1
-            for probe in self._probes:
-                probe.ask()
+        try:
+            while not self._closing.wait(self._period):
+                self._rounds += 1
+                for probe in self._probes:
+                    probe.ask()
+        except Exception as error:
+            note(f"the sampler has stopped ({error}); the profile's times end here, its counts do not")

@@ -78,6 +78,7 @@ def _template() -> str:
     return resources.files("xenon.recompiler").joinpath("bridge.ll").read_text("utf-8")
 
 
+@cache
 def bridge_text(name: str, counting: bool = False) -> str:
     """The module with the hook, a C function of (engine, address, size, state). `counting`: Unicorn counts
     its blocks, and the one that it leaves for compiled code must be counted as cut short."""

@@ -1,7 +1,7 @@
 """Compiled code on disk, in the user's cache folder: checksummed, written atomically, bounded in size.
 
-A file is a line of magic, the SHA-256 of the content, and the content. Any other file is ignored and written
-anew.
+A file is a line of magic, the SHA-256 of key and content, and the content. What it holds is executed: the
+folder and its files must belong to the user, and nobody else may write to them. Any other file is left alone.
 """
 
 from __future__ import annotations
@@ -9,19 +9,32 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_MAGIC = b"xenon-llm code 1\n"
+from xenon.notes import note
+
+_MAGIC = b"xenon-llm code 2\n"
 _DIGEST_BYTES = 32
+_HEAD_BYTES = len(_MAGIC) + _DIGEST_BYTES
 MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES_OF_FILE = 8 * 1024 * 1024
+_NAME = re.compile(r"[a-z]+_[0-9a-f]+\.code|\.new-[0-9a-f]{16}")
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def cache_folder() -> Path:
-    """XDG_CACHE_HOME/xenon-llm/code, ~/.cache/xenon-llm/code where that is not set."""
+def cache_folder() -> Path | None:
+    """XDG_CACHE_HOME/xenon-llm/code, ~/.cache/xenon-llm/code where that is not set; None for a user without a
+    home."""
     home = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(home) if home and Path(home).is_absolute() else Path.home() / ".cache"
+    try:
+        base = Path(home) if home and Path(home).is_absolute() else Path.home() / ".cache"
+    except RuntimeError:
+        return None
     return base / "xenon-llm" / "code"
 
 
@@ -34,73 +47,154 @@ class Usage:
 
 
 class CodeCache:
-    """Bytes by key. A folder that cannot be read or written is an empty cache, never an error."""
+    """Bytes by key, a word, `_`, and hexadecimal digits. A folder that cannot be used is an empty cache,
+    never an error: one that is not the user's alone comes with a note."""
 
     def __init__(self, folder: Path | None = None, most_bytes: int = MOST_BYTES) -> None:
         self.folder = cache_folder() if folder is None else folder
+        """None for a user without a home: nothing is kept."""
         self._most = most_bytes
 
     def get(self, key: str) -> bytes | None:
-        """What `put` stored; None if it is missing, unreadable or damaged."""
-        path = self._path(key)
-        try:
-            data = path.read_bytes()
-            with contextlib.suppress(OSError):
-                os.utime(path)  # the oldest go first
-        except OSError:
+        """What `put` stored; None if it is missing, unreadable, damaged, or not the user's alone."""
+        with self._opened() as folder:
+            data = None if folder is None else self._read(folder, _file_name(key))
+        if data is None or data[:_HEAD_BYTES] != _head(key, data[_HEAD_BYTES:]):
             return None
-        start = len(_MAGIC) + _DIGEST_BYTES
-        digest = data[len(_MAGIC) : start]
-        if not data.startswith(_MAGIC) or digest != hashlib.sha256(data[start:]).digest():
-            return None
-        return data[start:]
+        return data[_HEAD_BYTES:]
 
     def put(self, key: str, data: bytes) -> None:
         """Store, and delete the least recently used files beyond the size that is allowed."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".new-")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(_MAGIC + hashlib.sha256(data).digest() + data)
-                Path(name).replace(self._path(key))
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
-            self._trim()
-        except OSError:
+        if self.folder is None or len(data) > MOST_BYTES_OF_FILE - _HEAD_BYTES:
             return
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._opened() as folder:
+                if folder is not None and self._may_write(folder, _file_name(key)):
+                    _write(folder, _file_name(key), _head(key, data) + data)
+                    self._trim(folder)
 
     def usage(self) -> Usage:
         """What the cache holds."""
-        sizes = [size for _, size, _ in self._files()]
+        with self._opened() as folder:
+            sizes = [] if folder is None else [size for _, size, _ in _files(folder)]
         return Usage(len(sizes), sum(sizes))
 
     def clear(self) -> Usage:
-        """Delete everything; returns what that was. Raises OSError for a file that cannot be deleted."""
-        before = self.usage()
-        for _, _, path in self._files():
-            path.unlink(missing_ok=True)
-        return before
+        """Delete the cache's own files; returns what that was. Raises OSError for a file that cannot be
+        deleted."""
+        with self._opened() as folder:
+            files = [] if folder is None else _files(folder)
+            for _, _, name in files:
+                try:
+                    os.unlink(name, dir_fd=folder)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, str(self._path(name))) from error
+        return Usage(len(files), sum(size for _, size, _ in files))
 
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.code"
+    def _path(self, name: str) -> Path:
+        return (self.folder or Path()) / name
 
-    def _files(self) -> list[tuple[float, int, Path]]:
-        """(time of last use, size, path) of the cache's own files, the oldest first."""
-        files = []
-        for pattern in ("*.code", ".new-*"):
-            for path in self.folder.glob(pattern):
+    @contextmanager
+    def _opened(self) -> Iterator[int | None]:
+        """A descriptor of the folder, None where there is none or it is not the user's alone."""
+        folder = None
+        try:
+            if self.folder is not None:
                 with contextlib.suppress(OSError):
-                    status = path.stat()
-                    files.append((status.st_mtime, status.st_size, path))
-        return sorted(files)
+                    folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK)
+            is_safe = folder is not None and self._is_users_alone(os.fstat(folder), self._path(""))
+            yield folder if is_safe else None
+        finally:
+            if folder is not None:
+                os.close(folder)
 
-    def _trim(self) -> None:
-        files = self._files()
+    def _read(self, folder: int, name: str) -> bytes | None:
+        """A whole file; None for one that is missing, too long, or not the user's alone."""
+        try:
+            if not self._is_own_file(os.stat(name, dir_fd=folder, follow_symlinks=False), name):
+                return None
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
+            with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
+                status = os.fstat(file.fileno())  # nobody can exchange the file any more
+                if not self._is_own_file(status, name) or status.st_size > MOST_BYTES_OF_FILE:
+                    return None
+                with contextlib.suppress(OSError):
+                    os.utime(file.fileno())  # the oldest go first
+                return file.read(MOST_BYTES_OF_FILE)
+        except OSError:
+            return None
+
+    def _may_write(self, folder: int, name: str) -> bool:
+        """Whether there is no such file, or a file of the user's to replace."""
+        try:
+            return self._is_own_file(os.stat(name, dir_fd=folder, follow_symlinks=False), name)
+        except FileNotFoundError:
+            return True
+
+    def _is_own_file(self, status: os.stat_result, name: str) -> bool:
+        if not stat.S_ISREG(status.st_mode):
+            note(f"{self._path(name)}: no regular file, left alone; this code is compiled in each run")
+            return False
+        return self._is_users_alone(status, self._path(name))
+
+    def _is_users_alone(self, status: os.stat_result, path: Path) -> bool:
+        """Whether only the user can have written it; else there is a note."""
+        if status.st_uid != os.geteuid():
+            note(f"{path}: belongs to another user, no compiled code is kept there")
+            return False
+        if status.st_mode & _OTHERS_MAY_WRITE:
+            note(f"{path}: others may write to it (chmod go-w), no compiled code is kept there")
+            return False
+        return True
+
+    def _trim(self, folder: int) -> None:
+        files = _files(folder)
         total = sum(size for _, size, _ in files)
-        for _, size, path in files:
+        for _, size, name in files:
             if total <= self._most:
                 return
-            path.unlink(missing_ok=True)
+            _delete(folder, name)
             total -= size
+
+
+def _file_name(key: str) -> str:
+    return f"{key}.code"
+
+
+def _head(key: str, data: bytes) -> bytes:
+    return _MAGIC + hashlib.sha256(key.encode() + b"\0" + data).digest()
+
+
+def _write(folder: int, name: str, data: bytes) -> None:
+    part = f".new-{os.urandom(8).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    handle = os.open(part, flags, 0o600, dir_fd=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        _delete(folder, part)
+        raise
+
+
+def _delete(folder: int, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def _files(folder: int) -> list[tuple[float, int, str]]:
+    """(time of last use, size, name) of the cache's own files in a folder, the oldest first."""
+    files: list[tuple[float, int, str]] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not _NAME.fullmatch(entry.name):
+                continue
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                    files.append((status.st_mtime, status.st_size, entry.name))
+    return sorted(files)

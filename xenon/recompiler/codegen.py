@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Container
@@ -89,15 +90,22 @@ class Linker:
     def __init__(self) -> None:
         self._jit = llvm.create_lljit_compiler(_machine())
         self._linked: dict[str, tuple[llvm.ResourceTracker, int]] = {}
+        self._tries = 0
         self._lock = threading.Lock()
 
+    def known(self, name: str) -> int | None:
+        """Where the function `name` is, None before its object code was linked."""
+        with self._lock:
+            return self._linked[name][1] if name in self._linked else None
+
     def address(self, name: str, code: bytes) -> int:
-        """Where the function `name` of this object code is."""
+        """Where the function `name` of this object code is. Raises RuntimeError for what is no such code."""
         with self._lock:
             if name not in self._linked:
                 library = llvm.JITLibraryBuilder()
                 library.add_object_img(code).add_current_process().export_symbol(name)
-                tracker = library.link(self._jit, name)
+                self._tries += 1  # a library's name is used up, even where the link fails
+                tracker = library.link(self._jit, f"{name}.{self._tries}")
                 self._linked[name] = (tracker, tracker[name])
             return self._linked[name][1]
 
@@ -138,15 +146,10 @@ def make_unit(
     ends = [block.end.name for block in flow.blocks.values()]
     source = repr((target, entries, sorted(flow.calls), ends, words))
     name = _key("unit" if target.counters is None else "counting", source)
-    code = cache.get(name) if cache else None
-    cached = code is not None
-    if code is None:
-        code = worker(lift_unit(flow, name, target))
-        if cache:
-            cache.put(name, code)
+    function, cached = _linked(name, lambda: worker(lift_unit(flow, name, target)), cache)
     pages = frozenset(address // target.page_bytes for address, _ in words)
     points = tuple(flow.entry_points)
-    return CompiledUnit(linker().address(name, code), points, flow.calls, pages, len(words), cached)
+    return CompiledUnit(function, points, flow.calls, pages, len(words), cached)
 
 
 def bridge(
@@ -154,12 +157,22 @@ def bridge(
 ) -> int:
     """The host address of the hook that hands over (see bridge.py), by `worker` or from the cache."""
     name = _key("bridge", bridge_text("bridge", counting))
-    code = cache.get(name) if cache else None
-    if code is None:
-        code = worker(bridge_text(name, counting))
-        if cache:
-            cache.put(name, code)
-    return linker().address(name, code)
+    if (address := linker().known(name)) is not None:
+        return address
+    return _linked(name, lambda: worker(bridge_text(name, counting)), cache)[0]
+
+
+def _linked(name: str, compiled: Callable[[], bytes], cache: CodeCache | None) -> tuple[int, bool]:
+    """The host address of a function, and whether its object code came from the cache. A file of the cache
+    that is no object code is written anew."""
+    if cache and (code := cache.get(name)) is not None:
+        with contextlib.suppress(RuntimeError):
+            return linker().address(name, code), True
+    code = compiled()
+    function = linker().address(name, code)
+    if cache:
+        cache.put(name, code)
+    return function, False
 
 
 def _key(kind: str, source: str) -> str:

@@ -202,7 +202,7 @@ class Recompiler:
         try:
             from xenon.recompiler import codegen
         except (ImportError, OSError) as error:  # the second where its library is not for this computer
-            raise Stopped from error
+            raise Stopped(str(error)) from error
         codegen.bridge(self.cache, worker.compile, self.counting)
 
     def compile(self, address: int, inside: int | None = None) -> Outcome:

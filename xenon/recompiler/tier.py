@@ -8,15 +8,15 @@ compiled, or rather read back, first in its next run.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import threading
 from collections import Counter
 from collections.abc import Sequence
 
+from xenon.notes import note
 from xenon.recompiler.recompiler import Recompiler, Tier
-from xenon.recompiler.worker import Stopped, Worker
+from xenon.recompiler.worker import Worker
 
 _PATIENCE = 0.05  # seconds of a run before the compiler is loaded: a short program ends without it
 _SHORT_PATIENCE = 0.03  # where it is known what will be hot
@@ -26,6 +26,10 @@ _STUCK = 3  # samples on Unicorn in a compiled function until the place itself b
 _MOST_REMEMBERED = 256  # functions of one program
 
 _Wanted = tuple[int, int | None]  # a function, and a place in it to enter it at, too
+
+
+def _note_end(reason: object) -> None:
+    note(f"the compiler has stopped ({reason}); Unicorn runs what is not compiled yet")
 
 
 class TierUp:
@@ -44,7 +48,10 @@ class TierUp:
 
     def start(self) -> None:
         """Guest code begins to run."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the host gives no thread for it
+            _note_end(error)
 
     def close(self) -> None:
         """End the thread; what it was compiling is given up."""
@@ -55,13 +62,21 @@ class TierUp:
         self._worker.close()
 
     def _work(self) -> None:
+        """What goes wrong ends this thread, never the run."""
+        try:
+            self._tier_up()
+        except Exception as error:
+            if not self._closing.is_set():
+                _note_end(error)
+
+    def _tier_up(self) -> None:
         key = self._program_key()
         remembered = self._remembered(key)
         known = self._hot or remembered
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
         named = {function.name: function.address for function in self._recompiler.functions}
-        with contextlib.suppress(Stopped):
+        try:
             self._recompiler.prepare(self._worker)
             for name in self._hot:
                 if name in named:
@@ -71,7 +86,8 @@ class TierUp:
             while not self._closing.wait(_PERIOD):
                 if not self._look() and self._calls:
                     self._compile(self._calls.pop(0))
-        self._remember(key, remembered)
+        finally:
+            self._remember(key, remembered)
 
     def _compile(self, address: int, inside: int | None = None) -> None:
         """Compile a function, unless it is time to close; those that it calls are next."""
@@ -117,11 +133,11 @@ class TierUp:
         data = cache.get(key) if cache else None
         try:
             pairs = [tuple(pair) for pair in json.loads(data)] if data else []
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return []
         return [
             (pair[0], pair[1])
-            for pair in pairs
+            for pair in pairs[:_MOST_REMEMBERED]
             if len(pair) == 2 and isinstance(pair[0], int) and isinstance(pair[1], int | None)
         ]
 

@@ -7,19 +7,45 @@ returns object code.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import IO
+
+from xenon.errors import reason
 
 # A write to a worker that is gone must not end this process by SIGPIPE, which the command line leaves at
 # its default.
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
+# The process is isolated: it finds Python's own library, and these packages where this process has them. No
+# module of the current folder or of PYTHONPATH can take their place.
+_PACKAGES = ("xenon", "unicorn", "llvmlite")
+_START = """
+import sys
+from importlib.machinery import PathFinder
+
+folders = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return PathFinder.find_spec(name, [folders[name]]) if name in folders else None
+
+
+sys.meta_path.insert(0, Finder)
+from xenon.recompiler.worker import serve
+
+serve()
+"""
+
 
 class Stopped(Exception):
-    """The worker was stopped before it had an answer."""
+    """The worker was stopped before it had an answer, or cannot work; says why."""
 
 
 class Worker:
@@ -37,13 +63,16 @@ class Worker:
             raise Stopped
         if self._process is None:
             with self._child_end as child_end:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "xenon.recompiler.worker"],
-                    stdin=child_end.fileno(),
-                    stdout=child_end.fileno(),
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # the parent handles Ctrl-C
-                )
+                try:
+                    self._process = subprocess.Popen(
+                        _command(),
+                        stdin=child_end.fileno(),
+                        stdout=child_end.fileno(),
+                        stderr=subprocess.DEVNULL,
+                        start_new_session=True,  # the parent handles Ctrl-C
+                    )
+                except OSError as error:
+                    raise Stopped(f"cannot start its process: {reason(error)}") from error
 
     def compile(self, text: str) -> bytes:
         """Object code of a module. Raises Stopped."""
@@ -52,7 +81,7 @@ class Worker:
             self._socket.sendall(_message(text.encode()), _NO_SIGNAL)
             return _receive(self._answers)
         except (OSError, EOFError, ValueError):
-            raise Stopped from None
+            raise Stopped("its process has ended") from None
 
     def stop(self) -> None:
         """End the process; from any thread."""
@@ -66,6 +95,19 @@ class Worker:
         self.stop()
         for stream in (self._answers, self._socket, self._child_end):
             stream.close()
+
+
+def _command() -> list[str]:
+    """Raises OSError where no Python is known, or a package is missing."""
+    if not sys.executable:
+        raise FileNotFoundError("the path of Python is not known")
+    folders: list[str] = []
+    for package in _PACKAGES:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise FileNotFoundError(f"{package} is not in a folder")
+        folders += [package, str(Path(spec.origin).resolve().parents[1])]
+    return [sys.executable, "-I", "-S", "-c", _START, *folders]
 
 
 def _message(data: bytes) -> bytes:
@@ -84,14 +126,11 @@ def _receive(stream: IO[bytes]) -> bytes:
     return data
 
 
-def _main() -> None:
+def serve() -> None:
+    """The work of the process: answers until the parent is gone."""
     from xenon.recompiler.codegen import compile_text
 
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
             sys.stdout.buffer.write(_message(compile_text(_receive(sys.stdin.buffer).decode())))
             sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    _main()

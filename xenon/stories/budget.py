@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from llama2c.allocations import Extents, Users, allocations, array_bytes
+from llama2c.allocations import Extents, Users, allocations, whole_lines
 from loader import Format, Model, Tokenizer
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory import OutOfMemoryError, Owner, UnifiedMemory
@@ -192,7 +192,7 @@ def _extents(run: Run) -> Extents:
         kv_dim=config.kv_dim,
         vocab_size=config.vocab_size,
         seq_len=run.positions,
-        weight_bytes=sum(array_bytes(part.count) for part in model.tensors if part.is_weight),
+        weight_bytes=sum(whole_lines(part.nbytes) for part in model.tensors if part.is_weight),
         tokenizer_bytes=run.tokenizer.size,
         prompt_bytes=run.prompt_bytes,
         longest_piece=max(len(piece.text) for piece in run.tokenizer.pieces[: config.vocab_size]),

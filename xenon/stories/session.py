@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR, Figures, hot_functions
-from xenon.console import Console
+from xenon.console import Console, check_timeout
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import in_units
 from xenon.linux.program import Program, read_program
@@ -111,12 +111,13 @@ class Session:
         warm code. `watch` is called before the run with its console, which then has instruments, and the
         guest program. The arguments are checked here, before the first piece is asked for.
 
-        Raises XenonError for more steps than the context holds and a prompt that the context cannot hold,
-        OutOfMemoryError for a model that the memory cannot hold; the story itself raises GuestFault and
-        LimitReached as `Console.run` does.
+        Raises XenonError for a timeout that is no time, more steps than the context holds and a prompt that
+        the context cannot hold, OutOfMemoryError for a model that the memory cannot hold; the story itself
+        raises GuestFault and LimitReached as `Console.run` does.
         """
         text = _encoded(prompt)
         sampling = sampling or Sampling()
+        check_timeout(timeout)
         self._check(text, sampling)
         self.budget(text).check()
         steps = min(DEFAULT_STEPS, self.decision.context) if sampling.steps is None else sampling.steps

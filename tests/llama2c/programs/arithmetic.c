@@ -47,9 +47,10 @@ int main(int argument_count, char **arguments)
         out[i] = powf(x[i], y[i]);
     }
     write_floats(out, n);
-    matmul(out, v, w, COLUMNS, ROWS, KERNEL_SCALAR);
+    Matrix matrix = {&tensor_fp32, w, ROWS, COLUMNS};
+    matmul(out, v, &matrix, KERNEL_SCALAR);
     write_floats(out, ROWS);
-    matmul(out, v, w, COLUMNS, ROWS, KERNEL_VMX);
+    matmul(out, v, &matrix, KERNEL_VMX);
     write_floats(out, ROWS);
     return 0;
 }

@@ -7,8 +7,7 @@ import subprocess
 import sys
 
 import pytest
-
-COMMAND = [sys.executable, "-c", "from xenon.cli.app import main; main()"]
+from command_line import COMMAND, run_command_text
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -67,7 +66,7 @@ def test_alone_it_prints_its_help_and_nothing_that_looks_like_an_error() -> None
     ids=lambda value: value[-1][:12],
 )
 def test_a_mistyped_word_is_one_line_and_what_was_meant(words: list[str], lines: list[str]) -> None:
-    done = run(*words)
+    done = run_command_text(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == lines
 

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import COMMAND, run_command
 from support import Made
 
-COMMAND = [sys.executable, "-c", "from xenon.cli.app import main; main()", "generate"]
+GENERATE = [*COMMAND, "generate"]
 
 
 def run(
     *arguments: str | Path, stdin: bytes | None = None, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        env=os.environ | environment,
-        timeout=60,
-    )
+    return run_command("generate", *arguments, stdin=stdin, environment=environment)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +146,7 @@ def test_a_missing_tokenizer_names_what_was_looked_at(made: Made, tmp_path: Path
 def test_a_reader_that_leaves_ends_the_story_quietly(make_model: Callable[..., Made]) -> None:
     made = make_model(dim=64, hidden_dim=172, n_layers=5, vocab_size=512, seq_len=512)
     process = subprocess.Popen(
-        [*COMMAND, "-q", "-m", str(made.model), "-n", "0", "--ignore-eos", "ab"],
+        [*GENERATE, "-q", "-m", str(made.model), "-n", "0", "--ignore-eos", "ab"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -168,7 +160,7 @@ def test_a_reader_that_leaves_ends_the_story_quietly(make_model: Callable[..., M
 def test_ctrl_c_stops_a_story_at_once(make_model: Callable[..., Made]) -> None:
     made = make_model(dim=64, hidden_dim=172, n_layers=5, vocab_size=512, seq_len=2048)
     process = subprocess.Popen(
-        [*COMMAND, "-m", str(made.model), "-n", "0", "--ignore-eos", "ab"],
+        [*GENERATE, "-m", str(made.model), "-n", "0", "--ignore-eos", "ab"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

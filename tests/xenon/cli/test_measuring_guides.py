@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_line import run_command_text
 from support import Made
 
 import loader
@@ -28,8 +28,7 @@ SHOWN = [
 
 
 def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-c", "from xenon.cli.app import main; main()", *shlex.split(line)[1:]]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return run_command_text(*shlex.split(line)[1:], cwd=folder)
 
 
 @pytest.mark.parametrize("line", SHOWN)

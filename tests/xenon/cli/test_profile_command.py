@@ -8,22 +8,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from command_line import COMMAND
+from command_line import run_command_text as run
 from support import Made
 
-COMMAND = [sys.executable, "-c", "from xenon.cli.app import main; main()"]
 STORY = ["--cpu", "unicorn", "--threads", "1", "-n", "12"]
-
-
-def run(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    options = {"capture_output": True, "timeout": 60, "text": True, "stdin": subprocess.DEVNULL, **options}
-    return subprocess.run([*COMMAND, *map(str, words)], **options)
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +36,19 @@ def test_output_goes_to_stdout_and_the_report_to_stderr(program: Path) -> None:
 
 def test_json_is_the_only_thing_on_stdout(program: Path) -> None:
     done = run("profile", "--cpu", "unicorn", "--json", program, "pointer", "20")
-    found = json.loads(done.stdout)
-    assert list(found) == [
+    facts = json.loads(done.stdout)
+    assert list(facts) == [
         "program", "cpu", "seconds", "samples", "sample_period", "samples_by_tier", "instructions",
         "instructions_compiled", "threads", "functions", "classes", "mnemonics", "blocks", "stacks",
     ]  # fmt: skip
-    assert found["program"] == str(program)
-    assert sum(one["instructions"] for one in found["functions"]) == found["instructions"]
-    assert {one["name"]: one["calls"] for one in found["functions"]}["dot"] == 20
+    assert facts["program"] == str(program)
+    assert sum(row["instructions"] for row in facts["functions"]) == facts["instructions"]
+    assert {row["name"]: row["calls"] for row in facts["functions"]}["dot"] == 20
     assert done.stderr == run("run", program, "pointer", "20").stdout
 
 
 def test_every_json_key_is_documented(program: Path) -> None:
-    found = json.loads(run("profile", "--cpu", "unicorn", "--json", program, "pointer", "900").stdout)
+    facts = json.loads(run("profile", "--cpu", "unicorn", "--json", program, "pointer", "900").stdout)
     page = (Path(__file__).parents[3] / "docs" / "profile.md").read_text()
 
     def keys(value: object) -> set[str]:
@@ -64,8 +58,8 @@ def test_every_json_key_is_documented(program: Path) -> None:
             return {*value} | set().union(*map(keys, value.values()))
         return set()
 
-    found["classes"] = {}
-    assert {key for key in keys(found) if f"`{key}`" not in page} == set()
+    facts["classes"] = {}
+    assert {key for key in keys(facts) if f"`{key}`" not in page} == set()
 
 
 def test_report_and_drawing_are_written_to_files(program: Path, tmp_path: Path) -> None:
@@ -84,7 +78,7 @@ def test_a_story_is_profiled_and_told_as_generate_tells_it() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == told.stdout
     assert "rows_vmx" in done.stderr
-    assert run("profile", *STORY, "-i", "-", stdin=None, input="Sleepy Joe\n").stdout == told.stdout
+    assert run("profile", *STORY, "-i", "-", stdin=b"Sleepy Joe\n").stdout == told.stdout
 
 
 def test_a_model_of_ones_own_is_told_from_a_program(make_model: Callable[..., Made]) -> None:
@@ -101,9 +95,9 @@ def test_a_model_of_ones_own_is_told_from_a_program(make_model: Callable[..., Ma
 )
 def test_warm_code_is_compiled_from_the_first_instruction() -> None:
     done = run("profile", "--warm", "--threads", "1", "-n", "12", "--json")
-    found = json.loads(done.stdout)
-    assert found["instructions_compiled"] > 0.98 * found["instructions"]
-    assert {one["name"]: one["tier"] for one in found["functions"]}["rows_vmx"] == "compiled"
+    facts = json.loads(done.stdout)
+    assert facts["instructions_compiled"] > 0.98 * facts["instructions"]
+    assert {row["name"]: row["tier"] for row in facts["functions"]}["rows_vmx"] == "compiled"
 
 
 def test_a_fault_and_a_limit_come_after_the_report(program: Path, tmp_path: Path) -> None:
@@ -121,14 +115,16 @@ def test_the_exit_status_is_the_program_s(small_elf: bytes, tmp_path: Path) -> N
     assert run("profile", tmp_path / "small").returncode == 7
 
 
-def test_ctrl_c_prints_what_there_is(program: Path) -> None:
-    words = [*COMMAND, "profile", "--cpu", "unicorn", str(program), "forever"]
+def test_ctrl_c_prints_what_there_is(misdeeds: Path) -> None:
+    words = [*COMMAND, "profile", "--cpu", "unicorn", str(misdeeds), "spin"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(3)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "spinning\n"
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "  main" in told
+    assert "counted exactly" in told
+    assert "  run" in told
     assert told.endswith("error: interrupted\n")
 
 
@@ -200,13 +196,13 @@ def test_scan_says_what_keeps_functions_from_being_compiled(program: Path) -> No
     assert "no rule for lwarx, at 0x" in done.stdout
     assert "lwarx: in " in done.stdout
     assert done.stdout.splitlines()[-1].startswith("the recompiler takes ")
-    found = json.loads(run("scan", "--recompiler", "--json", program).stdout)
-    assert list(found) == ["program", "total", "compiled", "missing", "functions"]
-    assert found["total"]["functions"] == len(found["functions"])
-    assert found["compiled"]["functions"] == sum(one["compiles"] for one in found["functions"])
-    assert found["total"]["bytes"] == 4 * found["total"]["instructions"]
-    for one in found["functions"]:
-        assert one["compiles"] is (one["obstacles"] == [])
+    facts = json.loads(run("scan", "--recompiler", "--json", program).stdout)
+    assert list(facts) == ["program", "total", "compiled", "missing", "functions"]
+    assert facts["total"]["functions"] == len(facts["functions"])
+    assert facts["compiled"]["functions"] == sum(row["compiles"] for row in facts["functions"])
+    assert facts["total"]["bytes"] == 4 * facts["total"]["instructions"]
+    for row in facts["functions"]:
+        assert row["compiles"] is (row["obstacles"] == [])
 
 
 def test_scan_for_the_recompiler_needs_no_llvmlite(program: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run_command_text
 from typer.testing import CliRunner
 
 import xenon
@@ -41,8 +42,7 @@ def test_cache_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("command", ["run", "generate", "profile"])
 def test_cpu_names_are_checked(command: str) -> None:
-    words = [sys.executable, "-c", _COMMAND, command, "--cpu", "unicron", "x"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = run_command_text(command, "--cpu", "unicron", "x")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "error: Invalid value for '--cpu': 'unicron' is not one of 'unicorn', 'recompiler'.",

@@ -7,18 +7,18 @@ import pty
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import COMMAND, run_command
 
 from xenon.cli.output import parse_size
 from xenon.cli.run import split_grant
 from xenon.errors import XenonError
 
-COMMAND = [sys.executable, "-c", "from xenon.cli.app import main; main()", "run"]
+RUN = [*COMMAND, "run"]
 JOBS = [
     "numbers",
     "sorting",
@@ -35,9 +35,10 @@ JOBS += ["error", "-x", "--help", "status", "5"]
 INPUT = b"1\n2\n39\nno newline"
 
 
-def _run(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    options = {"input": b"", "capture_output": True, "timeout": 30, **options}
-    return subprocess.run([*COMMAND, *map(str, words)], **options)
+def _run(
+    *words: str | Path, stdin: bytes = b"", cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    return run_command("run", *words, stdin=stdin, cwd=cwd)
 
 
 @pytest.mark.parametrize("how", ["musl", "glibc"])
@@ -46,7 +47,7 @@ def test_ordinary_programs_do_as_under_qemu(build: Any, how: str, tmp_path: Path
         pytest.skip("no qemu-ppc64: Debian has it in qemu-user")
     program = build("hosted", how)
     (tmp_path / "data.bin").write_bytes(bytes(range(256)) * 300 + b"end")
-    ours = _run("--env", "GREETING=hi", "--file", "data.bin", program, *JOBS, input=INPUT, cwd=tmp_path)
+    ours = _run("--env", "GREETING=hi", "--file", "data.bin", program, *JOBS, stdin=INPUT, cwd=tmp_path)
     theirs = subprocess.run(
         ["qemu-ppc64", str(program), *JOBS],
         input=INPUT, capture_output=True, cwd=tmp_path, env={"GREETING": "hi"}, timeout=30,
@@ -56,19 +57,25 @@ def test_ordinary_programs_do_as_under_qemu(build: Any, how: str, tmp_path: Path
     assert ours.returncode == theirs.returncode == 5
 
 
-@pytest.mark.parametrize(
-    "options", [("-Wl,--image-base=0x10000",), ("-Wl,--image-base=0x10000000",), ("-static-pie",)]
-)
-def test_programs_run_wherever_they_are_linked(build: Any, options: tuple[str, ...]) -> None:
-    done = _run(build("hosted", "musl", *options), "numbers", "sorting", "memory", "status", "3")
+@pytest.mark.parametrize("base", ["0x10000", "0x10000000"])
+def test_programs_run_wherever_they_are_linked(build: Any, base: str) -> None:
+    program = build("hosted", "musl", f"-Wl,--image-base={base}")
+    done = _run(program, "numbers", "sorting", "memory", "status", "3")
     assert b"7158955653310181488" in done.stdout
     assert (done.stderr, done.returncode) == (b"", 3)
+
+
+def test_a_position_independent_program_runs(build: Any) -> None:
+    program = build("misdeeds", "freestanding", "-fPIE", "-pie")
+    assert program.read_bytes()[16:18] == b"\0\3"  # ET_DYN
+    done = _run(program, "nothing")
+    assert (done.stdout, done.stderr, done.returncode) == (b"survived\n", b"", 0)
 
 
 @pytest.mark.parametrize("misdeed", ["spin", "calls", "sleep", "read", "flood"])
 def test_ctrl_c_ends_what_would_never_end(misdeeds: Path, misdeed: str) -> None:
     process = subprocess.Popen(
-        [*COMMAND, str(misdeeds), misdeed],
+        [*RUN, str(misdeeds), misdeed],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -104,7 +111,7 @@ def test_a_fault_prints_a_report_then_one_line_and_ends_with_3(misdeeds: Path) -
 
 
 def test_a_reader_that_leaves_ends_it_quietly(misdeeds: Path) -> None:
-    command = " ".join([*(f"'{word}'" for word in COMMAND), str(misdeeds), "flood", "| head -1"])
+    command = " ".join([*(f"'{word}'" for word in RUN), str(misdeeds), "flood", "| head -1"])
     done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=20)
     assert done.stdout.startswith(b"and on")
     assert done.stderr == b""
@@ -115,7 +122,7 @@ def test_a_program_may_run_with_no_standard_input(build: Any) -> None:
         [
             "sh",
             "-c",
-            " ".join([*(f"'{word}'" for word in COMMAND), str(build("hosted", "musl")), "input", "<&-"]),
+            " ".join([*(f"'{word}'" for word in RUN), str(build("hosted", "musl")), "input", "<&-"]),
         ],
         capture_output=True,
         timeout=20,
@@ -126,7 +133,7 @@ def test_a_program_may_run_with_no_standard_input(build: Any) -> None:
 def test_a_terminal_is_seen_as_one(build: Any) -> None:
     ours, theirs = pty.openpty()
     done = subprocess.Popen(
-        [*COMMAND, str(build("hosted", "musl")), "terminal"], stdin=theirs, stdout=theirs, stderr=-1
+        [*RUN, str(build("hosted", "musl")), "terminal"], stdin=theirs, stdout=theirs, stderr=-1
     )
     done.communicate(timeout=20)
     assert os.read(ours, 100) == b"1 1 0\r\n"

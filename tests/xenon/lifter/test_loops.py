@@ -12,6 +12,7 @@ pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip insta
 from laboratory.loop_trials import LoopLaboratory, Trial, random_trial
 
 from xenon.linux.layout import PROGRAM
+from xenon.recompiler.cache import CodeCache
 
 _DATA = PROGRAM.start + 0x10000
 _WORDS = 4096
@@ -29,7 +30,7 @@ def _four_sums() -> tuple[int, ...]:
 
 @pytest.fixture(scope="module")
 def laboratory() -> LoopLaboratory:
-    return LoopLaboratory()
+    return LoopLaboratory(CodeCache())
 
 
 def test_random_loops_agree_with_their_bodies_called_one_by_one_and_with_unicorn(
@@ -43,7 +44,7 @@ def test_random_loops_agree_with_their_bodies_called_one_by_one_and_with_unicorn
 
 
 @pytest.mark.parametrize("words", [_MULTIPLY_ADD, _FUSED, _four_sums()], ids=["vmaddfp", "fmadds", "four"])
-@pytest.mark.parametrize("at", [0, 70, 399])
+@pytest.mark.parametrize("lane", [0, 70, 399])
 @pytest.mark.parametrize(
     "bits",
     [
@@ -60,11 +61,11 @@ def test_random_loops_agree_with_their_bodies_called_one_by_one_and_with_unicorn
     ids=hex,
 )
 def test_one_unusual_number_in_the_middle_of_a_running_sum(
-    laboratory: LoopLaboratory, words: tuple[int, ...], at: int, bits: int
+    laboratory: LoopLaboratory, words: tuple[int, ...], lane: int, bits: int
 ) -> None:
     lanes = [0x3F800000 + 77 * index for index in range(_WORDS)]
-    lanes[0x400 // 4 + at] = bits
-    lanes[0x2000 // 4 + at] = 0x00C00000
+    lanes[0x400 // 4 + lane] = bits
+    lanes[0x2000 // 4 + lane] = 0x00C00000
     data = struct.pack(f">{_WORDS}I", *lanes)
     trial = Trial(words, False, 97, (_DATA + 0x400, _DATA + 0x2000, _DATA), data)
     results = laboratory.results(trial)

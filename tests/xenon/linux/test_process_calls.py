@@ -137,6 +137,19 @@ def test_limits_and_identity_are_stated(call: Any) -> None:
     assert call("prctl", 22) == -Error.EINVAL
 
 
+def test_the_name_of_a_mapping_is_printable_as_on_linux(call: Any) -> None:
+    place = call("mmap", 0, 4096, 3, 0x22, -1, 0)
+
+    def name(text: bytes) -> int:
+        return int(call("prctl", 0x53564D41, 0, place, 4096, call.text(text)))
+
+    assert name(b"key cache") == 0
+    assert call.process.space.memory.region_at(place).purpose == "key cache"
+    for text in (b"\x1b[2J", b"two\nlines", b"caf\xc3\xa9"):
+        assert name(text) == -Error.EINVAL
+    assert call.process.space.memory.region_at(place).purpose == "key cache"
+
+
 def test_random_bytes_differ(call: Any) -> None:
     assert call("getrandom", call.scratch, 64, 0) == 64
     assert call("getrandom", call.scratch + 64, 64, 0) == 64

@@ -211,3 +211,9 @@ def test_sizes_of_symbols_are_cut_to_the_code() -> None:
     assert len(functions) == 300
     assert sum(function.size for function in functions) == len(CODE * 75)
     everything(image)
+
+
+def test_names_cannot_command_a_terminal() -> None:
+    labels = [Label("\x1b[2J\a", CODE_ADDRESS, 4), Label("naïve\u202e", CODE_ADDRESS + 4, 4)]
+    program = parse_program("it", elf_file(CODE, labels))
+    assert [function.name for function in program.functions()] == ["\ufffd[2J\ufffd", "naïve\ufffd"]

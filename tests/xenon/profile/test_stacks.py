@@ -84,7 +84,9 @@ def test_registers_may_hold_anything(stacks: Stacks) -> None:
 
 
 def test_functions_of_a_stripped_program_have_their_addresses_for_names(build: Callable[..., Path]) -> None:
-    whole, stripped = (CodeMap(read_program(build("hot", "musl", *how))) for how in ((), ("-s",)))
+    whole, stripped = (
+        CodeMap(read_program(build("hot", "musl", "-O2", stripped=stripped))) for stripped in (False, True)
+    )
     main = next(span for span in whole.spans if span.name == "main")
     assert main.is_function
     assert not any(span.name == "main" for span in stripped.spans)
@@ -95,7 +97,7 @@ def test_functions_of_a_stripped_program_have_their_addresses_for_names(build: C
 
 
 def test_every_address_belongs_to_one_function(build: Callable[..., Path]) -> None:
-    code = CodeMap(read_program(build("hot", "musl")))
+    code = CodeMap(read_program(build("hot", "musl", "-O2")))
     for span in code.spans:
         assert code.at(span.start) == code.at(span.end - 4) == span
     for address in (0, CODE - 4, code.spans[0].start - 4, code.spans[-1].end, (1 << 64) - 4):

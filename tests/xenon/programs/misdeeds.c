@@ -11,14 +11,30 @@ __attribute__((noinline)) static word deep(word depth) {
     return deep(depth + 1) + room[0];
 }
 
+__asm__(".text\n\t.p2align 2\nnothing:\t.long 0x00000000");
+extern const unsigned nothing[];
+
+static void jump(word place) {
+    __asm__ volatile("mtctr %0\n\tbctrl" : : "r"(place) : "lr", "ctr");
+}
+
 __attribute__((noinline)) static void misdeed(const char *name) {
     if (same(name, "null")) read_at((volatile unsigned *)0x10);
     if (same(name, "wild")) read_at((volatile unsigned *)0x1cafe000);
     if (same(name, "outside")) read_at((volatile unsigned *)0x123456789000);
     if (same(name, "system")) *(volatile unsigned *)0x1e000000 = 1;
     if (same(name, "text")) *(volatile unsigned *)__builtin_return_address(0) = 1;
+    if (same(name, "readonly")) *(volatile unsigned *)(0x80000000UL | (word)__builtin_return_address(0)) = 1;
+    if (same(name, "device")) __asm__ volatile("mtctr %0\n\tbctrl" : : "r"(0x7fc80000UL) : "lr", "ctr");
+    if (same(name, "hidden")) {
+        word page = call(90, 0, 1 << 20, 3, 0x22, -1UL, 0);
+        call(125, page, 4096, 0, 0, 0, 0);
+        read_at((volatile unsigned *)page);
+    }
     if (same(name, "jump")) __asm__ volatile("li 0,0\n\tmtctr 0\n\tbctrl" ::: "lr", "ctr", "r0");
     if (same(name, "data")) __asm__ volatile("mtctr %0\n\tbctrl" : : "r"(&name) : "lr", "ctr");
+    if (same(name, "view")) jump(0x80000000 + (word)nothing);
+    if (same(name, "viewed")) jump(0xa0000000 + (word)&name);
     if (same(name, "illegal")) __asm__ volatile(".long 0x00000000");
     if (same(name, "vsx")) __asm__ volatile(".long 0x7c002698");
     if (same(name, "trap")) __asm__ volatile("trap");

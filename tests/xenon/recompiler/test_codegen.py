@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,9 @@ pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip insta
 from xenon.lifter.flow import explore
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
+from xenon.recompiler import codegen
 from xenon.recompiler.bridge import bridge_text
+from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.codegen import compile_text, generator_files
 
 ADD_R3_R3_R4, BLR = 0x7C63_2214, 0x4E80_0020
@@ -42,3 +45,21 @@ def test_code_for_another_machine_has_its_sizes() -> None:
     text = lift_unit(flow, "unit", SMALL)
     assert f"%pages = getelementptr i8, ptr %ram, i64 {1 << 20}" in text
     assert compile_text(text)
+
+
+@pytest.mark.parametrize("content", [b"", b"no object code", b"another function"])
+def test_a_whole_file_of_the_cache_without_the_code_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    linkers = [codegen.Linker(), codegen.Linker()]
+    monkeypatch.setattr(codegen, "linker", lambda: linkers[0])
+    cache = CodeCache(tmp_path)
+    assert codegen.bridge(cache)
+    (path,) = tmp_path.iterdir()
+    good = cache.get(path.stem)
+    if content == b"another function":
+        content = compile_text("define void @another() { ret void }")
+    cache.put(path.stem, content)
+    del linkers[0]
+    assert codegen.bridge(cache)
+    assert cache.get(path.stem) == good

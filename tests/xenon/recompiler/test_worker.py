@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
+
+import xenon
+from xenon.console import Console, CpuKind, LimitReached, MachineSettings
+from xenon.notes import XenonWarning
+from xenon.recompiler import tier, worker
 
 pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
 
@@ -28,3 +36,58 @@ except Stopped:
 def test_a_worker_that_is_gone_does_not_take_us_along() -> None:
     done = subprocess.run([sys.executable, "-c", _SCRIPT], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
+
+
+_STORY = """
+import os, sys
+import xenon
+from xenon.recompiler.cache import CodeCache
+
+folder = sys.argv[1]
+os.environ["PYTHONPATH"] = os.pathsep.join([folder, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+os.chdir(folder)
+print("".join(xenon.Session().generate("a", seed=1)))
+print(CodeCache().usage().files > 0)
+"""
+
+
+def test_the_process_runs_nothing_of_the_current_folder_and_of_pythonpath(tmp_path: Path) -> None:
+    poison = tmp_path / "poison"
+    names = "json socket numpy sitecustomize usercustomize".split()
+    files = [f"{name}.py" for name in names]
+    files += [f"{name}/__init__.py" for name in ("xenon", "llvmlite", "unicorn", "importlib")]
+    for file in files:
+        (poison / file).parent.mkdir(parents=True, exist_ok=True)
+        (poison / file).write_text(f"open({str(tmp_path / 'executed')!r}, 'a').write({file!r})\n")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _STORY, str(poison)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ
+        | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        | {"PYTHONPATH": str(Path(xenon.__file__).parents[1])},
+    )
+    assert done.stdout.endswith("\nTrue\n"), done.stderr
+    assert done.stderr == ""
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("kind", ["no process", "the process ends", "a fault of ours"])
+def test_a_compiler_that_stops_leaves_the_run_to_unicorn(
+    misdeeds: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    if kind == "no process":
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    elif kind == "the process ends":
+        monkeypatch.setattr(worker, "_START", "raise SystemExit")
+    else:
+        monkeypatch.setattr(tier.TierUp, "_look", lambda self: 1 // 0)
+    tracebacks: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", tracebacks.append)
+    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
+    console.boot(misdeeds, ["spin"])
+    with pytest.warns(XenonWarning, match="the compiler has stopped"), pytest.raises(LimitReached):
+        list(console.run(timeout=3))
+    assert not tracebacks

@@ -6,10 +6,10 @@ import csv
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import run_command_text
 
 import loader
 from loader import ByteOrder, Config, synthetic
@@ -34,8 +34,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[loader.Model, loade
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-c", "from xenon.cli.app import main; main()", "bench", *arguments]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    return run_command_text("bench", *arguments)
 
 
 @pytest.mark.parametrize("separate", [False, True])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run_command_text
 from support import Made, shared_file
 
 import loader
@@ -191,8 +191,7 @@ def test_the_svg_is_well_formed_and_names_every_part(make_model: Callable[..., M
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-c", "from xenon.cli.app import main; main()", "budget", *arguments]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return run_command_text("budget", *arguments)
 
 
 def test_the_command_prints_every_region_and_draws(make_model: Callable[..., Made], tmp_path: Path) -> None:

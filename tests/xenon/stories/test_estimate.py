@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_line import run_command_text
 from support import Made
 
 import loader
@@ -94,8 +94,7 @@ def test_every_assumption_and_measurement_has_a_source() -> None:
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-c", "from xenon.cli.app import main; main()", "estimate", *arguments]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return run_command_text("estimate", *arguments)
 
 
 def test_the_command_prints_estimates_assumptions_and_measurements() -> None:

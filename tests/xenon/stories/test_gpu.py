@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import run_command_text
 from numpy.typing import NDArray
 from support import NATIVE, GoldenStory, Made, image_bytes, shared_file
 
@@ -180,29 +181,35 @@ def test_the_program_of_the_guide_works(tmp_path: Path) -> None:
     headers = "".join(f"#include <{name}.h>\n" for name in ("fcntl", "stdint", "stdio", "stdlib", "sys/mman"))
     body = "static volatile uint32_t answer;\nint main(void)\n{\n" + block + '    printf("%u", answer);\n}\n'
     (tmp_path / "guide.c").write_text(headers + body)
-    zig = [sys.executable, "-m", "ziglang", "cc", "-target", "powerpc64-linux-musl", "-mcpu=970", "-static"]
+    zig = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        "powerpc64-linux-musl",
+        "-mcpu=970",
+        "-O2",
+        "-static",
+    ]
     subprocess.run([*zig, "guide.c", "-o", "guide"], cwd=tmp_path, check=True, capture_output=True)
     console = Console()
     console.boot(tmp_path / "guide")
     assert b"".join(output.data for output in console.run(timeout=30)) == b"42"
 
 
-COMMAND = [sys.executable, "-c", "from xenon.cli.app import main; main()"]
-
-
 @pytest.mark.parametrize(("engine", "named"), [("gpu", "(gpu)"), ("cpu", "(cpu, vmx, ")])
 def test_the_command_names_the_engine(make_model: Callable[..., Made], engine: str, named: str) -> None:
     words = ["generate", "-m", str(make_model().model), "-n", "8", "--engine", engine]
-    result = subprocess.run([*COMMAND, *words, "a"], capture_output=True, text=True, timeout=60)
+    result = run_command_text(*words, "a")
     assert result.returncode == 0
     assert named in result.stderr
-    result = subprocess.run([*COMMAND, *words, "a", "--json"], capture_output=True, text=True, timeout=60)
+    result = run_command_text(*words, "a", "--json")
     assert json.loads(result.stdout)["engine"] == ("cpu" if engine == "cpu" else "gpu")
 
 
 def test_the_command_ends_with_the_fault_in_one_line(build: Callable[..., Path]) -> None:
-    words = [*COMMAND, "run", str(build("gpu", "freestanding")), "opcode"]
-    result = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    result = run_command_text("run", build("gpu", "freestanding"), "opcode")
     assert result.returncode == EXIT_GUEST_FAULT
     last = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert re.fullmatch(f"error: {FAULTS['opcode']}.*", last[0])

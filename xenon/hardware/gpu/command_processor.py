@@ -253,8 +253,9 @@ class CommandProcessor:
                         return
                 if self._waiting is not None:
                     time.sleep(_WAIT_STEP)
-        except DeviceError as error:
-            while not self.stopped and not self._fail(error):
+        except Exception as error:  # nobody else looks after this thread
+            failure = error if isinstance(error, DeviceError) else DeviceError(UNIT, f"{error!r}")
+            while not self.stopped and not self._fail(failure):
                 time.sleep(_FAIL_STEP)
 
     def _give_up(self, waiting: Step) -> None:
