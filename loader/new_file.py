@@ -33,7 +33,7 @@ def destination(target: Path) -> Path:
 
 
 class NewFile:
-    """A file on its way to `target`. Leaving the `with` block gives up what was not published.
+    """A file on its way to `target`. The `with` block creates it, and gives up what was not published.
 
     With `replace` it takes the place of a file there, with the permissions of that file; without, a file that
     is there, or comes to be there meanwhile, stays and `publish` raises FileExistsError. Every method may
@@ -46,14 +46,17 @@ class NewFile:
         self._had_old = False
         self._backup: Path | None = None
         self._backup_lock: int | None = None
+        self._temporary = _temporary_name(self._place.parent)
+        self._descriptor = -1
+
+    def create(self) -> None:
+        """Make the temporary file. Whoever calls this sees to it that `close` is called, even if it fails."""
         remove_leftovers(self._place.parent)
-        self._temporary, self._descriptor = _create(self._place.parent)
-        try:
-            if replace:
-                self._take_permissions()
-        except BaseException:
-            self.close()
-            raise
+        while not self._make_locked():
+            os.close(self._descriptor)
+            self._temporary = _temporary_name(self._place.parent)
+        if self._replace:
+            self._take_permissions()
 
     def write(self, data: bytes | memoryview) -> None:
         """Append these bytes."""
@@ -101,10 +104,15 @@ class NewFile:
                     path.unlink(missing_ok=True)
         for descriptor in (self._descriptor, self._backup_lock):
             with contextlib.suppress(OSError):
-                if descriptor is not None:
+                if descriptor is not None and descriptor >= 0:
                     os.close(descriptor)
 
     def __enter__(self) -> NewFile:
+        try:
+            self.create()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,6 +127,18 @@ class NewFile:
         except BaseException:
             self._place.unlink(missing_ok=True)
             raise
+
+    def _make_locked(self) -> bool:
+        """Make the file; False if another writer saw it before it was locked, and removes it."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._descriptor = os.open(self._temporary, flags, 0o666)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # no locks here, so nobody takes it for a leftover
+            return True
+        return os.fstat(self._descriptor).st_nlink > 0
 
     def _take_permissions(self) -> None:
         try:
@@ -150,23 +170,6 @@ def _remove_leftover(path: Path) -> None:
 
 def _temporary_name(folder: Path) -> Path:
     return folder / f".xenon-{os.getpid()}-{os.urandom(8).hex()}.part"
-
-
-def _create(folder: Path) -> tuple[Path, int]:
-    """A new, empty, locked temporary file: its path and descriptor."""
-    while True:
-        path = _temporary_name(folder)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # another writer has seen it before it was locked, and removes it
-            os.close(descriptor)
-            continue
-        except OSError:  # no locks here, so nobody takes it for a leftover
-            return path, descriptor
-        if os.fstat(descriptor).st_nlink:
-            return path, descriptor
-        os.close(descriptor)
 
 
 def _is_file(path: Path, descriptor: int) -> bool:

@@ -59,7 +59,9 @@ def write_images(
         try:
             files: list[tuple[NewFile, Path]] = []
             for image, target in outputs:
-                file = stack.enter_context(NewFile(target, force))
+                file = NewFile(target, force)
+                stack.push(file)  # before there is something to remove
+                file.create()
                 files.append((file, target))
                 for written in _write(image, file, buffer):
                     done += written

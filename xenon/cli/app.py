@@ -160,6 +160,8 @@ def main() -> NoReturn:
         _fail("interrupted", "", EXIT_INTERRUPTED)
     except Ended as ended:
         _fail(f"ended by {ended.signal.name}", "", EXIT_SIGNAL + ended.signal)
+    except MemoryError:
+        _fail("this computer gives no more memory", "raise the limit (ulimit -v)", EXIT_BAD_INPUT)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{reason(error)}", "", EXIT_BAD_INPUT)

@@ -128,7 +128,7 @@ class OutputFile:
                 self._device = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
                 os.set_blocking(self._device, True)
             else:
-                self._file = NewFile(path, replace=True)
+                self._file = NewFile(path, replace=True).__enter__()
         except OSError as error:
             raise self._error(error) from error
 

@@ -26,8 +26,8 @@ except XenonError as error:
     ("mib", "threads", "what"),
     [
         (400, 1, "the console's RAM needs 512 MiB"),
-        (1200, 1, "a hardware thread needs"),
-        (3200, 4, "a hardware thread needs"),
+        (1600, 1, "a hardware thread needs"),
+        (3600, 4, "a hardware thread needs"),
     ],
 )
 def test_a_limit_on_address_space_is_an_error(cpu: str, mib: int, threads: int, what: str) -> None:

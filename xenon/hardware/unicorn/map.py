@@ -11,6 +11,7 @@ from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, VIEWS, physical
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.pause import Pause
 
+_MANY_PIECES = 256  # then a change takes a millisecond
 _WRITE_AND_EXECUTE = Protection.WRITE | Protection.EXECUTE
 
 
@@ -70,6 +71,10 @@ class UnicornMap:
     def _change_rights(self, address: int, size: int, rights: Protection) -> None:
         self._remove_translations(address, size)
         self._engine.mem_protect(address, size, int(rights))
+        start, end = self._merge_neighbours(address, address + size, rights)
+        if (start, end) != (address, address + size):
+            self._engine.mem_unmap(address, size)
+            self._show(start, start, end - start, rights)
 
     def _remove_translations(self, address: int, size: int) -> None:
         """Drop what the engine has translated of these bytes, at each of their addresses."""
@@ -116,9 +121,10 @@ class UnicornMap:
 
     def _merge_neighbours(self, start: int, end: int, rights: Protection) -> tuple[int, int]:
         """What to map in one piece: each change of the engine's map costs time for every piece there is."""
-        if rights & Protection.EXECUTE:  # unmapping would throw translations away
-            return start, end
-        for first, last, others in list(self._engine.mem_regions()):
+        pieces = list(self._engine.mem_regions())
+        if rights & Protection.EXECUTE and len(pieces) < _MANY_PIECES:
+            return start, end  # unmapping would throw translations away
+        for first, last, others in pieces:
             if others == rights and (last + 1 == start or first == end):
                 self._engine.mem_unmap(first, last + 1 - first)
                 start, end = min(start, first), max(end, last + 1)
