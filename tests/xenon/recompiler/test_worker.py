@@ -83,6 +83,9 @@ def test_a_compiler_that_stops_leaves_the_run_to_unicorn(
         monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
     elif kind == "the process ends":
         monkeypatch.setattr(worker, "_START", "raise SystemExit")
+        from xenon.recompiler.codegen import Linker
+
+        monkeypatch.setattr(Linker, "known", lambda *_: None)  # another test may have linked the hook
     else:
         monkeypatch.setattr(tier.TierUp, "_look", lambda self: 1 // 0)
     tracebacks: list[object] = []
