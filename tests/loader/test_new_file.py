@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -182,3 +183,33 @@ def test_kill_leaves_the_old_file_or_the_new_one_and_the_next_writer_removes_the
         assert target.read_bytes() in whole
     loader.convert(sources[0], target, ByteOrder.BIG, force=True)
     assert names(tmp_path) == ["0.bin", "1.bin", "out"]
+
+
+FIRST_WRITER = """
+import sys, loader
+source, folder = sys.argv[1:]
+print("ready", flush=True)
+for number in range(1 << 20):
+    loader.convert(source, f"{folder}/{number}", loader.ByteOrder.BIG)
+"""
+
+
+def test_kill_leaves_a_new_file_absent_or_whole(maker: Maker, tmp_path: Path) -> None:
+    source, folder = tmp_path / "model.bin", tmp_path / "out"
+    source.write_bytes(maker("v0").data)
+    loader.convert(source, tmp_path / "whole", ByteOrder.BIG)
+    whole = (tmp_path / "whole").read_bytes()
+    command = [sys.executable, "-B", "-c", FIRST_WRITER, str(source), str(folder)]
+    for _ in range(TRIES):
+        folder.mkdir()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"ready\n"
+            time.sleep(random.uniform(0, 0.02))
+            writer.kill()
+        made = [name for name in names(folder) if name.isdecimal()]
+        assert sorted(map(int, made)) == list(range(len(made)))
+        assert {(folder / name).read_bytes() for name in made} <= {whole}
+        loader.convert(source, folder / "next", ByteOrder.BIG)
+        assert names(folder) == sorted([*made, "next"])
+        shutil.rmtree(folder)
