@@ -20,8 +20,14 @@ from xenon.linux.waiting import Deadlock, WaitEnd, WaitQueues, lock_key, task_ke
 
 KEY, OTHER = lock_key(0x1000), lock_key(0x2000)
 WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAIT_BITSET, WAKE_BITSET, REALTIME = 0, 1, 3, 4, 9, 10, 256
-ALWAYS: Callable[[], bool] = lambda: True  # noqa: E731
 SOON = 20  # seconds that a thing may take before a test gives up
+
+
+def always(queued: threading.Event | None = None) -> bool:
+    """The condition of a thread that waits whatever the word is; sets the event when it is asked."""
+    if queued is not None:
+        queued.set()
+    return True
 
 
 @pytest.fixture
@@ -53,7 +59,7 @@ def test_who_waits_is_woken_in_order(queues: WaitQueues, pool: ThreadPoolExecuto
         queued = threading.Event()
 
         def wait(number: int = number, queued: threading.Event = queued) -> WaitEnd:
-            outcome = queues.wait(KEY, lambda: not queued.set())  # type: ignore[func-returns-value]
+            outcome = queues.wait(KEY, lambda: always(queued))
             order.append(number)
             return outcome
 
@@ -89,12 +95,12 @@ def test_a_condition_that_does_not_hold_is_no_wait(queues: WaitQueues) -> None:
 
 
 def test_a_time_limit_ends_a_wait_and_leaves_no_waiter(queues: WaitQueues) -> None:
-    assert queues.wait(KEY, ALWAYS, 1000) is WaitEnd.TIMED_OUT
+    assert queues.wait(KEY, always, 1000) is WaitEnd.TIMED_OUT
     assert queues.wake(KEY, 10) == 0
 
 
 def test_bits_choose_who_is_woken(queues: WaitQueues, pool: ThreadPoolExecutor) -> None:
-    waiters = {bit: pool.submit(queues.wait, KEY, ALWAYS, None, bit) for bit in (1, 2, 4)}
+    waiters = {bit: pool.submit(queues.wait, KEY, always, None, bit) for bit in (1, 2, 4)}
     until(lambda: _count(queues) == 3)
     assert queues.wake(KEY, 10, 8) == 0
     assert queues.wake(KEY, 10, 2 | 8) == 1
@@ -103,10 +109,10 @@ def test_bits_choose_who_is_woken(queues: WaitQueues, pool: ThreadPoolExecutor) 
 
 
 def test_requeued_threads_wait_for_the_other_key(queues: WaitQueues, pool: ThreadPoolExecutor) -> None:
-    waiters = [pool.submit(queues.wait, KEY, ALWAYS) for _ in range(4)]
+    waiters = [pool.submit(queues.wait, KEY, always) for _ in range(4)]
     until(lambda: _count(queues) == 4)
     assert queues.requeue(KEY, 1, OTHER, 2, lambda: False) is None
-    assert queues.requeue(KEY, 1, OTHER, 2, ALWAYS) == 3
+    assert queues.requeue(KEY, 1, OTHER, 2, always) == 3
     assert (queues.wake(KEY, 10), queues.wake(OTHER, 10)) == (1, 2)
     assert {waiter.result(SOON) for waiter in waiters} == {WaitEnd.WOKEN}
 
@@ -120,7 +126,7 @@ def test_stop_ends_every_wait(pool: ThreadPoolExecutor) -> None:
     queues = WaitQueues(RealClock(), stopping)
     queues.thread_begins()
     queues.thread_begins()
-    waiters = [pool.submit(queues.wait, KEY, ALWAYS), pool.submit(queues.wait, OTHER, ALWAYS, 10**12)]
+    waiters = [pool.submit(queues.wait, KEY, always), pool.submit(queues.wait, OTHER, always, 10**12)]
     until(lambda: _count(queues) == 2)
     stopping.set()
     queues.stop()
@@ -128,16 +134,16 @@ def test_stop_ends_every_wait(pool: ThreadPoolExecutor) -> None:
         with pytest.raises(Cancelled):
             waiter.result(SOON)
     with pytest.raises(Cancelled):
-        queues.wait(KEY, ALWAYS)
+        queues.wait(KEY, always)
 
 
 def test_the_last_thread_to_wait_for_ever_is_told_and_the_others_wait_on(pool: ThreadPoolExecutor) -> None:
     queues = WaitQueues(RealClock(), threading.Event())
     queues.thread_begins()
-    first = pool.submit(queues.wait, KEY, ALWAYS)
+    first = pool.submit(queues.wait, KEY, always)
     until(lambda: _count(queues) == 1)
     with pytest.raises(Deadlock, match="all 2 threads wait for ever: at the lock 0x1000, at the lock 0x2000"):
-        queues.wait(OTHER, ALWAYS)
+        queues.wait(OTHER, always)
     assert not first.done()
     assert queues.wake(KEY, 1) == 1
 
@@ -145,9 +151,9 @@ def test_the_last_thread_to_wait_for_ever_is_told_and_the_others_wait_on(pool: T
 def test_a_wait_with_a_time_limit_is_no_deadlock(pool: ThreadPoolExecutor) -> None:
     queues = WaitQueues(RealClock(), threading.Event())
     queues.thread_begins()
-    first = pool.submit(queues.wait, KEY, ALWAYS)
+    first = pool.submit(queues.wait, KEY, always)
     until(lambda: _count(queues) == 1)
-    assert queues.wait(OTHER, ALWAYS, 1000) is WaitEnd.TIMED_OUT
+    assert queues.wait(OTHER, always, 1000) is WaitEnd.TIMED_OUT
     assert queues.wake(KEY, 1) == 1
     assert first.result(SOON) is WaitEnd.WOKEN
 
@@ -155,7 +161,7 @@ def test_a_wait_with_a_time_limit_is_no_deadlock(pool: ThreadPoolExecutor) -> No
 def test_the_end_of_the_last_thread_that_could_wake_is_a_deadlock(pool: ThreadPoolExecutor) -> None:
     queues = WaitQueues(RealClock(), threading.Event())
     queues.thread_begins()
-    waiter = pool.submit(queues.wait, KEY, ALWAYS)
+    waiter = pool.submit(queues.wait, KEY, always)
     until(lambda: _count(queues) == 1)
     queues.thread_ends(task_key(1), lambda: None)
     with pytest.raises(Deadlock, match="the only thread waits for ever at the lock 0x1000"):
