@@ -12,10 +12,11 @@ _MAGIC, _VERSION = b"l2cf", 1
 
 # The functions that a story executes most, in that order; the last ones matter at its start and its end.
 HOT_FUNCTIONS = (
-    *("rows_vmx", "rows_scalar", "expf", "attend", "softmax", "swiglu", "rmsnorm", "rope", "add", "memset"),
+    *("rows_vmx", "rows_scalar", "expf", "attend_scalar", "softmax_scalar", "swiglu_scalar"),
+    *("rmsnorm_scalar", "rope_scalar", "add_scalar", "memset", "rmsnorm", "rope", "swiglu", "add"),
     *("memcpy", "attend_heads", "parallel_for", "matmul", "forward", "multiply", "cache_row", "store_row"),
     *("share_attention", "embed", "copy_row", "forward_cpu", "rope_turn_to", "sine_series"),
-    *("cosine_series", "sine", "reduce", "cosf", "sinf", "run_part", "run_task", "sample_argmax"),
+    *("cosine_series", "sine", "reduce", "cosf", "sinf", "run_part", "run_task", "argmax_scalar"),
     *("sample_topp", "sampler_sample"),
     *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "tokenizer_encode"),
     *(

@@ -1,12 +1,12 @@
-// The operations of the forward pass as scalar code and, for matmul, the vector unit; matmul rows and attention heads are
-// shared out over the hardware threads.
+// The operations of the forward pass on the CPU, by the kernels of the transformer's choice; matmul rows and attention
+// heads are shared out over the hardware threads.
 #include "forward_cpu.h"
 
 #include <stdint.h>
 
+#include "kernels.h"
 #include "maths.h"
 #include "matmul.h"
-#include "memory.h"
 #include "operations.h"
 #include "parallel.h"
 
@@ -21,6 +21,11 @@ static inline int head_size_of(const Config *p)
     return p->dim / p->n_heads;
 }
 
+static inline const Kernels *kernels(const Cpu *cpu)
+{
+    return kernels_of(cpu->transformer->kernel);
+}
+
 static void embed(void *machine, float *x, const Matrix *table)
 {
     const Cpu *cpu = machine;
@@ -29,17 +34,7 @@ static void embed(void *machine, float *x, const Matrix *table)
 
 static void rmsnorm(void *machine, float *out, const float *x, const float *weight, int size)
 {
-    (void)machine;
-    float ss = 0.0f;
-    for (int j = 0; j < size; j++) {
-        ss += x[j] * x[j];
-    }
-    ss /= (float)size;
-    ss += EPSILON;
-    ss = 1.0f / sqrtf(ss);
-    for (int j = 0; j < size; j++) {
-        out[j] = weight[j] * (ss * x[j]);
-    }
+    kernels(machine)->rmsnorm(out, x, weight, size);
 }
 
 static void multiply(void *machine, float *out, const float *x, const Matrix *w)
@@ -60,14 +55,8 @@ static void rope_turn_to(Run_State *s, int pos, int head_size)
 static void rope(void *machine, float *x, int heads)
 {
     const Cpu *cpu = machine;
-    const Run_State *s = &cpu->transformer->state;
-    int head_size = head_size_of(&cpu->transformer->config);
-    for (int i = 0; i < heads * head_size; i += 2) {
-        int pair = (i % head_size) / 2;
-        float x0 = x[i], x1 = x[i + 1];
-        x[i] = x0 * s->rope_cos[pair] - x1 * s->rope_sin[pair];
-        x[i + 1] = x0 * s->rope_sin[pair] + x1 * s->rope_cos[pair];
-    }
+    const Run_State *state = &cpu->transformer->state;
+    kernels(cpu)->rope(x, state->rope_cos, state->rope_sin, heads, head_size_of(&cpu->transformer->config));
 }
 
 // In the cache itself, where store_row then has nothing to do.
@@ -84,47 +73,6 @@ static void store_row(void *machine, float *cache, const float *row)
     (void)machine;
     (void)cache;
     (void)row;
-}
-
-void softmax(float *x, int size)
-{
-    float max_val = x[0];
-    for (int i = 1; i < size; i++) {
-        if (x[i] > max_val) {
-            max_val = x[i];
-        }
-    }
-    float sum = 0.0f;
-    for (int i = 0; i < size; i++) {
-        x[i] = expf(x[i] - max_val);
-        sum += x[i];
-    }
-    for (int i = 0; i < size; i++) {
-        x[i] /= sum;
-    }
-}
-
-// xb (head_size) = the values up to pos, weighted by the softmax of q . k / sqrt(head_size); att (seq_len) is scratch.
-// keys and values (pos + 1, kv_dim) start at this head's part of the first position.
-static void attend(float *xb, float *att, const float *q, const float *keys, const float *values, int pos,
-                   int head_size, int kv_dim)
-{
-    for (int t = 0; t <= pos; t++) {
-        const float *k = keys + (int64_t)t * kv_dim;
-        float score = 0.0f;
-        for (int i = 0; i < head_size; i++) {
-            score += q[i] * k[i];
-        }
-        att[t] = score / sqrtf((float)head_size);
-    }
-    softmax(att, pos + 1);
-    memset(xb, 0, (size_t)head_size * sizeof(float));
-    for (int t = 0; t <= pos; t++) {
-        const float *v = values + (int64_t)t * kv_dim;
-        for (int i = 0; i < head_size; i++) {
-            xb[i] += att[t] * v[i];
-        }
-    }
 }
 
 enum { LEAST_SHARE = 16384 };  // multiply-adds that are worth a thread of their own
@@ -146,8 +94,9 @@ static void attend_heads(const void *context, int start, int end)
     int kv_mul = p->n_heads / p->n_kv_heads;  // query heads to one key and value head
     for (int h = start; h < end; h++) {
         int head = h / kv_mul * head_size;  // this head's part of k and v
-        attend(a->out + h * head_size, att + (int64_t)h * p->seq_len, a->q + h * head_size, a->keys + head,
-               a->values + head, a->cpu->pos, head_size, head_size * p->n_kv_heads);
+        kernels(a->cpu)->attend(a->out + h * head_size, att + (int64_t)h * p->seq_len, a->q + h * head_size,
+                                a->keys + head, a->values + head, a->cpu->pos + 1, head_size,
+                                head_size * p->n_kv_heads);
     }
 }
 
@@ -162,20 +111,12 @@ static void share_attention(void *machine, float *out, const float *q, const flo
 
 static void swiglu(void *machine, float *hb, const float *hb2, int size)
 {
-    (void)machine;
-    for (int i = 0; i < size; i++) {
-        float val = hb[i];
-        val *= 1.0f / (1.0f + expf(-val));
-        hb[i] = val * hb2[i];
-    }
+    kernels(machine)->swiglu(hb, hb2, size);
 }
 
 static void add(void *machine, float *x, const float *y, int size)
 {
-    (void)machine;
-    for (int i = 0; i < size; i++) {
-        x[i] += y[i];
-    }
+    kernels(machine)->add(x, y, size);
 }
 
 static const Operations COMPUTE = {

@@ -6,7 +6,5 @@
 
 // The logits (vocab_size) of the token that follows token at position pos; earlier positions must have gone before.
 float *forward_cpu(Transformer *transformer, int token, int pos);
-// x (size) becomes its softmax.
-void softmax(float *x, int size);
 
 #endif

@@ -241,7 +241,8 @@ int main(int argument_count, char **arguments)
         return EXIT_FAILED;
     }
     if (!transformer_start(&transformer) ||
-        !sampler_start(&sampler, config->vocab_size, options.temperature, options.topp, options.seed)) {
+        !sampler_start(&sampler, kernels_of(options.kernel), config->vocab_size, options.temperature, options.topp,
+                       options.seed)) {
         print(STANDARD_ERROR, "error: %s: no memory is free for a context of %d tokens\n", options.checkpoint,
               (int64_t)config->seq_len);
         return EXIT_FAILED;

@@ -26,8 +26,6 @@ typedef struct {
     void (*add)(void *machine, float *x, const float *y, int size);
 } Operations;
 
-static const float EPSILON = 1e-5f;
-
 // One forward pass: the operations in order. state.logits (vocab_size) of the token after the current one result.
 void forward(const Operations *operations, void *machine, const Transformer *transformer);
 

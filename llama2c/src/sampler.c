@@ -2,12 +2,11 @@
 #include "sampler.h"
 
 #include "allocations.h"
-#include "forward_cpu.h"
 #include "sort.h"
 
-int sampler_start(Sampler *s, int vocab_size, float temperature, float topp, uint64_t seed)
+int sampler_start(Sampler *s, const Kernels *kernels, int vocab_size, float temperature, float topp, uint64_t seed)
 {
-    *s = (Sampler){.temperature = temperature, .topp = topp, .state = seed, .vocab_size = vocab_size};
+    *s = (Sampler){.kernels = kernels, .temperature = temperature, .topp = topp, .state = seed, .vocab_size = vocab_size};
     s->nucleus = allocate(MEMORY_SAMPLER, (Extents){.vocab_size = (uint64_t)vocab_size});
     return s->nucleus != 0;
 }
@@ -20,17 +19,6 @@ static float random_float(uint64_t *state)
     *state ^= *state >> 27;
     uint32_t random = (uint32_t)((*state * 0x2545f4914f6cdd1dull) >> 32);
     return (float)(int32_t)(random >> 8) / 16777216.0f;
-}
-
-static int sample_argmax(const float *probabilities, int n)
-{
-    int best = 0;
-    for (int i = 1; i < n; i++) {
-        if (probabilities[i] > probabilities[best]) {
-            best = i;
-        }
-    }
-    return best;
 }
 
 static int sample_multinomial(const float *probabilities, int n, float coin)
@@ -62,7 +50,7 @@ static int sample_topp(Sampler *s, const float *probabilities, float coin)
         }
     }
     if (candidates == 0) {
-        return sample_argmax(probabilities, s->vocab_size);
+        return s->kernels->argmax(probabilities, s->vocab_size);
     }
     stable_sort(s->nucleus, s->nucleus + s->vocab_size, candidates, by_probability, probabilities);
     float cumulative = 0.0f;
@@ -87,12 +75,12 @@ static int sample_topp(Sampler *s, const float *probabilities, float coin)
 int sampler_sample(Sampler *s, float *logits)
 {
     if (s->temperature == 0.0f) {
-        return sample_argmax(logits, s->vocab_size);
+        return s->kernels->argmax(logits, s->vocab_size);
     }
     for (int i = 0; i < s->vocab_size; i++) {
         logits[i] /= s->temperature;
     }
-    softmax(logits, s->vocab_size);
+    s->kernels->softmax(logits, s->vocab_size);
     return sampler_pick(s, logits);
 }
 

@@ -5,7 +5,10 @@
 
 #include <stdint.h>
 
+#include "kernels.h"
+
 typedef struct {
+    const Kernels *kernels;  // for softmax and argmax
     float temperature;  // 0: always the likeliest
     float topp;         // 0 or 1: no nucleus
     uint64_t state;     // of the xorshift* generator; not 0
@@ -14,7 +17,7 @@ typedef struct {
 } Sampler;
 
 // 1, or 0 when there is no room.
-int sampler_start(Sampler *sampler, int vocab_size, float temperature, float topp, uint64_t seed);
+int sampler_start(Sampler *sampler, const Kernels *kernels, int vocab_size, float temperature, float topp, uint64_t seed);
 // The token picked; logits (vocab_size) is overwritten.
 int sampler_sample(Sampler *sampler, float *logits);
 // A token picked by its probability (vocab_size), whatever the temperature.

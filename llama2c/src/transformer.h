@@ -4,6 +4,8 @@
 
 #include "tensor_types.h"
 
+static const float EPSILON = 1e-5f;  // in the root of every rmsnorm
+
 typedef struct {
     int dim;         // of the embedding and the residual stream
     int hidden_dim;  // of the feed-forward network
