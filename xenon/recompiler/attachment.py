@@ -110,10 +110,11 @@ class CompiledCode:
         return self._words[layout.GO_ON_AT // 8]
 
     def trap(self) -> Trap:
-        *gpr, pc, cr = _AT_TRAP.unpack_from(self._bytes)
+        values = _AT_TRAP.unpack_from(self._bytes)
         if self._status.value != _SYSTEM_CALL:
-            return Trap(TrapKind.STOPPED, pc)
-        return Trap(TrapKind.SYSTEM_CALL, pc, vector=_SYSTEM_CALL_VECTOR, gpr=tuple(gpr), cr=cr)
+            return Trap(TrapKind.STOPPED, values[-2])
+        gpr = values[:_TRAP_REGISTERS]
+        return Trap(TrapKind.SYSTEM_CALL, values[-2], vector=_SYSTEM_CALL_VECTOR, gpr=gpr, cr=values[-1])
 
     def link_and_stack(self) -> tuple[int, int]:
         return self._words[layout.LR // 8], self.read_gpr(1)
