@@ -94,11 +94,7 @@ static inline __attribute__((always_inline)) void tile_vmx(const Product *p, int
 
 static void rows_vmx(const void *context, int start, int end)
 {
-    int i = start;
-    for (; i + MOST_ROWS <= end; i += MOST_ROWS) {
-        tile_vmx(context, i, MOST_ROWS, 0, 1);
-    }
-    for (; i < end; i++) {
+    for (int i = start; i < end; i++) {
         tile_vmx(context, i, 1, 0, 1);
     }
 }
@@ -106,18 +102,16 @@ static void rows_vmx(const void *context, int start, int end)
 static void batch_vmx(const void *context, int start, int end)
 {
     const Product *p = context;
-    int i = start;
-    for (; i + 2 <= end; i += 2) {
+    for (int i = start; i < end; i++) {
         int b = 0;
-        for (; b + 2 <= p->positions; b += 2) {
-            tile_vmx(p, i, 2, b, 2);
+        for (; b + 4 <= p->positions; b += 4) {
+            tile_vmx(p, i, 1, b, 4);
+        }
+        if (p->positions - b >= 2) {
+            tile_vmx(p, i, 1, b, 2);
+            b += 2;
         }
         if (b < p->positions) {
-            tile_vmx(p, i, 2, b, 1);
-        }
-    }
-    if (i < end) {
-        for (int b = 0; b < p->positions; b++) {
             tile_vmx(p, i, 1, b, 1);
         }
     }

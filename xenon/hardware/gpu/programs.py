@@ -68,14 +68,13 @@ def _positions(binder: Binder) -> int:
 
 
 def _matmul(binder: Binder) -> Run:
-    """vf0 (B, d of i2) = vf1 (d, n) times each row of vf2 (B, n); i2 may be 0 for d"""
+    """d numbers of each i2 in vf0 (B, i2) = vf1 (d, n) times each row of vf2 (B, n)"""
     n, d, count = binder.shape(0, "n"), binder.shape(1, "d"), _positions(binder)
-    row = binder.shape(2, "words of a position in out") if binder.is_set(2) else d
-    if row < d:
-        raise PacketError(f"i2 (words of a position in out) is {row}, expected at least i1 (d), {d}")
-    w = binder.matrix(1, "w", n * d)
-    x = binder.vectors(2, "x", count, n)
-    out = binder.vectors(0, "out", count, d, row)
+    apart = binder.shape(2, "words of a position in out") if count > 1 else d
+    if apart < d:
+        raise PacketError(f"i2 (words of a position in out) is {apart}, expected at least i1 (d), {d}")
+    out = binder.vectors(0, "out", count, d, apart)
+    w, x = binder.matrix(1, "w", n * d), binder.vectors(2, "x", count, n)
     matrix = w.floats.reshape(d, n)
     step = max(_CACHED_BYTES // (4 * n), 1) if count > 1 else d
 
@@ -90,7 +89,7 @@ def _matmul(binder: Binder) -> Run:
             for vector, product in zip(vectors, result, strict=True):
                 np.einsum("ij,j->i", rows, vector, out=product[start : start + step])
         for number, product in enumerate(result):
-            out.write_part(number * row, product)
+            out.write_part(number * apart, product)
 
     return run
 
