@@ -79,7 +79,7 @@ def test_prompts_of_every_length_have_the_logits_of_one_at_a_time(
     files = {"m": image_bytes(model, NATIVE), "t": image_bytes(tokenizer, NATIVE)}
     context, batch = model.config.seq_len, reference.batch
     for letters in (0, 1, batch - 3, batch - 2, batch - 1, 2 * batch - 2, 2 * batch - 1, context - 2):
-        prompt = ("bca" * context)[:letters]
+        prompt = ("bto" * context)[:letters]
         tokens = reference.encode(files["t"], model.config.vocab_size, prompt.encode())
         for steps in {1, 5, len(tokens), min(len(tokens) + 3, context)}:
             words = ["-i", prompt, "-n", str(steps), "-k", kernel]
