@@ -27,6 +27,7 @@ CR_WORD, FPSCR, SKIP = 1192, 1200, 1208
 EXCHANGE = 1216  # pointer to the page through which VR and XER travel
 NATIVE_CALLS = 1224  # hand-overs so far
 RUNNING = 1232  # 1 while compiled code runs
+RESERVATION, RESERVED = 1264, 1272  # what lwarx or ldarx left: see rules_synchronization.py
 FUNCTION = 1240  # the compiled function that is under way, in a run that is measured
 SIZE = 1280
 
@@ -64,6 +65,11 @@ def offset_of(register: str) -> int:
     if is_fpr(register):
         return FPR + 8 * number
     return VR + 16 * number if is_vr(register) else CR + number
+
+
+def reservation_kind(size: int) -> int:
+    """What a reservation of 4 or 8 bytes has in the low bits of its address."""
+    return size // 4
 
 
 def page_rights(write: bool) -> tuple[int, int]:

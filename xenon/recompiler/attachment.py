@@ -35,6 +35,8 @@ class CompiledCode:
         self._fill_state(recompiler.pages.memory.host_address)
         cpu.pause.make_exact(self._state.short(layout.STOP))
         cpu.before_limit = self._leave
+        fields = (layout.RESERVATION, layout.RESERVED, layout.SKIP)
+        cpu.reservations.share(*map(self._state.word, fields), self._hands_over)
         recompiler.attached.append(self)
 
     def _fill_state(self, ram: int) -> None:
@@ -69,6 +71,7 @@ class CompiledCode:
             new += [bridge.READ_END, bridge.WRITE_END]
         if new:
             self._hooked.update(new)
+            self.cpu.reservations.give_way(new)
             self.cpu.native_hooks.hook(new, callback, self._state.host_address)
 
     @property
@@ -88,6 +91,11 @@ class CompiledCode:
     def hand_overs(self) -> int:
         """How often Unicorn has handed over to compiled code, or compiled code to more of it."""
         return self._state.word(layout.NATIVE_CALLS).value
+
+    def _hands_over(self, address: int) -> bool:
+        """Whether Unicorn hands over to compiled code at an address."""
+        dispatch = self._state.word(layout.DISPATCH).value
+        return dispatch != self._no_code.host_address and self._recompiler.dispatch.serves(address)
 
     def _leave(self) -> None:
         """Only Unicorn counts instructions: the CPU enters no compiled code from now on."""
