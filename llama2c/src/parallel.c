@@ -9,9 +9,9 @@
 #include "platform.h"
 
 enum { MOST_THREADS = MEMORY_STACK_5 - MEMORY_STACK_1 + 2 };
-enum { CHUNKS_OF_THREAD = 8 };    // a thread that does not get on holds up one of these
+enum { CHUNKS_OF_THREAD = 4 };    // a thread that does not get on holds up one of these
 enum { GRAINS_TO_WAKE_FOR = 8 };  // a smaller job costs less than the system calls that wake a thread
-enum { LOOKS = 300000 };          // before a thread falls asleep; takes about as long as a small model's token
+enum { LOOKS = 600000 };          // before a thread falls asleep; takes about as long as a small model's token
 
 enum { NOT_STARTED, AWAKE, ASLEEP, REFUSED };
 
