@@ -21,6 +21,7 @@ typedef struct {
 #define CEIL_DIVIDE(a, b) (((a) + (b) - 1) / (b))
 #define LINES(bytes) (CEIL_DIVIDE(bytes, CACHE_LINE) * CACHE_LINE)
 #define ARRAY(words) LINES(4 * (words))
+#define FOURS(words) (CEIL_DIVIDE(words, 4) * 4)  // whole vectors
 
 // Positions of a prompt that go through the layers in one pass over the weights. With eight a core of the console
 // multiplies about as long as it waits for weights (docs/estimate.md); more would save little and take more memory.

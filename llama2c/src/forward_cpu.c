@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "allocations.h"
 #include "kernels.h"
 #include "maths.h"
 #include "matmul.h"
@@ -108,12 +109,13 @@ static void attend_heads(const void *context, int start, int end)
     const Config *p = &a->cpu->transformer->config;
     float *att = a->cpu->transformer->state.att;
     int head_size = head_size_of(p);
+    int64_t stride = FOURS((int64_t)p->seq_len);
     int kv_mul = p->n_heads / p->n_kv_heads;  // query heads to one key and value head
     for (int h = start; h < end; h++) {
         int head = h / kv_mul * head_size;  // this head's part of k and v
         for (int i = 0; i < a->cpu->positions; i++) {
             int64_t own = (int64_t)i * p->dim + h * head_size;  // this head's part of q at the position
-            kernels(a->cpu)->attend(a->out + own, att + (int64_t)h * p->seq_len, a->q + own, a->keys + head,
+            kernels(a->cpu)->attend(a->out + own, att + h * stride, a->q + own, a->keys + head,
                                     a->values + head, a->cpu->pos + i + 1, head_size, head_size * p->n_kv_heads);
         }
     }

@@ -42,7 +42,7 @@ typedef struct {
     float *q;            // (BATCH, dim)
     float *k;            // (BATCH, kv_dim) for operations that cannot compute it in the cache
     float *v;            // (BATCH, kv_dim)
-    float *att;          // (n_heads, seq_len) attention scores of a position
+    float *att;          // (n_heads, seq_len in whole vectors) attention scores of a position
     float *logits;       // (vocab_size) of one position
     float *rope_freq;    // (head_size / 2) angle per position
     float *rope_cos;     // (BATCH, head_size / 2) at each position of the pass
