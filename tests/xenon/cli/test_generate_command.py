@@ -36,7 +36,9 @@ def test_the_story_is_on_stdout_and_the_rest_on_stderr(made: Made) -> None:
     messages = result.stderr.decode().splitlines()
     assert messages[0] == f"note: tokenizer {made.tokenizer}, 272 pieces"
     assert messages[1] == f"note: {made.model} is little-endian, swapped as it is read"
-    assert re.match(r"2 tokens of the prompt at [\d.]+ tokens/s, 10 tokens in [\d.]+ s, [\d.]+ tokens/s \(", messages[-1])
+    assert re.match(
+        r"2 tokens of the prompt at [\d.]+ tokens/s, 10 tokens in [\d.]+ s, [\d.]+ tokens/s \(", messages[-1]
+    )
     assert "MiB of 512 MiB RAM" in messages[-1]
     assert "seed" not in messages[-1]  # it was given
 
