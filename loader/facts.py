@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from loader.checksum import sha256
 from loader.kinds import ByteOrder
@@ -37,10 +37,10 @@ def facts(source: Model | Tokenizer) -> Facts:
 
 
 def _model_facts(model: Model) -> Facts:
-    config = {name: value for name, value in asdict(model.config).items() if value is not None}
+    config = asdict(replace(model.config, types=None))
     return {
         "format": str(model.format),
-        **config,
+        **{name: value for name, value in config.items() if value is not None},
         "head_size": model.config.head_size,
         "kv_dim": model.config.kv_dim,
         "parameters": model.parameter_count,

@@ -12,8 +12,9 @@ from loader.foreign import HEAD_BYTES, recognise
 from loader.header import FIELDS, MAGIC, VERSIONED_HEADER, Header, check_size, read_header
 from loader.image import Image, Segment
 from loader.kinds import ByteOrder, Format
-from loader.layout import HEADERS, Config, Tensor, tensors
+from loader.layout import HEADERS, Config, Tensor, header_size, tensors
 from loader.source import Source
+from loader.tensor_types import U8
 from loader.tokenizer import SWAPPED_HINT, is_tokenizer, looks_like_tokenizer
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Model:
         self.format = header.format
         self.byte_order = header.byte_order
         self.config: Config = header.config
+        self.extension = header.extension
+        self._header_runs = header.runs
         self.size = source.size
         self.tensors: tuple[Tensor, ...] = tensors(header.config, header.format)
         self._by_name = {tensor.name: tensor for tensor in self.tensors}
@@ -79,10 +82,14 @@ class Model:
         return Image(self._source, segments, swap=byte_order is not self.byte_order)
 
     def _whole(self) -> Iterator[Segment]:
-        for offset, nbytes, type in HEADERS[self.format]:
+        for offset, nbytes, type in self._header_runs:
             yield Segment(nbytes, type, offset)
+        end = header_size(self.format)
         for tensor in self.tensors:
+            yield Segment(tensor.offset - end, U8, end)  # zeros of a console's file, to align the tensor
             yield Segment(tensor.nbytes, tensor.type, tensor.offset)
+            end = tensor.offset + tensor.nbytes
+        yield Segment(self.size - end, U8, end)
 
     def _lifted(self) -> Iterator[Segment]:
         config = self.config
