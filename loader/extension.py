@@ -105,7 +105,7 @@ def unpack(header: bytes, order: ByteOrder, vocab_size: int) -> tuple[Extension,
     default = Extension()
     return Extension(
         theta or default.rope_theta,
-        _shortest(epsilon) or default.rms_norm_eps,
+        shortest(epsilon) or default.rms_norm_eps,
         begin - 1 if begin else default.begin_token,
         tuple(token - 1 for token in ends if token) or default.end_tokens,
         not flags & _NO_BEGIN_TOKEN,
@@ -128,7 +128,7 @@ def _same_float32(left: float, right: float) -> bool:
     return struct.pack("<f", left) == struct.pack("<f", right)
 
 
-def _shortest(value: float) -> float:
+def shortest(value: float) -> float:
     """A float32 as the shortest decimal number that gives it: 1e-5, not 9.999999747378752e-06."""
     return next(
         short for digits in range(1, 18) if _same_float32(short := float(f"{value:.{digits}g}"), value)

@@ -81,6 +81,8 @@ class Tensor:
         return not (self.name.startswith("freq_cis_") or self.name.endswith((".scales", ".high_bits")))
 
 
+Key = tuple[str, int]
+"""A tensor: its name and its layer, which is 0 for what no layer has."""
 Run = tuple[int, int, TensorType]
 # Header: runs of (offset, bytes, type). In v2 group_size is not aligned.
 HEADERS: dict[Format, tuple[Run, ...]] = {
@@ -109,18 +111,31 @@ _SHAPES: dict[str, tuple[str, ...]] = {
 }
 
 _MATRICES = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
-_NORMS = ("rms_att_weight", "rms_ffn_weight", "rms_final_weight")
+NORMS = ("rms_att_weight", "rms_ffn_weight", "rms_final_weight")
+LAYERED = (*_MATRICES, "rms_att_weight", "rms_ffn_weight")  # what every layer has of its own
 _ORDER: dict[Format, tuple[str, ...]] = {
     Format.V0: tuple(_SHAPES),
-    Format.V1: (*_NORMS, "token_embedding_table", *_MATRICES, "wcls"),
-    Format.V2: (*_NORMS, "token_embedding_table", *_MATRICES, "wcls"),
-    Format.CONSOLE: (*_NORMS, *MATRIX_CLASSES),
+    Format.V1: (*NORMS, "token_embedding_table", *_MATRICES, "wcls"),
+    Format.V2: (*NORMS, "token_embedding_table", *_MATRICES, "wcls"),
+    Format.CONSOLE: (*NORMS, *MATRIX_CLASSES),
 }
 
 
 def header_size(version: Format) -> int:
     """Bytes before the first tensor."""
     return sum(length for _, length, _ in HEADERS[version])
+
+
+def shape_of(config: Config, name: str) -> tuple[int, ...]:
+    """The shape of a tensor; of those that every layer has, the shape of a layer's."""
+    shape = tuple(int(getattr(config, dimension)) for dimension in _SHAPES[name])
+    return shape[1:] if name in LAYERED else shape
+
+
+def keys(config: Config) -> list[Key]:
+    """Every tensor of a model: norms, then matrices, the layers of each behind one another."""
+    names = [name for name in (*NORMS, *MATRIX_CLASSES) if name != "wcls" or not config.shared_classifier]
+    return [(name, layer) for name in names for layer in range(config.n_layers if name in LAYERED else 1)]
 
 
 def header_runs(version: Format, extended: bool) -> tuple[Run, ...]:
@@ -142,7 +157,7 @@ def _rows(config: Config, version: Format) -> Iterator[tuple[str, tuple[int, ...
         if name == "wcls" and config.shared_classifier:
             continue
         shape = tuple(int(getattr(config, dimension)) for dimension in _SHAPES[name])
-        yield name, shape, version is Format.V2 and name not in _NORMS
+        yield name, shape, version is Format.V2 and name not in NORMS
 
 
 def file_size(config: Config, version: Format) -> int:
@@ -169,7 +184,7 @@ def plane_tensors(config: Config, name: str, shape: tuple[int, ...], layer: str)
 
     Rows are filled up with zeros to ROW_ALIGNMENT bytes, which the shape includes.
     """
-    if config.types is None or name in _NORMS:
+    if config.types is None or name in NORMS:
         yield name, shape, F32, F32.nbytes(prod(shape))
         return
     rows, items = shape[-2:]
