@@ -43,7 +43,8 @@ static void rmsnorm(void *machine, float *out, const float *x, const float *weig
     const Cpu *cpu = machine;
     for (int i = 0; i < cpu->positions; i++) {
         int64_t row = (int64_t)i * size;
-        kernels(cpu)->rmsnorm(out + row, x + row, weight, size);
+        kernels(cpu)->rmsnorm(out + row, x + row, weight, size,
+                              cpu->transformer->config.rms_norm_eps);
     }
 }
 
@@ -78,15 +79,15 @@ static void rope(void *machine, float *x, int heads)
 }
 
 // In the cache itself, where store_rows then has nothing to do.
-static float *cache_rows(void *machine, float *cache, float *vectors)
+static float *cache_rows(void *machine, void *cache, float *vectors)
 {
     (void)vectors;
     const Cpu *cpu = machine;
     const Config *p = &cpu->transformer->config;
-    return cache + (int64_t)cpu->pos * head_size_of(p) * p->n_kv_heads;
+    return (float *)cache + (int64_t)cpu->pos * head_size_of(p) * p->n_kv_heads;
 }
 
-static void store_rows(void *machine, float *cache, const float *rows)
+static void store_rows(void *machine, void *cache, const float *rows)
 {
     (void)machine;
     (void)cache;
@@ -121,7 +122,7 @@ static void attend_heads(const void *context, int start, int end)
     }
 }
 
-static void share_attention(void *machine, float *out, const float *q, const float *keys, const float *values)
+static void share_attention(void *machine, float *out, const float *q, const void *keys, const void *values)
 {
     const Cpu *cpu = machine;
     const Config *p = &cpu->transformer->config;

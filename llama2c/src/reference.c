@@ -74,7 +74,7 @@ EXPORT int reference_encode(const Host *host, const char *path, int vocab_size, 
 EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const void *w, int n, int d, int positions,
                             int vmx)
 {
-    Matrix matrix = {tensor_type(code), w, d, n};
+    Matrix matrix = {tensor_type(code), w, d, n, 1, 0, 0};
     if (!matrix.type) {
         return 0;
     }
