@@ -12,7 +12,8 @@ _MAGIC, _VERSION = b"l2cf", 1
 
 # The functions that a story executes most, in that order; the last ones matter at its start and its end.
 HOT_FUNCTIONS = (
-    *("rows_vmx", "rows_scalar", "expf", "attend_scalar", "softmax_scalar", "swiglu_scalar"),
+    *("rows_vmx", "rows_scalar", "take_chunks", "await_job", "await_end"),
+    *("expf", "attend_scalar", "softmax_scalar", "swiglu_scalar"),
     *("rmsnorm_scalar", "rope_scalar", "add_scalar", "memset", "rmsnorm", "rope", "swiglu", "add"),
     *(
         "memcpy",

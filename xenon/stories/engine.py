@@ -1,8 +1,8 @@
 """Decides who computes a story, on how many threads and by which kind of CPU. No other module does.
 
-Three rules: compiled code is faster than the GPU's programs (docs/gpu.md), and takes one thread, because its
-matmuls take less time than a fork and a join; on Unicorn the GPU is faster for all but test models; beside
-the GPU guest code has too little to do for a compiler or a second thread to pay.
+Three rules: compiled code is faster than the GPU's programs (docs/gpu.md); on Unicorn the GPU is faster for
+all but test models; beside the GPU guest code has too little to do for a compiler or a second thread to pay.
+The CPU takes all processors of this computer: the guest starts no thread that would not pay (parallel.c).
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ def decide(setup: Setup, model: Model) -> Decision:
     cpu = setup.cpu or (CpuKind.UNICORN if engine is Engine.GPU else default_kind())
     threads = setup.threads
     if threads is None:
-        alone = engine is Engine.GPU or cpu is CpuKind.RECOMPILER
-        threads = 1 if alone else default_threads()
+        threads = 1 if engine is Engine.GPU else default_threads()
     check_threads(threads)
     machine = MachineSettings(setup.memory_bytes, cpu, threads)
     return Decision(engine, setup.matmul or Matmul.VMX, context, machine)
