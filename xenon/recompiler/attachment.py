@@ -35,8 +35,10 @@ class CompiledCode:
         self._fill_state(recompiler.pages.memory.host_address)
         cpu.pause.make_exact(self._state.short(layout.STOP))
         cpu.before_limit = self._leave
-        fields = (layout.RESERVATION, layout.RESERVED, layout.SKIP)
-        cpu.reservations.share(*map(self._state.word, fields), self._hands_over)
+        reservation, reserved, skip = map(
+            self._state.word, (layout.RESERVATION, layout.RESERVED, layout.SKIP)
+        )
+        cpu.reservations.share(reservation, reserved, skip, self._hands_over)
         recompiler.attached.append(self)
 
     def _fill_state(self, ram: int) -> None:
