@@ -7,7 +7,6 @@ The CPU takes all processors of this computer: the guest starts no thread that w
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from loader import Config, Model
@@ -16,6 +15,7 @@ from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
 from xenon.hardware.gpu.programs import MOST_SCORES, MOST_TABLE_PIECES
 from xenon.hardware.memory_map import HARDWARE_THREADS
+from xenon.linux.thread_calls import host_processors
 from xenon.recompiler.cpu_kind import CpuKind, default_kind
 from xenon.stories.settings import Engine, Matmul, Setup
 
@@ -90,11 +90,7 @@ def gpu_limit(config: Config, context: int) -> str:
 
 def default_threads() -> int:
     """As many hardware threads as this process may use processors, up to the console's six."""
-    try:
-        processors = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        processors = os.cpu_count() or 1
-    return min(processors, HARDWARE_THREADS)
+    return min(host_processors(), HARDWARE_THREADS)
 
 
 def _context(setup: Setup, model: Model) -> int:

@@ -56,13 +56,13 @@ def test_the_recompiler_runs_everything_where_it_is_installed() -> None:
     assert [code.cpu for code in recompiler.attached] == cpus
 
 
-def test_a_story_is_told_by_one_thread_of_compiled_code_unless_something_else_is_wanted() -> None:
+def test_a_story_is_told_by_compiled_code_on_all_processors_unless_something_else_is_wanted() -> None:
     def chosen(**options: Any) -> tuple[Engine, CpuKind, int]:
         decision = xenon.Session(setup=Setup(**options)).decision
         assert decision.machine.cpu is not None
         return decision.engine, decision.machine.cpu, decision.machine.threads
 
-    assert chosen() == (Engine.CPU, CpuKind.RECOMPILER, 1)
+    assert chosen() == (Engine.CPU, CpuKind.RECOMPILER, default_threads())
     assert chosen(threads=3) == (Engine.CPU, CpuKind.RECOMPILER, 3)
     assert chosen(engine=Engine.GPU) == (Engine.GPU, CpuKind.UNICORN, 1)
     assert chosen(cpu=CpuKind.UNICORN) == (Engine.CPU, CpuKind.UNICORN, default_threads())

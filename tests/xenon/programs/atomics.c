@@ -1,7 +1,7 @@
 /* Hardware threads that share words by lwarx, stwcx. and barriers; the first argument says how. */
 #include "raw.h"
 
-enum { ADDS = 4000, LOCKED = 1500, MESSAGES = 2000, STORES = 4000, PAGE = 4096 };
+enum { ADDS = 4000, LOCKED = 1500, MESSAGES = 2000, STORES = 4000, PAGE = 4096, FAR_FROM_STACK = 4 << 20 };
 enum { PROT_READ = 1, PROT_ALL = 7, MAP_PRIVATE_ANONYMOUS = 0x22 };
 
 static char stacks[6][4096] __attribute__((aligned(16)));
@@ -161,7 +161,7 @@ void run(word *stack) {
     } else if (same(how, "reservations")) {
         write_hex(use_reservations());
     } else if (same(how, "read-only")) {
-        new_page(PROT_READ); /* the one below the stack */
+        call(90, 0, FAR_FROM_STACK, PROT_READ, MAP_PRIVATE_ANONYMOUS, -1L, 0);
         replace((volatile unsigned *)new_page(PROT_READ), 1);
     } else if (same(how, "null")) {
         replace((volatile unsigned *)8, 1);
