@@ -98,10 +98,22 @@ def test_a_program_is_told_how_many_threads_run_at_once(
     build: Build, monkeypatch: pytest.MonkeyPatch, processors: int
 ) -> None:
     monkeypatch.setattr("xenon.linux.thread_calls.host_processors", lambda: processors)
-    console = Console(MachineSettings(threads=6))
+    console = Console(MachineSettings(threads=6, cpu=CpuKind.UNICORN))
     console.boot(build("sync", "freestanding"), ["at once"])
     text = b"".join(output.data for output in console.run(20))
     assert int(text, 16) == min(processors, 6)
+
+
+@pytest.mark.skipif(not installed(), reason="the recompiler needs llvmlite")
+@pytest.mark.parametrize(("processors", "expected"), [(1, 1), (2, 1), (6, 5), (8, 6)])
+def test_a_compiler_at_work_takes_a_processor(
+    build: Build, monkeypatch: pytest.MonkeyPatch, processors: int, expected: int
+) -> None:
+    monkeypatch.setattr("xenon.linux.thread_calls.host_processors", lambda: processors)
+    monkeypatch.setattr("xenon.machine.TierUp.start", lambda tier_up: setattr(tier_up, "is_busy", True))
+    console = Console(MachineSettings(threads=6, cpu=CpuKind.RECOMPILER))
+    console.boot(build("sync", "freestanding"), ["at once"])
+    assert int(b"".join(output.data for output in console.run(20)), 16) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,7 +121,9 @@ def test_a_program_is_told_how_many_threads_run_at_once(
 def test_logits_are_the_same_bits_for_every_number_of_threads(
     make_model: Callable[..., Made], monkeypatch: pytest.MonkeyPatch, kernel: str, kind: CpuKind
 ) -> None:
-    monkeypatch.setattr("xenon.linux.thread_calls.host_processors", lambda: 6)  # all workers start
+    monkeypatch.setattr(
+        "xenon.linux.thread_calls.host_processors", lambda: 7
+    )  # all start, also while one compiles
     made = make_model(dim=128, hidden_dim=320, n_layers=2, n_heads=8, n_kv_heads=4, vocab_size=2000)
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
     found = set()

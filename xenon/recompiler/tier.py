@@ -39,6 +39,8 @@ class TierUp:
         self._recompiler = recompiler
         self._hot = hot
         self._patience = patience
+        self.is_busy = False
+        """Whether the compiler takes a processor of this computer."""
         self._closing = threading.Event()
         self._samples: Counter[tuple[int, ...]] = Counter()
         self._wanted: list[_Wanted] = []  # what was compiled, to be remembered
@@ -48,9 +50,11 @@ class TierUp:
 
     def start(self) -> None:
         """Guest code begins to run."""
+        self.is_busy = True
         try:
             self._thread.start()
         except RuntimeError as error:  # the host gives no thread for it
+            self.is_busy = False
             _note_end(error)
 
     def close(self) -> None:
@@ -68,6 +72,8 @@ class TierUp:
         except Exception as error:
             if not self._closing.is_set():
                 _note_end(error)
+        finally:
+            self.is_busy = False
 
     def _tier_up(self) -> None:
         key = self._program_key()
@@ -84,7 +90,9 @@ class TierUp:
             for address, inside in remembered:
                 self._compile(address, inside)
             while not self._closing.wait(_PERIOD):
-                if not self._look() and self._calls:
+                was_hot = self._look()
+                self.is_busy = was_hot or bool(self._calls)
+                if not was_hot and self._calls:
                     self._compile(self._calls.pop(0))
         finally:
             self._remember(key, remembered)
