@@ -13,7 +13,7 @@ enum { CHUNKS_OF_THREAD = 4 };    // a thread that does not get on holds up one 
 enum { GRAINS_TO_WAKE_FOR = 8 };  // a smaller job costs less than the system calls that wake a thread
 enum { LOOKS = 600000 };          // before a thread falls asleep; takes about as long as a small model's token
 
-enum { FIRST_QUESTION = 16 };     // large jobs until the machine is asked again whether it has a processor
+enum { FIRST_QUESTION = 16, LAST_QUESTION = 256 };  // large jobs until the machine is asked again for a processor
 
 enum { AWAKE, ASLEEP };
 
@@ -109,14 +109,16 @@ static int has_company(void)
     return 0;
 }
 
-// Starts as many workers as the machine has processors for. It is asked now and then, ever more rarely.
+// Starts as many workers as the machine has processors for. It is asked now and then.
 static void start_workers(void)
 {
     if (jobs_until_question-- > 0) {
         return;
     }
     jobs_until_question = jobs_between_questions;
-    jobs_between_questions *= 2;
+    if (jobs_between_questions < LAST_QUESTION) {
+        jobs_between_questions *= 2;
+    }
     int at_once = platform_threads_at_once();
     while (running < threads && running < at_once) {
         Worker *worker = &workers[running];

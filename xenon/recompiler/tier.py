@@ -91,7 +91,7 @@ class TierUp:
                 self._compile(address, inside)
             while not self._closing.wait(_PERIOD):
                 was_hot = self._look()
-                self.is_busy = was_hot or bool(self._calls)
+                self.is_busy = was_hot
                 if not was_hot and self._calls:
                     self._compile(self._calls.pop(0))
         finally:
