@@ -19,7 +19,9 @@ from loader.model import Model
 from loader.model import open_model as open
 from loader.search import check_vocabulary, find_tokenizer, open_any
 from loader.tensor_types import TensorType
-from loader.tokenizer import Piece, Tokenizer, open_tokenizer
+from loader.tokenizer import open_tokenizer
+from loader.tokenizer_gguf import gguf_tokenizer
+from loader.tokens import Piece, Tokenizer, TokenizerKind
 
 __all__ = [
     "ByteOrder",
@@ -35,12 +37,14 @@ __all__ = [
     "Tensor",
     "TensorType",
     "Tokenizer",
+    "TokenizerKind",
     "check_outputs",
     "check_vocabulary",
     "convert",
     "default_target",
     "facts",
     "find_tokenizer",
+    "gguf_tokenizer",
     "open",
     "open_any",
     "open_tokenizer",

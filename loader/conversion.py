@@ -14,7 +14,7 @@ from loader.layout import ALIGNMENT_WANTED, tensors
 from loader.model import Model
 from loader.output import Progress, check_target, write_images
 from loader.search import open_any
-from loader.tokenizer import Tokenizer
+from loader.tokens import Tokenizer
 
 
 @dataclass(frozen=True)

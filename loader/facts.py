@@ -10,7 +10,7 @@ from loader.checksum import sha256
 from loader.kinds import ByteOrder
 from loader.layout import ALIGNMENT_WANTED
 from loader.model import Model
-from loader.tokenizer import Tokenizer
+from loader.tokens import Tokenizer
 
 Facts = dict[str, object]
 BOS, EOS, FIRST_BYTE = 1, 2, 3  # token numbers that llama2.c takes for granted

@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "parallel.h"
 #include "platform.h"
+#include "printer.h"
 #include "sampler.h"
 #include "text.h"
 #include "tokenizer.h"
@@ -24,20 +25,23 @@ typedef struct {
     int write_logits;
     int ignore_end;
     int gpu;
+    int special;
+    int write_tokens;
 } Options;
 
 enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-g] [-l] [-e]\n"
+    "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-g] [-l] [-e] [-x] [-w]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
     "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
     "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n"
     "  -r  write the run's figures as a record to this descriptor\n"
-    "  -g  let the GPU compute\n";
+    "  -g  let the GPU compute                 -x  special tokens written in the prompt count as such\n"
+    "  -w  write the prompt's tokens, a number a line, and end; the checkpoint is not read\n";
 
 static int parse_range(const char *text, double most, float *value)
 {
@@ -97,6 +101,10 @@ static int parse_options(Options *o, int count, char **arguments)
             o->ignore_end = 1;
         } else if (strcmp(option, "-g") == 0) {
             o->gpu = 1;
+        } else if (strcmp(option, "-x") == 0) {
+            o->special = 1;
+        } else if (strcmp(option, "-w") == 0) {
+            o->write_tokens = 1;
         } else if (option[0] != '-' || !option[1] || option[2] || i + 1 >= count ||
                    !parse_option(o, option[1], arguments[++i])) {
             print(STANDARD_ERROR, "error: %s %s: not understood\n", option, i < count ? arguments[i] : "");
@@ -104,20 +112,6 @@ static int parse_options(Options *o, int count, char **arguments)
         }
     }
     return 1;
-}
-
-// What llama2.c prints: a single byte only when it is ASCII text or white space, anything longer as it is.
-static void print_piece(Piece piece)
-{
-    if (piece.length == 1) {
-        unsigned char byte = (unsigned char)piece.bytes[0];
-        if (!((byte >= 0x20 && byte < 0x7f) || (byte >= '\t' && byte <= '\r'))) {
-            return;
-        }
-    }
-    if (piece.length) {
-        platform_write(STANDARD_OUTPUT, piece.bytes, piece.length);
-    }
 }
 
 // The next token by the last logits, of which the GPU has its own; -1 when the GPU does not answer.
@@ -133,12 +127,13 @@ static int pick(Forward_Gpu *gpu, Sampler *sampler, float *logits)
     return probabilities ? sampler_pick(sampler, probabilities) : -1;
 }
 
-// Feeds the prompt, then what the sampler picks, and prints each as it comes; ends at BOS, which parts two stories.
+// Feeds the prompt, then what the sampler picks, and prints each as it comes; ends at a token that parts two stories.
 // Without a GPU the CPU computes. 1, or 0 when the GPU does not answer.
 static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer *tokenizer, Sampler *sampler,
                     const int *prompt, int prompt_tokens, const Options *options)
 {
     int token = prompt[0], pos = 0;
+    Printer printer = {.count = 0};
     uint64_t start = 0;  // set after the first step, whose time is spent on first touches
     while (pos < (int)options->steps) {
         float *logits = gpu ? forward_gpu(gpu, transformer, token, pos) : forward_cpu(transformer, token, pos);
@@ -153,11 +148,11 @@ static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer 
         if (next < 0) {
             return 0;
         }
-        if (next == TOKEN_BOS && !options->ignore_end) {
+        if (tokenizer_ends(tokenizer, next) && !options->ignore_end) {
             break;
         }
         if (!options->write_logits) {
-            print_piece(tokenizer_decode(tokenizer, token, next));
+            printer_print(&printer, tokenizer, token, next);
         }
         token = next;
         if (start == 0) {
@@ -165,6 +160,7 @@ static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer 
         }
     }
     if (!options->write_logits) {
+        printer_end(&printer);
         platform_write(STANDARD_OUTPUT, "\n", 1);
     }
     Figures figures = {.prompt_tokens = (uint64_t)prompt_tokens};
@@ -191,6 +187,32 @@ static int cut_context(Config *config, const Options *o)
         config->seq_len = (int)o->context;
     }
     return 1;
+}
+
+// The prompt's tokens in tokenizer->tokens: their number, at least 1, or 0 after a message.
+static int encode_prompt(Tokenizer *tokenizer, const Options *o)
+{
+    uint64_t length = strlen(o->prompt);
+    int64_t n = tokenizer_make_room(tokenizer, length) ? tokenizer_encode(tokenizer, o->prompt, length, o->special) : -1;
+    if (n == 0) {
+        tokenizer->tokens[n++] = tokenizer_begin(tokenizer);
+    }
+    return n < 0 ? 0 : (int)n;
+}
+
+// Instead of a story: the prompt's tokens, by all that the tokenizer's file holds.
+static int write_tokens(const Options *o)
+{
+    Tokenizer tokenizer;
+    uint64_t length = strlen(o->prompt);
+    if (!tokenizer_load(&tokenizer, o->tokenizer, 0) || !tokenizer_make_room(&tokenizer, length)) {
+        return EXIT_FAILED;
+    }
+    int64_t n = tokenizer_encode(&tokenizer, o->prompt, length, o->special);
+    for (int64_t i = 0; i < n; i++) {
+        print(STANDARD_OUTPUT, "%d\n", (int64_t)tokenizer.tokens[i]);
+    }
+    return n < 0 ? EXIT_FAILED : 0;
 }
 
 static int check_length(const Options *o, int prompt_tokens, int seq_len)
@@ -222,11 +244,13 @@ int main(int argument_count, char **arguments)
         platform_write(STANDARD_ERROR, USAGE, sizeof USAGE - 1);
         return EXIT_USAGE;
     }
+    if (options.write_tokens) {
+        return write_tokens(&options);
+    }
     Transformer transformer = {.kernel = options.kernel};
     const Config *config = &transformer.config;
     Tokenizer tokenizer;
     Sampler sampler;
-    int *prompt;
     if (!checkpoint_load(&transformer, options.checkpoint) || !cut_context(&transformer.config, &options) ||
         !tokenizer_load(&tokenizer, options.tokenizer, (uint32_t)config->vocab_size)) {
         return EXIT_FAILED;
@@ -236,7 +260,7 @@ int main(int argument_count, char **arguments)
     } else if (options.steps == 0) {
         options.steps = (uint64_t)config->seq_len;
     }
-    int prompt_tokens = tokenizer_encode(&tokenizer, options.prompt, &prompt);
+    int prompt_tokens = encode_prompt(&tokenizer, &options);
     if (!prompt_tokens || !check_length(&options, prompt_tokens, config->seq_len)) {
         return EXIT_FAILED;
     }
@@ -254,6 +278,7 @@ int main(int argument_count, char **arguments)
     if (options.gpu && !forward_gpu_start(&gpu, &transformer)) {
         return EXIT_FAILED;
     }
-    int told = generate(&transformer, options.gpu ? &gpu : 0, &tokenizer, &sampler, prompt, prompt_tokens, &options);
+    int told = generate(&transformer, options.gpu ? &gpu : 0, &tokenizer, &sampler, tokenizer.tokens, prompt_tokens,
+                        &options);
     return told ? 0 : EXIT_FAILED;
 }

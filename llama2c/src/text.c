@@ -83,6 +83,12 @@ void print(int stream, const char *format, ...)
     platform_write(stream, line.bytes, line.used);
 }
 
+int refuse(const char *path, uint64_t offset, const char *what)
+{
+    print(STANDARD_ERROR, "error: %s: byte %u: %s\n", path, offset, what);
+    return 0;
+}
+
 static int is_digit(char c)
 {
     return c >= '0' && c <= '9';

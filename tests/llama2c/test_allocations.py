@@ -28,6 +28,7 @@ SMALL = Extents(
     weight_bytes=12_800,
     tokenizer_bytes=4_000,
     prompt_bytes=5,
+    pieces=272,
     longest_piece=6,
     mapped=False,
     gpu=False,
@@ -40,7 +41,7 @@ def test_a_run_on_two_threads_allocates_in_order() -> None:
         ("weights", 12_800),
         ("tokenizer file", 4_000),
         ("tokenizer table", 272 * 16),
-        ("prompt", 2 * 4 * 7 + 12),
+        ("prompt", (4 + 4 * 4 + 2 * 8) * 7 + 12),
         ("tokenizer order", 2 * 4 * 272),
         ("activations", 4 * 128 + 2 * 128 + 512 + 1152 + 3 * 128),  # x xb xb2 q, hb hb2, att, logits, rope
         ("key cache", 4 * 2 * 32 * 8),
@@ -53,6 +54,12 @@ def test_a_run_on_two_threads_allocates_in_order() -> None:
 def test_a_run_without_a_prompt_sorts_no_pieces_and_a_mapped_file_needs_no_weights() -> None:
     names = {row.name for row in allocations(replace(SMALL, prompt_bytes=0, mapped=True, threads=1))}
     assert names.isdisjoint({"weights", "tokenizer order", "stack of thread 1"})
+
+
+def test_a_run_with_a_tokenizer_of_byte_pairs_makes_no_table_of_pieces() -> None:
+    sizes = {row.name: row.size for row in allocations(replace(SMALL, pieces=0, longest_piece=0))}
+    assert sizes["prompt"] == (4 + 4 * 4 + 2 * 8) * 7
+    assert sizes.keys().isdisjoint({"tokenizer table", "tokenizer order"})
 
 
 def test_the_gpu_shares_what_it_reads_and_has_its_own() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import loader
 from loader import ByteOrder, LoaderError
 from loader.layout import Config, file_size
-from loader.tokenizer import MAX_FILE, MAX_PIECES
+from loader.tokens import MAX_FILE, MAX_PIECES
 
 Maker = Callable[..., Any]
 

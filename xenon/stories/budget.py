@@ -180,6 +180,7 @@ def _extents(run: Run) -> Extents:
     """The numbers of a run. Raises XenonError for a model that the guest does not run."""
     model, config = run.model, run.model.config
     check_fp32(model)
+    rows = run.tokenizer.table_rows(config.vocab_size)
     # The guest uses a file in place where all its tensors are aligned, which v0 files never are.
     aligned = all(part.offset % CACHE_LINE_BYTES == 0 for part in model.tensors)
     return Extents(
@@ -195,7 +196,8 @@ def _extents(run: Run) -> Extents:
         weight_bytes=sum(whole_lines(part.nbytes) for part in model.tensors if part.is_weight),
         tokenizer_bytes=run.tokenizer.size,
         prompt_bytes=run.prompt_bytes,
-        longest_piece=max(len(piece.text) for piece in run.tokenizer.pieces[: config.vocab_size]),
+        pieces=rows,
+        longest_piece=max((len(piece.text) for piece in run.tokenizer.pieces[:rows]), default=0),
         mapped=model.format is Format.V1 and aligned,
         gpu=run.gpu,
         threads=run.threads,
