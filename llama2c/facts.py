@@ -30,13 +30,25 @@ HOT_FUNCTIONS = (
         "main",
     ),
 )
+BYTE_PAIR_FUNCTIONS = (
+    *("tokenizer_load", "byte_pairs_read", "check_texts", "check_pairs", "is_sum", "check_lists"),
+    *("byte_pairs_encode", "next_special", "special_at", "compare_byte", "encode_piece", "whole_piece"),
+    *("merge_tokens", "weigh", "merge_at", "push", "pop", "merge_of", "split_next", "gpt2", "smollm"),
+    *("llama3", "run_of", "matched", "character", "utf8_character", "char_class", "in_table"),
+    *("white_space", "contraction", "printer_print"),
+)
+"""Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
 _ROWS = {"vmx": "rows_vmx", "scalar": "rows_scalar"}
 
 
-def hot_functions(matmul: str) -> tuple[str, ...]:
-    """The hot functions of a run with `-k matmul`, "vmx" or "scalar". Raises KeyError for another name."""
+def hot_functions(matmul: str, byte_pairs: bool = False) -> tuple[str, ...]:
+    """The hot functions of a run with `-k matmul`, "vmx" or "scalar". Raises KeyError for another name.
+
+    `byte_pairs` says that the tokenizer is one of byte-level BPE.
+    """
     unused = set(_ROWS.values()) - {_ROWS[matmul]}
-    return tuple(name for name in HOT_FUNCTIONS if name not in unused)
+    names = (*HOT_FUNCTIONS, *BYTE_PAIR_FUNCTIONS) if byte_pairs else HOT_FUNCTIONS
+    return tuple(name for name in names if name not in unused)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ def plan(
 
     Raises LoaderError if the source is already what is asked for, or cannot become it.
     """
-    path = default_target(source.path, byte_order)
+    foreign = isinstance(source, Tokenizer) and not source.converted
+    path = default_target(source.path.with_suffix(".bin") if foreign else source.path, byte_order)
     if target is not None:
         path = target / path.name if _is_folder(target) else target
     lifts = isinstance(source, Model) and format not in (None, source.format)
@@ -70,7 +71,7 @@ def plan(
             "leave the format out",
             LoaderCode.NO_VERSION,
         )
-    if source.byte_order is byte_order and not lifts:
+    if source.byte_order is byte_order and not lifts and not foreign:
         other = ByteOrder.LITTLE if byte_order is ByteOrder.BIG else ByteOrder.BIG
         raise LoaderError(
             f"{source.path}: already {byte_order}",

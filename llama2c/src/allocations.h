@@ -14,6 +14,7 @@ typedef struct {
     uint64_t weight_bytes;     // all weights, each in whole cache lines
     uint64_t tokenizer_bytes;  // the tokenizer's file
     uint64_t prompt_bytes;
+    uint64_t prompt_file_bytes;  // the same, where the prompt is a file
     uint64_t pieces;           // of llama2.c's tokenizer file; 0: another kind of tokenizer
     uint64_t longest_piece;    // bytes, of the same
 } Extents;

@@ -34,7 +34,7 @@ static uint32_t length_of(const Byte_Pairs *b, uint32_t token)
     return b->starts[token + 1] - b->starts[token];
 }
 
-// Whether a byte of a token, of those behind its last byte, comes before byte `c`; -1, 0, 1 as in a comparison.
+// Negative, zero or positive as byte i of a token is less, equal or more than c; its end is less than any byte.
 static int compare_byte(const Byte_Pairs *b, uint32_t token, uint64_t i, char c)
 {
     if (i >= length_of(b, token)) {
@@ -74,7 +74,10 @@ static Match special_at(const Byte_Pairs *b, const char *text, uint64_t length, 
 static Match next_special(const Byte_Pairs *b, const char *text, uint64_t start, uint64_t length, int special)
 {
     for (; start < length && b->header->special_count; start++) {
-        Match match = special_at(b, text + start, length - start, special);
+        Match match = {0, 0, ABSENT};
+        if (b->begins_special[(unsigned char)text[start]]) {
+            match = special_at(b, text + start, length - start, special);
+        }
         if (match.token != ABSENT) {
             return (Match){start, start + match.end, match.token};
         }

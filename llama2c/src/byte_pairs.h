@@ -36,6 +36,7 @@ typedef struct {
     const Special *specials;      // (special_count) in the order of their bytes
     const uint32_t *whole;        // (whole_count) tokens in the order of their bytes, taken for whole pieces
     const char *text;             // (text_bytes)
+    uint8_t begins_special[256];  // whether a special token begins with the byte
 } Byte_Pairs;
 
 // Checks a file that has been read, in words of the machine's order, aligned to 4 bytes. 1, or 0 after a message.

@@ -170,5 +170,12 @@ int byte_pairs_read(Byte_Pairs *b, const char *file, uint64_t size, const char *
               sizeof *h + 4 * words + h->text_bytes);
         return 0;
     }
-    return check_texts(&check) && check_pairs(&check) && check_lists(&check);
+    if (!check_texts(&check) || !check_pairs(&check) || !check_lists(&check)) {
+        return 0;
+    }
+    memset(b->begins_special, 0, sizeof b->begins_special);
+    for (uint32_t i = 0; i < h->special_count; i++) {
+        b->begins_special[(unsigned char)b->text[b->starts[b->specials[i].token]]] = 1;
+    }
+    return 1;
 }

@@ -29,8 +29,9 @@ static Char_Class in_table(uint32_t code)
 
 Char_Class char_class(uint32_t code)
 {
-    if (code - 'a' < 26u) {
-        return CLASS_LETTER;
+    if (code < 0x80) {
+        int is_space = code == ' ' || code - '\t' < 5u;
+        return (code | 0x20) - 'a' < 26u ? CLASS_LETTER : code - '0' < 10u ? CLASS_NUMBER : is_space ? CLASS_SPACE : CLASS_OTHER;
     }
-    return code == ' ' ? CLASS_SPACE : in_table(code);
+    return in_table(code);
 }

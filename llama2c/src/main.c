@@ -1,4 +1,5 @@
 // The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
+#include "allocations.h"
 #include "checkpoint.h"
 #include "figures.h"
 #include "forward_cpu.h"
@@ -15,6 +16,8 @@ typedef struct {
     const char *checkpoint;
     const char *tokenizer;
     const char *prompt;
+    uint64_t prompt_bytes;
+    const char *prompt_file;  // instead of them
     float temperature;
     float topp;
     uint64_t seed;
@@ -32,7 +35,7 @@ typedef struct {
 enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
-    "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
+    "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT | -f FILE] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
     "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-g] [-l] [-e] [-x] [-w]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
@@ -41,6 +44,7 @@ static const char USAGE[] =
     "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n"
     "  -r  write the run's figures as a record to this descriptor\n"
     "  -g  let the GPU compute                 -x  special tokens written in the prompt count as such\n"
+    "  -f  a file that is the story's beginning\n"
     "  -w  write the prompt's tokens, a number a line, and end; the checkpoint is not read\n";
 
 static int parse_range(const char *text, double most, float *value)
@@ -67,6 +71,10 @@ static int parse_option(Options *o, char letter, const char *value)
         return 1;
     case 'i':
         o->prompt = value;
+        o->prompt_bytes = strlen(value);
+        return 1;
+    case 'f':
+        o->prompt_file = value;
         return 1;
     case 't':
         return parse_range(value, 1e30, &o->temperature);
@@ -189,36 +197,49 @@ static int cut_context(Config *config, const Options *o)
     return 1;
 }
 
-// The prompt's tokens in tokenizer->tokens: their number, at least 1, or 0 after a message.
-static int encode_prompt(Tokenizer *tokenizer, const Options *o)
+// The prompt where it is a file: 1, or 0 after a message.
+static int read_prompt(Options *o)
 {
-    uint64_t length = strlen(o->prompt);
-    int64_t n = tokenizer_make_room(tokenizer, length) ? tokenizer_encode(tokenizer, o->prompt, length, o->special) : -1;
-    if (n == 0) {
-        tokenizer->tokens[n++] = tokenizer_begin(tokenizer);
+    int64_t handle = platform_open(o->prompt_file);
+    int64_t size = handle < 0 ? handle : platform_size(handle);
+    if (size < 0) {
+        print(STANDARD_ERROR, "error: %s: cannot be opened\n", o->prompt_file);
+        return 0;
     }
-    return n < 0 ? 0 : (int)n;
+    o->prompt_bytes = (uint64_t)size;
+    if (size == 0) {
+        return 1;
+    }
+    char *text = allocate(MEMORY_PROMPT_TEXT, (Extents){.prompt_file_bytes = o->prompt_bytes});
+    o->prompt = text;
+    if (!text || platform_read(handle, 0, text, o->prompt_bytes) < 0) {
+        return refuse(o->prompt_file, 0, text ? "cannot be read" : "no memory is free for the prompt");
+    }
+    return 1;
+}
+
+// The prompt's tokens in tokenizer->tokens: their number, or -1 after a message.
+static int64_t encode_prompt(Tokenizer *tokenizer, Options *o)
+{
+    if ((o->prompt_file && !read_prompt(o)) || !tokenizer_make_room(tokenizer, o->prompt_bytes)) {
+        return -1;
+    }
+    return tokenizer_encode(tokenizer, o->prompt, o->prompt_bytes, o->special);
 }
 
 // Instead of a story: the prompt's tokens, by all that the tokenizer's file holds.
-static int write_tokens(const Options *o)
+static int write_tokens(Options *o)
 {
     Tokenizer tokenizer;
-    uint64_t length = strlen(o->prompt);
-    if (!tokenizer_load(&tokenizer, o->tokenizer, 0) || !tokenizer_make_room(&tokenizer, length)) {
-        return EXIT_FAILED;
-    }
-    int64_t n = tokenizer_encode(&tokenizer, o->prompt, length, o->special);
-    for (int64_t i = 0; i < n; i++) {
-        print(STANDARD_OUTPUT, "%d\n", (int64_t)tokenizer.tokens[i]);
-    }
+    int64_t n = tokenizer_load(&tokenizer, o->tokenizer, 0) ? encode_prompt(&tokenizer, o) : -1;
+    print_numbers(STANDARD_OUTPUT, tokenizer.tokens, n);
     return n < 0 ? EXIT_FAILED : 0;
 }
 
-static int check_length(const Options *o, int prompt_tokens, int seq_len)
+static int check_length(const Options *o, int64_t prompt_tokens, int seq_len)
 {
     if (prompt_tokens > seq_len) {
-        print(STANDARD_ERROR, "error: the prompt is %d tokens, the model's context holds %d\n", (int64_t)prompt_tokens,
+        print(STANDARD_ERROR, "error: the prompt is %d tokens, the model's context holds %d\n", prompt_tokens,
               (int64_t)seq_len);
         return 0;
     }
@@ -260,8 +281,11 @@ int main(int argument_count, char **arguments)
     } else if (options.steps == 0) {
         options.steps = (uint64_t)config->seq_len;
     }
-    int prompt_tokens = encode_prompt(&tokenizer, &options);
-    if (!prompt_tokens || !check_length(&options, prompt_tokens, config->seq_len)) {
+    int64_t prompt_tokens = encode_prompt(&tokenizer, &options);
+    if (prompt_tokens == 0) {
+        tokenizer.tokens[prompt_tokens++] = tokenizer_begin(&tokenizer);
+    }
+    if (prompt_tokens < 0 || !check_length(&options, prompt_tokens, config->seq_len)) {
         return EXIT_FAILED;
     }
     if (!transformer_start(&transformer) ||
@@ -278,7 +302,7 @@ int main(int argument_count, char **arguments)
     if (options.gpu && !forward_gpu_start(&gpu, &transformer)) {
         return EXIT_FAILED;
     }
-    int told = generate(&transformer, options.gpu ? &gpu : 0, &tokenizer, &sampler, tokenizer.tokens, prompt_tokens,
+    int told = generate(&transformer, options.gpu ? &gpu : 0, &tokenizer, &sampler, tokenizer.tokens, (int)prompt_tokens,
                         &options);
     return told ? 0 : EXIT_FAILED;
 }

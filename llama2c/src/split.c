@@ -20,7 +20,11 @@ static Character character(const Split *s, uint64_t start, uint64_t end)
 {
     Character c = {UTF8_MALFORMED, CLASS_END, end};
     if (start < end) {
-        c.end = start + utf8_character(s->text + start, end - start, &c.code);
+        c.code = (unsigned char)s->text[start];
+        c.end = start + 1;
+        if (c.code >= 0x80) {
+            c.end = start + utf8_character(s->text + start, end - start, &c.code);
+        }
         c.class = char_class(c.code);
     }
     return c;

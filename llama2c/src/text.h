@@ -7,6 +7,8 @@
 // %s text, %d int64_t, %u uint64_t, %f double with three decimals, %% a percent sign. One write per call, up to 512 bytes.
 void print(int stream, const char *format, ...);
 
+// Prints n numbers, a line each, many of them in a write.
+void print_numbers(int stream, const int *numbers, int64_t n);
 // Prints that a file cannot be used: which, at which byte, why. Returns 0.
 int refuse(const char *path, uint64_t offset, const char *what);
 

@@ -28,6 +28,7 @@ SMALL = Extents(
     weight_bytes=12_800,
     tokenizer_bytes=4_000,
     prompt_bytes=5,
+    prompt_file_bytes=0,
     pieces=272,
     longest_piece=6,
     mapped=False,

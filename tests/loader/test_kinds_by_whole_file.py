@@ -38,7 +38,7 @@ def both_ways(path: Path, kind: type, order: ByteOrder) -> None:
     assert back.read_bytes() == path.read_bytes()
     for file, expected in ((path, order), (there, other)):
         opened = loader.open_any(file)
-        assert type(opened) is kind
+        assert isinstance(opened, kind)
         assert opened.byte_order is expected
 
 
