@@ -7,11 +7,12 @@ model.config.dim, model.byte_order, model.array("wq").shape
 loader.convert("stories15M.bin", "stories15M.be.bin", loader.ByteOrder.BIG)
 """
 
+from loader.byte_pairs import BytePairTokenizer
 from loader.checksum import sha256
 from loader.conversion import Conversion, convert, default_target, plan, write
 from loader.conversion import check as check_outputs
 from loader.errors import LoaderCode, LoaderError
-from loader.facts import Facts, facts, piece_facts, tensor_facts
+from loader.facts import Facts, facts, legible, piece_facts, tensor_facts
 from loader.image import Image
 from loader.kinds import ByteOrder, Format
 from loader.layout import Config, Tensor
@@ -25,6 +26,7 @@ from loader.tokens import Piece, Tokenizer, TokenizerKind
 
 __all__ = [
     "ByteOrder",
+    "BytePairTokenizer",
     "Config",
     "Conversion",
     "Facts",
@@ -45,6 +47,7 @@ __all__ = [
     "facts",
     "find_tokenizer",
     "gguf_tokenizer",
+    "legible",
     "open",
     "open_any",
     "open_tokenizer",

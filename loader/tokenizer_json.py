@@ -20,7 +20,7 @@ _HINT = "expected a tokenizer.json with a byte-level BPE model"
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _WORDS = r"|[^\r\n\p{L}\p{N}]?\p{L}+"
-_EXPRESSIONS = {
+EXPRESSIONS = {
     _CONTRACTIONS + _WORDS + r"|\p{N}{1,3}" + _REST: PreTokenizer.LLAMA_3,
     _CONTRACTIONS + _WORDS + r"|\p{N}" + _REST: PreTokenizer.QWEN_2,
 }
@@ -183,8 +183,8 @@ class _Reader:
             pattern = first.get("pattern")
             regex = pattern.get("Regex") if isinstance(pattern, dict) else None
             isolates = first.get("behavior") == "Isolated" and not first.get("invert")
-            if not expression and first.get("type") == "Split" and isolates and regex in _EXPRESSIONS:
-                return _EXPRESSIONS[str(regex)]
+            if not expression and first.get("type") == "Split" and isolates and regex in EXPRESSIONS:
+                return EXPRESSIONS[str(regex)]
         known = ", ".join(kind.label for kind in PreTokenizer)
         found = ", ".join(str(step.get("type")) for step in steps) or "none"
         raise self._refuse("pre_tokenizer", f"{found}: not known; known are those of {known}")

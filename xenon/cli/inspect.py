@@ -107,6 +107,6 @@ def _readable(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):
-        return " x ".join(map(str, value))
+        return (", " if any(isinstance(item, str) for item in value) else " x ").join(map(str, value))
     # A piece may hold a line break or anything else: escaped, it stays on its line.
     return value if isinstance(value, str) and value.isprintable() else json.dumps(value)

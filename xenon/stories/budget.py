@@ -20,7 +20,7 @@ from xenon.linux.layout import LINUX_MAP
 from xenon.linux.loading import STACK_GUARD_BYTES, placements
 from xenon.linux.owners import owner_named
 from xenon.linux.program import Program
-from xenon.stories.guest import check_fp32
+from xenon.stories.guest import MOST_PROMPT_ARGUMENT, check_fp32
 
 _HELPFUL = 3  # regions that a refusal names
 
@@ -196,6 +196,7 @@ def _extents(run: Run) -> Extents:
         weight_bytes=sum(whole_lines(part.nbytes) for part in model.tensors if part.is_weight),
         tokenizer_bytes=run.tokenizer.size,
         prompt_bytes=run.prompt_bytes,
+        prompt_file_bytes=run.prompt_bytes if run.prompt_bytes > MOST_PROMPT_ARGUMENT else 0,
         pieces=rows,
         longest_piece=max((len(piece.text) for piece in run.tokenizer.pieces[:rows]), default=0),
         mapped=model.format is Format.V1 and aligned,
