@@ -103,7 +103,7 @@ def tensor_facts(model: Model, checksums: bool) -> Iterator[Facts]:
 
 
 def piece_facts(tokenizer: Tokenizer) -> Iterator[Facts]:
-    """Each piece: its number and text, and its score; of byte-level BPE its kind and the rank of its merge."""
+    """Each piece: number, text and score; of byte-level BPE its kind and its merge's rank instead."""
     if isinstance(tokenizer, BytePairTokenizer):
         for number, piece in enumerate(tokenizer.pieces):
             kind = tokenizer.special.get(number)

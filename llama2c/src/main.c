@@ -142,6 +142,9 @@ static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer 
 {
     int token = prompt[0], pos = 0;
     Printer printer = {.count = 0};
+    if (tokenizer->kind == TOKENIZER_BYTE_PAIRS && !options->write_logits) {
+        printer_print(&printer, tokenizer, token, token);  // is text, where llama2.c's first token is BOS
+    }
     uint64_t start = 0;  // set after the first step, whose time is spent on first touches
     while (pos < (int)options->steps) {
         float *logits = gpu ? forward_gpu(gpu, transformer, token, pos) : forward_cpu(transformer, token, pos);
