@@ -49,7 +49,7 @@ def tokenizer_from(source: Source) -> Tokenizer:
             raise LoaderError(f"{source.path}: byte {ITEM}: no pieces, expected at least one", _DAMAGED)
         return tokenizer
     except Fault as fault:
-        if _is_model(source, head) or recognise(head):
+        if byte_pairs is None and (_is_model(source, head) or recognise(head)):
             raise _no_tokenizer(source, head) from None
         raise LoaderError(f"{source.path}: byte {fault.offset}: {fault.what}", _DAMAGED) from None
     finally:

@@ -35,7 +35,8 @@ _BOS, _EOS = 1, 2  # token numbers that llama2.c takes for granted
 def gguf_tokenizer(metadata: Mapping[str, object], source: Source) -> Tokenizer:
     """The tokenizer that a GGUF file's metadata describe; `source` is that file.
 
-    Values are Python's: strings, integers, floats, booleans, and sequences of them. Raises LoaderError for a
+    Values are Python's: strings, integers, floats, booleans, and sequences of them, in which a string may be
+    bytes. Raises LoaderError for a
     kind or a pre-tokenizer that the guest does not have, and for metadata that make no sense.
     """
     keys = _Keys(metadata, source)
@@ -78,11 +79,16 @@ class _Keys:
         return value
 
     def texts(self, key: str) -> list[str]:
-        values = self._sequence(key)
-        for number, value in enumerate(values):
-            if not isinstance(value, str):
+        texts = []
+        for number, value in enumerate(self._sequence(key)):
+            try:
+                text = value.decode() if isinstance(value, bytes) else value
+            except UnicodeDecodeError:
+                raise self.refuse(key, f"item {number} is no UTF-8") from None
+            if not isinstance(text, str):
                 raise self.refuse(key, f"item {number} is no text")
-        return [str(value) for value in values]
+            texts.append(text)
+        return texts
 
     def numbers(self, key: str, count: int) -> list[float]:
         """`count` numbers; zeros where the key is missing."""

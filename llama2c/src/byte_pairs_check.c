@@ -103,9 +103,11 @@ static int check_pairs(const Check *check)
     const Byte_Pairs *b = check->pairs;
     for (uint32_t i = 0; i < b->header->merge_count; i++) {
         const Pair *pair = &b->pairs[i], *before = i ? pair - 1 : 0;
-        if (pair->left >= b->header->vocab_size || pair->right >= b->header->vocab_size ||
-            pair->token >= b->header->vocab_size) {
-            return refuse_word(check, &pair->left, "a merge names a token that is not in the vocabulary");
+        const uint32_t *const named[] = {&pair->left, &pair->right, &pair->token};
+        for (int n = 0; n < 3; n++) {
+            if (*named[n] >= b->header->vocab_size) {
+                return refuse_word(check, named[n], "a merge names a token that is not in the vocabulary");
+            }
         }
         if (pair->rank >= b->header->merge_count) {
             return refuse_word(check, &pair->rank, "a merge's rank is not below the number of merges");

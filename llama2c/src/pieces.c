@@ -57,6 +57,9 @@ int pieces_read(Pieces *p, uint32_t count, const char *file, uint64_t size, cons
 {
     p->count = count ? count : count_pieces(file, size);
     p->sorted = 0;
+    if (p->count <= TOKEN_BOS) {
+        return refuse(path, size, "too few pieces for one that begins a text (the other byte order?)");
+    }
     p->pieces = allocate(MEMORY_TOKENIZER_TABLE, (Extents){.pieces = p->count});
     return p->pieces ? read_pieces(p, file, size, path) : refuse(path, 0, "no memory is free for the tokenizer");
 }
