@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from math import isfinite
 
-from loader.image import ITEM, Image, Segment, swap_items
+from loader.image import ITEM, Image, Segment, swap_numbers
 from loader.kinds import ByteOrder
 from loader.source import Source
 from loader.tensor_types import U8
@@ -58,7 +58,7 @@ class PieceTokenizer(Tokenizer):
             import numpy as np
 
             starts = np.array(self._starts, np.int64)
-            data = swap_items(data, np.concatenate([np.zeros(1, np.int64), starts, starts + ITEM]))
+            data = swap_numbers(data, np.concatenate([np.zeros(1, np.int64), starts, starts + ITEM]), ITEM)
         return Image(self._source, [Segment(len(data), U8, data)], swap=False)
 
 

@@ -1,4 +1,4 @@
-"""Opens a tokenizer of any kind: llama2.c's, byte-level BPE as `convert` writes it, or a tokenizer.json."""
+"""Opens a tokenizer of any kind: llama2.c's, byte-level BPE as `convert` writes it, tokenizer.json, GGUF."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import struct
 from loader.byte_pairs import BytePairTokenizer, byte_pairs_order
 from loader.errors import LoaderError
 from loader.foreign import HEAD_BYTES, recognise
+from loader.gguf.file import is_gguf
 from loader.header import read_header
 from loader.image import ITEM
 from loader.pieces import MAX_TOKEN_LENGTH, RECORD, PieceTokenizer, order_of, records
 from loader.source import Source
+from loader.tokenizer_gguf import open_gguf_tokenizer
 from loader.tokenizer_json import begins_as_json, json_tokenizer
 from loader.tokens import MAX_FILE, Fault, Tokenizer
 
@@ -30,6 +32,8 @@ def tokenizer_from(source: Source) -> Tokenizer:
     """As `open_tokenizer`, for a file that is open already; closes it."""
     try:
         head = source.read(0, HEAD_BYTES)
+        if is_gguf(head):
+            return open_gguf_tokenizer(source)
         if begins_as_json(head):
             return json_tokenizer(source)
         byte_pairs = byte_pairs_order(head)

@@ -11,6 +11,8 @@ from math import isfinite
 from loader.byte_level import describe
 from loader.byte_pairs import PreTokenizer, SpecialKind, byte_pair_tokenizer
 from loader.errors import LoaderError
+from loader.gguf.file import open_gguf
+from loader.gguf.metadata import INTEGERS, Metadata, ValueType
 from loader.kinds import ByteOrder
 from loader.pieces import MAX_TOKEN_LENGTH, PieceTokenizer, piece_file
 from loader.source import Source
@@ -30,6 +32,26 @@ _CONTROL, _USER_DEFINED = 3, 4  # token types
 _SPECIAL = {_CONTROL: SpecialKind.CONTROL, _USER_DEFINED: SpecialKind.USER_DEFINED}
 _SPACE = "\u2581"  # a space in SentencePiece's pieces
 _BOS, _EOS = 1, 2  # token numbers that llama2.c takes for granted
+
+
+def open_gguf_tokenizer(source: Source) -> Tokenizer:
+    """The tokenizer in a GGUF file. Raises LoaderError as open_gguf and gguf_tokenizer do."""
+    metadata = open_gguf(source).metadata
+    return gguf_tokenizer({key: _value(metadata, key) for key in metadata if key.startswith(_PREFIX)}, source)
+
+
+def _value(metadata: Metadata, key: str) -> object:
+    """A value of a GGUF file as Python has it; an array of arrays as None."""
+    entry = metadata.entries[key]
+    if entry.type is ValueType.ARRAY:
+        if entry.element is ValueType.STRING:
+            return metadata.texts(key)
+        return None if entry.element is ValueType.ARRAY else metadata.numbers(key).tolist()
+    if entry.type is ValueType.STRING:
+        return metadata.text(key)
+    if entry.type is ValueType.BOOL:
+        return metadata.flag(key, False)
+    return metadata.integer(key) if entry.type in INTEGERS else metadata.real(key)
 
 
 def gguf_tokenizer(metadata: Mapping[str, object], source: Source) -> Tokenizer:
