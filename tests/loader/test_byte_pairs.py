@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gguf_files import GgufFile
 from support import NATIVE, image_bytes
 
 import loader
@@ -124,6 +125,29 @@ def test_ggufs_metadata_make_the_same_file(kind: str) -> None:
     source = Source(DATA / f"{kind}.tokenizer.json")
     made = loader.gguf_tokenizer(metadata(kind), source)
     assert image_bytes(made, NATIVE) == image_bytes(opened(kind), NATIVE)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_a_gguf_file_is_opened_as_a_tokenizer_in_both_byte_orders(order: str, tmp_path: Path) -> None:
+    file = GgufFile()
+    for key, value in metadata("llama-3").items():
+        if isinstance(value, list):
+            texts = [text.encode() if isinstance(text, str) else text for text in value]
+            file.set(key, "[i32]" if isinstance(value[0], int) else "[text]", texts)
+        elif isinstance(value, str):
+            file.set(key, "text", value.encode())
+        else:
+            file.set(key, "u32", value)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(file.data(order))
+    made = loader.open_tokenizer(path)
+    assert image_bytes(made, NATIVE) == image_bytes(opened("llama-3"), NATIVE)
+    done = loader.plan(made, ByteOrder.BIG)
+    assert done.target == tmp_path / "model.tokenizer.be.bin"
+    path.write_bytes(GgufFile().data(order))
+    assert "tokenizer.ggml.model: is missing" in refusal(path)
+    path.write_bytes(file.data(order)[:5000])
+    assert str(path) in refusal(path)
 
 
 PIECES = {
