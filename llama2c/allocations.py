@@ -40,6 +40,8 @@ class Extents:
     weight_bytes: int
     tokenizer_bytes: int
     prompt_bytes: int
+    prompt_file_bytes: int
+    pieces: int
     longest_piece: int
     mapped: bool
     gpu: bool

@@ -32,6 +32,14 @@ HOT_FUNCTIONS = (
         "main",
     ),
 )
+BYTE_PAIR_FUNCTIONS = (
+    *("tokenizer_load", "byte_pairs_read", "check_texts", "check_pairs", "is_sum", "check_lists"),
+    *("byte_pairs_encode", "next_special", "special_at", "compare_byte", "encode_piece", "whole_piece"),
+    *("merge_tokens", "weigh", "merge_at", "push", "pop", "merge_of", "split_next", "gpt2", "smollm"),
+    *("llama3", "run_of", "matched", "character", "utf8_character", "char_class", "in_table"),
+    *("white_space", "contraction", "printer_print"),
+)
+"""Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
 # Functions that a run with the other kernels has no use for, unless vectors do not fit its shapes.
 _UNUSED = {
     "vmx": {"expf"} | {name for name in HOT_FUNCTIONS if name.endswith("_scalar")},
@@ -39,9 +47,13 @@ _UNUSED = {
 }
 
 
-def hot_functions(kernel: str) -> tuple[str, ...]:
-    """The hot functions of a run with `-k kernel`, "vmx" or "scalar". Raises KeyError for another name."""
-    return tuple(name for name in HOT_FUNCTIONS if name not in _UNUSED[kernel])
+def hot_functions(kernel: str, byte_pairs: bool = False) -> tuple[str, ...]:
+    """The hot functions of a run with `-k kernel`, "vmx" or "scalar". Raises KeyError for another name.
+
+    `byte_pairs` says that the tokenizer is one of byte-level BPE.
+    """
+    names = (*HOT_FUNCTIONS, *BYTE_PAIR_FUNCTIONS) if byte_pairs else HOT_FUNCTIONS
+    return tuple(name for name in names if name not in _UNUSED[kernel])
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "convert": {},
     "inspect": {},
     "generate": {},
+    "tokenize": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "profile": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
