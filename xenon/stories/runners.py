@@ -1,4 +1,4 @@
-"""The ways to run a model that a benchmark compares: the emulated console, qemu, and the host itself."""
+"""The ways to run a model that a benchmark compares: the emulated console, qemu, the host, llama2.c."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from llama2c.reference import MEMORY_BYTES, Reference
 from xenon.errors import XenonError
 from xenon.recompiler.cpu_kind import INSTALL_HINT, CpuKind, installed
 from xenon.stories.guest import guest_program, story_arguments
+from xenon.stories.llama2c_runner import find_llama2c_runners
 from xenon.stories.session import Session
 from xenon.stories.settings import Engine, Matmul, RunnerKind, Sampling, Setup
 
@@ -28,7 +29,9 @@ class Runner(Protocol):
     @property
     def kind(self) -> RunnerKind: ...
     @property
-    def matmul(self) -> Matmul | None: ...  # None: the GPU's own
+    def name(self) -> str: ...  # the kind's, and how it was built where that makes a difference
+    @property
+    def matmul(self) -> Matmul | None: ...  # None: the GPU's own, or llama2.c's
     @property
     def threads(self) -> int: ...
     def __call__(self, prompt: bytes, steps: int) -> float:
@@ -38,12 +41,14 @@ class Runner(Protocol):
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What to measure: kinds of runners, matmuls and numbers of hardware threads of the console (the other
-    runners have one thread), with a context of so many positions (None: the model's)."""
+    runners have one thread), with a context of so many positions (None: the model's). `llama2c` is run.c of
+    llama2.c, or the program built from it."""
 
     kinds: Sequence[RunnerKind] = tuple(RunnerKind)
     matmuls: Sequence[Matmul] = tuple(Matmul)
     threads: Sequence[int] = (1,)
     context: int | None = None
+    llama2c: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,10 @@ class ConsoleRunner:
 
     session: Session
     kind: RunnerKind = RunnerKind.UNICORN
+
+    @property
+    def name(self) -> str:
+        return self.kind.value
 
     @property
     def matmul(self) -> Matmul | None:
@@ -80,6 +89,7 @@ class NativeRunner:
     matmul: Matmul
     context: int
     kind: RunnerKind = RunnerKind.NATIVE
+    name: str = RunnerKind.NATIVE.value
     threads: int = 1
 
     def __call__(self, prompt: bytes, steps: int) -> float:
@@ -106,6 +116,7 @@ class QemuRunner:
     matmul: Matmul
     context: int
     kind: RunnerKind = RunnerKind.QEMU
+    name: str = RunnerKind.QEMU.value
     threads: int = 1
 
     def __call__(self, prompt: bytes, steps: int) -> float:
@@ -161,6 +172,8 @@ def find_runners(
                     continue
                 files = {"model": _host_order(model), "tokenizer": _host_order(tokenizer)}
                 runners += [NativeRunner(reference, files, matmul, positions) for matmul in selection.matmuls]
+            case RunnerKind.LLAMA2C if selection.llama2c is not None:
+                runners += find_llama2c_runners(selection.llama2c, model, tokenizer, folder)
     return runners, notes
 
 
