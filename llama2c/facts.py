@@ -12,11 +12,13 @@ _MAGIC, _VERSION = b"l2cf", 1
 
 # The functions that a story executes most, in that order; the last ones matter at its start and its end.
 HOT_FUNCTIONS = (
-    *("rows_vmx", "rows_scalar", "expf", "attend_scalar", "softmax_scalar", "swiglu_scalar"),
-    *("rmsnorm_scalar", "rope_scalar", "add_scalar", "memset", "rmsnorm", "rope", "swiglu", "add"),
+    *("rows_vmx", "attend_vmx", "swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx"),
+    *("softmax_vmx", "argmax_vmx"),
+    *("rows_scalar", "expf", "attend_scalar", "softmax_scalar", "swiglu_scalar", "rmsnorm_scalar"),
+    *("rope_scalar", "add_scalar", "argmax_scalar", "memset", "rmsnorm", "rope", "swiglu", "add"),
     *("memcpy", "attend_heads", "parallel_for", "matmul", "forward", "multiply", "cache_row", "store_row"),
     *("share_attention", "embed", "copy_row", "forward_cpu", "rope_turn_to", "sine_series"),
-    *("cosine_series", "sine", "reduce", "cosf", "sinf", "run_part", "run_task", "argmax_scalar"),
+    *("cosine_series", "sine", "reduce", "cosf", "sinf", "run_part", "run_task"),
     *("sample_topp", "sampler_sample"),
     *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "tokenizer_encode"),
     *(
@@ -30,13 +32,16 @@ HOT_FUNCTIONS = (
         "main",
     ),
 )
-_ROWS = {"vmx": "rows_vmx", "scalar": "rows_scalar"}
+# Functions that a run with the other kernels has no use for, unless vectors do not fit its shapes.
+_UNUSED = {
+    "vmx": {"expf"} | {name for name in HOT_FUNCTIONS if name.endswith("_scalar")},
+    "scalar": {name for name in HOT_FUNCTIONS if name.endswith("_vmx")},
+}
 
 
-def hot_functions(matmul: str) -> tuple[str, ...]:
-    """The hot functions of a run with `-k matmul`, "vmx" or "scalar". Raises KeyError for another name."""
-    unused = set(_ROWS.values()) - {_ROWS[matmul]}
-    return tuple(name for name in HOT_FUNCTIONS if name not in unused)
+def hot_functions(kernel: str) -> tuple[str, ...]:
+    """The hot functions of a run with `-k kernel`, "vmx" or "scalar". Raises KeyError for another name."""
+    return tuple(name for name in HOT_FUNCTIONS if name not in _UNUSED[kernel])
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,23 @@ class _Host(ctypes.Structure):
     )
 
 
+_FLOATS, _INT = ctypes.c_void_p, ctypes.c_int
+
+
+class _Kernels(ctypes.Structure):
+    """Kernels in src/kernels.h."""
+
+    _fields_ = (
+        ("rmsnorm", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, _INT)),
+        ("rope", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, *(_INT,) * 2)),
+        ("softmax", ctypes.CFUNCTYPE(None, _FLOATS, _INT)),
+        ("attend", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 5, *(_INT,) * 3)),
+        ("swiglu", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 2, _INT)),
+        ("add", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 2, _INT)),
+        ("argmax", ctypes.CFUNCTYPE(_INT, _FLOATS, _INT)),
+    )
+
+
 class ReferenceFailedError(RuntimeError):
     """The reference refused a model; the message is its own."""
 
@@ -125,6 +142,8 @@ class Reference:
             *(ctypes.c_uint32, *(ctypes.c_void_p,) * 3),
             *(ctypes.c_int,) * 3,
         )
+        library.reference_kernels.argtypes = (ctypes.c_int,)
+        library.reference_kernels.restype = ctypes.POINTER(_Kernels)
         library.reference_maths.argtypes = (ctypes.c_char_p, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
         self._library = library
 
@@ -239,10 +258,31 @@ class Reference:
         )
         return out
 
+    def kernel(self, name: str, *arguments: NDArray[np.float32] | int, vmx: bool = False) -> int | None:
+        """Call a kernel of src/kernels.h on contiguous arrays, which it may change: what it returns.
+
+        The vector kernel takes the scalar one's way where an array is not aligned to 16 bytes. Raises
+        AttributeError for another name, ValueError for an array that is not contiguous float32.
+        """
+        import numpy as np
+
+        values = []
+        for argument in arguments:
+            if isinstance(argument, int):
+                values.append(argument)
+            elif argument.dtype != np.float32 or not argument.flags.c_contiguous:
+                raise ValueError("expected contiguous float32 arrays")
+            else:
+                values.append(argument.ctypes.data)
+        kernels = self._library.reference_kernels(vmx).contents
+        result: int | None = getattr(kernels, name)(*values)
+        return result
+
     def maths(
         self, name: str, x: NDArray[np.float32], y: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """expf, sinf, cosf or sqrtf of every x, or powf of x and y, by the port's own maths.
+        """expf, sinf, cosf, sqrtf, vector_exp, vector_exp2 or vector_reciprocal of every x, or powf of x and y,
+        by the port's own maths.
 
         Raises KeyError for another name, ValueError for arrays that do not fit it.
         """

@@ -21,6 +21,7 @@ typedef struct {
 #define CEIL_DIVIDE(a, b) (((a) + (b) - 1) / (b))
 #define LINES(bytes) (CEIL_DIVIDE(bytes, CACHE_LINE) * CACHE_LINE)
 #define ARRAY(words) LINES(4 * (words))
+#define FOURS(words) (CEIL_DIVIDE(words, 4) * 4)  // whole vectors
 
 #define PIECE_BYTES 16
 #define THREAD_STACK_BYTES (64 * 1024)

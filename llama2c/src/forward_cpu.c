@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "allocations.h"
 #include "kernels.h"
 #include "maths.h"
 #include "matmul.h"
@@ -91,10 +92,11 @@ static void attend_heads(const void *context, int start, int end)
     const Config *p = &a->cpu->transformer->config;
     float *att = a->cpu->transformer->state.att;
     int head_size = head_size_of(p);
+    int64_t stride = FOURS((int64_t)p->seq_len);
     int kv_mul = p->n_heads / p->n_kv_heads;  // query heads to one key and value head
     for (int h = start; h < end; h++) {
         int head = h / kv_mul * head_size;  // this head's part of k and v
-        kernels(a->cpu)->attend(a->out + h * head_size, att + (int64_t)h * p->seq_len, a->q + h * head_size,
+        kernels(a->cpu)->attend(a->out + h * head_size, att + h * stride, a->q + h * head_size,
                                 a->keys + head, a->values + head, a->cpu->pos + 1, head_size,
                                 head_size * p->n_kv_heads);
     }

@@ -1,11 +1,13 @@
 // The doors of the reference library: the port's own functions, called from the host to compare or to time them.
 #include "checkpoint.h"
 #include "forward_cpu.h"
+#include "kernels.h"
 #include "maths.h"
 #include "matmul.h"
 #include "memory.h"
 #include "platform_host.h"
 #include "tokenizer.h"
+#include "vector_exp.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -66,9 +68,31 @@ EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const voi
     return 1;
 }
 
+EXPORT const Kernels *reference_kernels(int vmx)
+{
+    return kernels_of(vmx ? KERNEL_VMX : KERNEL_SCALAR);
+}
+
 static float square_root(float x)
 {
     return sqrtf(x);
+}
+
+static float first_of_vector_exp(float x)
+{
+    Exp_Constants c = exp_constants();
+    return vector_lane(vector_exp(vector_of(x), &c), 0);
+}
+
+static float first_of_vector_exp2(float x)
+{
+    Exp_Constants c = exp_constants();
+    return vector_lane(vector_exp2(vector_of(x), &c), 0);
+}
+
+static float first_of_vector_reciprocal(float x)
+{
+    return vector_lane(vector_reciprocal(vector_of(x), reciprocal_start(), vector_of(1.0f)), 0);
 }
 
 // out (n) = the function of this name of each x (n), and of each y (n) where it takes two: 1, or 0 for another name.
@@ -77,7 +101,15 @@ EXPORT int reference_maths(const char *name, const float *x, const float *y, flo
     static const struct {
         const char *name;
         float (*function)(float);
-    } FUNCTIONS[] = {{"expf", expf}, {"sinf", sinf}, {"cosf", cosf}, {"sqrtf", square_root}};
+    } FUNCTIONS[] = {
+        {"expf", expf},
+        {"sinf", sinf},
+        {"cosf", cosf},
+        {"sqrtf", square_root},
+        {"vector_exp", first_of_vector_exp},
+        {"vector_exp2", first_of_vector_exp2},
+        {"vector_reciprocal", first_of_vector_reciprocal},
+    };
     if (strcmp(name, "powf") == 0) {
         for (int64_t i = 0; i < n; i++) {
             out[i] = powf(x[i], y[i]);

@@ -41,7 +41,7 @@ typedef struct {
     float *q;            // (dim)
     float *k;            // (kv_dim) of the current position, for operations that cannot compute it in the cache
     float *v;            // (kv_dim)
-    float *att;          // (n_heads, seq_len) attention scores
+    float *att;          // (n_heads, seq_len in whole vectors) attention scores
     float *logits;       // (vocab_size)
     float *rope_freq;    // (head_size / 2) angle per position
     float *rope_cos;     // (head_size / 2) at the current position

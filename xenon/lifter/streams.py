@@ -7,11 +7,11 @@ each access, and serves where not even one round is certain.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xenon.lifter import layout
-from xenon.lifter.guards import Guard
+from xenon.lifter.guards import Guard, Origin
 from xenon.lifter.ir_types import I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.values import Value
@@ -48,15 +48,10 @@ def find_streams(guards: dict[int, Guard], steps: dict[int, int]) -> dict[int, S
     return streams
 
 
-def _registers(origin: Hashable) -> tuple[int, ...] | None:
+def _registers(origin: Origin) -> tuple[int, ...] | None:
     """The GPRs whose sum an origin is; None for one that is not known at the start of the block."""
-    if origin == "constant":
-        return ()
-    if isinstance(origin, int):
-        return (origin,)
-    if isinstance(origin, tuple) and all(isinstance(part, int) for part in origin):
-        return origin
-    return None
+    registers = tuple(part for part in origin if isinstance(part, int))
+    return registers if len(registers) == len(origin) else None
 
 
 def safe_rounds(lifter: Lifter, streams: Iterable[Stream]) -> Value:
