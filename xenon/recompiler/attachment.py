@@ -17,7 +17,6 @@ from xenon.recompiler import bridge
 from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.state import Dispatch, State
 
-
 _SYSTEM_CALL_VECTOR = 8  # as on Unicorn
 _TRAP_REGISTERS = 9  # r0 to r8
 _AT_TRAP = struct.Struct(
