@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.powerpc.abi import INSTRUCTION_BYTES
@@ -151,7 +151,7 @@ def _features() -> frozenset[str]:
     return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
 
 
-def _items(value: object) -> list[int]:
+def _items(value: object) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError("no list")
     return value

@@ -216,8 +216,8 @@ class Recompiler:
         return prepared() if self.assume_singles and not self.counting else None
 
     def take_prepared(self, addresses: Iterable[int]) -> list[int]:
-        """Have the CPUs hand over to the functions at these addresses that there is prepared code for; returns
-        the addresses of the others."""
+        """Have the CPUs hand over to those functions at these addresses that there is prepared code for;
+        returns the addresses of the others."""
         if self._prepared is None:
             return list(addresses)
         return [

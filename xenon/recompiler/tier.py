@@ -79,6 +79,8 @@ class TierUp:
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
         try:
+            if self._first or not self._hot:  # while the program goes on to show what is hot
+                self._recompiler.prepare(self._worker)
             for address in self._first:
                 self._compile(address)
             for address, inside in remembered:

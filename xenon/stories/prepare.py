@@ -1,7 +1,7 @@
 """Compiles the guest's hot functions when the package is built: `python -m xenon.stories.prepare`.
 
-For each kind of host there is a library and its record (see xenon/recompiler/prepared.py), made by ziglang from
-the text that the recompiler would compile in a run. Two builds give the same bytes.
+For each kind of host there is a library and its record (see xenon/recompiler/prepared.py), made by ziglang
+from the text that the recompiler would compile in a run. Two builds give the same bytes.
 """
 
 from __future__ import annotations
