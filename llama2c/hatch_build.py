@@ -1,4 +1,4 @@
-"""The package's build hook: compiles the guest and prepares its hot functions before hatchling packs the wheel."""
+"""The package's build hook: compiles the guest and its hot functions before hatchling packs the wheel."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 from xenon.lifter.flow import explore
 from xenon.lifter.target import Target

@@ -16,7 +16,7 @@ from xenon.console import Console, CpuKind, MachineSettings
 from xenon.notes import XenonWarning
 from xenon.recompiler import recompiler, tier, worker
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 _SCRIPT = """
 import signal
