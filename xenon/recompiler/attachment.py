@@ -17,6 +17,7 @@ from xenon.recompiler import bridge
 from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.state import Dispatch, State
 
+_SYSTEM_CALL, _GO_ON = int(Status.SYSTEM_CALL), int(Status.GO_ON)
 _SYSTEM_CALL_VECTOR = 8  # as on Unicorn
 _TRAP_REGISTERS = 9  # r0 to r8
 _AT_TRAP = struct.Struct(
@@ -99,7 +100,7 @@ class CompiledCode:
         self._words[layout.PC // 8] = pc
         self._run(None, layout.RESUME, 0, self._address)
         status = self._status.value
-        if status == Status.SYSTEM_CALL or (status == Status.GO_ON and self._stop.value):
+        if status == _SYSTEM_CALL or (status == _GO_ON and self._stop.value):
             return self.trap()
         self.held.value = 0
         return None
@@ -109,10 +110,11 @@ class CompiledCode:
         return self._words[layout.GO_ON_AT // 8]
 
     def trap(self) -> Trap:
-        *gpr, pc, cr = _AT_TRAP.unpack_from(self._bytes)
-        if self._status.value != Status.SYSTEM_CALL:
-            return Trap(TrapKind.STOPPED, pc)
-        return Trap(TrapKind.SYSTEM_CALL, pc, vector=_SYSTEM_CALL_VECTOR, gpr=tuple(gpr), cr=cr)
+        values = _AT_TRAP.unpack_from(self._bytes)
+        if self._status.value != _SYSTEM_CALL:
+            return Trap(TrapKind.STOPPED, values[-2])
+        gpr = values[:_TRAP_REGISTERS]
+        return Trap(TrapKind.SYSTEM_CALL, values[-2], vector=_SYSTEM_CALL_VECTOR, gpr=gpr, cr=values[-1])
 
     def link_and_stack(self) -> tuple[int, int]:
         return self._words[layout.LR // 8], self.read_gpr(1)
@@ -131,8 +133,9 @@ class CompiledCode:
     def write_gpr(self, number: int, value: int) -> None:
         self._words[layout.GPR // 8 + number] = value
 
-    def write_cr(self, value: int) -> None:
-        self._words[layout.CR_WORD // 8] = value
+    def write_gpr_and_cr(self, number: int, value: int, cr: int) -> None:
+        self._words[layout.GPR // 8 + number] = value
+        self._words[layout.CR_WORD // 8] = cr
 
     @property
     def is_running(self) -> bool:

@@ -121,6 +121,7 @@ class UnicornCpu:
             if self._refused.not_shown:
                 self._refused.show_pages()
             if (at_rest := self._devices.at_rest) is not None:
+                self._devices.at_rest = None
                 at_rest()
             if trap.kind is not TrapKind.STOPPED or self._was_told:
                 return trap
@@ -156,8 +157,7 @@ class UnicornCpu:
 
     def write_gpr_and_cr(self, number: int, value: int, cr: int) -> None:
         if (native := self._native) is not None and native.held.value:
-            native.write_gpr(number, value & _MASK)
-            native.write_cr(cr)
+            native.write_gpr_and_cr(number, value & _MASK, cr)
             return
         batch = self._results.get(number)
         if batch is None:
@@ -168,10 +168,6 @@ class UnicornCpu:
 
     def _run_to_trap(self, pc: int) -> Trap:
         self._was_told = False
-        self._vector = 0
-        self._refused.clear()
-        self._devices.at_rest = None
-        self._limit.is_reached = False
         self.pause.begin()
         if self._stop:
             self._stop, self._was_told = False, True
@@ -180,12 +176,18 @@ class UnicornCpu:
             if (held := native.resume(pc)) is not None:
                 return self._checked(held)
             pc = native.engine_pc
+        return self._run_engine(pc)
+
+    def _run_engine(self, pc: int) -> Trap:
+        self._vector = 0
+        self._refused.clear()
+        self._limit.is_reached = False
         failure = None
         try:
             self._engine.emu_start(pc, _NEVER)
         except UcError as error:
             failure = error
-        if native is not None and native.held.value:
+        if (native := self._native) is not None and native.held.value:
             return self._checked(native.trap())
         trap = self._make_trap(failure)
         if self.instruments is not None or self._limit.is_set:

@@ -38,5 +38,5 @@ class NativeCode(Protocol):
     def write_gpr(self, number: int, value: int) -> None:
         """Set a general register that is held, to 64 bits."""
 
-    def write_cr(self, value: int) -> None:
-        """Set the condition register as held."""
+    def write_gpr_and_cr(self, number: int, value: int, cr: int) -> None:
+        """Set a general register and the condition register."""

@@ -56,7 +56,7 @@ class NativeHooks:
     def functions(self) -> EngineFunctions:
         """The engine's functions for code of the host."""
         functions = (uclib.uc_reg_read_batch, uclib.uc_reg_write_batch, uclib.uc_reg_write, uclib.uc_emu_stop)
-        return EngineFunctions(
-            *(ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions),
-            ppc.UC_PPC_REG_PC,
+        read_batch, write_batch, write, stop = (
+            ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions
         )
+        return EngineFunctions(read_batch, write_batch, write, stop, ppc.UC_PPC_REG_PC)
