@@ -97,4 +97,6 @@ def test_a_prompt_is_printed_as_far_as_there_are_steps(
     files = {"m": made.model.read_bytes(), "t": made.tokenizer.read_bytes()}
     for steps in (1, 4, reference.batch, reference.batch + 2):
         written, _ = told(reference, files, "-i", "b" * 20, "-n", str(steps))
-        assert written == b"b" * (steps - 1) + b"\n"  # the first token behind BOS is the space before the text
+        assert (
+            written == b"b" * (steps - 1) + b"\n"
+        )  # the first token behind BOS is the space before the text

@@ -86,7 +86,9 @@ def test_the_first_pass_of_a_prompt_takes_what_whole_batches_leave_over(
     for letters in (1, whole - 3, whole - 2, whole - 1, 2 * whole - 2, 2 * whole - 1):
         record = bytearray()
         words = ["m", "-z", "t", "-i", "b" * letters, "-t", "0", "-n", "24", "-e", "-r", "7"]
-        reference.run(files(make_model(), NATIVE), words, lambda fd, data: record.extend(data[: 64 * (fd == 7)]))
+        reference.run(
+            files(make_model(), NATIVE), words, lambda fd, data: record.extend(data[: 64 * (fd == 7)])
+        )
         figures = Figures.parse(bytes(record))
         assert figures.prompt_tokens == letters + 2  # BOS, and the space before the text
         assert figures.first_tokens == (letters + 1) % whole + 1

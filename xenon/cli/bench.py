@@ -67,7 +67,7 @@ def bench(
             "-d",
             metavar="N,…",
             parser=_numbers,
-            help="Positions of a prompt before each test.",
+            help="Positions of a prompt before what is generated.",
             show_default="0",
         ),
     ] = None,

@@ -1,5 +1,5 @@
-"""Reads plain values of the command line without Typer's validation: its import takes longer than a story needs
-to begin. Whatever is not plain goes the usual way.
+"""Reads plain values of the command line without Typer's validation, whose import takes longer than a story
+needs to begin. Whatever is not plain goes the usual way.
 """
 
 from __future__ import annotations

@@ -2,14 +2,15 @@
 
 A test is `pp N`, N positions of a prompt, or `tg N`, N generated tokens (greedy, and on past a story's end).
 Time is the guest's own, first step left out, as llama2.c counts it. Repetitions go around all rows, so that a
-slow moment of the host falls on each alike; only rows of one report can be compared. At a depth, a test
-begins behind so many positions of a prompt, and its time is that of both less that of the prompt alone.
+slow moment of the host falls on each alike; only rows of one report can be compared. At a depth, tokens are
+generated behind so many positions of a prompt; where a runner does not tell their time from the prompt's, it
+is the time of both less that of a run of the prompt alone.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -30,7 +31,7 @@ class WorkloadKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`tokens` positions of a prompt, or of generated text, behind `depth` positions of a prompt."""
+    """`tokens` positions of a prompt, or generated ones, those behind `depth` positions of a prompt."""
 
     kind: WorkloadKind
     tokens: int
@@ -76,45 +77,43 @@ def plan_workloads(
     context: int | None = None,
     depths: Sequence[int] = (0,),
 ) -> list[Workload]:
-    """The tests asked for; None takes 32 tokens or what the context holds, 0 leaves the test out. Each is
-    done at each of the depths; one that is too small for a prompt of this vocabulary is left out.
+    """The tests asked for; None takes 32 tokens or what the context holds, 0 leaves the test out. Tokens are
+    generated at each of the depths. What needs a prompt that this vocabulary does not have is left out.
 
     Raises XenonError for more than the context holds.
     """
     positions = model.config.seq_len if context is None else context
     planned = []
+    prompt = _count(model, WorkloadKind.PROMPT, prompt_tokens, positions, 0)
+    if prompt and prompt_of(tokenizer, prompt + 1) is not None:
+        planned.append(Workload(WorkloadKind.PROMPT, prompt))
     for depth in depths:
-        most = positions - 1 - depth  # the first is not timed
-        if depth < 0 or most < 1:
-            raise XenonError(
-                f"depth {depth}, expected 0 to {positions - 2} with {model.path}",
-                f"the context holds {positions} positions",
-                ErrorCode.BAD_VALUE,
-            )
-        for kind, count in _counted(model, (prompt_tokens, generated_tokens), most, positions):
-            before = depth if kind is WorkloadKind.GENERATION else depth + count
-            if not before or prompt_of(tokenizer, (depth or count) + 1) is not None:
-                planned.append(Workload(kind, count, depth))
+        count = _count(model, WorkloadKind.GENERATION, generated_tokens, positions, depth)
+        if count and (not depth or prompt_of(tokenizer, depth + 1) is not None):
+            planned.append(Workload(WorkloadKind.GENERATION, count, depth))
     return planned
 
 
-def _counted(
-    model: loader.Model, wanted: tuple[int | None, int | None], most: int, positions: int
-) -> Iterator[tuple[WorkloadKind, int]]:
-    """The tests that are not left out, and how many tokens they have, at most `most`."""
-    for kind, number in zip(WorkloadKind, wanted, strict=True):
-        count = min(DEFAULT_TOKENS, most) if number is None else number
-        if not 0 <= count <= most:
-            what = "tokens of a prompt" if kind is WorkloadKind.PROMPT else "tokens to generate"
-            raise XenonError(
-                f"{count} {what}, expected 0 to {most} with {model.path}",
-                f"the context holds {positions} positions, and the first is not timed",
-                ErrorCode.BAD_VALUE if count < 0 else ErrorCode.TEST_TOO_LONG,
-                kind=kind,
-                positions=positions,
-            )
-        if count:
-            yield kind, count
+def _count(model: loader.Model, kind: WorkloadKind, wanted: int | None, positions: int, depth: int) -> int:
+    """The tokens of a test at a depth. Raises XenonError for more than the positions of the context hold."""
+    most = positions - 1 - depth  # the first is not timed
+    if depth < 0 or most < 1:
+        raise XenonError(
+            f"depth {depth}, expected 0 to {positions - 2} with {model.path}",
+            f"the context holds {positions} positions",
+            ErrorCode.BAD_VALUE,
+        )
+    count = min(DEFAULT_TOKENS, most) if wanted is None else wanted
+    if not 0 <= count <= most:
+        what = "tokens of a prompt" if kind is WorkloadKind.PROMPT else "tokens to generate"
+        raise XenonError(
+            f"{count} {what}, expected 0 to {most} with {model.path}",
+            f"the context holds {positions} positions, and the first is not timed",
+            ErrorCode.BAD_VALUE if count < 0 else ErrorCode.TEST_TOO_LONG,
+            kind=kind,
+            positions=positions,
+        )
+    return count
 
 
 def rows_of(runners: Iterable[Runner], workloads: Sequence[Workload]) -> list[Row]:
@@ -145,11 +144,13 @@ def _sample(runner: Runner, workload: Workload, tokenizer: loader.Tokenizer) -> 
     """Tokens a second; 0 where the clock is too coarse for it."""
     depth, steps = workload.depth, workload.depth + workload.tokens + 1  # the first is not timed
     read = steps if workload.kind is WorkloadKind.PROMPT else depth + 1 if depth else 0
-    speed = runner(prompt_of(tokenizer, read) or b"", steps)
+    speeds = runner(prompt_of(tokenizer, read) or b"", steps)
     if not depth:
-        return speed
+        return speeds.warm
+    if speeds.generated is not None:
+        return speeds.generated
     before = runner(prompt_of(tokenizer, depth + 1) or b"", depth + 1)
-    if not speed or not before:
+    if not speeds.warm or not before.warm:
         return 0.0
-    seconds = (steps - 1) / speed - depth / before
+    seconds = (steps - 1) / speeds.warm - depth / before.warm
     return workload.tokens / seconds if seconds > 0 else 0.0

@@ -27,6 +27,7 @@ from loader.tensor_types import F32
 from xenon.errors import XenonError, reason
 from xenon.stories.prompts import lone_letter
 from xenon.stories.settings import Matmul, RunnerKind
+from xenon.stories.speeds import Speeds
 
 # The flags of llama2.c's own `make runfast`, and what its `make run` has.
 BUILDS = {"llama2c": ("-Ofast", "-march=native"), "llama2c -O3": ("-O3",)}
@@ -50,13 +51,13 @@ class Llama2cRunner:
     matmul: Matmul | None = None
     threads: int = 1
 
-    def __call__(self, prompt: bytes, steps: int) -> float:
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
         words = [str(self.program), str(self.model), "-z", str(self.tokenizer), "-t", "0", "-s", "1"]
         words += ["-n", str(steps), "-i", os.fsdecode(self.letter * steps or prompt)]
         status, messages = run_bounded(words, self.seconds, self.name)
         if status != 0:
             raise XenonError(f"{self.name}: {self.program}: {_ended(status, messages)}")
-        return achieved_speed(messages, f"{self.name}: {self.program}")
+        return Speeds(achieved_speed(messages, f"{self.name}: {self.program}"))
 
 
 def find_llama2c_runners(

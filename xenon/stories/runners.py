@@ -21,6 +21,7 @@ from xenon.stories.guest import guest_program, story_arguments
 from xenon.stories.llama2c_runner import find_llama2c_runners
 from xenon.stories.session import Session
 from xenon.stories.settings import Engine, Matmul, RunnerKind, Sampling, Setup
+from xenon.stories.speeds import Speeds
 
 
 class Runner(Protocol):
@@ -34,8 +35,8 @@ class Runner(Protocol):
     def matmul(self) -> Matmul | None: ...  # None: the GPU's own, or llama2.c's
     @property
     def threads(self) -> int: ...
-    def __call__(self, prompt: bytes, steps: int) -> float:
-        """Run so many steps: tokens a second."""
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
+        """Run so many steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,14 @@ class ConsoleRunner:
     def threads(self) -> int:
         return self.session.decision.machine.threads
 
-    def __call__(self, prompt: bytes, steps: int) -> float:
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
         # What is measured on a CPU is code that is warm.
         story = self.session.tell(prompt, _sampling(steps), compile_first=self.kind is not RunnerKind.GPU)
         for _ in story:
             pass
         assert story.statistics is not None
-        return story.statistics.warm_tokens_per_second
+        statistics = story.statistics
+        return Speeds(statistics.warm_tokens_per_second, statistics.tokens_per_second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class NativeRunner:
     name: str = RunnerKind.NATIVE.value
     threads: int = 1
 
-    def __call__(self, prompt: bytes, steps: int) -> float:
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
         paths = "model", "tokenizer"
         words = story_arguments(paths, prompt, _sampling(steps), self.matmul, self.context)
         record = bytearray()
@@ -103,7 +105,7 @@ class NativeRunner:
 
         arguments = [*map(os.fsdecode, words), "-r", str(FIGURES_DESCRIPTOR)]
         status, _, messages = self.reference.run(self.files, arguments, keep)
-        return _speed(self.kind, status, messages, record)
+        return _speeds(self.kind, status, messages, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class QemuRunner:
     name: str = RunnerKind.QEMU.value
     threads: int = 1
 
-    def __call__(self, prompt: bytes, steps: int) -> float:
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
         paths = str(self.model), str(self.tokenizer)
         words = story_arguments(paths, prompt, _sampling(steps), self.matmul, self.context)
         reader, writer = os.pipe()
@@ -134,7 +136,7 @@ class QemuRunner:
             finally:
                 os.close(writer)
             record = records.read()
-        return _speed(self.kind, result.returncode, result.stderr, record)
+        return _speeds(self.kind, result.returncode, result.stderr, record)
 
 
 def find_runners(
@@ -192,11 +194,12 @@ def _sampling(steps: int) -> Sampling:
     return Sampling(temperature=0, seed=1, steps=steps, ignore_eos=True)
 
 
-def _speed(kind: RunnerKind, status: int, messages: bytes, record: bytes | bytearray) -> float:
+def _speeds(kind: RunnerKind, status: int, messages: bytes, record: bytes | bytearray) -> Speeds:
     if status != 0:
         text = messages.decode("utf-8", "replace").strip() or f"ended with status {status}"
         raise XenonError(f"{kind.value}: {text.splitlines()[0].removeprefix('error: ')}")
-    return Figures.parse(bytes(record)).warm_tokens_per_second
+    figures = Figures.parse(bytes(record))
+    return Speeds(figures.warm_tokens_per_second, figures.tokens_per_second)
 
 
 def _big_endian(source: loader.Model | loader.Tokenizer, folder: Path) -> Path:

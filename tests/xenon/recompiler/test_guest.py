@@ -86,7 +86,9 @@ def test_made_up_models_agree_as_well(make_model: Callable[..., Made], shape: di
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("shape", [{"dim": 18, "n_heads": 3, "n_kv_heads": 3, "hidden_dim": 23}, {"dim": 64}], ids=str)
+@pytest.mark.parametrize(
+    "shape", [{"dim": 18, "n_heads": 3, "n_kv_heads": 3, "hidden_dim": 23}, {"dim": 64}], ids=str
+)
 def test_prompts_in_batches_have_the_bits_of_one_position_at_a_time(
     reference: Reference, make_model: Callable[..., Made], shape: dict[str, int], threads: int, kernel: str
 ) -> None:

@@ -21,6 +21,7 @@ from xenon.stories.prompts import prompt_of
 from xenon.stories.runners import NativeRunner, Selection, find_runners
 from xenon.stories.session import Session
 from xenon.stories.settings import Matmul, RunnerKind, Setup
+from xenon.stories.speeds import Speeds
 
 PP, TG = WorkloadKind.PROMPT, WorkloadKind.GENERATION
 SMALL = Config(32, 48, 2, 4, 2, 400, 24, shared_classifier=True)
@@ -106,9 +107,9 @@ class Fake:
         self.name = kind.value
         self.calls = calls
 
-    def __call__(self, prompt: bytes, steps: int) -> float:
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
         self.calls.append((self.kind, len(prompt), steps))
-        return float(len(self.calls))
+        return Speeds(float(len(self.calls)))
 
 
 def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokenizer]) -> None:
@@ -127,7 +128,7 @@ def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokeni
 
 def test_a_depth_is_a_prompt_before_the_test(small: tuple[loader.Model, loader.Tokenizer]) -> None:
     planned = benchmark.plan_workloads(*small, 4, 6, depths=(0, 8))
-    assert [str(workload) for workload in planned] == ["pp4", "tg6", "pp4 @ d8", "tg6 @ d8"]
+    assert [str(workload) for workload in planned] == ["pp4", "tg6", "tg6 @ d8"]
     with pytest.raises(XenonError, match="16 tokens to generate, expected 0 to 15"):
         benchmark.plan_workloads(*small, 0, 16, depths=(8,))
     with pytest.raises(XenonError, match="depth 23, expected 0 to 22"):
@@ -137,22 +138,30 @@ def test_a_depth_is_a_prompt_before_the_test(small: tuple[loader.Model, loader.T
 class Slowing(Fake):
     """A runner whose every position takes as many seconds as it has positions before it."""
 
-    def __call__(self, prompt: bytes, steps: int) -> float:
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
         self.calls.append((self.kind, len(prompt), steps))
-        return (steps - 1) / sum(range(1, steps))
+        return Speeds((steps - 1) / sum(range(1, steps)))
+
+
+class Telling(Fake):
+    """A runner that tells the speed behind a prompt."""
+
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
+        self.calls.append((self.kind, len(prompt), steps))
+        return Speeds(1, 3)
 
 
 def test_the_time_at_a_depth_is_that_of_the_positions_behind_it(
     small: tuple[loader.Model, loader.Tokenizer],
 ) -> None:
     calls: list[tuple[RunnerKind, int, int]] = []
-    rows = benchmark.rows_of([Slowing(RunnerKind.NATIVE, calls)], [Workload(TG, 2, 5), Workload(PP, 2, 5)])
+    runners = [Slowing(RunnerKind.LLAMA2C, calls), Telling(RunnerKind.NATIVE, calls)]
+    rows = benchmark.rows_of(runners, [Workload(TG, 2, 5)])
     benchmark.measure(rows, small[1], 1)
-    assert [row.samples[0] for row in rows] == [pytest.approx(2 / (6 + 7))] * 2
+    assert [row.samples[0] for row in rows] == [pytest.approx(2 / (6 + 7)), 3]
     prompt = len(prompt_of(small[1], 6) or b"")
-    longer = len(prompt_of(small[1], 8) or b"")
-    native = RunnerKind.NATIVE
-    assert calls == [(native, prompt, 8), (native, prompt, 6), (native, longer, 8), (native, prompt, 6)]
+    slow, telling = RunnerKind.LLAMA2C, RunnerKind.NATIVE
+    assert calls == [(slow, prompt, 8), (slow, prompt, 6), (telling, prompt, 8)]
 
 
 def test_ratios_are_those_of_medians_to_a_row_of_the_same_test() -> None:

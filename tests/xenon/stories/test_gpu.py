@@ -72,7 +72,9 @@ def test_models_of_other_shapes_agree_as_well(make_model: Callable[..., Made], s
     assert np.abs(cpu - gpu).max() < 1e-4 * (cpu.max() - cpu.min())
 
 
-@pytest.mark.parametrize("shape", [{}, {"n_kv_heads": 1, "shared": False}, {"dim": 18, "n_heads": 3, "n_kv_heads": 3}])
+@pytest.mark.parametrize(
+    "shape", [{}, {"n_kv_heads": 1, "shared": False}, {"dim": 18, "n_heads": 3, "n_kv_heads": 3}]
+)
 def test_no_bit_depends_on_how_a_prompt_is_parted(
     reference: Reference, make_model: Callable[..., Made], shape: dict[str, Any]
 ) -> None:

@@ -195,7 +195,11 @@ def test_a_matmul_of_several_positions_may_be_part_of_a_larger_one(driver: Any) 
     driver.store(FREE + 0x10_0000, w)
     driver.store(FREE + 0x20_0000, x)
     driver.set(LOOP, POSITIONS, 2)
-    fetches = [driver.fetch(FREE + 8, 8), driver.fetch(FREE + 0x10_0000, 12), driver.fetch(FREE + 0x20_0000, 8)]
+    fetches = [
+        driver.fetch(FREE + 8, 8),
+        driver.fetch(FREE + 0x10_0000, 12),
+        driver.fetch(FREE + 0x20_0000, 8),
+    ]
     driver.draw("matmul", fetches, [4, 3, 5])
     expected = before.copy()
     expected[:, 2:] = x @ w.T
