@@ -79,7 +79,7 @@ def test_without_llvmlite_the_recompiler_is_refused_with_a_hint(monkeypatch: pyt
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(XenonError, match="the recompiler needs llvmlite") as caught:
         make_cpus(Pages(UnifiedMemory()), Bus(), 1, CpuKind.RECOMPILER)
-    assert caught.value.hint == "pip install 'xenon-llm[fast]'"
+    assert caught.value.hint == "pip install llvmlite"
 
 
 def test_the_compiler_is_not_imported_before_it_is_needed() -> None:
@@ -96,7 +96,7 @@ def test_a_slow_run_on_unicorn_says_once_how_to_be_faster(
     hint_at_recompiler(60, CpuKind.UNICORN)
     assert capsys.readouterr().err == ""
     hint_at_recompiler(60, None)
-    assert capsys.readouterr().err == "hint: pip install 'xenon-llm[fast]' lets the CPU run native code\n"
+    assert capsys.readouterr().err == "hint: pip install llvmlite lets the CPU run native code\n"
 
 
 def test_an_llvmlite_that_cannot_be_loaded_leaves_everything_to_unicorn(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from xenon.stories.settings import Engine, Matmul, Sampling, Setup
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,
-    reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'",
+    reason="the recompiler needs llvmlite: pip install llvmlite",
 )
 
 
