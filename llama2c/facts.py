@@ -13,9 +13,19 @@ _MAGIC, _VERSION = b"l2cf", 1
 # The functions that a story executes most, in that order; the last ones matter at its start and its end.
 HOT_FUNCTIONS = (
     *("rows_vmx", "attend_vmx", "swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx"),
-    *("softmax_vmx", "argmax_vmx"),
+    *("softmax_vmx", "argmax_vmx", "divide_vmx"),
     *("rows_scalar", "expf", "attend_scalar", "softmax_scalar", "swiglu_scalar", "rmsnorm_scalar"),
-    *("rope_scalar", "add_scalar", "argmax_scalar", "memset", "rmsnorm", "rope", "swiglu", "add"),
+    *(
+        "rope_scalar",
+        "add_scalar",
+        "argmax_scalar",
+        "divide_scalar",
+        "memset",
+        "rmsnorm",
+        "rope",
+        "swiglu",
+        "add",
+    ),
     *("memcpy", "attend_heads", "parallel_for", "matmul", "forward", "multiply", "cache_row", "store_row"),
     *("share_attention", "embed", "copy_row", "forward_cpu", "rope_turn_to", "sine_series"),
     *("cosine_series", "sine", "reduce", "cosf", "sinf", "run_part", "run_task"),

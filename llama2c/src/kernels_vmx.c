@@ -67,6 +67,20 @@ static void rope_vmx(float *x, const float *cosines, const float *sines, int hea
     }
 }
 
+// Times 1 / divisor: within 1.5 ulp.
+static void divide_vmx(float *x, float divisor, int size)
+{
+    float factor = 1.0f / divisor;
+    if (!fits(x, 0, 0, size) || !(factor > 0x1p-126f && factor < 0x1p126f)) {
+        kernels_scalar.divide(x, divisor, size);
+        return;
+    }
+    Vector scale = vector_of(factor);
+    for (int i = 0; i < size; i += LANES) {
+        stvx(x + i, vector_product(lvx(x + i), scale));
+    }
+}
+
 static inline Vector greater(Vector a, Vector b)
 {
     return vsel(a, b, vcmpgtfp(b, a));
@@ -370,6 +384,7 @@ static int argmax_vmx(const float *x, int size)
 const Kernels kernels_vmx = {
     .rmsnorm = rmsnorm_vmx,
     .rope = rope_vmx,
+    .divide = divide_vmx,
     .softmax = softmax_vmx,
     .attend = attend_vmx,
     .swiglu = swiglu_vmx,
