@@ -282,8 +282,8 @@ class Reference:
     def maths(
         self, name: str, x: NDArray[np.float32], y: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """expf, sinf, cosf, sqrtf, vector_exp, vector_exp2 or vector_reciprocal of every x, or powf of x and y,
-        by the port's own maths.
+        """expf, sinf, cosf, sqrtf, vector_exp, vector_exp2 or vector_reciprocal of every x, or powf of x
+        and y, by the port's own maths.
 
         Raises KeyError for another name, ValueError for arrays that do not fit it.
         """

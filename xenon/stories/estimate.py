@@ -2,7 +2,8 @@
 
 A token takes every weight once, so that time is what it costs to bring the weights to the processor, or to
 multiply them, whichever is more. Where a core waits for each miss before it goes on, the two add up. The
-console's numbers and their sources are in ASSUMPTIONS; norms, softmax, RoPE and the sampler are not counted.
+console's numbers and their sources are in ASSUMPTIONS. Norms, RoPE, softmax, SwiGLU and sums are counted for
+the vector unit; the sampler is not counted.
 """
 
 from __future__ import annotations
@@ -81,10 +82,19 @@ class TokenWork:
     weight_bytes: int
     cache_bytes: int
     multiply_adds: int
+    """Of matrices, and of attention's scores and weighted values."""
+    other_operations: int
+    """Of floats by the vector kernels: norms, RoPE, softmax, SwiGLU, sums."""
 
     @property
     def bytes(self) -> int:
         return self.weight_bytes + self.cache_bytes
+
+
+# Float operations of the vector kernels for each float, as llama2c/src/kernels_vmx.c has them.
+_NORM, _ROPE, _SUM = 3, 2, 1
+_SOFTMAX = 2 + 1 + 9 + 1  # largest, less the largest, 2^x with its least argument, sum
+_SWIGLU = 1 + 1 + 9 + 1 + 6 + 1 + 2  # most, negative, e^x, 1 + e^x, its reciprocal, least, two products
 
 
 def token_work(config: Config, position: int = 0) -> TokenWork:
@@ -94,7 +104,15 @@ def token_work(config: Config, position: int = 0) -> TokenWork:
     matrices = config.n_layers * layer + config.vocab_size * dim
     vectors = (2 * config.n_layers + 1) * dim + (0 if config.shared_classifier else dim)  # norms, embedding
     past = 2 * config.n_layers * position
-    return TokenWork(4 * (matrices + vectors), 4 * past * kv_dim, matrices + past * dim)
+    norms = (2 * config.n_layers + 1) * dim * _NORM
+    of_a_layer = (
+        _ROPE * (dim + kv_dim)
+        + _SOFTMAX * config.n_heads * (position + 1)
+        + _SWIGLU * hidden
+        + _SUM * 2 * dim
+    )
+    others = norms + config.n_layers * of_a_layer
+    return TokenWork(4 * (matrices + vectors), 4 * past * kv_dim, matrices + past * dim, others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +147,7 @@ def _scalar(work: TokenWork) -> float:
 
 def _vmx(cores: float) -> Callable[[TokenWork], float]:
     rate = 4 * VMX_CHAINS.value / VMX_LATENCY.value * CLOCK.value * cores
-    return lambda work: work.multiply_adds / rate
+    return lambda work: (work.multiply_adds + work.other_operations) / rate
 
 
 def _gpu(work: TokenWork) -> float:
