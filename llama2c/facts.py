@@ -12,8 +12,8 @@ _MAGIC, _VERSION = b"l2cf", 1
 
 # The functions that a story executes most, in that order; the last ones matter at its start and its end.
 HOT_FUNCTIONS = (
-    *("rows_vmx", "attend_vmx", "swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx"),
-    *("softmax_vmx", "argmax_vmx", "divide_vmx"),
+    *("rows_vmx", "attend_vmx", "scores_8", "values_8", "scores_16", "values_16", "scores_4", "values_4"),
+    *("swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx", "softmax_vmx", "argmax_vmx", "divide_vmx"),
     *("rows_scalar", "expf", "attend_scalar", "softmax_scalar", "swiglu_scalar", "rmsnorm_scalar"),
     *(
         "rope_scalar",
@@ -45,7 +45,7 @@ HOT_FUNCTIONS = (
 # Functions that a run with the other kernels has no use for, unless vectors do not fit its shapes.
 _UNUSED = {
     "vmx": {"expf"} | {name for name in HOT_FUNCTIONS if name.endswith("_scalar")},
-    "scalar": {name for name in HOT_FUNCTIONS if name.endswith("_vmx")},
+    "scalar": {name for name in HOT_FUNCTIONS if name.endswith(("_vmx", "_4", "_8", "_16"))},
 }
 
 
