@@ -7,28 +7,19 @@ from dataclasses import dataclass
 from typing import Self
 
 FIGURES_DESCRIPTOR = 3  # the descriptor that xenon's sessions and benchmarks name with `-r`
-_RECORD = struct.Struct(">4sIQQQ")  # src/figures.h
-_MAGIC, _VERSION = b"l2cf", 1
+_RECORD = struct.Struct(">4sI6Q")  # src/figures.h
+_MAGIC, _VERSION = b"l2cf", 2
 
 # The functions that a story executes most, in that order; the last ones matter at its start and its end.
 HOT_FUNCTIONS = (
-    *("rows_vmx", "attend_vmx", "scores_8", "values_8", "scores_16", "values_16", "scores_4", "values_4"),
-    *("swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx", "softmax_vmx", "argmax_vmx", "divide_vmx"),
-    *("rows_scalar", "expf", "attend_scalar", "softmax_scalar", "swiglu_scalar", "rmsnorm_scalar"),
-    *(
-        "rope_scalar",
-        "add_scalar",
-        "argmax_scalar",
-        "divide_scalar",
-        "memset",
-        "rmsnorm",
-        "rope",
-        "swiglu",
-        "add",
-    ),
-    *("memcpy", "attend_heads", "parallel_for", "matmul", "forward", "multiply", "cache_row", "store_row"),
-    *("share_attention", "embed", "copy_row", "forward_cpu", "rope_turn_to", "sine_series"),
-    *("cosine_series", "sine", "reduce", "cosf", "sinf", "run_part", "run_task"),
+    *("rows_vmx", "batch_vmx", "attend_vmx", "scores_8", "values_8", "scores_16", "values_16", "scores_4"),
+    *("values_4", "swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx", "softmax_vmx", "argmax_vmx"),
+    *("divide_vmx", "rows_scalar", "batch_scalar", "expf", "attend_scalar", "softmax_scalar"),
+    *("swiglu_scalar", "rmsnorm_scalar", "rope_scalar", "add_scalar", "argmax_scalar", "divide_scalar"),
+    *("memset", "rmsnorm", "rope", "swiglu", "add", "memcpy", "attend_heads", "parallel_for", "matmul"),
+    *("forward", "multiply", "cache_rows", "store_rows", "share_attention", "take_row", "classify", "embed"),
+    *("copy_row", "forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine", "reduce", "cosf"),
+    *("sinf", "run_part", "run_task"),
     *("sample_topp", "sampler_sample"),
     *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "tokenizer_encode"),
     *(
@@ -58,11 +49,16 @@ def hot_functions(kernel: str) -> tuple[str, ...]:
 class Figures:
     """What a run of the guest measured: the record that `-r DESCRIPTOR` writes when the story is told.
 
-    `tokens` are the steps after the first, `nanoseconds` their time; `prompt_tokens` includes BOS.
+    `prompt_tokens`, BOS among them, are those that were read, in passes of several; `first_tokens` are those
+    of the first pass, whose time pays for what is touched for the first time. `tokens` are the steps after
+    the prompt. Without a prompt they are llama2.c's, and so is their time.
     """
 
-    tokens: int
     prompt_tokens: int
+    prompt_nanoseconds: int
+    first_tokens: int
+    first_nanoseconds: int
+    tokens: int
     nanoseconds: int
 
     @classmethod
@@ -70,16 +66,29 @@ class Figures:
         """Read a whole record. Raises ValueError for anything else."""
         if len(record) != _RECORD.size:
             raise ValueError(f"figures: {len(record)} bytes, expected {_RECORD.size}")
-        magic, version, tokens, prompt_tokens, nanoseconds = _RECORD.unpack(record)
+        magic, version, *figures = _RECORD.unpack(record)
         if (magic, version) != (_MAGIC, _VERSION):
             raise ValueError(f"figures: {magic!r} version {version}, expected {_MAGIC!r} version {_VERSION}")
-        return cls(tokens, prompt_tokens, nanoseconds)
+        return cls(*figures)
 
     @property
     def seconds(self) -> float:
         return self.nanoseconds / 1e9
 
     @property
+    def prompt_seconds(self) -> float:
+        return self.prompt_nanoseconds / 1e9
+
+    @property
     def tokens_per_second(self) -> float:
-        """0 for a run of a single step, which is not timed."""
+        """Of the steps after the prompt; 0 for a run without any."""
         return self.tokens / self.seconds if self.nanoseconds else 0.0
+
+    @property
+    def warm_tokens_per_second(self) -> float:
+        """Of the prompt and the steps after it, without the first pass unless there is no other."""
+        tokens = self.prompt_tokens + self.tokens - self.first_tokens
+        nanoseconds = self.prompt_nanoseconds + self.nanoseconds - self.first_nanoseconds
+        if not tokens:
+            tokens, nanoseconds = self.prompt_tokens, self.prompt_nanoseconds
+        return tokens * 1e9 / nanoseconds if nanoseconds else 0.0

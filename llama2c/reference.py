@@ -137,11 +137,14 @@ class Reference:
             *(host, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p),
             *(ctypes.POINTER(ctypes.c_int), ctypes.c_int),
         )
-        library.reference_forward.argtypes = (ctypes.c_int, ctypes.c_int)
-        library.reference_forward.restype = floats
+        library.reference_batch.argtypes = ()
+        library.reference_forward.argtypes = (ctypes.POINTER(ctypes.c_int), ctypes.c_int, ctypes.c_int)
+        library.reference_forward.restype = None
+        library.reference_classify.argtypes = (ctypes.c_int,)
+        library.reference_classify.restype = floats
         library.reference_matmul.argtypes = (
             *(ctypes.c_uint32, *(ctypes.c_void_p,) * 3),
-            *(ctypes.c_int,) * 3,
+            *(ctypes.c_int,) * 4,
         )
         library.reference_kernels.argtypes = (ctypes.c_int,)
         library.reference_kernels.restype = ctypes.POINTER(_Kernels)
@@ -210,18 +213,33 @@ class Reference:
                 )
             self._loaded = machine
 
-    def forward(self, token: int, pos: int) -> NDArray[np.float32]:
-        """The logits (vocab_size) after `token` at `pos`, a copy; earlier positions must have gone before.
+    @property
+    def batch(self) -> int:
+        """The most tokens of a `forward`."""
+        return int(self._library.reference_batch())
 
-        The C code checks neither number: keep them below the model's vocab_size and seq_len.
+    def forward(self, tokens: Sequence[int], pos: int) -> NDArray[np.float32]:
+        """The logits (tokens, vocab_size) after each of the tokens, from `pos` on, a copy; earlier positions must
+        have gone before.
+
+        The C code checks no token and no position: keep them below the model's vocab_size and seq_len.
+        Raises ValueError for more tokens than `batch`, or none.
         """
         import numpy as np
 
         if self._loaded is None:
             raise ReferenceFailedError("no model is loaded: call load first")
+        if not 1 <= len(tokens) <= self.batch:
+            raise ValueError(f"{len(tokens)} tokens, expected 1 to {self.batch}")
         with self._lock:
-            logits = self._library.reference_forward(token, pos)
-            return np.ctypeslib.as_array(logits, (self._library.reference_vocab_size(),)).copy()
+            self._library.reference_forward((ctypes.c_int * len(tokens))(*tokens), len(tokens), pos)
+            shape = (self._library.reference_vocab_size(),)
+            return np.stack(
+                [
+                    np.ctypeslib.as_array(self._library.reference_classify(number), shape).copy()
+                    for number in range(len(tokens))
+                ]
+            )
 
     def encode(self, tokenizer: Buffer, vocab_size: int, text: bytes) -> list[int]:
         """BOS and a text's tokens; the tokenizer is a file in the host's byte order.
@@ -242,20 +260,22 @@ class Reference:
     def matmul(
         self, w: NDArray[np.float32], x: NDArray[np.float32], vmx: bool = False
     ) -> NDArray[np.float32]:
-        """w (d, n) times x (n) by the port's kernel, the rows laid out as they are: (d).
+        """w (d, n) times x (n) by the port's kernel, the rows laid out as they are: (d); or times each row of
+        x (positions, n): (positions, d).
 
         The vector kernel runs only if both arrays are aligned to 16 bytes and n is a multiple of 4.
         """
         import numpy as np
 
-        if w.ndim != 2 or x.shape != (w.shape[1],):
-            raise ValueError(f"shapes {w.shape} and {x.shape}, expected (d, n) and (n,)")
+        if w.ndim != 2 or x.ndim not in (1, 2) or x.shape[-1] != w.shape[1] or not x.size:
+            raise ValueError(f"shapes {w.shape} and {x.shape}, expected (d, n) and (n,) or (positions, n)")
         for array in (w, x):
             if array.dtype != np.float32 or not array.flags.c_contiguous:
                 raise ValueError("expected contiguous float32 arrays")
-        out = np.empty(w.shape[0], np.float32)
+        d, n = w.shape
+        out = np.empty((*x.shape[:-1], d), np.float32)
         self._library.reference_matmul(
-            _FP32, out.ctypes.data, x.ctypes.data, w.ctypes.data, w.shape[1], w.shape[0], vmx
+            _FP32, out.ctypes.data, x.ctypes.data, w.ctypes.data, n, d, x.size // n, vmx
         )
         return out
 

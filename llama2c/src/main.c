@@ -1,4 +1,5 @@
 // The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
+#include "allocations.h"
 #include "checkpoint.h"
 #include "figures.h"
 #include "forward_cpu.h"
@@ -120,61 +121,146 @@ static void print_piece(Piece piece)
     }
 }
 
-// The next token by the last logits, of which the GPU has its own; -1 when the GPU does not answer.
-static int pick(Forward_Gpu *gpu, Sampler *sampler, float *logits)
+typedef struct {
+    Transformer *transformer;
+    Forward_Gpu *gpu;  // NULL: the CPU computes
+    const Tokenizer *tokenizer;
+    Sampler *sampler;
+    const Options *options;
+    int pos;           // of the next token to go through the layers
+    Figures figures;
+} Story;
+
+// The layers for the next tokens: 1, or 0 when the GPU does not answer.
+static int pass(Story *story, const int *tokens, int positions)
 {
-    if (!gpu) {
-        return sampler_sample(sampler, logits);
+    int answered = 1;
+    if (story->gpu) {
+        answered = forward_gpu(story->gpu, tokens, positions, story->pos);
+    } else {
+        forward_cpu(story->transformer, tokens, positions, story->pos);
     }
-    if (sampler->temperature == 0.0f) {
-        return forward_gpu_argmax(gpu);
-    }
-    const float *probabilities = forward_gpu_softmax(gpu, sampler->temperature);
-    return probabilities ? sampler_pick(sampler, probabilities) : -1;
+    story->pos += positions;
+    return answered;
 }
 
-// Feeds the prompt, then what the sampler picks, and prints each as it comes; ends at BOS, which parts two stories.
-// Without a GPU the CPU computes. 1, or 0 when the GPU does not answer.
-static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer *tokenizer, Sampler *sampler,
-                    const int *prompt, int prompt_tokens, const Options *options)
+// The logits of a position of the last pass, under -l written as well; NULL when the GPU does not answer.
+static float *logits_of(Story *story, int position)
 {
-    int token = prompt[0], pos = 0;
-    uint64_t start = 0;  // set after the first step, whose time is spent on first touches
-    while (pos < (int)options->steps) {
-        float *logits = gpu ? forward_gpu(gpu, transformer, token, pos) : forward_cpu(transformer, token, pos);
+    Transformer *transformer = story->transformer;
+    float *logits = story->gpu ? classify_gpu(story->gpu, position) : classify_cpu(transformer, position);
+    if (logits && story->options->write_logits) {
+        platform_write(STANDARD_OUTPUT, logits, (uint64_t)transformer->config.vocab_size * sizeof(float));
+    }
+    return logits;
+}
+
+// The next token by the last logits, of which the GPU has its own; -1 when the GPU does not answer.
+static int pick(const Story *story, float *logits)
+{
+    if (!story->gpu) {
+        return sampler_sample(story->sampler, logits);
+    }
+    if (story->sampler->temperature == 0.0f) {
+        return forward_gpu_argmax(story->gpu);
+    }
+    const float *probabilities = forward_gpu_softmax(story->gpu, story->sampler->temperature);
+    return probabilities ? sampler_pick(story->sampler, probabilities) : -1;
+}
+
+// Whether next parts this story from another.
+static int ends(const Story *story, int next)
+{
+    return next == TOKEN_BOS && !story->options->ignore_end;
+}
+
+static void print_token(const Story *story, int token, int next)
+{
+    if (!story->options->write_logits) {
+        print_piece(tokenizer_decode(story->tokenizer, token, next));
+    }
+}
+
+// Reads the prompt (known), as far as there are steps, in batches: the first takes what whole ones leave over. Its text
+// is printed ahead of each pass. The logits after its last token result, or NULL when the GPU does not answer.
+static float *read_prompt(Story *story, const int *prompt, int known)
+{
+    Figures *figures = &story->figures;
+    int tokens = known < (int)story->options->steps ? known : (int)story->options->steps;
+    float *logits = 0;
+    uint64_t start = platform_nanoseconds();
+    for (int positions = (tokens - 1) % BATCH + 1; story->pos < tokens; positions = BATCH) {
+        int first = story->pos;
+        for (int i = first; i < first + positions && i + 1 < known; i++) {
+            print_token(story, prompt[i], prompt[i + 1]);
+        }
+        if (!pass(story, prompt + first, positions)) {
+            return 0;
+        }
+        int unwanted = story->options->write_logits ? 0 : story->pos < tokens ? positions : positions - 1;
+        for (int i = unwanted; i < positions; i++) {
+            logits = logits_of(story, i);
+            if (!logits) {
+                return 0;
+            }
+        }
+        if (first == 0) {
+            figures->first_tokens = (uint64_t)positions;
+            figures->first_nanoseconds = platform_nanoseconds() - start;
+        }
+    }
+    figures->prompt_tokens = (uint64_t)tokens;
+    figures->prompt_nanoseconds = platform_nanoseconds() - start;
+    return logits;
+}
+
+// Goes on after token, by its logits, with what the sampler picks, and prints each as it comes; ends at BOS, which parts
+// two stories. 1, or 0 when the GPU does not answer.
+static int generate(Story *story, int token, float *logits)
+{
+    Figures *figures = &story->figures;
+    uint64_t start = 0;  // of the first step
+    int next;
+    while ((next = pick(story, logits)) >= 0 && !ends(story, next)) {
+        print_token(story, token, next);
+        token = next;
+        if (story->pos == (int)story->options->steps) {
+            break;
+        }
+        start = start ? start : platform_nanoseconds();
+        logits = pass(story, &token, 1) ? logits_of(story, 0) : 0;
         if (!logits) {
             return 0;
         }
-        if (options->write_logits) {
-            platform_write(STANDARD_OUTPUT, logits, (uint64_t)transformer->config.vocab_size * sizeof(float));
-        }
-        pos++;
-        int next = pos < prompt_tokens ? prompt[pos] : pick(gpu, sampler, logits);
-        if (next < 0) {
-            return 0;
-        }
-        if (next == TOKEN_BOS && !options->ignore_end) {
-            break;
-        }
-        if (!options->write_logits) {
-            print_piece(tokenizer_decode(tokenizer, token, next));
-        }
-        token = next;
-        if (start == 0) {
-            start = platform_nanoseconds();
-        }
+        figures->tokens++;
+    }
+    figures->nanoseconds = start ? platform_nanoseconds() - start : 0;
+    return next >= 0;
+}
+
+// The prompt, then the story that follows it. 1, or 0 when the GPU does not answer.
+static int tell(Story *story, const int *prompt, int prompt_tokens)
+{
+    const Options *options = story->options;
+    int known = 1;  // tokens before the end, which a prompt may hold
+    while (known < prompt_tokens && !ends(story, prompt[known])) {
+        known++;
+    }
+    float *logits = read_prompt(story, prompt, known);
+    if (!logits) {
+        return 0;
+    }
+    if (known == prompt_tokens && story->pos == prompt_tokens && !generate(story, prompt[known - 1], logits)) {
+        return 0;
     }
     if (!options->write_logits) {
         platform_write(STANDARD_OUTPUT, "\n", 1);
     }
-    Figures figures = {.prompt_tokens = (uint64_t)prompt_tokens};
-    if (pos > 1) {
-        figures.tokens = (uint64_t)(pos - 1);
-        figures.nanoseconds = platform_nanoseconds() - start;
-        figures_print(&figures);
+    if (story->pos > 1) {
+        figures_print(&story->figures);
     }
     if (options->record) {
-        figures_write(&figures, (int)options->record);
+        figures_write(&story->figures, (int)options->record);
     }
     return 1;
 }
@@ -254,6 +340,12 @@ int main(int argument_count, char **arguments)
     if (options.gpu && !forward_gpu_start(&gpu, &transformer)) {
         return EXIT_FAILED;
     }
-    int told = generate(&transformer, options.gpu ? &gpu : 0, &tokenizer, &sampler, prompt, prompt_tokens, &options);
-    return told ? 0 : EXIT_FAILED;
+    Story story = {
+        .transformer = &transformer,
+        .gpu = options.gpu ? &gpu : 0,
+        .tokenizer = &tokenizer,
+        .sampler = &sampler,
+        .options = &options,
+    };
+    return tell(&story, prompt, prompt_tokens) ? 0 : EXIT_FAILED;
 }

@@ -2,7 +2,8 @@
 
 The function is `void name(state)`. It enters at the PC in the state, which is its own entry or a place that
 one of its calls returns to, and comes back with another PC and every register written back. What it cannot do
-it leaves to the interpreter that way, at the instruction itself.
+it leaves to the interpreter that way, at the instruction itself; at a system call it comes back too, with the
+PC behind it.
 
 LLVM blocks carry the guest address of their block and a letter: E for an entry from outside, C for a jump
 that is counted, B for the block itself; those of loops are in loops.py.
@@ -170,6 +171,8 @@ class Unit:
         elif block.end is End.LEAVE:
             # An instruction for the interpreter, which does not enter compiled code at it.
             lifter.leave(block.target, Status.REPEAT, lifter.changed)
+        elif block.end is End.SYSTEM_CALL:
+            lifter.leave(block.after, Status.SYSTEM_CALL, lifter.changed)
         elif block.end is End.TAIL:
             lifter.leave(block.target, Status.GO_ON, lifter.changed)
         elif block.end is End.JUMP_CTR:

@@ -170,8 +170,10 @@ class Session:
         machine = self.decision.machine
         return Statistics(
             tokens=figures.tokens,
-            prompt_tokens=figures.prompt_tokens,
             seconds=figures.seconds,
+            prompt_tokens=figures.prompt_tokens,
+            prompt_seconds=figures.prompt_seconds,
+            warm_tokens_per_second=figures.warm_tokens_per_second,
             first_piece_seconds=first,
             memory_used=memory_used,
             memory_bytes=machine.memory_bytes,
