@@ -74,6 +74,11 @@ def allocations(extents: Extents) -> Iterator[Allocation]:
             yield Allocation(str(name.value), kind, table.value(size, {"p": extents}))
 
 
+def batch_positions() -> int:
+    """Positions of a prompt that the guest takes through the layers in one pass over the weights."""
+    return _table().call("BATCH", [])
+
+
 def whole_lines(nbytes: int) -> int:
     """Bytes that the guest keeps for so many: whole cache lines."""
     return _table().call("LINES", [nbytes])

@@ -19,7 +19,7 @@ HOT_FUNCTIONS = (
     *("memset", "rmsnorm", "rope", "swiglu", "add", "memcpy", "attend_heads", "parallel_for", "matmul"),
     *("forward", "multiply", "cache_rows", "store_rows", "share_attention", "take_row", "classify", "embed"),
     *("copy_row", "forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine", "reduce", "cosf"),
-    *("sinf", "run_part", "run_task"),
+    *("sinf", "take_chunks", "await_end", "await_job", "run_worker"),
     *("sample_topp", "sampler_sample"),
     *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "tokenizer_encode"),
     *(

@@ -219,8 +219,8 @@ class Reference:
         return int(self._library.reference_batch())
 
     def forward(self, tokens: Sequence[int], pos: int) -> NDArray[np.float32]:
-        """The logits (tokens, vocab_size) after each of the tokens, from `pos` on, a copy; earlier positions must
-        have gone before.
+        """The logits (tokens, vocab_size) after each of the tokens, from `pos` on, a copy; earlier positions
+        must have gone before.
 
         The C code checks no token and no position: keep them below the model's vocab_size and seq_len.
         Raises ValueError for more tokens than `batch`, or none.

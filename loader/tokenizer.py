@@ -18,7 +18,7 @@ from typing import NamedTuple
 from loader.errors import LoaderError
 from loader.foreign import HEAD_BYTES, recognise
 from loader.header import LIMITS, read_header
-from loader.image import ITEM, Image, Segment, swap_items
+from loader.image import ITEM, Image, Segment, swap_numbers
 from loader.kinds import ByteOrder
 from loader.source import Source
 from loader.tensor_types import U8
@@ -81,7 +81,7 @@ class Tokenizer:
             import numpy as np
 
             starts = np.array(self._starts, np.int64)
-            data = swap_items(data, np.concatenate([np.zeros(1, np.int64), starts, starts + ITEM]))
+            data = swap_numbers(data, np.concatenate([np.zeros(1, np.int64), starts, starts + ITEM]), ITEM)
         return Image(self._source, [Segment(len(data), U8, data)], swap=False)
 
 

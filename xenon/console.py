@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -24,6 +23,7 @@ from xenon.recompiler.cpu_kind import CpuKind, default_kind
 
 __all__ = [
     "MIB",
+    "MOST_WAITING",
     "Bytes",
     "Console",
     "CpuKind",
@@ -39,7 +39,7 @@ __all__ = [
 _NAP = 0.0005  # seconds: less than a reader sees; waking a thread costs the program as much as a system call
 _LONG_NAP = 0.01  # seconds between two looks of a program that waits for its reader
 _MOST_WAIT = 0.2  # seconds: a signal that comes just before a wait does not end it, and is served after
-_MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits
+MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits
 
 
 @dataclass(slots=True)  # not frozen: that makes it three times as slow to make
@@ -162,10 +162,7 @@ class Console:
             if instructions is None:  # only Unicorn counts instructions
                 self.machine.compile_in_background()
             self._linux.start(instructions)
-            while True:
-                if (event := self._next_event(deadline)) is None:
-                    name = self._linux.process.loaded.program.name
-                    raise LimitReached(f"{name}: time limit of {timeout:g} s reached")
+            for event in self._happening(deadline):
                 if isinstance(event, Output):
                     yield event
                     continue
@@ -173,24 +170,27 @@ class Console:
                     raise event.error
                 self.exit_status = event.status
                 return
+            name = self._linux.process.loaded.program.name
+            raise LimitReached(f"{name}: time limit of {timeout:g} s reached")
         finally:
             self.machine.stop()
 
-    def _next_event(self, deadline: float) -> Output | _End | None:
-        """The next event, None at the deadline.
+    def _happening(self, deadline: float) -> Iterator[Output | _End]:
+        """The events, as they come, up to the deadline.
 
         Behind an event the reader sleeps for a moment without waiting at the queue, so that a program that
         writes often does not have to wake it each time.
         """
-        with suppress(Empty):
-            return self._events.get_nowait()
-        time.sleep(max(0.0, min(_NAP, deadline - time.monotonic())))
-        while True:
-            left = max(0.0, deadline - time.monotonic())
-            with suppress(Empty):
-                return self._events.get(timeout=min(left, _MOST_WAIT))
-            if left <= _MOST_WAIT:
-                return None
+        while (left := deadline - time.monotonic()) > 0:
+            if self._events.empty():
+                time.sleep(_NAP)
+            try:
+                event = self._events.get(timeout=min(left, _MOST_WAIT))
+            except Empty:
+                continue
+            yield event
+        for _ in range(self._events.qsize()):  # what was written within the time
+            yield self._events.get_nowait()
 
     def _emit(self, stream: int, data: bytes) -> None:
         self._put(Output(stream, data))
@@ -202,7 +202,7 @@ class Console:
         """Hand over to the reader, waiting while it is far behind; nobody reads any more once the machine is
         stopped."""
         nap = _NAP
-        while self._events.qsize() >= _MOST_WAITING:
+        while self._events.qsize() >= MOST_WAITING:
             if self.machine.stopping.is_set():
                 return
             time.sleep(nap)

@@ -23,8 +23,8 @@ typedef struct {
 #define ARRAY(words) LINES(4 * (words))
 #define FOURS(words) (CEIL_DIVIDE(words, 4) * 4)  // whole vectors
 
-// Positions of a prompt that go through the layers in one pass over the weights. With four, three cores multiply as
-// long as the front-side bus brings weights (docs/estimate.md); a quarter more weights saved is what eight add.
+// Positions of a prompt that go through the layers in one pass over the weights. With eight a core of the console
+// multiplies about as long as it waits for weights (docs/estimate.md); more would save little and take more memory.
 #define BATCH 8
 
 #define PIECE_BYTES 16

@@ -172,7 +172,7 @@ class Teller:
         prompt, coin = len(tokens), Coin(request.seed)
         self.reference.load(self.files["m"], vmx=True)
         for position in range(steps):
-            logits = self.reference.forward(tokens[position], position)
+            logits = self.reference.forward([tokens[position]], position)[0]
             if position + 1 < prompt:
                 continue
             picked = pick(logits, request, coin)

@@ -42,7 +42,7 @@ def test_a_run_on_two_threads_allocates_in_order() -> None:
         ("tokenizer table", 272 * 16),
         ("prompt", 2 * 4 * 7 + 12),
         ("tokenizer order", 2 * 4 * 272),
-        # x xb xb2 q, hb hb2, att, logits, rope: eight positions of 16 and of 24 floats, 8 x 2 cosines and sines
+        # x xb xb2 q, hb hb2 of eight positions; att, logits, rope with eight times 2 cosines and sines
         ("activations", 4 * 512 + 2 * 768 + 512 + 1152 + 3 * 128),
         ("key cache", 4 * 2 * 32 * 8),
         ("value cache", 4 * 2 * 32 * 8),

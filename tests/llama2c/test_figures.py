@@ -79,17 +79,24 @@ def test_a_run_of_one_step_has_a_record_of_one_pass(make_model: Callable[..., Ma
     assert figures.warm_tokens_per_second == 1e9 / figures.prompt_nanoseconds
 
 
+def recorded(reference: Reference, made: Made, *words: str) -> Figures:
+    """The figures of a run on the host."""
+    record = bytearray()
+
+    def keep(descriptor: int, data: bytes) -> None:
+        if descriptor == 7:
+            record.extend(data)
+
+    reference.run(files(made, NATIVE), ["m", "-z", "t", "-t", "0", "-e", "-r", "7", *words], keep)
+    return Figures.parse(bytes(record))
+
+
 def test_the_first_pass_of_a_prompt_takes_what_whole_batches_leave_over(
     reference: Reference, make_model: Callable[..., Made]
 ) -> None:
     whole = reference.batch
     for letters in (1, whole - 3, whole - 2, whole - 1, 2 * whole - 2, 2 * whole - 1):
-        record = bytearray()
-        words = ["m", "-z", "t", "-i", "b" * letters, "-t", "0", "-n", "24", "-e", "-r", "7"]
-        reference.run(
-            files(make_model(), NATIVE), words, lambda fd, data: record.extend(data[: 64 * (fd == 7)])
-        )
-        figures = Figures.parse(bytes(record))
+        figures = recorded(reference, make_model(), "-i", "b" * letters, "-n", "24")
         assert figures.prompt_tokens == letters + 2  # BOS, and the space before the text
         assert figures.first_tokens == (letters + 1) % whole + 1
         assert figures.tokens == 24 - figures.prompt_tokens

@@ -115,7 +115,7 @@ def test_unknown_version_is_named(version: int, maker: Maker, tmp_path: Path) ->
     data = bytearray(maker("v1", "big").data)
     struct.pack_into(">i", data, 4, version)
     error = refusal(loader.open, tmp_path / "x.bin", bytes(data))
-    assert f"byte 4: version {version}, expected 1 or 2" in error.message
+    assert f"byte 4: version {version}, expected 1, 2 or 256" in error.message
 
 
 def test_shared_classifier_is_zero_or_one(maker: Maker, tmp_path: Path) -> None:

@@ -175,8 +175,9 @@ def _facts(session: Session, story: Telling) -> dict[str, object]:
 def _summary(statistics: Statistics, seed: int | None) -> str:
     from xenon.hardware.memory_map import in_units
 
+    prompt_speed = f"{statistics.prompt_tokens_per_second:.1f} tokens/s"
     parts = [
-        f"{statistics.prompt_tokens} tokens of the prompt, {statistics.prompt_tokens_per_second:.1f} tokens/s",
+        f"{statistics.prompt_tokens} tokens of the prompt at {prompt_speed}",
         f"{statistics.tokens} tokens in {statistics.seconds:.2f} s",
         f"{statistics.tokens_per_second:.1f} tokens/s ({_computed_by(statistics)})",
         f"{in_units(statistics.memory_used)} of {in_units(statistics.memory_bytes)} RAM",

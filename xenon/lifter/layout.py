@@ -31,6 +31,7 @@ HELD = 1236  # 1 while the guest's registers are here and not in Unicorn: since 
 FUNCTION = 1240  # the compiled function that is under way, in a run that is measured
 GO_ON_AT = 1248  # where Unicorn is to go on when `resume` has left the registers to it
 STOP_ENGINE = 1256  # Unicorn's function
+RESERVATION, RESERVED = 1264, 1272  # what lwarx or ldarx left: see rules_synchronization.py
 SIZE = 1280
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
@@ -69,6 +70,11 @@ def offset_of(register: str) -> int:
     if is_fpr(register):
         return FPR + 8 * number
     return VR + 16 * number if is_vr(register) else CR + number
+
+
+def reservation_kind(size: int) -> int:
+    """What a reservation of 4 or 8 bytes has in the low bits of its address."""
+    return size // 4
 
 
 def page_rights(write: bool) -> tuple[int, int]:

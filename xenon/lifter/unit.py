@@ -27,6 +27,7 @@ from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
 from xenon.lifter.loops import Loop, is_loop
 from xenon.lifter.rules import RULES
+from xenon.lifter.rules_synchronization import synchronizes
 from xenon.lifter.slots import CTR, LR
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
@@ -110,7 +111,7 @@ class Unit:
             count(self.lifter, self._target, block.start)
             self.lifter.branch(f"B{block.start:x}")
         addresses = find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
-        if is_loop(block):
+        if is_loop(block) and not synchronizes(block):
             Loop(self, block, addresses).lift()
         else:
             self.plain(block, addresses.guards)

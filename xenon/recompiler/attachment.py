@@ -54,6 +54,8 @@ class CompiledCode:
         cpu.pause.make_exact(self._state.short(layout.STOP))
         cpu.before_limit = self._leave
         cpu.attach(self)
+        fields = (layout.RESERVATION, layout.RESERVED, layout.SKIP)
+        cpu.reservations.share(*map(self._state.word, fields), self._hands_over)
         recompiler.attached.append(self)
 
     def _fill_state(self, ram: int) -> None:
@@ -90,6 +92,7 @@ class CompiledCode:
             self._run = HOOK(callback)
         if new:
             self._hooked.update(new)
+            self.cpu.reservations.give_way(new)
             self.cpu.native_hooks.hook(new, callback, self._state.host_address)
 
     def resume(self, pc: int) -> Trap | None:
@@ -154,6 +157,11 @@ class CompiledCode:
     def hand_overs(self) -> int:
         """How often Unicorn has handed over to compiled code, or compiled code to more of it."""
         return self._state.word(layout.NATIVE_CALLS).value
+
+    def _hands_over(self, address: int) -> bool:
+        """Whether Unicorn hands over to compiled code at an address."""
+        dispatch = self._state.word(layout.DISPATCH).value
+        return dispatch != self._no_code.host_address and self._recompiler.dispatch.serves(address)
 
     def _leave(self) -> None:
         """Only Unicorn counts instructions: the CPU enters no compiled code from now on."""

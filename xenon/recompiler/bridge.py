@@ -14,6 +14,7 @@ from importlib import resources
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.instruments import BLOCK_END_AT, UNICORN_AT
+from xenon.hardware.unicorn.reservations import FPSCR_UNUSUAL
 from xenon.lifter import layout
 from xenon.lifter.layout import Dirty, Status
 from xenon.powerpc.abi import INSTRUCTION_BYTES
@@ -23,7 +24,6 @@ XER_OFFSET, VSCR_OFFSET = 512, 528
 _READ_STUB, _WRITE_STUB = 1024, 2048
 _CA = 0x2000_0000
 _NON_JAVA = 0x0001_0000
-_FPSCR_UNUSUAL = 0xFF  # exceptions enabled, or another rounding mode
 READ_ENTRY = RECOMPILER_EXCHANGE + _READ_STUB
 WRITE_ENTRY = RECOMPILER_EXCHANGE + _WRITE_STUB
 
@@ -95,7 +95,7 @@ def bridge_text(name: str, counting: bool = False) -> str:
         "SLOT_MASK": PAGE_BYTES // INSTRUCTION_BYTES - 1,
         "REGISTERS_READ": REGISTERS_READ,
         "REGISTERS_WRITTEN": REGISTERS_WRITTEN,
-        "FPSCR_UNUSUAL": _FPSCR_UNUSUAL,
+        "FPSCR_UNUSUAL": FPSCR_UNUSUAL,
         "CA_SHIFT": _CA.bit_length() - 1,
         "XER_OFFSET": XER_OFFSET,
         "VSCR_WORD": VSCR_OFFSET + 12,

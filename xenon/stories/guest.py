@@ -78,6 +78,8 @@ def check_fp32(model: loader.Model) -> None:
             f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)",
             "llama2.c's export.py writes fp32 as its versions 0 and 1",
         )
+    if model.format is loader.Format.CONSOLE:
+        raise XenonError(f"{model.path}: a model of quantised blocks; the guest runs fp32 models (v0 and v1)")
 
 
 def _decimal(value: float) -> str:

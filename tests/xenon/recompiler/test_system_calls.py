@@ -1,4 +1,4 @@
-"""System calls of compiled code: a personality sees and changes what it does on Unicorn, and the engine rests."""
+"""System calls of compiled code: a personality sees and changes the same as on Unicorn; the engine rests."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_models_of_other_shapes_agree_as_well(make_model: Callable[..., Made], s
 def test_no_bit_depends_on_how_a_prompt_is_parted(
     reference: Reference, make_model: Callable[..., Made], shape: dict[str, Any]
 ) -> None:
-    """Prompts with one beginning and lengths of every remainder: their first pass has one position or more."""
+    """Prompts with one beginning and lengths of every remainder, which is the size of their first pass."""
     made = make_model(**shape)
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
     text, steps = "btobtobtobtobtobtobtobtobtobto", 30

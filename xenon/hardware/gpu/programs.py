@@ -29,7 +29,7 @@ FIRST_TOKEN, ROW, POSITION = 8, 30, 31
 MOST_POSITIONS = 16
 MOST_TABLE_PIECES = 8
 MOST_SCORES = 1 << 24
-"""Attention scores of one position, heads times positions: what bounds its work and its memory on the host."""
+"""Attention scores of one position, heads times positions: what bounds its work and memory on the host."""
 _CACHED_BYTES = 1 << 18  # of a matrix, which the host's caches hold while all positions are multiplied
 
 _HEADER = struct.Struct(">II24s")
@@ -158,8 +158,8 @@ def _rmsnorm(binder: Binder) -> Run:
 
 
 def _rope(binder: Binder) -> Run:
-    """Turns each neighbouring pair of vf0 (B, heads, head size) by its position, from i31 on, times its angle,
-    vf1 (head size / 2)"""
+    """Turns each neighbouring pair of vf0 (B, heads, head size) by its position, from i31 on, times its
+    angle, vf1 (head size / 2)"""
     head_size, heads, count = binder.shape(0, "head size"), binder.shape(1, "heads"), _positions(binder)
     if head_size % 2:
         raise PacketError(f"i0 (head size) is {head_size}, expected an even number")
@@ -182,9 +182,9 @@ def _rope(binder: Binder) -> Run:
 
 
 def _attention(binder: Binder) -> Run:
-    """vf0 (B, heads, head size) = softmax(vf1 (B, heads, head size) . keys / sqrt(head size)) values, over the
-    positions from 0 to its own, which is i31 for the first; keys vf2 and values vf3 (positions, kv heads, head
-    size); heads / kv heads of them share one"""
+    """vf0 (B, heads, head size) = softmax(vf1 (B, heads, head size) . keys / sqrt(head size)) values, over
+    the positions from 0 to its own, which is i31 for the first; keys vf2 and values vf3 (positions, kv heads,
+    head size); heads / kv heads of them share one"""
     head_size, heads = binder.shape(0, "head size"), binder.shape(1, "heads")
     kv_heads, positions = binder.shape(2, "kv heads"), binder.shape(3, "positions")
     count = _positions(binder)

@@ -26,6 +26,7 @@ from xenon.hardware.unicorn.pause import Pause
 from xenon.hardware.unicorn.position import Position
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
+from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import add_native_hook
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
@@ -106,6 +107,9 @@ class UnicornCpu:
         bus = bus or Bus()
         bus.stop_cpus.append(self.stop)
         self._devices = DeviceWindows(engine, bus)
+        self.reservations = Reservations(
+            engine, pages, self.native_hooks, self._refused, self._devices, self._limit, instruments
+        )
 
     def attach(self, native: NativeCode) -> None:
         """Let this code run in the engine's place where its hooks say so."""
