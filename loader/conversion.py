@@ -18,7 +18,7 @@ from loader.making import Maker
 from loader.model import Model
 from loader.output import Progress, check_target, write_images
 from loader.search import open_any
-from loader.tokenizer import Tokenizer
+from loader.tokens import Tokenizer
 from loader.weights import Weights
 
 
@@ -75,14 +75,15 @@ def plan(
 
     Raises LoaderError if the source is already what is asked for, or cannot become it.
     """
-    path = _target(source.path, byte_order, target)
+    foreign = isinstance(source, Tokenizer) and not source.converted
+    path = _target(_tokenizer_path(source.path) if foreign else source.path, byte_order, target)
     lifts = isinstance(source, Model) and format not in (None, source.format)
     if not isinstance(source, Model) and format is not None:
         what = "a tokenizer" if isinstance(source, Tokenizer) else "a GGUF file"
         raise LoaderError(
             f"{source.path}: is {what}, which has no version", "leave the format out", LoaderCode.NO_VERSION
         )
-    if source.byte_order is byte_order and not lifts:
+    if source.byte_order is byte_order and not lifts and not foreign:
         other = ByteOrder.LITTLE if byte_order is ByteOrder.BIG else ByteOrder.BIG
         raise LoaderError(
             f"{source.path}: already {byte_order}",
@@ -112,6 +113,11 @@ def plan_checkpoint(
     rows = tensors(config, recipe.format)
     aligned = all(tensor.alignment >= ALIGNMENT_WANTED for tensor in rows)
     return Conversion(weights, path, FileKind.MODEL, byte_order, image, recipe.format, aligned, maker)
+
+
+def _tokenizer_path(path: Path) -> Path:
+    """`tokenizer.json` becomes `tokenizer.bin`; `m.gguf`, which holds a model too, `m.tokenizer.bin`."""
+    return path.with_suffix(".tokenizer.bin" if path.suffix == ".gguf" else ".bin")
 
 
 def _target(default: Path, byte_order: ByteOrder, target: Path | None) -> Path:

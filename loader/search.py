@@ -13,7 +13,8 @@ from loader.gguf.llama import llama_weights
 from loader.header import VERSIONED_HEADER, read_header
 from loader.model import Model, is_model, model_from
 from loader.source import Source, reason
-from loader.tokenizer import Tokenizer, is_tokenizer, looks_like_tokenizer, tokenizer_from
+from loader.tokenizer import is_tokenizer, looks_like_tokenizer, tokenizer_from
+from loader.tokens import Tokenizer
 from loader.weights import Weights, weights_of
 
 MOST_NAMED = 20  # files that a message names one by one

@@ -16,7 +16,9 @@ typedef struct {
     uint64_t weight_bytes;     // all weights, each in whole cache lines
     uint64_t tokenizer_bytes;  // the tokenizer's file
     uint64_t prompt_bytes;
-    uint64_t longest_piece;    // bytes
+    uint64_t prompt_file_bytes;  // the same, where the prompt is a file
+    uint64_t pieces;           // of llama2.c's tokenizer file; 0: another kind of tokenizer
+    uint64_t longest_piece;    // bytes, of the same
 } Extents;
 
 #define CACHE_LINE 128  // bytes; the console's recommended alignment
@@ -30,6 +32,9 @@ typedef struct {
 #define BATCH 8
 
 #define PIECE_BYTES 16
+#define MERGE_BYTES 32                       // of merging, for each token at first
+#define PROMPT_TOKENS(bytes) ((bytes) + 2)  // a token a byte, one that begins the text, a space before it
+#define MOST_PROMPT_BYTES 0x7fffff00
 #define THREAD_STACK_BYTES (64 * 1024)
 
 #define GPU_RING_WORDS 512

@@ -7,6 +7,7 @@
 #include "memory.h"
 #include "parallel.h"
 #include "platform.h"
+#include "printer.h"
 #include "sampler.h"
 #include "text.h"
 #include "tokenizer.h"
@@ -15,6 +16,8 @@ typedef struct {
     const char *checkpoint;
     const char *tokenizer;
     const char *prompt;
+    uint64_t prompt_bytes;
+    const char *prompt_file;  // instead of them
     float temperature;
     float topp;
     uint64_t seed;
@@ -25,20 +28,24 @@ typedef struct {
     int write_logits;
     int ignore_end;
     int gpu;
+    int special;
+    int write_tokens;
 } Options;
 
 enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
-    "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-g] [-l] [-e]\n"
+    "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT | -f FILE] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
+    "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-g] [-l] [-e] [-x] [-w]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
     "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
     "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n"
     "  -r  write the run's figures as a record to this descriptor\n"
-    "  -g  let the GPU compute\n";
+    "  -g  let the GPU compute                 -x  special tokens written in the prompt count as such\n"
+    "  -f  a file that is the story's beginning\n"
+    "  -w  write the prompt's tokens, a number a line, and end; the checkpoint is not read\n";
 
 static int parse_range(const char *text, double most, float *value)
 {
@@ -64,6 +71,10 @@ static int parse_option(Options *o, char letter, const char *value)
         return 1;
     case 'i':
         o->prompt = value;
+        o->prompt_bytes = strlen(value);
+        return 1;
+    case 'f':
+        o->prompt_file = value;
         return 1;
     case 't':
         return parse_range(value, 1e30, &o->temperature);
@@ -98,6 +109,10 @@ static int parse_options(Options *o, int count, char **arguments)
             o->ignore_end = 1;
         } else if (strcmp(option, "-g") == 0) {
             o->gpu = 1;
+        } else if (strcmp(option, "-x") == 0) {
+            o->special = 1;
+        } else if (strcmp(option, "-w") == 0) {
+            o->write_tokens = 1;
         } else if (option[0] != '-' || !option[1] || option[2] || i + 1 >= count ||
                    !parse_option(o, option[1], arguments[++i])) {
             print(STANDARD_ERROR, "error: %s %s: not understood\n", option, i < count ? arguments[i] : "");
@@ -107,20 +122,6 @@ static int parse_options(Options *o, int count, char **arguments)
     return 1;
 }
 
-// What llama2.c prints: a single byte only when it is ASCII text or white space, anything longer as it is.
-static void print_piece(Piece piece)
-{
-    if (piece.length == 1) {
-        unsigned char byte = (unsigned char)piece.bytes[0];
-        if (!((byte >= 0x20 && byte < 0x7f) || (byte >= '\t' && byte <= '\r'))) {
-            return;
-        }
-    }
-    if (piece.length) {
-        platform_write(STANDARD_OUTPUT, piece.bytes, piece.length);
-    }
-}
-
 typedef struct {
     Transformer *transformer;
     Forward_Gpu *gpu;  // NULL: the CPU computes
@@ -128,6 +129,7 @@ typedef struct {
     Sampler *sampler;
     const Options *options;
     int pos;           // of the next token to go through the layers
+    Printer printer;
     Figures figures;
 } Story;
 
@@ -171,13 +173,20 @@ static int pick(const Story *story, float *logits)
 // Whether next parts this story from another.
 static int ends(const Story *story, int next)
 {
-    return next == TOKEN_BOS && !story->options->ignore_end;
+    const Config *config = &story->transformer->config;
+    int ends = tokenizer_ends(story->tokenizer, next);
+    if (story->tokenizer->kind == TOKENIZER_PIECES) {
+        for (int i = ends = 0; i < MOST_END_TOKENS; i++) {
+            ends = ends || next == config->end_tokens[i];
+        }
+    }
+    return ends && !story->options->ignore_end;
 }
 
-static void print_token(const Story *story, int token, int next)
+static void print_token(Story *story, int token, int next)
 {
     if (!story->options->write_logits) {
-        print_piece(tokenizer_decode(story->tokenizer, token, next));
+        printer_print(&story->printer, story->tokenizer, token, next);
     }
 }
 
@@ -214,8 +223,8 @@ static float *read_prompt(Story *story, const int *prompt, int known)
     return logits;
 }
 
-// Goes on after token, by its logits, with what the sampler picks, and prints each as it comes; ends at BOS, which parts
-// two stories. 1, or 0 when the GPU does not answer.
+// Goes on after token, by its logits, with what the sampler picks, and prints each as it comes; ends at a token that
+// parts two stories. 1, or 0 when the GPU does not answer.
 static int generate(Story *story, int token, float *logits)
 {
     Figures *figures = &story->figures;
@@ -242,9 +251,14 @@ static int generate(Story *story, int token, float *logits)
 static int tell(Story *story, const int *prompt, int prompt_tokens)
 {
     const Options *options = story->options;
-    int known = 1;  // tokens before the end, which a prompt may hold
+    // Byte-level BPE shows the first token, where llama2.c has BOS; its end tokens part the turns of a prompt.
+    int byte_pairs = story->tokenizer->kind == TOKENIZER_BYTE_PAIRS;
+    int known = byte_pairs ? prompt_tokens : 1;  // tokens before the end, which a prompt may hold
     while (known < prompt_tokens && !ends(story, prompt[known])) {
         known++;
+    }
+    if (byte_pairs) {
+        print_token(story, prompt[0], prompt[0]);
     }
     float *logits = read_prompt(story, prompt, known);
     if (!logits) {
@@ -254,6 +268,7 @@ static int tell(Story *story, const int *prompt, int prompt_tokens)
         return 0;
     }
     if (!options->write_logits) {
+        printer_end(&story->printer);
         platform_write(STANDARD_OUTPUT, "\n", 1);
     }
     if (story->pos > 1) {
@@ -279,10 +294,49 @@ static int cut_context(Config *config, const Options *o)
     return 1;
 }
 
-static int check_length(const Options *o, int prompt_tokens, int seq_len)
+// The prompt where it is a file: 1, or 0 after a message.
+static int read_prompt_file(Options *o)
+{
+    int64_t handle = platform_open(o->prompt_file);
+    int64_t size = handle < 0 ? handle : platform_size(handle);
+    if (size < 0) {
+        print(STANDARD_ERROR, "error: %s: cannot be opened\n", o->prompt_file);
+        return 0;
+    }
+    o->prompt_bytes = (uint64_t)size;
+    if (size == 0) {
+        return 1;
+    }
+    char *text = allocate(MEMORY_PROMPT_TEXT, (Extents){.prompt_file_bytes = o->prompt_bytes});
+    o->prompt = text;
+    if (!text || platform_read(handle, 0, text, o->prompt_bytes) < 0) {
+        return refuse(o->prompt_file, 0, text ? "cannot be read" : "no memory is free for the prompt");
+    }
+    return 1;
+}
+
+// The prompt's tokens in tokenizer->tokens: their number, or -1 after a message.
+static int64_t encode_prompt(Tokenizer *tokenizer, Options *o)
+{
+    if ((o->prompt_file && !read_prompt_file(o)) || !tokenizer_make_room(tokenizer, o->prompt_bytes)) {
+        return -1;
+    }
+    return tokenizer_encode(tokenizer, o->prompt, o->prompt_bytes, o->special);
+}
+
+// Instead of a story: the prompt's tokens, by all that the tokenizer's file holds.
+static int write_tokens(Options *o)
+{
+    Tokenizer tokenizer;
+    int64_t n = tokenizer_load(&tokenizer, o->tokenizer, 0) ? encode_prompt(&tokenizer, o) : -1;
+    print_numbers(STANDARD_OUTPUT, tokenizer.tokens, n);
+    return n < 0 ? EXIT_FAILED : 0;
+}
+
+static int check_length(const Options *o, int64_t prompt_tokens, int seq_len)
 {
     if (prompt_tokens > seq_len) {
-        print(STANDARD_ERROR, "error: the prompt is %d tokens, the model's context holds %d\n", (int64_t)prompt_tokens,
+        print(STANDARD_ERROR, "error: the prompt is %d tokens, the model's context holds %d\n", prompt_tokens,
               (int64_t)seq_len);
         return 0;
     }
@@ -308,22 +362,29 @@ int main(int argument_count, char **arguments)
         platform_write(STANDARD_ERROR, USAGE, sizeof USAGE - 1);
         return EXIT_USAGE;
     }
+    if (options.write_tokens) {
+        return write_tokens(&options);
+    }
     Transformer transformer = {.kernel = options.kernel};
     const Config *config = &transformer.config;
     Tokenizer tokenizer;
     Sampler sampler;
-    int *prompt;
     if (!checkpoint_load(&transformer, options.checkpoint) || !cut_context(&transformer.config, &options) ||
         !tokenizer_load(&tokenizer, options.tokenizer, (uint32_t)config->vocab_size)) {
         return EXIT_FAILED;
     }
+    tokenizer.pieces.begin = config->no_begin_token ? -1 : config->begin_token;
+    tokenizer.pieces.space = !config->no_space_prefix;
     if (options.steps == UINT64_MAX) {
         options.steps = config->seq_len < DEFAULT_STEPS ? (uint64_t)config->seq_len : DEFAULT_STEPS;
     } else if (options.steps == 0) {
         options.steps = (uint64_t)config->seq_len;
     }
-    int prompt_tokens = tokenizer_encode(&tokenizer, options.prompt, &prompt);
-    if (!prompt_tokens || !check_length(&options, prompt_tokens, config->seq_len)) {
+    int64_t prompt_tokens = encode_prompt(&tokenizer, &options);
+    if (prompt_tokens == 0) {
+        tokenizer.tokens[prompt_tokens++] = tokenizer_begin(&tokenizer);
+    }
+    if (prompt_tokens < 0 || !check_length(&options, prompt_tokens, config->seq_len)) {
         return EXIT_FAILED;
     }
     if (!transformer_start(&transformer) ||
@@ -347,5 +408,5 @@ int main(int argument_count, char **arguments)
         .sampler = &sampler,
         .options = &options,
     };
-    return tell(&story, prompt, prompt_tokens) ? 0 : EXIT_FAILED;
+    return tell(&story, tokenizer.tokens, (int)prompt_tokens) ? 0 : EXIT_FAILED;
 }

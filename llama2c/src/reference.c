@@ -54,20 +54,31 @@ EXPORT const float *reference_classify(int wanted)
     return classify_cpu(&transformer, wanted);
 }
 
-// The tokens of a text, up to most of them, in tokens: their number, or 0 after a message.
-EXPORT int reference_encode(const Host *host, const char *path, int vocab_size, const char *text, int *tokens, int most)
+static Tokenizer tokenizer;
+
+// Loads a tokenizer for the functions below, with room for texts of so many bytes: the number of its tokens that
+// count, or 0 after a message on the machine's standard error.
+EXPORT int reference_tokenizer(const Host *host, const char *path, int vocab_size, int64_t bytes)
 {
-    Tokenizer tokenizer;
-    int *encoded;
     host_use(host);
-    if (!tokenizer_load(&tokenizer, path, (uint32_t)vocab_size)) {
-        return 0;
-    }
-    int n = tokenizer_encode(&tokenizer, text, &encoded);
-    for (int i = 0; i < n && i < most; i++) {
-        tokens[i] = encoded[i];
-    }
+    int loaded = tokenizer_load(&tokenizer, path, (uint32_t)vocab_size) && tokenizer_make_room(&tokenizer, (uint64_t)bytes);
+    return loaded ? (int)tokenizer.vocab_size : 0;
+}
+
+// The tokens of a text (length): their number, or -1 after a message.
+EXPORT int64_t reference_encode(const char *text, int64_t length, int special, const int **tokens)
+{
+    int64_t n = tokenizer_encode(&tokenizer, text, (uint64_t)length, special);
+    *tokens = tokenizer.tokens;
     return n;
+}
+
+// What token adds to a text after previous: its bytes' number. The bytes live until the next call.
+EXPORT int64_t reference_decode(int previous, int token, const char **bytes)
+{
+    Piece piece = tokenizer_decode(&tokenizer, previous, token);
+    *bytes = piece.bytes;
+    return piece.length;
 }
 
 // out (positions, d) = w (d, n), of the type with this code, times each x (positions, n): 1, or 0 for another code.

@@ -25,9 +25,13 @@ SMALL = Extents(
     kv_dim=8,
     vocab_size=272,
     seq_len=32,
+    kv_bytes=4,
+    quantised_planes=0,
     weight_bytes=12_800,
     tokenizer_bytes=4_000,
     prompt_bytes=5,
+    prompt_file_bytes=0,
+    pieces=272,
     longest_piece=6,
     mapped=False,
     gpu=False,
@@ -40,7 +44,7 @@ def test_a_run_on_two_threads_allocates_in_order() -> None:
         ("weights", 12_800),
         ("tokenizer file", 4_000),
         ("tokenizer table", 272 * 16),
-        ("prompt", 2 * 4 * 7 + 12),
+        ("prompt", (4 + 4 * 4 + 2 * 8) * 7 + 12),
         ("tokenizer order", 2 * 4 * 272),
         # x xb xb2 q, hb hb2 of eight positions; att, logits, rope with eight times 2 cosines and sines
         ("activations", 4 * 512 + 2 * 768 + 512 + 1152 + 3 * 128),
@@ -54,6 +58,12 @@ def test_a_run_on_two_threads_allocates_in_order() -> None:
 def test_a_run_without_a_prompt_sorts_no_pieces_and_a_mapped_file_needs_no_weights() -> None:
     names = {row.name for row in allocations(replace(SMALL, prompt_bytes=0, mapped=True, threads=1))}
     assert names.isdisjoint({"weights", "tokenizer order", "stack of thread 1"})
+
+
+def test_a_run_with_a_tokenizer_of_byte_pairs_makes_no_table_of_pieces() -> None:
+    sizes = {row.name: row.size for row in allocations(replace(SMALL, pieces=0, longest_piece=0))}
+    assert sizes["prompt"] == (4 + 4 * 4 + 2 * 8) * 7
+    assert sizes.keys().isdisjoint({"tokenizer table", "tokenizer order"})
 
 
 def test_the_gpu_shares_what_it_reads_and_has_its_own() -> None:

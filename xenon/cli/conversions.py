@@ -51,7 +51,24 @@ def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[
         loader.check_vocabulary(opened, second)
         folder = None if wishes.out is None else plans[0].target.parent
         plans.append(loader.plan(second, wishes.order, None, folder))
+    if isinstance(opened, loader.Gguf) and plans[0].kind is loader.FileKind.MODEL:
+        plans += _tokenizer_of(opened, plans[0], wishes)
     return plans
+
+
+def _tokenizer_of(gguf: Gguf, model: Conversion, wishes: Wishes) -> list[Conversion]:
+    """The tokenizer in a GGUF file, beside the checkpoint; a note says where there is none for the guest."""
+    import loader
+
+    if "tokenizer.ggml.model" not in gguf.metadata:
+        return []
+    try:
+        tokenizer = loader.open_tokenizer(gguf.path)
+    except loader.LoaderError as error:
+        wishes.notes.append(f"no tokenizer is written: {error.message}")
+        return []
+    folder = None if wishes.out is None else model.target.parent
+    return [loader.plan(tokenizer, wishes.order, None, folder)]
 
 
 def _planned_model(opened: Model | Tokenizer | Gguf, wishes: Wishes) -> Conversion:

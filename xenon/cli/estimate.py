@@ -43,14 +43,13 @@ def estimate(
 
 def _config(model: Path | None, shape: Shape | None) -> tuple[str, Config]:
     """A name and the dimensions of a fp32 model."""
-    from xenon.stories.guest import check_fp32, open_model
+    from xenon.stories.guest import open_model
 
     if shape is not None:
         if model is not None:
             raise UsageError("a model and --shape", "give one of them")
         return shape.value, shape.config
     opened = open_model(model)
-    check_fp32(opened)
     return shown(opened.path), opened.config
 
 

@@ -73,6 +73,9 @@ def generate(
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Go on with another story where one ends.")
     ] = False,
+    special: Annotated[
+        bool, typer.Option("--special", help="Take special tokens in the prompt for what they are.")
+    ] = False,
     timeout: TimeoutOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the story and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when it is told.")] = False,
@@ -101,7 +104,7 @@ def generate(
     from xenon.stories.session import Session
 
     text = _prompt(prompt, file)
-    sampling = Sampling(temperature, top_p, seed, steps, ignore_eos)
+    sampling = Sampling(temperature, top_p, seed, steps, ignore_eos, special)
     size = parse_size("--memory", memory)
     setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size)
     session = Session(model, tokenizer, setup)

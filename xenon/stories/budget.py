@@ -20,7 +20,7 @@ from xenon.linux.layout import LINUX_MAP
 from xenon.linux.loading import STACK_GUARD_BYTES, placements
 from xenon.linux.owners import owner_named
 from xenon.linux.program import Program
-from xenon.stories.guest import check_fp32
+from xenon.stories.guest import MOST_PROMPT_ARGUMENT, matrix_types
 
 _HELPFUL = 3  # regions that a refusal names
 
@@ -177,9 +177,10 @@ def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
 
 
 def _extents(run: Run) -> Extents:
-    """The numbers of a run. Raises XenonError for a model that the guest does not run."""
+    """The numbers of a run."""
     model, config = run.model, run.model.config
-    check_fp32(model)
+    planes = [count for name, count in matrix_types(model).items() if name != "fp32"]
+    rows = run.tokenizer.table_rows(config.vocab_size)
     # The guest uses a file in place where all its tensors are aligned, which v0 files never are.
     aligned = all(part.offset % CACHE_LINE_BYTES == 0 for part in model.tensors)
     return Extents(
@@ -192,11 +193,17 @@ def _extents(run: Run) -> Extents:
         kv_dim=config.kv_dim,
         vocab_size=config.vocab_size,
         seq_len=run.positions,
-        weight_bytes=sum(whole_lines(part.nbytes) for part in model.tensors if part.is_weight),
+        kv_bytes=4,
+        quantised_planes=max(planes, default=0),
+        weight_bytes=sum(
+            whole_lines(part.nbytes) for part in model.tensors if not part.name.startswith("freq_cis_")
+        ),
         tokenizer_bytes=run.tokenizer.size,
         prompt_bytes=run.prompt_bytes,
-        longest_piece=max(len(piece.text) for piece in run.tokenizer.pieces[: config.vocab_size]),
-        mapped=model.format is Format.V1 and aligned,
+        prompt_file_bytes=run.prompt_bytes if run.prompt_bytes > MOST_PROMPT_ARGUMENT else 0,
+        pieces=rows,
+        longest_piece=max((len(piece.text) for piece in run.tokenizer.pieces[:rows]), default=0),
+        mapped=model.format is not Format.V0 and aligned,
         gpu=run.gpu,
         threads=run.threads,
     )

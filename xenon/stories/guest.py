@@ -8,12 +8,14 @@ from pathlib import Path
 import llama2c
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR
+from loader.tensor_types import F32
 from xenon.errors import XenonError
-from xenon.hardware.memory_map import MIB
+from xenon.hardware.memory_map import KIB, MIB
 from xenon.stories.engine import Decision
 from xenon.stories.settings import Engine, Matmul, Sampling
 
-MODEL_PATH, TOKENIZER_PATH = "/model.bin", "/tokenizer.bin"  # on the console's disc
+MODEL_PATH, TOKENIZER_PATH, PROMPT_PATH = "/model.bin", "/tokenizer.bin", "/prompt"  # on the console's disc
+MOST_PROMPT_ARGUMENT = 16 * KIB  # bytes of a prompt on the command line; a longer one is a file
 STACK_BYTES = 1 * MIB
 
 
@@ -28,11 +30,18 @@ def guest_program() -> Path:
 
 def guest_arguments(prompt: bytes, sampling: Sampling, decision: Decision) -> list[str | bytes]:
     """The guest's command line in the console; `sampling` has a seed and a number of steps."""
-    arguments = story_arguments(
-        (MODEL_PATH, TOKENIZER_PATH), prompt, sampling, decision.matmul, decision.context
-    )
+    paths = MODEL_PATH, TOKENIZER_PATH
+    arguments = story_arguments(paths, prompt, sampling, decision.matmul, decision.context)
+    if is_prompt_file(prompt):
+        place = arguments.index("-i")
+        arguments[place : place + 2] = ["-f", PROMPT_PATH]
     figures = ["-r", str(FIGURES_DESCRIPTOR)]
     return [*arguments, *figures, *(["-g"] if decision.engine is Engine.GPU else [])]
+
+
+def is_prompt_file(prompt: bytes) -> bool:
+    """Whether the guest gets the prompt as a file: a command line has no room for it."""
+    return len(prompt) > MOST_PROMPT_ARGUMENT
 
 
 def story_arguments(
@@ -46,6 +55,7 @@ def story_arguments(
         *("-t", _decimal(sampling.temperature), "-p", _decimal(sampling.top_p)),
         *("-s", str(sampling.seed), "-n", str(sampling.steps), "-k", matmul.value, "-c", str(context)),
         *(["-e"] if sampling.ignore_eos else []),
+        *(["-x"] if sampling.special else []),
     ]
 
 
@@ -71,15 +81,22 @@ def open_tokenizer(
     return tokenizer
 
 
-def check_fp32(model: loader.Model) -> None:
-    """Raises XenonError for a model of another tensor type than fp32, which the guest does not run."""
+def matrix_types(model: loader.Model) -> dict[str, int]:
+    """The tensor types of a model's matrices, by their names in the guest: planes of each."""
     if model.format is loader.Format.V2:
-        raise XenonError(
-            f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)",
-            "llama2.c's export.py writes fp32 as its versions 0 and 1",
-        )
-    if model.format is loader.Format.CONSOLE:
-        raise XenonError(f"{model.path}: a model of quantised blocks; the guest runs fp32 models (v0 and v1)")
+        return {"int8": 2}
+    types = model.config.types
+    if types is None:
+        return {"fp32": 1}
+    used = types[:-1] if model.config.shared_classifier else types
+    return {"fp32" if type is F32 else type.label: len(type.parts) for type in used}
+
+
+def guest_error(messages: bytes) -> str:
+    """The guest's own last words: its error line, or all it said."""
+    text = messages.decode("utf-8", "replace").strip()
+    line = next((line for line in text.splitlines() if line.startswith("error: ")), text)
+    return line.removeprefix("error: ") or "the guest program ended without a word"
 
 
 def _decimal(value: float) -> str:
