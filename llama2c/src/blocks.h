@@ -26,7 +26,7 @@ typedef struct {
 enum { ITEMS = 32 };              // in a block, and in a round of the vector kernels
 enum { BLOCKS_AT_ONCE = 64 };     // whose scales are made ready together
 enum { PREFETCH_BEFORE = 512 };   // bytes
-enum { MOST_ROWS = 4, MOST_POSITIONS = 4, MOST_PARTS = 3 };
+enum { MOST_ROWS = 2, MOST_POSITIONS = 4, MOST_PARTS = 3 };
 
 typedef struct {
     float d, m;
