@@ -12,6 +12,7 @@ from loader.checksum import sha256
 from loader.conversion import Conversion, FileKind, convert, default_target, plan, plan_checkpoint, write
 from loader.conversion import check as check_outputs
 from loader.errors import LoaderCode, LoaderError
+from loader.exporting import plan_folder, plan_gguf
 from loader.facts import Facts, facts, piece_facts, tensor_facts
 from loader.gguf.file import Gguf
 from loader.image import Image
@@ -19,6 +20,7 @@ from loader.kinds import ByteOrder, Format
 from loader.layout import Config, Tensor
 from loader.model import Model
 from loader.model import open_model as open
+from loader.safetensors.folder import HuggingFaceFolder
 from loader.search import check_vocabulary, find_tokenizer, open_any, weights
 from loader.tensor_types import TensorType
 from loader.tokenizer import Piece, Tokenizer, open_tokenizer
@@ -32,6 +34,7 @@ __all__ = [
     "FileKind",
     "Format",
     "Gguf",
+    "HuggingFaceFolder",
     "Image",
     "LoaderCode",
     "LoaderError",
@@ -54,6 +57,8 @@ __all__ = [
     "piece_facts",
     "plan",
     "plan_checkpoint",
+    "plan_folder",
+    "plan_gguf",
     "sha256",
     "tensor_facts",
     "weights",

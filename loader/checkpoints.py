@@ -115,14 +115,7 @@ def _type(weights: Weights, name: str, wanted: TensorType | None) -> TensorType:
     if wanted is None:
         wanted = widest(weights.types(name)) or Q8_0
         wanted = wanted if wanted.parts else Q8_0
-    for dimension in ("dim", "hidden_dim"):
-        value = getattr(weights.config, dimension)
-        if value % wanted.block_items:
-            raise LoaderError(
-                f"{weights.path}: {dimension} {value}, expected a multiple of"
-                f" {wanted.block_items} for {wanted}",
-                "f16, bf16 and f32 take any",
-            )
+    Maker(weights).check_rows(wanted)
     return wanted
 
 

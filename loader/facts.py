@@ -11,9 +11,11 @@ from loader.errors import LoaderError
 from loader.extension import Extension
 from loader.gguf.file import Gguf
 from loader.gguf.llama import llama_weights
+from loader.image import Image
 from loader.kinds import ByteOrder
-from loader.layout import ALIGNMENT_WANTED, Config, keys
+from loader.layout import ALIGNMENT_WANTED, Config, Tensor, keys
 from loader.model import Model
+from loader.safetensors.folder import HuggingFaceFolder
 from loader.tokenizer import Tokenizer
 from loader.weights import Weights, weights_of
 
@@ -22,12 +24,14 @@ BOS, EOS, FIRST_BYTE = 1, 2, 3  # token numbers that llama2.c takes for granted
 BYTE_PIECES = tuple(b"<0x%02X>" % byte for byte in range(256))
 
 
-def facts(source: Model | Tokenizer | Gguf) -> Facts:
+def facts(source: Model | Tokenizer | Gguf | HuggingFaceFolder) -> Facts:
     """Everything but the single tensors or pieces. Reads the whole file once or twice, in small pieces.
 
     `sha256` is that of the file; `sha256_big_endian` that of its big-endian form, so that both byte orders of
     one model have the same.
     """
+    if isinstance(source, HuggingFaceFolder):
+        return _folder_facts(source)
     own = sha256(source.image(source.byte_order))
     big = own if source.byte_order is ByteOrder.BIG else sha256(source.image(ByteOrder.BIG))
     return {
@@ -85,7 +89,30 @@ def _extension_facts(extension: Extension) -> Facts:
     }
 
 
-def _storage_facts(source: Model | Gguf) -> Facts:
+def _folder_facts(folder: HuggingFaceFolder) -> Facts:
+    weights = folder.weights()
+    return {
+        "path": str(folder.path),
+        "kind": "safetensors",
+        "byte_order": folder.byte_order.value,
+        "size": folder.size,
+        **_weights_facts(weights),
+        "parameters": sum(tensor.count for tensor in folder.tensors),
+        "tensor_count": len(folder.tensors),
+        "storage": _storage_facts(folder),
+        "sha256": {shard.path.name: sha256(shard.image(ByteOrder.LITTLE)) for shard in folder.shards},
+    }
+
+
+def _weights_facts(weights: Weights) -> Facts:
+    return {
+        **_config_facts(weights.config),
+        **_extension_facts(weights.extension),
+        "types": _type_facts(weights),
+    }
+
+
+def _storage_facts(source: Model | Gguf | HuggingFaceFolder) -> Facts:
     """By the types of the tensors: how many tensors and bytes there are."""
     sizes: dict[str, list[int]] = {}
     for tensor in source.tensors:
@@ -112,12 +139,7 @@ def _gguf_facts(gguf: Gguf) -> Facts:
         weights = llama_weights(gguf)
     except LoaderError as error:
         return {**shown, "no_checkpoint": error.message}
-    return {
-        **shown,
-        **_config_facts(weights.config),
-        **_extension_facts(weights.extension),
-        "types": _type_facts(weights),
-    }
+    return {**shown, **_weights_facts(weights)}
 
 
 def _tokenizer_facts(tokenizer: Tokenizer) -> Facts:
@@ -133,10 +155,9 @@ def _tokenizer_facts(tokenizer: Tokenizer) -> Facts:
     }
 
 
-def tensor_facts(model: Model | Gguf, checksums: bool) -> Iterator[Facts]:
+def tensor_facts(model: Model | Gguf | HuggingFaceFolder, checksums: bool) -> Iterator[Facts]:
     """Each tensor: offset and nbytes in bytes; with `checksums` also the SHA-256 of its big-endian bytes."""
-    image = model.image(ByteOrder.BIG)
-    for tensor in model.tensors:
+    for tensor, image in _tensors_with_images(model):
         shown: Facts = {
             "name": tensor.name,
             "type": str(tensor.type),
@@ -149,6 +170,13 @@ def tensor_facts(model: Model | Gguf, checksums: bool) -> Iterator[Facts]:
         if checksums:
             shown["sha256_big_endian"] = sha256(image, tensor.offset, tensor.nbytes)
         yield shown
+
+
+def _tensors_with_images(model: Model | Gguf | HuggingFaceFolder) -> Iterator[tuple[Tensor, Image]]:
+    for part in model.shards if isinstance(model, HuggingFaceFolder) else (model,):
+        image = part.image(ByteOrder.BIG)
+        for tensor in part.tensors:
+            yield tensor, image
 
 
 def piece_facts(tokenizer: Tokenizer) -> Iterator[Facts]:

@@ -75,6 +75,30 @@ class Maker:
             return widen(blocks.reshape(-1), order).reshape(len(blocks), -1)
         return self._rounded(key, blocks, type)
 
+    def tensor_bytes(self, key: Key, type: TensorType) -> bytes:
+        """The bytes of a tensor's blocks, in the byte order of the weights."""
+        return self.blocks(key, type).tobytes()
+
+    def holds(self, key: Key, type: TensorType) -> bool:
+        """Whether a type holds every value of a tensor."""
+        import numpy as np
+
+        assert type.dequantise is not None
+        before = self.weights.floats(*key)
+        after = type.dequantise(QUANTISERS[type](before.reshape(-1), self.weights.byte_order))
+        return bool(np.array_equal(after, before.reshape(-1)))
+
+    def check_rows(self, type: TensorType) -> None:
+        """Raises LoaderError unless the rows of the matrices are whole blocks of a type."""
+        for dimension in ("dim", "hidden_dim"):
+            value = getattr(self.weights.config, dimension)
+            if value % type.block_items:
+                raise LoaderError(
+                    f"{self.weights.path}: {dimension} {value}, expected a multiple of {type.block_items} for"
+                    f" {type}",
+                    "f16, bf16 and f32 take any",
+                )
+
     def int8(self, key: Key, group: int) -> tuple[Array, Array]:
         """int8 values (rows, items), and the float32 scales of their groups, native."""
         import numpy as np

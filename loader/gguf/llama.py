@@ -14,9 +14,10 @@ from loader.extension import MOST_END_TOKENS, RANGES, Extension, shortest
 from loader.gguf.file import Gguf
 from loader.gguf.metadata import Metadata
 from loader.gguf.names import ARCHITECTURE, DIMENSIONS, tensor_name
-from loader.kinds import ChatTemplate, Vocabulary
+from loader.kinds import Vocabulary
 from loader.layout import Config, Key, keys, shape_of
 from loader.legible import printable
+from loader.templates import template_of
 from loader.weights import Origin, Weights, check_shape
 
 if TYPE_CHECKING:
@@ -111,13 +112,6 @@ def _extension(metadata: Metadata, config: Config) -> Extension:
         vocabulary,
         template_of(metadata.text("tokenizer.chat_template", "")),
     )
-
-
-def template_of(text: str) -> ChatTemplate:
-    """The template by what only it contains."""
-    if "<|im_start|>" in text:
-        return ChatTemplate.CHATML
-    return ChatTemplate.LLAMA2 if "[INST]" in text else ChatTemplate.NONE
 
 
 def _in_range(metadata: Metadata, key: str, name: str, default: float | None) -> float:

@@ -25,11 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from laboratory.outside import calls, models, programs, registers, rings
+from laboratory.outside import calls, exchange, models, programs, registers, rings
 from laboratory.outside.watch import Watch
 
 TARGETS: dict[str, ModuleType] = {
-    "loader": models, "elf": programs, "calls": calls, "rings": rings, "registers": registers
+    "loader": models, "exchange": exchange, "elf": programs, "calls": calls, "rings": rings,
+    "registers": registers,
 }  # fmt: skip
 
 _CPU_SECONDS = 2.0

@@ -32,6 +32,7 @@ from xenon.notes import XenonWarning
 COMMANDS: dict[str, dict[str, Any]] = {
     "convert": {},
     "inspect": {},
+    "export": {},
     "generate": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "profile": {"context_settings": {"allow_interspersed_args": False}},

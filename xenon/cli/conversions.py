@@ -10,7 +10,7 @@ from xenon.cli.errors import UsageError
 from xenon.errors import ErrorCode, XenonError
 
 if TYPE_CHECKING:
-    from loader import ByteOrder, Conversion, Gguf, Model, Recipe, Tokenizer, Weights
+    from loader import ByteOrder, Conversion, Gguf, HuggingFaceFolder, Model, Recipe, Tokenizer, Weights
 
 FormatName = Literal["v0", "v1", "v2", "console", "gguf"]
 Quantisation = Literal["int8", "q8_0", "q4_1", "f16", "bf16"]
@@ -54,7 +54,7 @@ def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[
     return plans
 
 
-def _planned_model(opened: Model | Tokenizer | Gguf, wishes: Wishes) -> Conversion:
+def _planned_model(opened: Model | Tokenizer | Gguf | HuggingFaceFolder, wishes: Wishes) -> Conversion:
     import loader
 
     if isinstance(opened, loader.Tokenizer) or not _is_made(opened, wishes):
@@ -71,10 +71,12 @@ def _planned_model(opened: Model | Tokenizer | Gguf, wishes: Wishes) -> Conversi
     return plan
 
 
-def _is_made(opened: Model | Gguf, wishes: Wishes) -> bool:
+def _is_made(opened: Model | Gguf | HuggingFaceFolder, wishes: Wishes) -> bool:
     """Whether the output is a checkpoint made of the tensors, and not the file itself, swapped."""
     import loader
 
+    if isinstance(opened, loader.HuggingFaceFolder):
+        return True
     if isinstance(opened, loader.Gguf):
         if wishes.format is not None:
             return wishes.format != "gguf"
