@@ -80,7 +80,7 @@ class Maker:
         return self.blocks(key, type).tobytes()
 
     def holds(self, key: Key, type: TensorType) -> bool:
-        """Whether a type holds every value of a tensor."""
+        """Whether a type holds every value of a tensor, of which none is NaN."""
         import numpy as np
 
         assert type.dequantise is not None
@@ -126,8 +126,9 @@ class Maker:
         made = np.empty((len(blocks), width), type.numpy(order))
         sums = _Sums()
         for start, stop, floats in self._floats(key, blocks):
-            part = QUANTISERS[type](floats.reshape(-1), order)
-            after = type.dequantise(part).reshape(floats.shape)
+            with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+                part = QUANTISERS[type](floats.reshape(-1), order)
+                after = type.dequantise(part).reshape(floats.shape)
             if not np.isfinite(after).all():
                 raise self._too_large(key, type)
             sums.add(floats, after)
@@ -145,7 +146,8 @@ class Maker:
         rows = max(1, _ITEMS_AT_A_TIME // items)
         for start in range(0, len(blocks), rows):
             part = blocks[start : start + rows]
-            floats = origin.type.dequantise(part.reshape(-1)).reshape(len(part), -1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                floats = origin.type.dequantise(part.reshape(-1)).reshape(len(part), -1)
             if not np.isfinite(floats).all():
                 raise LoaderError(
                     f"{self.weights.path}: {origin.name} holds values that are not finite, which cannot be"
