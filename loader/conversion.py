@@ -19,7 +19,7 @@ from loader.model import Model
 from loader.output import Progress, check_target, write_images
 from loader.safetensors.folder import HuggingFaceFolder
 from loader.search import open_any
-from loader.tokenizer import Tokenizer
+from loader.tokens import Tokenizer
 from loader.weights import Weights
 
 
@@ -84,14 +84,15 @@ def plan(
 
     Raises LoaderError if the source is already what is asked for, or cannot become it.
     """
-    path = _target(source.path, byte_order, target)
+    foreign = isinstance(source, Tokenizer) and not source.converted
+    path = _target(_tokenizer_path(source.path) if foreign else source.path, byte_order, target)
     lifts = isinstance(source, Model) and format not in (None, source.format)
     if not isinstance(source, Model) and format is not None:
         what = "a tokenizer" if isinstance(source, Tokenizer) else "a GGUF file"
         raise LoaderError(
             f"{source.path}: is {what}, which has no version", "leave the format out", LoaderCode.NO_VERSION
         )
-    if source.byte_order is byte_order and not lifts:
+    if source.byte_order is byte_order and not lifts and not foreign:
         other = ByteOrder.LITTLE if byte_order is ByteOrder.BIG else ByteOrder.BIG
         raise LoaderError(
             f"{source.path}: already {byte_order}",
@@ -127,6 +128,11 @@ def named(weights: Weights, suffix: str) -> Path:
     """The path of a model with another suffix; a folder's is a file beside it."""
     path = weights.path.resolve() if weights.path.is_dir() else weights.path
     return path.with_name(f"{path.name if path.is_dir() else path.stem}{suffix}")
+
+
+def _tokenizer_path(path: Path) -> Path:
+    """`tokenizer.json` becomes `tokenizer.bin`; `m.gguf`, which holds a model too, `m.tokenizer.bin`."""
+    return path.with_suffix(".tokenizer.bin" if path.suffix == ".gguf" else ".bin")
 
 
 def _target(default: Path, byte_order: ByteOrder, target: Path | None) -> Path:

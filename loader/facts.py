@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
+from loader.byte_pairs import BytePairTokenizer
 from loader.checksum import sha256
 from loader.errors import LoaderError
 from loader.extension import Extension
@@ -16,7 +17,7 @@ from loader.kinds import ByteOrder
 from loader.layout import ALIGNMENT_WANTED, Config, Tensor, keys
 from loader.model import Model
 from loader.safetensors.folder import HuggingFaceFolder
-from loader.tokenizer import Tokenizer
+from loader.tokens import Tokenizer
 from loader.weights import Weights, weights_of
 
 Facts = dict[str, object]
@@ -28,25 +29,29 @@ def facts(source: Model | Tokenizer | Gguf | HuggingFaceFolder) -> Facts:
     """Everything but the single tensors or pieces. Reads the whole file once or twice, in small pieces.
 
     `sha256` is that of the file; `sha256_big_endian` that of its big-endian form, so that both byte orders of
-    one model have the same.
+    one model have the same. A tokenizer in the format of another program has no byte order, and the size and
+    the checksum of its converted file.
     """
     if isinstance(source, HuggingFaceFolder):
         return _folder_facts(source)
+    foreign = isinstance(source, Tokenizer) and not source.converted
     own = sha256(source.image(source.byte_order))
     big = own if source.byte_order is ByteOrder.BIG else sha256(source.image(ByteOrder.BIG))
     return {
         "path": str(source.path),
         "kind": _kind(source),
-        "byte_order": source.byte_order.value,
+        "byte_order": None if foreign else source.byte_order.value,
         "size": source.size,
         **_own_facts(source),
-        "sha256": own,
+        **({} if foreign else {"sha256": own}),
         "sha256_big_endian": big,
     }
 
 
 def _kind(source: Model | Tokenizer | Gguf) -> str:
-    return {Model: "model", Tokenizer: "tokenizer", Gguf: "gguf"}[type(source)]
+    if isinstance(source, Tokenizer):
+        return "tokenizer"
+    return "model" if isinstance(source, Model) else "gguf"
 
 
 def _own_facts(source: Model | Tokenizer | Gguf) -> Facts:
@@ -143,6 +148,8 @@ def _gguf_facts(gguf: Gguf) -> Facts:
 
 
 def _tokenizer_facts(tokenizer: Tokenizer) -> Facts:
+    if isinstance(tokenizer, BytePairTokenizer):
+        return _byte_pair_facts(tokenizer)
     texts = [piece.text for piece in tokenizer.pieces]
     special = {"bos": BOS, "eos": EOS}
     return {
@@ -152,6 +159,23 @@ def _tokenizer_facts(tokenizer: Tokenizer) -> Facts:
         **{name: legible(texts[token]) if token < len(texts) else None for name, token in special.items()},
         "byte_fallback_complete": tuple(texts[FIRST_BYTE : FIRST_BYTE + 256]) == BYTE_PIECES,
         "duplicate_pieces": sum(count - 1 for count in Counter(texts).values()),
+    }
+
+
+def _byte_pair_facts(tokenizer: BytePairTokenizer) -> Facts:
+    texts = [piece.text for piece in tokenizer.pieces]
+    return {
+        "tokenizer": tokenizer.kind.value,
+        "pre_tokenizer": tokenizer.pre_tokenizer.label,
+        "tokens": len(texts),
+        "merges": tokenizer.merge_count,
+        "special_tokens": len(tokenizer.special),
+        "longest_token": max(map(len, texts)),
+        "begin": None if tokenizer.begin is None else legible(texts[tokenizer.begin]),
+        "begin_added": tokenizer.add_begin,
+        "ends": [legible(texts[token]) for token in tokenizer.ends],
+        "bytes_without_token": len(tokenizer.missing_bytes),
+        "duplicate_tokens": sum(count - 1 for text, count in Counter(texts).items() if text),
     }
 
 
@@ -180,7 +204,14 @@ def _tensors_with_images(model: Model | Gguf | HuggingFaceFolder) -> Iterator[tu
 
 
 def piece_facts(tokenizer: Tokenizer) -> Iterator[Facts]:
-    """Each piece: its token number, score and text."""
+    """Each piece: number, text and score; of byte-level BPE its kind and its merge's rank instead."""
+    if isinstance(tokenizer, BytePairTokenizer):
+        for number, piece in enumerate(tokenizer.pieces):
+            kind = tokenizer.special.get(number)
+            name = "ordinary" if kind is None else kind.name.lower().replace("_", "-")
+            rank = tokenizer.ranks.get(number)
+            yield {"token": number, "kind": name, "rank": rank, "text": legible(piece.text)}
+        return
     for number, piece in enumerate(tokenizer.pieces):
         yield {"token": number, "score": piece.score, "text": legible(piece.text)}
 

@@ -13,7 +13,8 @@ typedef struct {
     // x (size) becomes its softmax.
     void (*softmax)(float *x, int size);
     // xb (head_size) = the values weighted by softmax(q . k / sqrt(head_size)). keys and values (positions, kv_dim)
-    // start at the head's part of the first position; att (positions) is scratch.
+    // start at the head's part of the first position; att (positions, rounded up to a multiple of 4)
+    // is scratch.
     void (*attend)(float *xb, float *att, const float *q, const float *keys, const float *values, int positions,
                    int head_size, int kv_dim);
     // hb (size) = silu(hb) * hb2
@@ -25,11 +26,11 @@ typedef struct {
 } Kernels;
 
 extern const Kernels kernels_scalar;
+extern const Kernels kernels_vmx;
 
 static inline const Kernels *kernels_of(Kernel kernel)
 {
-    (void)kernel;
-    return &kernels_scalar;
+    return kernel == KERNEL_VMX ? &kernels_vmx : &kernels_scalar;
 }
 
 #endif

@@ -1,11 +1,14 @@
 // The doors of the reference library: the port's own functions, called from the host to compare or to time them.
+#include "allocations.h"
 #include "checkpoint.h"
 #include "forward_cpu.h"
+#include "kernels.h"
 #include "maths.h"
 #include "matmul.h"
 #include "memory.h"
 #include "platform_host.h"
 #include "tokenizer.h"
+#include "vector_exp.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -20,7 +23,7 @@ EXPORT int reference_main(const Host *host, int argument_count, char **arguments
 
 static Transformer transformer;
 
-// Loads a checkpoint for reference_forward: 1, or 0 after a message on the machine's standard error.
+// Loads a checkpoint for reference_forward and reference_classify: 1, or 0 after a message on the machine's standard error.
 EXPORT int reference_load(const Host *host, const char *path, int vmx)
 {
     host_use(host);
@@ -33,42 +36,88 @@ EXPORT int reference_vocab_size(void)
     return transformer.config.vocab_size;
 }
 
-// The logits (vocab_size) after token at pos.
-EXPORT const float *reference_forward(int token, int pos)
+// The most positions of a reference_forward.
+EXPORT int reference_batch(void)
 {
-    return forward_cpu(&transformer, token, pos);
+    return BATCH;
 }
 
-// The tokens of a text, up to most of them, in tokens: their number, or 0 after a message.
-EXPORT int reference_encode(const Host *host, const char *path, int vocab_size, const char *text, int *tokens, int most)
+// The layers for tokens (positions) from pos on.
+EXPORT void reference_forward(const int *tokens, int positions, int pos)
 {
-    Tokenizer tokenizer;
-    int *encoded;
+    forward_cpu(&transformer, tokens, positions, pos);
+}
+
+// The logits (vocab_size) after one of the tokens of the last reference_forward.
+EXPORT const float *reference_classify(int wanted)
+{
+    return classify_cpu(&transformer, wanted);
+}
+
+static Tokenizer tokenizer;
+
+// Loads a tokenizer for the functions below, with room for texts of so many bytes: the number of its tokens that
+// count, or 0 after a message on the machine's standard error.
+EXPORT int reference_tokenizer(const Host *host, const char *path, int vocab_size, int64_t bytes)
+{
     host_use(host);
-    if (!tokenizer_load(&tokenizer, path, (uint32_t)vocab_size)) {
-        return 0;
-    }
-    int n = tokenizer_encode(&tokenizer, text, &encoded);
-    for (int i = 0; i < n && i < most; i++) {
-        tokens[i] = encoded[i];
-    }
+    int loaded = tokenizer_load(&tokenizer, path, (uint32_t)vocab_size) && tokenizer_make_room(&tokenizer, (uint64_t)bytes);
+    return loaded ? (int)tokenizer.vocab_size : 0;
+}
+
+// The tokens of a text (length): their number, or -1 after a message.
+EXPORT int64_t reference_encode(const char *text, int64_t length, int special, const int **tokens)
+{
+    int64_t n = tokenizer_encode(&tokenizer, text, (uint64_t)length, special);
+    *tokens = tokenizer.tokens;
     return n;
 }
 
-// out (d) = w (d, n), of the type with this code, times x (n): 1, or 0 for another code.
-EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const void *w, int n, int d, int vmx)
+// What token adds to a text after previous: its bytes' number. The bytes live until the next call.
+EXPORT int64_t reference_decode(int previous, int token, const char **bytes)
+{
+    Piece piece = tokenizer_decode(&tokenizer, previous, token);
+    *bytes = piece.bytes;
+    return piece.length;
+}
+
+// out (positions, d) = w (d, n), of the type with this code, times each x (positions, n): 1, or 0 for another code.
+EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const void *w, int n, int d, int positions,
+                            int vmx)
 {
     Matrix matrix = {tensor_type(code), w, d, n};
     if (!matrix.type) {
         return 0;
     }
-    matmul(out, x, &matrix, vmx ? KERNEL_VMX : KERNEL_SCALAR);
+    matmul(out, x, &matrix, positions, vmx ? KERNEL_VMX : KERNEL_SCALAR);
     return 1;
+}
+
+EXPORT const Kernels *reference_kernels(int vmx)
+{
+    return kernels_of(vmx ? KERNEL_VMX : KERNEL_SCALAR);
 }
 
 static float square_root(float x)
 {
     return sqrtf(x);
+}
+
+static float first_of_vector_exp(float x)
+{
+    Exp_Constants c = exp_constants();
+    return vector_lane(vector_exp(vector_of(x), &c), 0);
+}
+
+static float first_of_vector_exp2(float x)
+{
+    Exp_Constants c = exp_constants();
+    return vector_lane(vector_exp2(vector_of(x), &c), 0);
+}
+
+static float first_of_vector_reciprocal(float x)
+{
+    return vector_lane(vector_reciprocal(vector_of(x), reciprocal_start(), vector_of(1.0f)), 0);
 }
 
 // out (n) = the function of this name of each x (n), and of each y (n) where it takes two: 1, or 0 for another name.
@@ -77,7 +126,15 @@ EXPORT int reference_maths(const char *name, const float *x, const float *y, flo
     static const struct {
         const char *name;
         float (*function)(float);
-    } FUNCTIONS[] = {{"expf", expf}, {"sinf", sinf}, {"cosf", cosf}, {"sqrtf", square_root}};
+    } FUNCTIONS[] = {
+        {"expf", expf},
+        {"sinf", sinf},
+        {"cosf", cosf},
+        {"sqrtf", square_root},
+        {"vector_exp", first_of_vector_exp},
+        {"vector_exp2", first_of_vector_exp2},
+        {"vector_reciprocal", first_of_vector_reciprocal},
+    };
     if (strcmp(name, "powf") == 0) {
         for (int64_t i = 0; i < n; i++) {
             out[i] = powf(x[i], y[i]);

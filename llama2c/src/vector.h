@@ -3,11 +3,14 @@
 #ifndef VECTOR_H
 #define VECTOR_H
 
+#include <stdint.h>
+
 #ifdef __ALTIVEC__
 
 #include <altivec.h>
 
 typedef vector float Vector;
+typedef vector unsigned int Vector_Words;
 
 static inline Vector vector_zero(void)
 {
@@ -30,17 +33,84 @@ static inline Vector vaddfp(Vector a, Vector b)
     return vec_add(a, b);
 }
 
+static inline Vector vnmsubfp(Vector a, Vector b, Vector c)
+{
+    return vec_nmsub(a, b, c);
+}
+
+static inline Vector vsubfp(Vector a, Vector b)
+{
+    return vec_sub(a, b);
+}
+
+static inline void stvx(float *address, Vector v)
+{
+    vec_st(v, 0, address);
+}
+
+static inline Vector vcmpgtfp(Vector a, Vector b)
+{
+    return (Vector)vec_cmpgt(a, b);
+}
+
+static inline Vector vand(Vector a, Vector b)
+{
+    return (Vector)((Vector_Words)a & (Vector_Words)b);
+}
+
+static inline Vector vsel(Vector a, Vector b, Vector mask)
+{
+    return vec_sel(a, b, (Vector_Words)mask);
+}
+
+static inline Vector vadduwm(Vector a, Vector b)
+{
+    return (Vector)((Vector_Words)a + (Vector_Words)b);
+}
+
+static inline Vector vsubuwm(Vector a, Vector b)
+{
+    return (Vector)((Vector_Words)a - (Vector_Words)b);
+}
+
+static inline Vector vslw(Vector a, Vector b)
+{
+    return (Vector)vec_sl((Vector_Words)a, (Vector_Words)b);
+}
+
+static inline Vector vmrghw(Vector a, Vector b)
+{
+    return vec_mergeh(a, b);
+}
+
+static inline Vector vmrglw(Vector a, Vector b)
+{
+    return vec_mergel(a, b);
+}
+
+#define vspltw(v, lane) vec_splat(v, lane)
+#define vspltisw(value) ((Vector)vec_splat_s32(value))
+
+// vperm: both lanes of each pair in each other's place.
+static inline Vector vector_swap_pairs(Vector v)
+{
+    static const vector unsigned char SWAPPED = {4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11};
+    return vec_perm(v, v, SWAPPED);
+}
+
 static inline float vector_lane(Vector v, int lane)
 {
     return v[lane];
 }
 
+// No instruction: keeps what computes the four before what uses them.
+#define VECTOR_JOIN(a, b, c, d) __asm__("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d))
+
 #else
 
-#include <stdint.h>
-
-typedef struct {
+typedef union {
     float lane[4];
+    uint32_t words[4];
 } Vector;
 
 static inline Vector vector_zero(void)
@@ -96,11 +166,126 @@ static inline Vector vaddfp(Vector a, Vector b)
     return result;
 }
 
+static inline Vector vnmsubfp(Vector a, Vector b, Vector c)
+{
+    Vector result;
+    for (int i = 0; i < 4; i++) {
+        result.lane[i] = -vector_fused(a.lane[i], b.lane[i], -c.lane[i]);
+    }
+    return result;
+}
+
+static inline Vector vsubfp(Vector a, Vector b)
+{
+    Vector result;
+    for (int i = 0; i < 4; i++) {
+        double difference = vector_flush((double)a.lane[i]) - vector_flush((double)b.lane[i]);
+        result.lane[i] = (float)vector_flush(difference);
+    }
+    return result;
+}
+
+static inline void stvx(float *address, Vector v)
+{
+    for (int i = 0; i < 4; i++) {
+        address[i] = v.lane[i];
+    }
+}
+
+static inline Vector vcmpgtfp(Vector a, Vector b)
+{
+    Vector result;
+    for (int i = 0; i < 4; i++) {
+        result.words[i] = vector_flush((double)a.lane[i]) > vector_flush((double)b.lane[i]) ? UINT32_MAX : 0;
+    }
+    return result;
+}
+
+#define VECTOR_OF_WORDS(name, expression)                \
+    static inline Vector name(Vector a, Vector b)        \
+    {                                                    \
+        Vector result;                                   \
+        for (int i = 0; i < 4; i++) {                    \
+            uint32_t x = a.words[i], y = b.words[i];     \
+            result.words[i] = expression;                \
+        }                                                \
+        return result;                                   \
+    }
+VECTOR_OF_WORDS(vand, x & y)
+VECTOR_OF_WORDS(vadduwm, x + y)
+VECTOR_OF_WORDS(vsubuwm, x - y)
+VECTOR_OF_WORDS(vslw, x << (y & 31))
+
+static inline Vector vsel(Vector a, Vector b, Vector mask)
+{
+    Vector result;
+    for (int i = 0; i < 4; i++) {
+        result.words[i] = (a.words[i] & ~mask.words[i]) | (b.words[i] & mask.words[i]);
+    }
+    return result;
+}
+
+static inline Vector vmrghw(Vector a, Vector b)
+{
+    return (Vector){{a.lane[0], b.lane[0], a.lane[1], b.lane[1]}};
+}
+
+static inline Vector vmrglw(Vector a, Vector b)
+{
+    return (Vector){{a.lane[2], b.lane[2], a.lane[3], b.lane[3]}};
+}
+
+static inline Vector vspltw(Vector v, int lane)
+{
+    return (Vector){{v.lane[lane], v.lane[lane], v.lane[lane], v.lane[lane]}};
+}
+
+static inline Vector vspltisw(int32_t value)
+{
+    uint32_t word = (uint32_t)value;
+    return (Vector){.words = {word, word, word, word}};
+}
+
+static inline Vector vector_swap_pairs(Vector v)
+{
+    return (Vector){{v.lane[1], v.lane[0], v.lane[3], v.lane[2]}};
+}
+
 static inline float vector_lane(Vector v, int lane)
 {
     return v.lane[lane];
 }
 
+#define VECTOR_JOIN(a, b, c, d) ((void)(a), (void)(b), (void)(c), (void)(d))
+
 #endif
+
+// All four lanes the same.
+static inline Vector vector_of(float value)
+{
+    _Alignas(16) float lanes[4] = {value, value, value, value};
+    return lvx(lanes);
+}
+
+static inline Vector vector_of_word(uint32_t word)
+{
+    union {
+        uint32_t word;
+        float value;
+    } bits = {.word = word};
+    return vector_of(bits.value);
+}
+
+// a * b: vmaddfp with nothing to add.
+static inline Vector vector_product(Vector a, Vector b)
+{
+    return vmaddfp(a, b, vector_zero());
+}
+
+// The sum of the lanes.
+static inline float vector_sum(Vector v)
+{
+    return (vector_lane(v, 0) + vector_lane(v, 1)) + (vector_lane(v, 2) + vector_lane(v, 3));
+}
 
 #endif

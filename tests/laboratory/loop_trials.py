@@ -52,6 +52,8 @@ def random_trial(rng: random.Random) -> Trial:
         mnemonics = [name for name in mnemonics if name not in EXCEPTIONS]
     names: list[str] = []
     words: list[int] = []
+    if rng.random() < 0.3:
+        return _with_data(rng, _products(rng), rng.choice((16, 64)), True, False)
     vectors = any(name[0] == "v" for name in mnemonics)
     step = rng.choice((16, 16, 32) if vectors else (4, 8, 12))
     stores = rng.random() < 0.5
@@ -65,9 +67,39 @@ def random_trial(rng: random.Random) -> Trial:
             write = stores and rng.random() < 0.6
             base = 11 if write else rng.choice((9, 10))
             words.append(_access(rng, vectors and rng.random() < 0.7, base, step, write))
-    words += [14 << 26 | base << 21 | base << 16 | step for base in (9, 10, 11)]
+    return _with_data(rng, words, step, vectors, not set(names) & set(EXCEPTIONS))
+
+
+def _products(rng: random.Random) -> list[int]:
+    """Sums of products in v1 to v8: rows of r9 times the lines of r10, which the rows share."""
+    chains = rng.randrange(1, 5)
+    words = []
+    for chain in range(chains):
+        words += [_addi(15, 10, 16 * chain), _lvx(9 + chain, 15)]
+    products = [(row, chain) for row in range(rng.randrange(1, 8 // chains + 1)) for chain in range(chains)]
+    if rng.random() < 0.3:
+        rng.shuffle(products)
+    for total, (row, chain) in enumerate(products, 1):
+        held, line = rng.choice((13, 14)), 9 + chain
+        start = 0x7DC9_4214 if rng.random() < 0.1 else _addi(14, 9, 64 * row + 16 * chain)  # add r14, r9, r8
+        a, c = rng.choice(((held, line), (line, held)))
+        words += [start, _lvx(held, 14), 4 << 26 | total << 21 | a << 16 | total << 11 | c << 6 | 46]
+    return words
+
+
+def _addi(target: int, base: int, by: int) -> int:
+    return 14 << 26 | target << 21 | base << 16 | by
+
+
+def _lvx(target: int, base: int) -> int:
+    return 31 << 26 | target << 21 | base << 11 | 103 << 1
+
+
+def _with_data(rng: random.Random, words: list[int], step: int, vectors: bool, unicorn_agrees: bool) -> Trial:
+    """A loop whose streams move by `step` bytes, and memory for it."""
+    words += [_addi(base, base, step) for base in (9, 10, 11)]
     rounds = rng.randrange(1, 200)
-    room = _DATA_BYTES - rounds * step - 64
+    room = _DATA_BYTES - rounds * step - 8 * 64
     spots = tuple(_DATA + (rng.randrange(0, room) & (-16 if vectors else -4)) for _ in range(3))
     if rng.random() < 0.4:
         spots = (spots[0], spots[1], spots[0] + rng.choice((0, 4, -4, 16, -16)) * rng.randrange(0, 3))
@@ -79,9 +111,7 @@ def random_trial(rng: random.Random) -> Trial:
         else rng.getrandbits(1) << 31 | rng.randrange(120, 131) << 23 | rng.getrandbits(23)
         for _ in range(_DATA_BYTES // 4)
     ]
-    return Trial(
-        tuple(words), not set(names) & set(EXCEPTIONS), rounds, spots, struct.pack(f">{len(lanes)}I", *lanes)
-    )
+    return Trial(tuple(words), unicorn_agrees, rounds, spots, struct.pack(f">{len(lanes)}I", *lanes))
 
 
 def _access(rng: random.Random, vector: bool, base: int, step: int, write: bool) -> int:
@@ -144,7 +174,7 @@ def _set_up(trial: Trial) -> list[int]:
     """FPRs and VRs from the beginning of the data, GPRs by number, CTR the rounds."""
     words = _li(31, _DATA)
     words += [48 << 26 | number << 21 | 31 << 16 | 4 * number for number in range(1, 8)]
-    for number in range(1, 7):
+    for number in range(1, 15):
         words += [*_li(12, 64 + 16 * number), 31 << 26 | number << 21 | 31 << 16 | 12 << 11 | 103 << 1]
     for register, value in [*((number, number) for number in range(3, 9)), (12, 16), (30, trial.rounds)]:
         words += _li(register, value)
@@ -158,6 +188,6 @@ def _tear_down() -> list[int]:
     words += [62 << 26 | number << 21 | 31 << 16 | 8 * number for number in range(3, 12)]
     words += [54 << 26 | number << 21 | 31 << 16 | 96 + 8 * number for number in range(1, 8)]
     words += [0x7C60_0026, 62 << 26 | 3 << 21 | 31 << 16 | 168]  # mfcr
-    for number in range(1, 7):
+    for number in range(1, 15):
         words += [*_li(12, 176 + 16 * number), 31 << 26 | number << 21 | 31 << 16 | 12 << 11 | 231 << 1]
     return words

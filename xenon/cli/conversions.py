@@ -51,7 +51,29 @@ def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[
         loader.check_vocabulary(opened, second)
         folder = None if wishes.out is None else plans[0].target.parent
         plans.append(loader.plan(second, wishes.order, None, folder))
+    if tokenizer is None and plans[0].kind is loader.FileKind.MODEL:
+        plans += _tokenizer_of(opened, plans[0], wishes)
     return plans
+
+
+def _tokenizer_of(
+    source: Model | Tokenizer | Gguf | HuggingFaceFolder, model: Conversion, wishes: Wishes
+) -> list[Conversion]:
+    """The tokenizer in a GGUF file or a folder, beside the checkpoint; a note says where the guest has none."""
+    import loader
+
+    if isinstance(source, loader.Gguf) and "tokenizer.ggml.model" in source.metadata:
+        path = source.path
+    elif isinstance(source, loader.HuggingFaceFolder) and (source.path / "tokenizer.json").is_file():
+        path = source.path / "tokenizer.json"
+    else:
+        return []
+    try:
+        tokenizer = loader.open_tokenizer(path)
+    except loader.LoaderError as error:
+        wishes.notes.append(f"no tokenizer is written: {error.message}")
+        return []
+    return [loader.plan(tokenizer, wishes.order, None, model.target.parent)]
 
 
 def _planned_model(opened: Model | Tokenizer | Gguf | HuggingFaceFolder, wishes: Wishes) -> Conversion:

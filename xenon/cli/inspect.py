@@ -126,6 +126,7 @@ def _readable(value: object, between: str = " x ") -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):
-        return between.join(map(str, value))
+        texts = any(isinstance(item, str) for item in value)
+        return (", " if texts else between).join(map(str, value))
     # A piece may hold a line break or anything else: escaped, it stays on its line.
     return value if isinstance(value, str) and value.isprintable() else json.dumps(value)

@@ -37,7 +37,12 @@ class End(Enum):
     RETURN = "blr"
     JUMP_CTR = "bctr"
     TAIL = "b to another function"
-    LEAVE = "sc, trap or no instruction: Unicorn executes it"
+    SYSTEM_CALL = "sc"
+    LEAVE = "trap or no instruction: Unicorn executes it"
+
+
+CALLING = frozenset({End.CALL, End.CALL_CTR, End.SYSTEM_CALL})
+"""Ends behind which other code runs, and then the function is entered anew."""
 
 
 @dataclass(slots=True)
@@ -79,7 +84,7 @@ class Flow:
     def resumes(self) -> list[int]:
         """Where calls return to, which are entries too."""
         return sorted(
-            {block.after for block in self.blocks.values() if block.end in (End.CALL, End.CALL_CTR)}
+            {block.after for block in self.blocks.values() if block.end in CALLING and block.successors}
         )
 
     @property
@@ -101,9 +106,23 @@ def explore(
     """Follow a function's control flow from its `entries`.
 
     `fetch` gives the word at an address, None where there is no code; a branch to one of `functions` is a
-    tail call. Raises NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, and the
-    flow goes on behind them.
+    tail call. What stands behind a system call is left out where it is not understood: the call may be the
+    last. Raises NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, and the flow
+    goes on behind them.
     """
+    try:
+        return _explore(fetch, entries, functions, None, True)
+    except NotUnderstood:
+        return _explore(fetch, entries, functions, obstacles, False)
+
+
+def _explore(
+    fetch: Callable[[int], int | None],
+    entries: tuple[int, ...],
+    functions: Container[int],
+    obstacles: list[NotUnderstood] | None,
+    behind_system_calls: bool,
+) -> Flow:
     leaders = set(entries)
     reached: dict[int, Instruction] = {}
     ends: dict[int, tuple[End, list[int], int]] = {}
@@ -115,6 +134,8 @@ def explore(
             try:
                 instruction = None if word is None else _decode(address, word)
                 branch = None if instruction is None else _branch(instruction, entries, functions)
+                if branch is not None and branch[0] is End.SYSTEM_CALL and not behind_system_calls:
+                    branch = End.SYSTEM_CALL, [], 0
             except NotUnderstood as reason:
                 if obstacles is None:
                     raise
@@ -208,8 +229,10 @@ def _branch(
     address, word, name = instruction.address, instruction.word, instruction.mnemonic
     bo = instruction.rt
     after = address + INSTRUCTION_BYTES
-    if word == _UNCONDITIONAL_TRAP or name == "sc":
+    if word == _UNCONDITIONAL_TRAP:
         return End.LEAVE, [], address
+    if name == "sc":
+        return End.SYSTEM_CALL, [] if after in functions else [after], 0
     if name not in _BRANCHES:
         return None
     if name in ("b", "bl"):

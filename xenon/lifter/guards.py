@@ -1,13 +1,13 @@
 """Which accesses of a block one check covers: those at known distances from each other.
 
-Address registers are followed through a block as (origin, offset), so that the four loads of an unrolled loop
-need one look into the page table. A check stands before the first access of its group; whatever it refuses,
-Unicorn executes from there, exactly.
+Address registers are followed through a block as (origin, offset), where an origin is the sum of registers,
+so that the four loads of an unrolled loop need one look into the page table. A check stands before the first
+access of its group; whatever it refuses, Unicorn executes from there, exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from xenon.lifter.facts import constants_after, copied_from
@@ -16,7 +16,10 @@ from xenon.lifter.slots import is_gpr, number_of
 from xenon.powerpc.decode import Instruction, signed
 from xenon.powerpc.operands import MemoryAccess
 
-Place = tuple[Hashable, int]  # an origin, and a distance from it in bytes
+Part = int | tuple[str, int]  # a GPR's value at the start of the block, or what an instruction wrote to one
+Origin = tuple[Part, ...]  # the sum of its parts, which are sorted; () is 0
+Place = tuple[Origin, int]  # an origin, and a distance from it in bytes
+_MOST_PARTS = 4
 
 
 @dataclass(slots=True)
@@ -28,14 +31,14 @@ class Guard:
     write: bool
     aligned: bool  # the lowest access ignores the low address bits
     aligned_end: bool  # so does the highest
-    origin: Hashable  # of that address, and its distance from it
+    origin: Origin  # of that address, and its distance from it
     offset: int
 
 
 @dataclass(slots=True)
 class _Group:
     first: int  # index in the block
-    origin: Hashable
+    origin: Origin
     offset: int  # of its first access
     members: list[tuple[int, MemoryAccess]]
 
@@ -59,15 +62,23 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What a block adds to a GPR: bytes, and the values of GPRs that it does not change."""
+
+    bytes: int
+    registers: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Addresses:
     """Where a block's accesses go.
 
     `guards[i]`: the page check to emit before instruction i. `steps[r]`: how much the block adds to GPR r,
-    where known. `places[i]`: what access i addresses. An origin that is a number is that GPR at the start.
+    where known. `places[i]`: what access i addresses.
     """
 
     guards: dict[int, Guard]
-    steps: dict[int, int]
+    steps: dict[int, Step]
     places: dict[int, Place]
 
 
@@ -80,14 +91,14 @@ def find_addresses(block: Block, known_at_start: dict[int, int], page_bytes: int
     """Follow the GPRs of a block, some of whose values are known at its start."""
     known = dict(known_at_start)
     moved: dict[int, Place] = {}
-    open_groups: dict[Hashable, _Group] = {}
+    open_groups: dict[tuple[Origin, bool, bool], _Group] = {}
     groups: list[_Group] = []
     targets: dict[int, Place] = {}
 
     def place(register: int) -> Place:
         if register in known:
-            return "constant", signed(known[register], 64)
-        return moved.get(register, (register, 0))
+            return (), signed(known[register], 64)
+        return moved.get(register, ((register,), 0))
 
     for index, instruction in enumerate(block.body):
         access = instruction.access
@@ -104,22 +115,31 @@ def find_addresses(block: Block, known_at_start: dict[int, int], page_bytes: int
         moved.update(_moved(instruction, index, target, place))
         constants_after(instruction, known)
     ends = {number: place(number) for number in range(32)}
-    steps = {number: offset for number, (origin, offset) in ends.items() if origin == number}
-    return Addresses({group.first: group.guard() for group in groups}, steps, targets)
+    return Addresses({group.first: group.guard() for group in groups}, _steps(ends), targets)
+
+
+def _steps(ends: dict[int, Place]) -> dict[int, Step]:
+    """How much a block adds to each GPR, from where the GPRs are at its end."""
+    steps = {}
+    for number, (origin, offset) in ends.items():
+        added = tuple(part for part in origin if part != number)
+        unchanged = all(isinstance(part, int) and ends[part] == ((part,), 0) for part in added)
+        if len(added) == len(origin) - 1 and unchanged:
+            steps[number] = Step(offset, added)
+    return steps
 
 
 def _target(instruction: Instruction, access: MemoryAccess, place: Callable[[int], Place]) -> Place:
     """What an access addresses."""
     no_base = instruction.ra == 0 and not access.update
-    base = ("constant", 0) if no_base else place(instruction.ra)
+    base: Place = ((), 0) if no_base else place(instruction.ra)
     if access.form != "X":
         return base[0], base[1] + instruction.displacement
-    index = place(instruction.rb)
-    if index[0] == "constant":
-        return base[0], base[1] + index[1]
-    if base[0] == "constant":
-        return index[0], index[1] + base[1]
-    return (base[0], index[0]), base[1] + index[1]
+    return _sum(base, place(instruction.rb))
+
+
+def _sum(a: Place, b: Place) -> Place:
+    return tuple(sorted((*a[0], *b[0]), key=repr)), signed(a[1] + b[1], 64)
 
 
 def _moved(
@@ -129,11 +149,15 @@ def _moved(
     at an origin of their own."""
     access = instruction.access
     moved: dict[int, Place] = {
-        number_of(name): ((name, index), 0) for name in instruction.writes if is_gpr(name)
+        number_of(name): (((name, index),), 0) for name in instruction.writes if is_gpr(name)
     }
     if instruction.mnemonic == "addi" and instruction.ra:
         origin, offset = place(instruction.ra)
         moved[instruction.rt] = origin, offset + instruction.si
+    elif instruction.mnemonic == "add":
+        total = _sum(place(instruction.ra), place(instruction.rb))
+        if len(total[0]) <= _MOST_PARTS:
+            moved[instruction.rt] = total
     elif (source := copied_from(instruction)) is not None:
         moved[instruction.ra] = place(source)
     elif access is not None and access.update and target is not None:

@@ -21,7 +21,7 @@ from xenon.lifter.guards import Addresses, Guard, writes_memory
 from xenon.lifter.ir_types import BIT, I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.side_by_side import find_side_by_side
-from xenon.lifter.slots import CTR, SUMS, slots_of
+from xenon.lifter.slots import CTR, MOST_WIDE, slots_of, wide
 from xenon.lifter.speculate import BAD, Speculation, least_slots
 from xenon.lifter.streams import find_streams, safe_rounds
 from xenon.lifter.values import Value
@@ -80,7 +80,10 @@ def reserve(lifter: Lifter) -> None:
     lifter.alloca(BAD, BIT)
     for name, type in least_slots():
         lifter.alloca(name, type)
-    lifter.alloca(SUMS.name, SUMS.type)
+    for number in range(MOST_WIDE):
+        for registers in (1, 2, 4):
+            slot = wide(number, registers)
+            lifter.alloca(slot.name, slot.type)
 
 
 def _read(lifter: Lifter, name: str) -> Value:
@@ -154,7 +157,8 @@ class Loop:
 
     def _speculate(self) -> None:
         lifter, block, host, start = self._lifter, self._block, self._host, self._start
-        speculation = Speculation(lifter, frozenset((*self._changed, SUMS)), not self._writes)
+        wide_slots = self._sums.slots if self._sums is not None else ()
+        speculation = Speculation(lifter, frozenset((*self._changed, *wide_slots)), not self._writes)
         lifter.start(f"F{start:x}")
         lifter.forget()
         lifter.speculate(speculation, defer=self._writes)

@@ -1,114 +1,176 @@
-"""Four running sums of a loop as one: four vmaddfp on neighbouring lines of memory, each with a sum of its
-own, are one operation on sixteen lanes, in as many parts as the host likes.
+"""Running sums of a loop side by side: vmaddfp on neighbouring lines of memory, each with a sum of its own,
+are one operation on eight or sixteen lanes, in as many parts as the host likes.
 
-That is how a scalar product looks that hides the latency of vmaddfp.
+That is how a scalar product looks that hides the latency of vmaddfp. Several products share loads.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
 
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Place, writes_memory
 from xenon.lifter.ir_types import FLOAT, I8, vector
 from xenon.lifter.lift import Lifter
-from xenon.lifter.slots import SUMS, is_vr, vr
+from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, vr, wide
 from xenon.lifter.speculate import Grain
 from xenon.lifter.values import Value
 
-_REGISTERS = 4
-_BYTES, _FLOATS = vector(64, I8), vector(16, FLOAT)
-_REVERSED = [16 * (lane // 16) + 15 - lane % 16 for lane in range(64)]
+_LINE = 16  # bytes of a VR
+_WIDTHS = (4, 2, 1)  # lines in one operation, by preference
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """A vmaddfp: its index in the block, those of the lvx of its factors, and the VR it adds to."""
+
+    index: int
+    loads: tuple[int, int]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Products that are one operation: their sums, in the order of addresses, are in `slot`."""
+
+    products: tuple[_Product, ...]
+    slot: Slot
+
+    @property
+    def last(self) -> int:
+        """The index behind which all of it is known."""
+        return max(product.index for product in self.products)
+
+    @property
+    def rows(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The lvx of either factor, in the order of addresses."""
+        first, second = zip(*(product.loads for product in self.products), strict=True)
+        return first, second
 
 
 class SideBySide:
-    """The instructions that take part, by their indices in the block: two rows of lvx, each in the order of
-    addresses, and the vmaddfp. `sums` are the VRs that these add to, in the same order."""
+    """The groups of a loop. `held`: a VR to the index of the lvx that fills it last."""
 
-    def __init__(self, rows: list[list[int]], fused: list[int], sums: list[int]) -> None:
-        self._rows = rows
-        self._last = max(fused)
-        self._sums = sums
+    def __init__(self, groups: list[_Group], held: dict[int, int]) -> None:
+        self._groups = {group.last: group for group in groups}
+        self._held = held
+        self._first = {row[0] for group in groups for row in group.rows}
         self._addresses: dict[int, Value] = {}
-        self.indices = frozenset((*rows[0], *rows[1], *fused))
+        self._loaded: dict[tuple[int, ...], Value] = {}
+        products = [product for group in groups for product in group.products]
+        self.indices = frozenset(index for product in products for index in (product.index, *product.loads))
+        """The instructions of the block that take part."""
+        self.slots = tuple(group.slot for group in groups)
 
     def lift(self, lifter: Lifter, block: Block, index: int) -> None:
-        """What is emitted for one of the instructions: all of it for the last."""
-        for row in self._rows:
-            if index == row[0]:
-                self._addresses[index] = lifter.effective_address(block.body[index]) & -16
-        if index != self._last:
+        """What is emitted for one of the instructions: a group with its last."""
+        if index in self._first:
+            self._addresses[index] = lifter.effective_address(block.body[index]) & -16
+        if index not in self._groups:
             return
         assert lifter.speculation is not None
-        factors = [self._load(lifter, block, row) for row in self._rows]
+        group = self._groups[index]
+        factors = [self._load(lifter, block, row) for row in group.rows]
         for words in factors:
             lifter.speculation.need(words, Grain.FACTOR)
-        sums = lifter.get(SUMS)
+        sums = lifter.get(group.slot)
         lifter.speculation.need(sums, Grain.MULTIPLE)
         floats = []
         for words in (*factors, sums):
-            floats.append(words.bitcast(_FLOATS))
+            floats.append(words.bitcast(vector(words.type.lanes, FLOAT)))
             lifter.same(floats[-1], words)
         result = floats[0].intrinsic("fma", *floats[1:])
         lifter.speculation.number(result, floats)
         lifter.speculation.promise(result, Grain.MULTIPLE)
-        words = result.bitcast(SUMS.type)
+        words = result.bitcast(group.slot.type)
         lifter.same(words, result)
-        lifter.set(SUMS, words)
+        lifter.set(group.slot, words)
 
-    def _load(self, lifter: Lifter, block: Block, row: list[int]) -> Value:
-        """The words of four lines, which are also what their registers hold from now on."""
-        data = lifter.read(_BYTES, lifter.pointer(self._addresses[row[0]]), ", align 16")
-        words = data.shuffle(_REVERSED).bitcast(SUMS.type)
-        holders = {block.body[index].rt: index for index in sorted((*self._rows[0], *self._rows[1]))}
-        for place, index in enumerate(row):
-            if holders[block.body[index].rt] == index:
-                lifter.set(vr(block.body[index].rt), _part(words, place))
-        return words
+    def _load(self, lifter: Lifter, block: Block, row: tuple[int, ...]) -> Value:
+        """The words of neighbouring lines, which are also what their registers hold from now on."""
+        if row not in self._loaded:
+            bytes = vector(_LINE * len(row), I8)
+            data = lifter.read(bytes, lifter.pointer(self._addresses[row[0]]), ", align 16")
+            reversed = [lane ^ (_LINE - 1) for lane in range(bytes.lanes)]
+            words = self._loaded[row] = data.shuffle(reversed).bitcast(wide(0, len(row)).type)
+            for place, index in enumerate(row):
+                if self._held[block.body[index].rt] == index:
+                    lifter.set(vr(block.body[index].rt), _part(words, place))
+        return self._loaded[row]
 
     def pack(self, lifter: Lifter) -> None:
         """Before the first round."""
-        a, b, c, d = (lifter.get(vr(number)) for number in self._sums)
-        low, high = a.shuffle(range(8), b), c.shuffle(range(8), d)
-        lifter.set(SUMS, low.shuffle(range(16), high))
+        for group in self._groups.values():
+            parts = [lifter.get(vr(product.total)) for product in group.products]
+            while len(parts) > 1:
+                lanes = range(2 * parts[0].type.lanes)
+                parts = [a.shuffle(lanes, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+            lifter.set(group.slot, parts[0])
 
     def unpack(self, lifter: Lifter) -> None:
         """Behind the last one."""
-        for place, number in enumerate(self._sums):
-            lifter.set(vr(number), _part(lifter.get(SUMS), place))
+        for group in self._groups.values():
+            for place, product in enumerate(group.products):
+                lifter.set(vr(product.total), _part(lifter.get(group.slot), place))
 
 
 def _part(words: Value, place: int) -> Value:
-    """A VR of the four."""
-    return words.shuffle(range(4 * place, 4 * place + 4))
+    """A VR of several."""
+    return words if words.type.lanes == 4 else words.shuffle(range(4 * place, 4 * place + 4))
 
 
 def find_side_by_side(block: Block, places: dict[int, Place]) -> SideBySide | None:
-    """The four sums of a loop of one block; None where something else touches a vector or writes memory."""
-    held: dict[int, int] = {}  # a VR to the index of the lvx that filled it
-    loads: list[int] = []
-    products: list[tuple[int, int, int]] = []  # a vmaddfp and its two lvx
+    """The sums of a loop of one block; None where something else touches a vector or writes memory, or where
+    no two of them are neighbours."""
+    held: dict[int, int] = {}
+    loads: set[int] = set()
+    products: list[_Product] = []
     for index, instruction in enumerate(block.body):
         a, b, c, target = instruction.ra, instruction.rb, instruction.rc, instruction.rt
         if instruction.mnemonic in ("lvx", "lvxl"):
             held[target] = index
-            loads.append(index)
+            loads.add(index)
         elif instruction.mnemonic == "vmaddfp" and target == b and a in held and c in held:
-            products.append((index, held[a], held[c]))
+            first, second = sorted((held[a], held[c]), key=lambda load: repr(places[load][0]))
+            products.append(_Product(index, (first, second), target))
         elif any(map(is_vr, instruction.reads | instruction.writes)) or writes_memory(instruction):
             return None
-    products.sort(key=lambda product: places[product[1]][1])
-    sums = [block.body[index].rt for index, _, _ in products]
-    rows = [[first for _, first, _ in products], [second for _, _, second in products]]
-    if (
-        len(products) != _REGISTERS
-        or len(set(sums)) != _REGISTERS
-        or held.keys() & set(sums)
-        or sorted(loads) != sorted((*rows[0], *rows[1]))
-        or not all(_are_neighbours([places[index] for index in row]) for row in rows)
-    ):
+    totals = {product.total for product in products}
+    if len(totals) != len(products) or held.keys() & totals:
         return None
-    return SideBySide(rows, [index for index, _, _ in products], sums)
+    if loads != {load for product in products for load in product.loads}:
+        return None
+    rows = list(_neighbours(products, places))
+    if len(rows) > MOST_WIDE or len(rows) == len(products):
+        return None
+    return SideBySide([_Group(row, wide(number, len(row))) for number, row in enumerate(rows)], held)
 
 
-def _are_neighbours(places: list[Place]) -> bool:
-    origin, first = places[0]
-    return all(place == (origin, first + 16 * number) for number, place in enumerate(places))
+def _neighbours(products: Iterable[_Product], places: dict[int, Place]) -> Iterator[tuple[_Product, ...]]:
+    """The products in rows of neighbours, each of one of the widths."""
+
+    def offsets(product: _Product) -> tuple[int, int]:
+        first, second = (places[load][1] for load in product.loads)
+        return first, second
+
+    def origins(product: _Product) -> str:
+        return repr([places[load][0] for load in product.loads])
+
+    ordered = sorted(products, key=lambda product: (origins(product), offsets(product)))
+    for _, group in groupby(ordered, key=origins):
+        row: list[_Product] = []
+        for product in group:
+            if row and offsets(product) != tuple(offset + _LINE for offset in offsets(row[-1])):
+                yield from _in_widths(row)
+                row = []
+            row.append(product)
+        yield from _in_widths(row)
+
+
+def _in_widths(row: list[_Product]) -> Iterator[tuple[_Product, ...]]:
+    while row:
+        width = next(width for width in _WIDTHS if width <= len(row))
+        yield tuple(row[:width])
+        row = row[width:]

@@ -49,8 +49,15 @@ def cr_bit(number: int) -> Slot:
 
 
 LR, CTR, CA = Slot("lr", I64), Slot("ctr", I64), Slot("ca", BIT)
-SUMS = Slot("w0", vector(16, I32))
-"""Four VRs side by side (see side_by_side.py)."""
+MOST_WIDE = 8
+"""Wide slots of each width that a loop may use."""
+
+
+@cache
+def wide(number: int, registers: int) -> Slot:
+    """So many VRs side by side (see side_by_side.py)."""
+    return Slot(f"w{number}x{registers}", vector(4 * registers, I32))
+
 
 _SPECIAL = {slot.name: slot for slot in (LR, CTR, CA)}
 

@@ -18,7 +18,7 @@ from xenon.lifter.ir_types import BIT, I32, WORDS_4, Type, vector
 from xenon.lifter.slots import Slot
 from xenon.lifter.values import Value
 
-_WORDS_16 = vector(16, I32)
+_WORDS = (WORDS_4, vector(8, I32), vector(16, I32))
 BAD = "bad"
 """The stack slot of an i1: some round went wrong."""
 
@@ -38,7 +38,7 @@ Read = Callable[[Slot], Value]
 
 def least_slots() -> list[tuple[str, Type]]:
     """The stack slots that keep the least lanes, and their types."""
-    return [(_least_slot(grain, type), type) for grain in Grain for type in (WORDS_4, _WORDS_16)]
+    return [(_least_slot(grain, type), type) for grain in Grain for type in _WORDS]
 
 
 def _least_slot(grain: Grain, type: Type) -> str:

@@ -7,11 +7,11 @@ each access, and serves where not even one round is certain.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xenon.lifter import layout
-from xenon.lifter.guards import Guard
+from xenon.lifter.guards import Guard, Origin, Step
 from xenon.lifter.ir_types import I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.values import Value
@@ -22,52 +22,55 @@ MOST_ROUNDS = 1 << 16  # until the next look at whether the CPU is to stop
 @dataclass(frozen=True, slots=True)
 class Stream:
     """The accesses of one guard: their lowest address is the sum of `registers` and `offset` in the first
-    round, and `step` bytes higher in each further one."""
+    round, and moves by `step` in each further one."""
 
     registers: tuple[int, ...]
     offset: int
     extent: int
-    step: int
+    step: Step
     write: bool
     aligned: bool
 
 
-def find_streams(guards: dict[int, Guard], steps: dict[int, int]) -> dict[int, Stream]:
+def find_streams(guards: dict[int, Guard], steps: dict[int, Step]) -> dict[int, Stream]:
     """The guards of a loop that can be made ahead of it, by the index of their instruction: those whose
-    address moves by a known step that is not negative."""
+    address moves by the same step each round, which is not known to be negative."""
     streams = {}
     for index, guard in guards.items():
         registers = _registers(guard.origin)
         if registers is None or any(number not in steps for number in registers):
             continue
-        step = sum(steps[number] for number in registers)
+        moves = [steps[number] for number in registers]
+        added = tuple(sorted(register for move in moves for register in move.registers))
+        step = Step(sum(move.bytes for move in moves), added)
         extent = guard.high - guard.low + (15 if guard.aligned else 0)
-        if step >= 0:
+        if step.bytes >= 0 or step.registers:
             offset = guard.offset + guard.low
             streams[index] = Stream(registers, offset, extent, step, guard.write, guard.aligned)
     return streams
 
 
-def _registers(origin: Hashable) -> tuple[int, ...] | None:
+def _registers(origin: Origin) -> tuple[int, ...] | None:
     """The GPRs whose sum an origin is; None for one that is not known at the start of the block."""
-    if origin == "constant":
-        return ()
-    if isinstance(origin, int):
-        return (origin,)
-    if isinstance(origin, tuple) and all(isinstance(part, int) for part in origin):
-        return origin
-    return None
+    registers = tuple(part for part in origin if isinstance(part, int))
+    return registers if len(registers) == len(origin) else None
 
 
 def safe_rounds(lifter: Lifter, streams: Iterable[Stream]) -> Value:
     """Emit the number of rounds, an i64, that may run without a check."""
-    total = lifter.constant(I64, MOST_ROUNDS)
+    room: dict[Step, Value] = {}
     for stream in dict.fromkeys(streams):
-        total = total.intrinsic("umin", _rounds(lifter, stream))
+        own = _room(lifter, stream)
+        known = room.get(stream.step)
+        room[stream.step] = own if known is None else known.intrinsic("umin", own)
+    total = lifter.constant(I64, MOST_ROUNDS)
+    for step, bytes in room.items():
+        total = total.intrinsic("umin", _rounds(lifter, bytes, step))
     return total
 
 
-def _rounds(lifter: Lifter, stream: Stream) -> Value:
+def _room(lifter: Lifter, stream: Stream) -> Value:
+    """How far a stream may move and stay on good pages, and one more; 0 where it does not begin on one."""
     page_bytes = lifter.target.page_bytes
     low = lifter.constant(I64, stream.offset)
     for number in stream.registers:
@@ -82,8 +85,18 @@ def _rounds(lifter: Lifter, stream: Stream) -> Value:
     rest = page_bytes - (low & (page_bytes - 1))
     good = this_page.select(rest, 0)
     good = good + next_too.select(lifter.constant(I64, page_bytes), 0)
-    enough = good.icmp("uge", stream.extent)
-    rounds = lifter.constant(I64, MOST_ROUNDS)
-    if stream.step:
-        rounds = (good - stream.extent).udiv(stream.step) + 1
-    return enough.select(rounds, 0)
+    return (good + 1).intrinsic("usub.sat", stream.extent)
+
+
+def _rounds(lifter: Lifter, room: Value, step: Step) -> Value:
+    """Rounds that a room is enough for. A step that is negative counts as one that is too large for any: its
+    sum with the room is not."""
+    if not step.registers:
+        if step.bytes == 0:
+            return room.icmp("ne", 0).select(lifter.constant(I64, MOST_ROUNDS), 0)
+        return (room + (step.bytes - 1)).udiv(step.bytes)
+    moved = lifter.constant(I64, step.bytes)
+    for number in step.registers:
+        moved = moved + lifter.gpr(number)
+    moved = moved.intrinsic("umax", 1)
+    return (room + moved + -1).udiv(moved)

@@ -68,7 +68,7 @@ class ConsoleRunner:
         for _ in story:
             pass
         assert story.statistics is not None
-        return story.statistics.tokens_per_second
+        return story.statistics.warm_tokens_per_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def _speed(kind: RunnerKind, status: int, messages: bytes, record: bytes | bytea
     if status != 0:
         text = messages.decode("utf-8", "replace").strip() or f"ended with status {status}"
         raise XenonError(f"{kind.value}: {text.splitlines()[0].removeprefix('error: ')}")
-    return Figures.parse(bytes(record)).tokens_per_second
+    return Figures.parse(bytes(record)).warm_tokens_per_second
 
 
 def _big_endian(source: loader.Model | loader.Tokenizer, folder: Path) -> Path:

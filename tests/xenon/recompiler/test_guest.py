@@ -84,6 +84,27 @@ def test_made_up_models_agree_as_well(make_model: Callable[..., Made], shape: di
     assert output(console) == output(booted(model, tokenizer, arguments, CpuKind.UNICORN))
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    "shape", [{"dim": 18, "n_heads": 3, "n_kv_heads": 3, "hidden_dim": 23}, {"dim": 64}], ids=str
+)
+def test_prompts_in_batches_have_the_bits_of_one_position_at_a_time(
+    reference: Reference, make_model: Callable[..., Made], shape: dict[str, int], threads: int, kernel: str
+) -> None:
+    made = make_model(**shape)
+    model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
+    for letters in (reference.batch - 2, 2 * reference.batch + 4):
+        text = ("bto" * 16)[:letters]
+        arguments = ["-i", text, "-n", str(letters + 2), "-e", "-l", "-k", kernel]
+        console = booted(model, tokenizer, arguments, CpuKind.RECOMPILER, threads)
+        compile_all(console)
+        tokens = reference.encode(image_bytes(tokenizer, NATIVE), model.config.vocab_size, text.encode())
+        reference.load(image_bytes(model, NATIVE), kernel == "vmx")
+        alone = np.concatenate([reference.forward([token], pos) for pos, token in enumerate(tokens)])
+        assert output(console) == alone.astype(">f4").tobytes()
+
+
 def test_no_function_of_the_guest_stays_on_unicorn(make_model: Callable[..., Made]) -> None:
     made = make_model()
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
