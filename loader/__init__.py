@@ -25,7 +25,7 @@ from loader.safetensors.folder import HuggingFaceFolder
 from loader.search import check_vocabulary, find_tokenizer, open_any, weights
 from loader.tensor_types import TensorType
 from loader.tokenizer import open_tokenizer
-from loader.tokenizer_gguf import gguf_tokenizer
+from loader.tokenizer_gguf import gguf_tokenizer, tokenizer_of_gguf
 from loader.tokens import Piece, Tokenizer, TokenizerKind
 from loader.weights import Weights
 
@@ -68,6 +68,7 @@ __all__ = [
     "plan_gguf",
     "sha256",
     "tensor_facts",
+    "tokenizer_of_gguf",
     "weights",
     "write",
 ]

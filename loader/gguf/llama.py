@@ -140,7 +140,9 @@ def _end_tokens(metadata: Metadata, config: Config) -> tuple[int, ...]:
         if f"tokenizer.ggml.{which}_token_id" in metadata
     ]
     if "tokenizer.ggml.token_type" in metadata and "tokenizer.ggml.tokens" in metadata:
-        pieces, types = metadata.texts("tokenizer.ggml.tokens"), metadata.numbers("tokenizer.ggml.token_type")
-        controls = (types[: len(pieces)] == _CONTROL).nonzero()[0].tolist()
-        ends += [token for token in controls if pieces[token] in _END_TEXTS and token < config.vocab_size]
+        types = metadata.numbers("tokenizer.ggml.token_type")
+        controls = (types[: config.vocab_size] == _CONTROL).nonzero()[0].tolist()
+        ends += [
+            token for token in controls if metadata.text_at("tokenizer.ggml.tokens", token) in _END_TEXTS
+        ]
     return tuple(dict.fromkeys(ends))[:MOST_END_TOKENS] or Extension().end_tokens

@@ -59,17 +59,16 @@ def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[
 def _tokenizer_of(
     source: Model | Tokenizer | Gguf | HuggingFaceFolder, model: Conversion, wishes: Wishes
 ) -> list[Conversion]:
-    """The tokenizer in a GGUF file or a folder, beside the checkpoint; a note says where the guest has none."""
+    """The tokenizer in a GGUF file or a folder, beside the checkpoint; a note says why there is none."""
     import loader
 
-    if isinstance(source, loader.Gguf) and "tokenizer.ggml.model" in source.metadata:
-        path = source.path
-    elif isinstance(source, loader.HuggingFaceFolder) and (source.path / "tokenizer.json").is_file():
-        path = source.path / "tokenizer.json"
-    else:
-        return []
     try:
-        tokenizer = loader.open_tokenizer(path)
+        if isinstance(source, loader.Gguf) and "tokenizer.ggml.model" in source.metadata:
+            tokenizer = loader.tokenizer_of_gguf(source)
+        elif isinstance(source, loader.HuggingFaceFolder) and (source.path / "tokenizer.json").is_file():
+            tokenizer = loader.open_tokenizer(source.path / "tokenizer.json")
+        else:
+            return []
     except loader.LoaderError as error:
         wishes.notes.append(f"no tokenizer is written: {error.message}")
         return []

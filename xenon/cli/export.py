@@ -50,6 +50,7 @@ def export(
       xenon-llm export smollm2.gguf -o smollm2/ --type bf16
     """
     import loader
+    from loader.output import check_target
     from loader.tensor_types import BF16, F16, F32, Q4_1, Q8_0
 
     types = {"f32": F32, "f16": F16, "bf16": BF16, "q8_0": Q8_0, "q4_1": Q4_1}
@@ -63,7 +64,9 @@ def export(
         conversions = loader.plan_folder(source, out, wanted)
         if not dry_run:
             _make_folder(out)
-    if dry_run:
+    if dry_run and out.suffix != ".gguf" and not out.exists():
+        check_target(out, [], force)
+    elif dry_run:
         loader.check_outputs(conversions, force)
     else:
         with ProgressBar("exporting") as progress:
