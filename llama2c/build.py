@@ -45,7 +45,7 @@ class BuildError(RuntimeError):
     """The compiler is missing or reports errors; the message contains them."""
 
 
-def _compiler() -> str:
+def zig_program() -> str:
     """The program that ziglang brings, started without a Python in between. Raises BuildError."""
     package = importlib.util.find_spec("ziglang")
     if package is None or package.origin is None:
@@ -63,7 +63,7 @@ def _zig(arguments: Sequence[str], target: Path) -> Path:
             "ZIG_GLOBAL_CACHE_DIR": f"{work}/cache",
             "ZIG_LOCAL_CACHE_DIR": f"{work}/cache",
         }
-        command = [_compiler(), "cc", *arguments, "-o", str(output)]
+        command = [zig_program(), "cc", *arguments, "-o", str(output)]
         result = subprocess.run(
             command, cwd=SOURCES, env=environment, capture_output=True, text=True, check=False
         )

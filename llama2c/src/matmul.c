@@ -5,7 +5,7 @@
 
 #include "parallel.h"
 
-enum { LEAST_SHARE = 16384 };    // multiply-adds that are worth a thread of their own
+enum { LEAST_SHARE = 8192 };    // multiply-adds that are worth a thread of their own
 enum { VECTOR_ALIGNMENT = 16 };  // bytes
 enum { ROWS_AT_ONCE = 8 };       // of w, which stay in the first-level cache for all positions
 

@@ -13,7 +13,9 @@ enum { CHUNKS_OF_THREAD = 4 };    // a thread that does not get on holds up one 
 enum { GRAINS_TO_WAKE_FOR = 8 };  // a smaller job costs less than the system calls that wake a thread
 enum { LOOKS = 600000 };          // before a thread falls asleep; takes about as long as a small model's token
 
-enum { NOT_STARTED, AWAKE, ASLEEP, REFUSED };
+enum { FIRST_QUESTION = 16, LAST_QUESTION = 256 };  // large jobs until the machine is asked again for a processor
+
+enum { AWAKE, ASLEEP };
 
 typedef struct {
     _Alignas(CACHE_LINE) _Atomic int32_t state;  // what the worker sleeps at while it is ASLEEP
@@ -21,7 +23,10 @@ typedef struct {
 } Worker;
 
 static Worker workers[MOST_THREADS];  // by hardware thread; that of thread 0 is not used
-static int threads = 1;
+static int threads = 1;  // that have a stack, the caller's among them
+static int running = 1;  // that are started
+static int jobs_until_question = 0;
+static int jobs_between_questions = FIRST_QUESTION;
 
 // The job at hand. `ticket` has its number in the upper half, so that a late worker takes nothing of the next job by
 // mistake, and in the lower half the chunks that nobody has taken. The rest changes only while that half is 0.
@@ -35,18 +40,14 @@ static _Atomic int32_t caller_sleeps;
 
 void parallel_start(void)
 {
-    // All stacks, also of threads that will have no processor: what memory a run takes is the console's matter.
     int count = platform_thread_count();
-    int have = 1;
-    for (; have < count && have < MOST_THREADS; have++) {
-        char *stack = allocate((Allocation)(MEMORY_STACK_1 + have - 1), (Extents){0});
+    for (threads = 1; threads < count && threads < MOST_THREADS; threads++) {
+        char *stack = allocate((Allocation)(MEMORY_STACK_1 + threads - 1), (Extents){0});
         if (!stack) {
-            break;
+            return;
         }
-        workers[have].stack_end = stack + THREAD_STACK_BYTES;
+        workers[threads].stack_end = stack + THREAD_STACK_BYTES;
     }
-    int at_once = platform_threads_at_once();
-    threads = have < at_once ? have : at_once;
 }
 
 // Takes chunks until there are none.
@@ -100,7 +101,7 @@ static void run_worker(void *worker)
 // Whether some worker looks for jobs.
 static int has_company(void)
 {
-    for (int t = 1; t < threads; t++) {
+    for (int t = 1; t < running; t++) {
         if (atomic_load_explicit(&workers[t].state, memory_order_relaxed) == AWAKE) {
             return 1;
         }
@@ -108,19 +109,33 @@ static int has_company(void)
     return 0;
 }
 
-// Wakes the workers that sleep, and starts those that were not started.
+// Starts as many workers as the machine has processors for. It is asked now and then.
+static void start_workers(void)
+{
+    if (jobs_until_question-- > 0) {
+        return;
+    }
+    jobs_until_question = jobs_between_questions;
+    if (jobs_between_questions < LAST_QUESTION) {
+        jobs_between_questions *= 2;
+    }
+    int at_once = platform_threads_at_once();
+    while (running < threads && running < at_once) {
+        Worker *worker = &workers[running];
+        if (!platform_run_thread_task(running, worker->stack_end, run_worker, worker)) {
+            threads = running;  // it cannot be had
+            return;
+        }
+        running++;
+    }
+}
+
 static void wake_workers(void)
 {
-    for (int t = 1; t < threads; t++) {
-        Worker *worker = &workers[t];
-        int32_t state = atomic_load(&worker->state);
-        if (state == NOT_STARTED) {
-            atomic_store(&worker->state, AWAKE);
-            if (!platform_run_thread_task(t, worker->stack_end, run_worker, worker)) {
-                atomic_store(&worker->state, REFUSED);
-            }
-        } else if (state == ASLEEP && atomic_compare_exchange_strong(&worker->state, &state, AWAKE)) {
-            platform_wake(&worker->state);
+    for (int t = 1; t < running; t++) {
+        int32_t state = ASLEEP;
+        if (atomic_load(&workers[t].state) == ASLEEP && atomic_compare_exchange_strong(&workers[t].state, &state, AWAKE)) {
+            platform_wake(&workers[t].state);
         }
     }
 }
@@ -143,10 +158,13 @@ static void await_end(void)
 void parallel_for(int n, int grain, Share *share, const void *context)
 {
     int grains = grain > 0 ? n / grain : n;
-    int most = threads * CHUNKS_OF_THREAD;
-    int chunks = grains < most ? grains : most;
     int wakes = grains >= GRAINS_TO_WAKE_FOR;
-    if (threads < 2 || chunks < 2 || (!wakes && !has_company())) {
+    if (wakes && running < threads) {
+        start_workers();
+    }
+    int most = running * CHUNKS_OF_THREAD;
+    int chunks = grains < most ? grains : most;
+    if (running < 2 || chunks < 2 || (!wakes && !has_company())) {
         share(context, 0, n);
         return;
     }

@@ -22,7 +22,7 @@ uint64_t platform_nanoseconds(void);
 int platform_has_vmx(void);
 // Hardware threads of the machine, the caller's own among them; 1 where only that one can be had.
 int platform_thread_count(void);
-// How many of them run at the same time: more would only wait for each other.
+// How many of them would run at the same time at the moment; more would only wait for each other.
 int platform_threads_at_once(void);
 // Starts task(argument) on hardware thread 1 or above, on a stack that grows down from its end; the task may never
 // return. 0 where the thread cannot be had.

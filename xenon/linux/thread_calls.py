@@ -19,8 +19,9 @@ def xenon_thread_count(process: Process) -> int:
 
 
 def xenon_threads_at_once(process: Process) -> int:
-    """As many hardware threads as run at the same time on this computer."""
-    return min(process.tasks.count, host_processors())
+    """As many hardware threads as this computer has processors for at the moment; at least one."""
+    tasks = process.tasks
+    return max(1, min(tasks.count, host_processors() - tasks.is_compiling()))
 
 
 def xenon_run_thread_task(

@@ -54,8 +54,10 @@ class CompiledCode:
         cpu.pause.make_exact(self._state.short(layout.STOP))
         cpu.before_limit = self._leave
         cpu.attach(self)
-        fields = (layout.RESERVATION, layout.RESERVED, layout.SKIP)
-        cpu.reservations.share(*map(self._state.word, fields), self._hands_over)
+        reservation, reserved, skip = map(
+            self._state.word, (layout.RESERVATION, layout.RESERVED, layout.SKIP)
+        )
+        cpu.reservations.share(reservation, reserved, skip, self._hands_over)
         recompiler.attached.append(self)
 
     def _fill_state(self, ram: int) -> None:

@@ -6,9 +6,7 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -20,6 +18,7 @@ from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.recompiler.bridge import bridge_text
 from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.units import CompiledUnit, generator_version
 
 # No fast-math flag is ever set, so that LLVM neither contracts nor reassociates.
 _OPTIMISATION = 3
@@ -116,19 +115,6 @@ def linker() -> Linker:
     return Linker()
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledUnit:
-    """A compiled function in this process: its host address, the guest addresses where it may be entered, and
-    what it came from: the calls, pages and number of its instructions."""
-
-    function: int
-    points: tuple[int, ...]
-    calls: frozenset[int]
-    pages: frozenset[int]
-    instructions: int
-    cached: bool
-
-
 def make_unit(
     fetch: Callable[[int], int | None],
     entries: tuple[int, ...],
@@ -179,30 +165,3 @@ def _key(kind: str, source: str) -> str:
     """A name for object code: the same for the same source, code generator, compiler and host."""
     digest = hashlib.sha256("\n".join((generator_version(), compiler_name(), source)).encode()).hexdigest()
     return f"{kind}_{digest[:40]}"
-
-
-_GENERATORS = (
-    ("xenon.lifter", None),
-    ("xenon.powerpc", ("decode.py", "isa.py", "isa.tsv", "operands.py", "operands.tsv")),
-    ("xenon.recompiler", ("bridge.ll", "bridge.py", "codegen.py", "state.py")),
-)
-
-
-def generator_files() -> dict[str, bytes]:
-    """The files that decide what code is generated, by package and name, and their contents: all of the
-    lifter, how instructions are decoded, the hook, and the structures that code reaches into."""
-    return {
-        f"{package}/{file.name}": file.read_bytes()
-        for package, names in _GENERATORS
-        for file in sorted(resources.files(package).iterdir(), key=lambda file: file.name)
-        if (file.name in names if names else file.name.endswith((".py", ".ll")))
-    }
-
-
-@cache
-def generator_version() -> str:
-    """A hash of generator_files(): a change of these files voids what was compiled before."""
-    digest = hashlib.sha256()
-    for name, content in generator_files().items():
-        digest.update(name.encode() + b"\0" + content)
-    return digest.hexdigest()

@@ -39,18 +39,25 @@ class TierUp:
         self._recompiler = recompiler
         self._hot = hot
         self._patience = patience
+        self.is_busy = False
+        """Whether the compiler takes a processor of this computer."""
         self._closing = threading.Event()
         self._samples: Counter[tuple[int, ...]] = Counter()
+        self._first: list[int] = []  # hot functions that are to be compiled
         self._wanted: list[_Wanted] = []  # what was compiled, to be remembered
         self._calls: list[int] = []  # functions that compiled ones call
         self._worker = Worker()
         self._thread = threading.Thread(target=self._work, name="recompiler", daemon=True)
 
     def start(self) -> None:
-        """Guest code begins to run."""
+        """Guest code begins to run; what is hot and prepared is compiled code from the first instruction."""
+        named = {function.name: function.address for function in self._recompiler.functions}
+        self._first = self._recompiler.take_prepared(named[name] for name in self._hot if name in named)
+        self.is_busy = bool(self._first) or not self._hot
         try:
             self._thread.start()
         except RuntimeError as error:  # the host gives no thread for it
+            self.is_busy = False
             _note_end(error)
 
     def close(self) -> None:
@@ -68,6 +75,8 @@ class TierUp:
         except Exception as error:
             if not self._closing.is_set():
                 _note_end(error)
+        finally:
+            self.is_busy = False
 
     def _tier_up(self) -> None:
         key = self._program_key()
@@ -75,16 +84,17 @@ class TierUp:
         known = self._hot or remembered
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
-        named = {function.name: function.address for function in self._recompiler.functions}
         try:
-            self._recompiler.prepare(self._worker)
-            for name in self._hot:
-                if name in named:
-                    self._compile(named[name])
+            if self._first or not self._hot:  # while the program goes on to show what is hot
+                self._recompiler.prepare(self._worker)
+            for address in self._first:
+                self._compile(address)
             for address, inside in remembered:
                 self._compile(address, inside)
             while not self._closing.wait(_PERIOD):
-                if not self._look() and self._calls:
+                was_hot = self._look()
+                self.is_busy = was_hot
+                if not was_hot and self._calls:
                     self._compile(self._calls.pop(0))
         finally:
             self._remember(key, remembered)
@@ -93,6 +103,7 @@ class TierUp:
         """Compile a function, unless it is time to close; those that it calls are next."""
         if self._closing.is_set():
             return
+        self._recompiler.prepare(self._worker)
         outcome = self._recompiler.compile(address, inside)
         if outcome.tier is Tier.COMPILED and (address, inside) not in self._wanted:
             self._wanted.append((address, inside))

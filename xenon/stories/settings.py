@@ -107,10 +107,12 @@ class Setup:
 
 class RunnerKind(Enum):
     """A way to run the guest that a benchmark measures: the console's CPU in two ways, its GPU, the guest's
-    ELF file under qemu's user-mode emulation, and the same C compiled for this computer."""
+    ELF file under qemu's user-mode emulation, the same C compiled for this computer, and llama2.c's own
+    program."""
 
     UNICORN = "unicorn"
     RECOMPILER = "recompiler"
     GPU = "gpu"
     QEMU = "qemu-ppc64"
     NATIVE = "native"
+    LLAMA2C = "llama2c"

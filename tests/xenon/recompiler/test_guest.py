@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support import NATIVE, Made, image_bytes
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 import llama2c
 import loader

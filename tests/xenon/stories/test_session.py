@@ -35,7 +35,7 @@ def test_the_console_tells_llama2cs_story(golden: list[GoldenStory], number: int
 
 @pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
 def test_the_recompiler_tells_them_too(golden: list[GoldenStory], compile_first: bool) -> None:
-    pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
+    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite")
     for number, story in enumerate(golden):
         session = xenon.Session(
             shared_file("models/stories260K.bin"),

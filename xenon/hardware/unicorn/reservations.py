@@ -46,7 +46,8 @@ _STORES, _DOUBLEWORD = 1 << 8, 1 << 7  # bits of these words
 _NUMBERS = {4: ctypes.c_uint32, 8: ctypes.c_uint64}
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _CR0, _CR0_EQ = 0xF000_0000, 0x2000_0000
-_LONGEST_WAIT = 0.001  # seconds until a store that others were faster than is tried again
+_PATIENCE = 2  # conditional stores in a row that others were faster than, until the next one is put off
+_LONGEST_WAIT = 0.0005  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,8 @@ class Reservations:
         else:
             # Whoever was faster gets some time alone; else all would go on disturbing each other.
             self._lost += 1
-            time.sleep(random.random() * min(_LONGEST_WAIT, 0.00002 * 2 ** min(self._lost, 16)))
+            if self._lost > _PATIENCE:
+                time.sleep(random.random() * _LONGEST_WAIT)
         self._go_on(address)
         if self._devices.at_rest is not None:
             self._engine.emu_stop()
