@@ -12,6 +12,7 @@ import pytest
 
 import loader
 from loader import ByteOrder, Format, LoaderError
+from loader.extension import Extension
 from loader.tensor_types import F32
 
 

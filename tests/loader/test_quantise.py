@@ -64,8 +64,19 @@ def test_int8_groups_are_scaled_by_their_largest(values: Array, group: int) -> N
     groups = values.reshape(-1, group)
     assert quantised.shape == values.shape and scales.shape == (len(groups),)
     np.testing.assert_array_equal(scales, np.abs(groups).max(axis=1) / np.float32(127))
-    assert (np.abs(quantised.reshape(-1, group)).max(axis=1)[scales > 0] == 127).all()
+    largest = np.abs(quantised.reshape(-1, group)).max(axis=1)
+    assert (largest[scales > np.finfo(np.float32).tiny] == 127).all()
     assert not quantised.reshape(-1, group)[scales == 0].any()
+
+
+def test_numbers_next_to_zero_have_no_scale_that_is_no_number() -> None:
+    for least in (1e-45, 2e-43, 1e-39, 1e-37):
+        values = np.full(32, least, np.float32)
+        quantised, scales = int8_groups(values, 32)
+        assert np.isfinite(scales).all() and quantised.min() >= 0
+        for type in (Q8_0, Q4_1):
+            assert type.dequantise is not None
+            assert np.isfinite(type.dequantise(QUANTISERS[type](values, ByteOrder.BIG))).all()
 
 
 def test_rounding_is_half_to_even_in_int8_and_away_from_zero_in_q8_0() -> None:
