@@ -8,6 +8,7 @@ from pathlib import Path
 import llama2c
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR
+from loader.extension import Extension
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB
 from xenon.stories.engine import Decision
@@ -89,6 +90,13 @@ def check_fp32(model: loader.Model) -> None:
         )
     if model.format is loader.Format.CONSOLE:
         raise XenonError(f"{model.path}: a model of quantised blocks; the guest runs fp32 models (v0 and v1)")
+    needs, has = model.extension, Extension()
+    for name in ("rope_theta", "rms_norm_eps"):
+        if getattr(needs, name) != getattr(has, name):
+            raise XenonError(
+                f"{model.path}: {name} {getattr(needs, name):g}; the guest computes with llama2.c's,"
+                f" {getattr(has, name):g}"
+            )
 
 
 def guest_error(messages: bytes) -> str:
