@@ -320,6 +320,9 @@ static void share(const Transformer *transformer)
 int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer)
 {
     *engine = (Forward_Gpu){.forward = {0}};
+    if (transformer->config.kv_bytes != sizeof(float)) {
+        return complain("it keeps keys and values as floats only");
+    }
     if (!fits(&transformer->config) || !all_have_programs(&transformer->weights)) {
         return 0;
     }

@@ -51,6 +51,10 @@ static inline uint16_t float_to_half(float value)
     return (uint16_t)(sign | ((fraction + (1u << (places - 1)) - 1 + odd) >> places));
 }
 
+// out (n) = x, widened; exact. x = out, rounded to the nearest.
+void halves_widen(float *out, const uint16_t *x, int n);
+void halves_narrow(uint16_t *out, const float *x, int n);
+
 typedef struct {
     Vector magnitude, infinity, sign, wider, rebias;
 } Half_Constants;

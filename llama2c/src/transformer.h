@@ -47,8 +47,10 @@ typedef struct {
     float *hb;           // (BATCH, hidden_dim)
     float *hb2;          // (BATCH, hidden_dim)
     float *q;            // (BATCH, dim)
-    float *k;            // (BATCH, kv_dim) for operations that cannot compute it in the cache
+    float *k;            // (BATCH, kv_dim) where it is not computed in the cache
     float *v;            // (BATCH, kv_dim)
+    float *keys;         // (seq_len, kv_dim) of the layer at hand, where the caches hold halves
+    float *values;       // (seq_len, kv_dim)
     float *att;          // (n_heads, seq_len in whole vectors) attention scores of a position
     float *logits;       // (vocab_size) of one position
     float *rope_freq;    // (head_size / 2) angle per position

@@ -30,7 +30,7 @@ class Run:
     """A run to predict: the guest and its stack, the model and its tokenizer, the length of the prompt.
 
     `context` is in positions (None: the model's own). `model_path` is the model's name on the console's disc.
-    `gpu` says that the GPU computes.
+    `gpu` says that the GPU computes, `kv_bytes` how many bytes each number of keys and values takes.
     """
 
     program: Program
@@ -43,6 +43,7 @@ class Run:
     memory_bytes: int = RAM_BYTES
     threads: int = 1
     gpu: bool = False
+    kv_bytes: int = 4
 
     @property
     def positions(self) -> int:
@@ -113,6 +114,7 @@ class Budget:
             "context": self.run.positions,
             "prompt_bytes": self.run.prompt_bytes,
             "threads": self.run.threads,
+            "kv_bytes": self.run.kv_bytes,
             "memory_bytes": self.run.memory_bytes,
             "total_bytes": self.total,
             "fits": self.fits,
@@ -127,7 +129,7 @@ class Budget:
 def predict(run: Run) -> Budget:
     """The regions of a run, placed as the kernel would place them.
 
-    Raises XenonError for a model that the guest does not run, and a memory size or a context that cannot be.
+    Raises XenonError for a memory size or a context that cannot be.
     """
     most = run.model.config.seq_len
     if not 1 <= run.positions <= most:
@@ -193,7 +195,7 @@ def _extents(run: Run) -> Extents:
         kv_dim=config.kv_dim,
         vocab_size=config.vocab_size,
         seq_len=run.positions,
-        kv_bytes=4,
+        kv_bytes=run.kv_bytes,
         quantised_planes=max(planes, default=0),
         weight_bytes=sum(
             whole_lines(part.nbytes) for part in model.tensors if not part.name.startswith("freq_cis_")

@@ -35,7 +35,7 @@ def guest_arguments(prompt: bytes, sampling: Sampling, decision: Decision) -> li
     if is_prompt_file(prompt):
         place = arguments.index("-i")
         arguments[place : place + 2] = ["-f", PROMPT_PATH]
-    figures = ["-r", str(FIGURES_DESCRIPTOR)]
+    figures = ["-r", str(FIGURES_DESCRIPTOR), "-v", decision.kv.value]
     return [*arguments, *figures, *(["-g"] if decision.engine is Engine.GPU else [])]
 
 

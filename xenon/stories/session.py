@@ -26,12 +26,12 @@ from xenon.stories.guest import (
     guest_arguments,
     guest_error,
     guest_program,
-    matrix_types,
     is_prompt_file,
+    matrix_types,
     open_model,
     open_tokenizer,
 )
-from xenon.stories.settings import DEFAULT_STEPS, Engine, Matmul, Sampling, Setup
+from xenon.stories.settings import DEFAULT_STEPS, Engine, KeyValueType, Matmul, Sampling, Setup
 from xenon.stories.telling import Statistics, Telling
 
 __all__ = ["Engine", "Matmul", "Sampling", "Session", "Setup", "Statistics", "Telling", "Watch"]
@@ -82,6 +82,7 @@ class Session:
             memory_bytes=machine.memory_bytes,
             threads=machine.threads,
             gpu=self.decision.engine is Engine.GPU,
+            kv_bytes=self.decision.kv.nbytes,
         )
         return predict(run)
 
@@ -192,7 +193,8 @@ class Session:
         if self.decision.engine is Engine.GPU:
             return ()
         byte_pairs = self.tokenizer.kind is loader.TokenizerKind.BYTE_PAIRS
-        return hot_functions(self.decision.matmul.value, byte_pairs, matrix_types(self.model))
+        halves = self.decision.kv is KeyValueType.F16
+        return hot_functions(self.decision.matmul.value, byte_pairs, matrix_types(self.model), halves)
 
     def _check(self, prompt: bytes, sampling: Sampling) -> None:
         """Raises XenonError for what the context of the session cannot hold."""
