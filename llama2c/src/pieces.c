@@ -142,7 +142,7 @@ static int64_t split_characters(const Pieces *p, const char *text, uint64_t size
     return n;
 }
 
-static int sort_pieces(Pieces *p)
+int pieces_sort(Pieces *p)
 {
     p->sorted = allocate(MEMORY_TOKENIZER_ORDER, (Extents){.pieces = p->count});
     if (!p->sorted) {
@@ -172,7 +172,7 @@ int64_t pieces_encode(Pieces *p, const char *text, uint64_t length, int *tokens,
     if (!length) {
         return n;
     }
-    if (!p->sorted && !sort_pieces(p)) {
+    if (!p->sorted && !pieces_sort(p)) {
         return -1;
     }
     int space = look_up(p, " ", 1);

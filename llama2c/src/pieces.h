@@ -27,6 +27,8 @@ int pieces_read(Pieces *pieces, uint32_t count, const char *file, uint64_t size,
 int64_t pieces_encode(Pieces *pieces, const char *text, uint64_t length, int *tokens, const Merge_Scratch *scratch);
 // What token adds to the text after previous; a byte token is one byte. The piece lives until the next call.
 Piece pieces_decode(const Pieces *pieces, int previous, int token);
+// Sorts the pieces, which the first text does otherwise: 1, or 0 after a message.
+int pieces_sort(Pieces *pieces);
 uint32_t pieces_longest(const Pieces *pieces);
 
 #endif

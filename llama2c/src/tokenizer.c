@@ -78,6 +78,11 @@ int tokenizer_make_room(Tokenizer *t, uint64_t bytes)
     return 1;
 }
 
+int tokenizer_prepare(Tokenizer *t)
+{
+    return t->kind != TOKENIZER_PIECES || t->pieces.sorted || pieces_sort(&t->pieces);
+}
+
 int64_t tokenizer_encode(Tokenizer *t, const char *text, uint64_t length, int special)
 {
     if (PROMPT_TOKENS(length) > t->room) {
@@ -112,6 +117,11 @@ int tokenizer_begin(const Tokenizer *t)
 {
     uint32_t begin = t->kind == TOKENIZER_PIECES ? TOKEN_BOS : t->byte_pairs.header->begin;
     return begin == ABSENT ? 0 : (int)begin;
+}
+
+int tokenizer_adds_begin(const Tokenizer *t)
+{
+    return t->kind == TOKENIZER_PIECES || (t->byte_pairs.header->flags & FLAG_ADD_BEGIN);
 }
 
 int tokenizer_ends(const Tokenizer *t, int token)
