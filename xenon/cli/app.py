@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "convert": {},
     "inspect": {},
     "generate": {},
+    "chat": {},
     "tokenize": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "profile": {"context_settings": {"allow_interspersed_args": False}},

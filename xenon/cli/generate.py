@@ -15,6 +15,9 @@ from xenon.cli.options import (
     EngineOption,
     MatmulOption,
     MemoryOption,
+    MinPOption,
+    RepeatPenaltyOption,
+    StopOption,
     ThreadsOption,
     TimeoutOption,
     TokenizerOption,
@@ -52,6 +55,9 @@ def generate(
     top_p: Annotated[
         float, typer.Option("--top-p", "-p", help="0 to 1; sample from this share of the likeliest tokens.")
     ] = 0.9,
+    min_p: MinPOption = 0.0,
+    repeat_penalty: RepeatPenaltyOption = 1.0,
+    stop: StopOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", "-s", help="Repeats a story.", show_default="random")
     ] = None,
@@ -104,7 +110,9 @@ def generate(
     from xenon.stories.session import Session
 
     text = _prompt(prompt, file)
-    sampling = Sampling(temperature, top_p, seed, steps, ignore_eos, special)
+    sampling = Sampling(
+        temperature, top_p, seed, steps, ignore_eos, special, min_p, repeat_penalty, tuple(stop or ())
+    )
     size = parse_size("--memory", memory)
     setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size)
     session = Session(model, tokenizer, setup)

@@ -44,6 +44,16 @@ class Totals:
     read_tokens: int = 0
     read_seconds: float = 0.0
 
+    @property
+    def speed(self) -> float:
+        """Tokens a second of the answers."""
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def read_speed(self) -> float:
+        """Tokens a second of the prompts."""
+        return self.read_tokens / self.read_seconds if self.read_seconds > 0 else 0.0
+
     def count(self, ending: Ending) -> None:
         self.turns += 1
         self.tokens += len(ending.tokens)
@@ -108,8 +118,9 @@ class Conversation:
     """A conversation with a model on the console's disc; see Session for `model`, `tokenizer` and `setup`.
 
     `template` says how turns are written (None: as the model's file says), `system` is the system message
-    (None: the template's own, "": none). Close it, or use it in a `with` block. One thread talks; `stop` may come from any other, and from a
-    handler of signals.
+    (None: the template's own, "": none). Close it, or use it in a `with` block. One thread talks; `stop` may
+    come from any other, and from a handler of signals, which should call it for Ctrl-C: an exception that
+    breaks off an answer ends the console as well.
 
     Raises what Session raises, OutOfMemoryError for a model that the memory cannot hold, and XenonError for a
     system message that the context cannot hold.
@@ -166,6 +177,11 @@ class Conversation:
     def tokens(self) -> tuple[int, ...]:
         """The conversation as the model has it."""
         return tuple(self._tokens)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the console does not run any more."""
+        return self._guest.has_ended
 
     @property
     def memory_used(self) -> int:
@@ -245,7 +261,7 @@ class Conversation:
         return replace(sampling, seed=self._seed)
 
     def _fitted(self, turn: Turn, most: int) -> tuple[int, list[int]]:
-        """How many of the oldest turns must go to make room for one more, and the tokens that remain with it."""
+        """How many of the oldest turns must go for one more, and the tokens that remain with it."""
         wanted = len(self._closing) + min(most, self.context // _ANSWERS_SHARE)
         for dropped in range(len(self.turns) + 1):
             tokens = self._written([*self.turns[dropped:], turn])
@@ -303,7 +319,7 @@ class Conversation:
         return tuple(tokens)
 
     def _end_of_answer(self) -> int:
-        """The token that a template of Llama 2's kind puts behind an answer. llama2.c's files do not say it."""
+        """The token that a template of Llama 2's kind puts behind an answer; llama2.c's files do not say it."""
         extension = self.session.model.extension
         return _SENTENCEPIECE_EOS if extension == Extension() else extension.end_tokens[0]
 

@@ -1,4 +1,4 @@
-"""The guest in a conversation: requests and records of llama2c/src/records.h, with a console that keeps running."""
+"""The guest in a conversation: the requests and records of llama2c/src/records.h, and a console that runs on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from xenon.stories.settings import Sampling
 _STDOUT = 1
 _VERSION = 1
 _FRAME = struct.Struct(">2I")
-_READY = struct.Struct(">4I")
 _END = struct.Struct(">3I3Q")
 _OPTIONS = struct.Struct(">2I4fQ2I")
 
@@ -56,8 +55,8 @@ class _EncodeFlag(IntFlag):
 
 
 class Reason(IntEnum):
-    """Why an answer ended: an end token, a stop string, its most tokens, a stop that was asked for, or no room
-    in the context."""
+    """Why an answer ended: an end token, a stop string, its most tokens, a stop that was asked for, or no
+    room in the context."""
 
     END_TOKEN = 1
     STOP_STRING = 2
@@ -98,13 +97,12 @@ class ConversationGuest:
         try:
             self._console = self._boot(session)
             self._outputs = self._console.run()
-            version, self.context, self.vocab_size, self.most_request_bytes = _READY.unpack(
-                self._expect(_Record.READY)
-            )
+            version, *numbers = _words(self._expect(_Record.READY))
+            assert version == _VERSION
         except BaseException:
             self._close_pipe()
             raise
-        assert version == _VERSION
+        self.context, self.vocab_size, self.most_request_bytes = numbers
 
     def _boot(self, session: Session) -> Console:
         console = Console(session.decision.machine, stdin=self._stdin)
@@ -113,6 +111,11 @@ class ConversationGuest:
         arguments = conversation_arguments(session.decision)
         console.boot(guest_program(), arguments, stack_bytes=STACK_BYTES, hot=session.hot_functions())
         return console
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the console does not run any more."""
+        return self._sink < 0
 
     @property
     def memory_used(self) -> int:

@@ -41,11 +41,11 @@ class Sampling:
 
     `temperature` 0 is greedy; `top_p` 0 or 1 samples from all tokens; `seed` 1 to 2^64 - 1 repeats a story
     (None or 0: a random one); `steps` is the number of positions, the prompt's included (None: 256 or what
-    the context holds, 0: the whole context), and in a conversation the most tokens of an answer (None, 0: what
-    the context holds); `ignore_eos` goes on where a story ends; `special` takes special tokens of byte-level
-    BPE that are written in the prompt for what they are. `min_p` leaves out tokens less likely than this share
-    of the likeliest; `repeat_penalty` divides the positive logits of the last 64 tokens and multiplies the
-    negative ones (1: none); generation ends before the first of the strings `stop`, which is not given out.
+    the context holds, 0: the whole context), and in a conversation the most tokens of an answer (None, 0:
+    what the context holds); `ignore_eos` goes on where a story ends; `special` takes special tokens of
+    byte-level BPE that are written in the prompt for what they are. `min_p` leaves out tokens less likely
+    than this share of the likeliest; `repeat_penalty` divides the positive logits of the last 64 tokens and
+    multiplies the negative ones (1: none); the text ends before the first of the strings `stop`.
 
     Raises XenonError for a value out of its range.
     """
