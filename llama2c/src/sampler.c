@@ -113,9 +113,7 @@ int sampler_sample(Sampler *s, float *logits)
     if (s->how.temperature == 0.0f) {
         return s->kernels->argmax(logits, s->vocab_size);
     }
-    for (int i = 0; i < s->vocab_size; i++) {
-        logits[i] /= s->how.temperature;
-    }
+    s->kernels->divide(logits, s->how.temperature, s->vocab_size);
     s->kernels->softmax(logits, s->vocab_size);
     return sampler_pick(s, logits);
 }

@@ -116,7 +116,7 @@ def _extension(metadata: Metadata, config: Config) -> Extension:
 def template_of(text: str) -> ChatTemplate:
     """The template by what only it contains."""
     if "<|im_start|>" in text:
-        return ChatTemplate.CHATML
+        return ChatTemplate.SMOLLM if "named SmolLM" in text else ChatTemplate.CHATML
     return ChatTemplate.LLAMA2 if "[INST]" in text else ChatTemplate.NONE
 
 

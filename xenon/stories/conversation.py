@@ -319,7 +319,7 @@ class Conversation:
         return tuple(tokens)
 
     def _end_of_answer(self) -> int:
-        """The token that a template of Llama 2's kind puts behind an answer; llama2.c's files do not say it."""
+        """The token that Llama 2's template puts behind an answer; llama2.c's files do not say it."""
         extension = self.session.model.extension
         return _SENTENCEPIECE_EOS if extension == Extension() else extension.end_tokens[0]
 

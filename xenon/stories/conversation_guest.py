@@ -1,4 +1,4 @@
-"""The guest in a conversation: the requests and records of llama2c/src/records.h, and a console that runs on."""
+"""The guest in a conversation: requests and records (llama2c/src/records.h), and a console that runs on."""
 
 from __future__ import annotations
 

@@ -99,14 +99,17 @@ def _fill(text: str, values: dict[str, str]) -> str:
 _START, _END = Part("<|im_start|>", control=True), Part("<|im_end|>", control=True)
 _CHATML_USER = (_START, Part("user\n{user}"), _END, Part("\n"), _START, Part("assistant\n"))
 
+_CHATML = Template(
+    ChatTemplate.CHATML,
+    system=(_START, Part("system\n{system}"), _END, Part("\n")),
+    user=_CHATML_USER,
+    after=(_END, Part("\n")),
+    first_user=_CHATML_USER,
+)
+
 TEMPLATES = {
-    ChatTemplate.CHATML: Template(
-        ChatTemplate.CHATML,
-        system=(_START, Part("system\n{system}"), _END, Part("\n")),
-        user=_CHATML_USER,
-        after=(_END, Part("\n")),
-        first_user=_CHATML_USER,
-    ),
+    ChatTemplate.CHATML: _CHATML,
+    ChatTemplate.SMOLLM: replace(_CHATML, kind=ChatTemplate.SMOLLM, default_system=SMOLLM_SYSTEM),
     ChatTemplate.LLAMA2: Template(
         ChatTemplate.LLAMA2,
         system=(),
