@@ -69,9 +69,16 @@ class Answer(Iterator[str]):
     `Console.run` raises, and then the conversation has ended.
     """
 
-    def __init__(self, guest: ConversationGuest, finish: Callable[[str, Ending | None], None], dropped: int):
+    def __init__(
+        self,
+        guest: ConversationGuest,
+        finish: Callable[[str, Ending | None], None],
+        dropped: int,
+        limit: Reason,
+    ) -> None:
         self._guest = guest
         self._finish = finish
+        self._limit = limit  # what the most tokens of the request stand for
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._text = ""
         self.dropped = dropped
@@ -110,7 +117,9 @@ class Answer(Iterator[str]):
         except BaseException:
             self._finish(self._text, None)
             raise
-        self.ending = ending
+        if ending is not None:
+            limited = ending.reason is Reason.MOST_TOKENS
+            self.ending = replace(ending, reason=self._limit) if limited else ending
         return piece
 
 
@@ -211,11 +220,11 @@ class Conversation:
         self._settle(tokens)
         room = self.context - len(tokens) - len(self._closing)
         most = min(sampling.steps or room, room)
-        cut = Reason.CONTEXT if most == room and sampling.steps != room else Reason.MOST_TOKENS
+        limit = Reason.CONTEXT if most == room and sampling.steps != room else Reason.MOST_TOKENS
         stop = (*sampling.stop, *self._stops)[:MOST_STOPS]
         self._guest.generate(replace(self._seeded(sampling), stop=stop), most, self._ends)
         self._answering = True
-        return Answer(self._guest, partial(self._finish, turn, cut), dropped)
+        return Answer(self._guest, partial(self._finish, turn), dropped, limit)
 
     def stop(self) -> None:
         """Let the answer end before its next token; the conversation goes on."""
@@ -238,7 +247,7 @@ class Conversation:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _finish(self, turn: Turn, cut: Reason, text: str, ending: Ending | None) -> None:
+    def _finish(self, turn: Turn, text: str, ending: Ending | None) -> None:
         """Put the answer into the conversation; no ending: it broke off, and the conversation has ended."""
         self._answering = False
         turn.text = text
@@ -314,8 +323,8 @@ class Conversation:
             if part.ends:
                 tokens.append(self._end_of_answer())
                 continue
-            text = (" " * (part.spaced and byte_pairs) + part.text).encode("utf-8", "surrogateescape")
-            tokens += self._guest.encode(text, special=part.control, goes_on=not part.begins)
+            text = " " * (part.spaced and byte_pairs) + part.text
+            tokens += self._guest.encode(_encoded(text), special=part.control, goes_on=not part.begins)
         return tuple(tokens)
 
     def _end_of_answer(self) -> int:
@@ -338,3 +347,13 @@ class Conversation:
                 else:
                     self._stops = (*self._stops, part.text)
         self._ends = tuple(dict.fromkeys(ends))
+
+
+def _encoded(text: str) -> bytes:
+    """Its bytes; surrogate escapes are those that they stand for. Raises XenonError for other surrogates."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise XenonError(
+            f"the message has half a surrogate pair at character {error.start}", "messages are Unicode"
+        ) from error

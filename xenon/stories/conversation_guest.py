@@ -125,6 +125,9 @@ class ConversationGuest:
     def encode(self, text: bytes, special: bool = False, goes_on: bool = False) -> tuple[int, ...]:
         """The tokens of a text. `special` says whether special tokens in it count as such, `goes_on` that no
         begin token stands before it."""
+        most = self.most_request_bytes - 4
+        if len(text) > most:
+            raise XenonError(f"a text of {len(text)} bytes, expected at most {most}", "shorten it")
         flags = special * _EncodeFlag.SPECIAL | goes_on * _EncodeFlag.GOES_ON
         self._send(_Request.ENCODE, struct.pack(">I", flags) + text)
         return _words(self._expect(_Record.TOKENS))
@@ -215,10 +218,6 @@ class ConversationGuest:
         """Write a request. The pipe holds it whole, so that this does not wait."""
         if self._sink < 0:
             raise XenonError("the conversation has ended")
-        if len(data) > self.most_request_bytes:
-            raise XenonError(
-                f"a text of {len(data)} bytes, expected at most {self.most_request_bytes - 4}", "shorten it"
-            )
         frame = _FRAME.pack(kind, len(data)) + data
         while frame:
             frame = frame[os.write(self._sink, frame) :]
