@@ -17,6 +17,7 @@ typedef struct {
     uint64_t tokenizer_bytes;  // the tokenizer's file
     uint64_t prompt_bytes;
     uint64_t prompt_file_bytes;  // the same, where the prompt is a file
+    uint64_t conversations;    // 1 for a conversation, 0 for a story
     uint64_t pieces;           // of llama2.c's tokenizer file; 0: another kind of tokenizer
     uint64_t longest_piece;    // bytes, of the same
 } Extents;
@@ -35,6 +36,7 @@ typedef struct {
 #define MERGE_BYTES 32                       // of merging, for each token at first
 #define PROMPT_TOKENS(bytes) ((bytes) + 2)  // a token a byte, one that begins the text, a space before it
 #define MOST_PROMPT_BYTES 0x7fffff00
+#define MOST_REQUEST_BYTES (60 * 1024)       // of a conversation; with its frame it fits in a pipe of 64 KiB
 #define THREAD_STACK_BYTES (64 * 1024)
 
 #define GPU_RING_WORDS 512

@@ -31,6 +31,7 @@ SMALL = Extents(
     tokenizer_bytes=4_000,
     prompt_bytes=5,
     prompt_file_bytes=0,
+    conversations=0,
     pieces=272,
     longest_piece=6,
     mapped=False,

@@ -16,6 +16,9 @@ from xenon.cli.options import (
     KeyValueOption,
     MatmulOption,
     MemoryOption,
+    MinPOption,
+    RepeatPenaltyOption,
+    StopOption,
     ThreadsOption,
     TimeoutOption,
     TokenizerOption,
@@ -53,6 +56,9 @@ def generate(
     top_p: Annotated[
         float, typer.Option("--top-p", "-p", help="0 to 1; sample from this share of the likeliest tokens.")
     ] = 0.9,
+    min_p: MinPOption = 0.0,
+    repeat_penalty: RepeatPenaltyOption = 1.0,
+    stop: StopOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", "-s", help="Repeats a story.", show_default="random")
     ] = None,
@@ -106,7 +112,9 @@ def generate(
     from xenon.stories.session import Session
 
     text = _prompt(prompt, file)
-    sampling = Sampling(temperature, top_p, seed, steps, ignore_eos, special)
+    sampling = Sampling(
+        temperature, top_p, seed, steps, ignore_eos, special, min_p, repeat_penalty, tuple(stop or ())
+    )
     size = parse_size("--memory", memory)
     setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv)
     session = Session(model, tokenizer, setup)

@@ -63,6 +63,18 @@ CpuOption = Annotated[
         metavar="unicorn|recompiler", help="How guest code is run.", show_default="the faster installed"
     ),
 ]
+MinPOption = Annotated[
+    float,
+    typer.Option("--min-p", help="0 to 1; leave out tokens less likely than this share of the likeliest."),
+]
+RepeatPenaltyOption = Annotated[
+    float,
+    typer.Option("--repeat-penalty", help="Above 0; more than 1 makes the last 64 tokens less likely."),
+]
+StopOption = Annotated[
+    list[str] | None,
+    typer.Option("--stop", metavar="TEXT", help="End before this text. Repeatable."),
+]
 EnvironmentOption = Annotated[
     list[str] | None,
     typer.Option("--env", metavar="NAME=VALUE", help="An environment variable for the program. Repeatable."),

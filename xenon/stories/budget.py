@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from llama2c.allocations import Extents, Users, allocations, whole_lines
+from llama2c.allocations import Extents, Users, allocations, most_request_bytes, whole_lines
 from loader import Format, Model, Tokenizer
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory import OutOfMemoryError, Owner, UnifiedMemory
@@ -30,7 +30,8 @@ class Run:
     """A run to predict: the guest and its stack, the model and its tokenizer, the length of the prompt.
 
     `context` is in positions (None: the model's own). `model_path` is the model's name on the console's disc.
-    `gpu` says that the GPU computes, `kv_bytes` how many bytes each number of keys and values takes.
+    `gpu` says that the GPU computes, `kv_bytes` how many bytes each number of keys and values takes,
+    `conversation` that the guest serves one and has no prompt.
     """
 
     program: Program
@@ -44,6 +45,7 @@ class Run:
     threads: int = 1
     gpu: bool = False
     kv_bytes: int = 4
+    conversation: bool = False
 
     @property
     def positions(self) -> int:
@@ -201,8 +203,9 @@ def _extents(run: Run) -> Extents:
             whole_lines(part.nbytes) for part in model.tensors if not part.name.startswith("freq_cis_")
         ),
         tokenizer_bytes=run.tokenizer.size,
-        prompt_bytes=run.prompt_bytes,
+        prompt_bytes=most_request_bytes() if run.conversation else run.prompt_bytes,
         prompt_file_bytes=run.prompt_bytes if run.prompt_bytes > MOST_PROMPT_ARGUMENT else 0,
+        conversations=int(run.conversation),
         pieces=rows,
         longest_piece=max((len(piece.text) for piece in run.tokenizer.pieces[:rows]), default=0),
         mapped=model.format is not Format.V0 and aligned,

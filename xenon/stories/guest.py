@@ -39,6 +39,12 @@ def guest_arguments(prompt: bytes, sampling: Sampling, decision: Decision) -> li
     return [*arguments, *figures, *(["-g"] if decision.engine is Engine.GPU else [])]
 
 
+def conversation_arguments(decision: Decision) -> list[str]:
+    """The guest's command line for a conversation in the console."""
+    words = [MODEL_PATH, "-d", "-z", TOKENIZER_PATH, "-k", decision.matmul.value, "-c", str(decision.context)]
+    return [*words, *(["-g"] if decision.engine is Engine.GPU else [])]
+
+
 def is_prompt_file(prompt: bytes) -> bool:
     """Whether the guest gets the prompt as a file: a command line has no room for it."""
     return len(prompt) > MOST_PROMPT_ARGUMENT
@@ -54,6 +60,9 @@ def story_arguments(
         *(model, "-z", tokenizer, "-i", prompt),
         *("-t", _decimal(sampling.temperature), "-p", _decimal(sampling.top_p)),
         *("-s", str(sampling.seed), "-n", str(sampling.steps), "-k", matmul.value, "-c", str(context)),
+        *(["-m", _decimal(sampling.min_p)] if sampling.min_p else []),
+        *(["-a", _decimal(sampling.repeat_penalty)] if sampling.repeat_penalty != 1 else []),
+        *(word for text in sampling.stop for word in ("-b", text.encode("utf-8", "surrogateescape"))),
         *(["-e"] if sampling.ignore_eos else []),
         *(["-x"] if sampling.special else []),
     ]

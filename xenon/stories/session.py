@@ -65,8 +65,8 @@ class Session:
         """Who computes, and on what."""
         self.tokenizer = open_tokenizer(self.model, tokenizer)
 
-    def budget(self, prompt: str | bytes = "") -> Budget:
-        """What a story with this prompt would take of the console's memory, to the byte.
+    def budget(self, prompt: str | bytes = "", conversation: bool = False) -> Budget:
+        """What a story with this prompt, or a conversation, takes of the console's memory, to the byte.
 
         Raises XenonError for a memory size that cannot be.
         """
@@ -83,6 +83,7 @@ class Session:
             threads=machine.threads,
             gpu=self.decision.engine is Engine.GPU,
             kv_bytes=self.decision.kv.nbytes,
+            conversation=conversation,
         )
         return predict(run)
 
@@ -139,7 +140,7 @@ class Session:
         """Boot a console and yield the guest's text; returns what the story took."""
         start = time.perf_counter()
         machine = replace(self.decision.machine, measured=watch is not None)
-        hot = self._hot_functions()
+        hot = self.hot_functions()
         console = Console(machine, pipes=(FIGURES_DESCRIPTOR,))
         console.disc.add(MODEL_PATH, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(TOKENIZER_PATH, self.tokenizer.image(loader.ByteOrder.BIG))
@@ -166,7 +167,7 @@ class Session:
                     if piece := decoder.decode(output.data):
                         yield piece
         if console.exit_status != 0:
-            raise self._guest_error(messages)
+            raise self.guest_error(messages)
         if rest := decoder.decode(b"", final=True):
             yield rest
         return self._statistics(Figures.parse(record), first, console.memory.high_water, sampling.seed or 0)
@@ -188,7 +189,7 @@ class Session:
             engine=self.decision.engine,
         )
 
-    def _hot_functions(self) -> tuple[str, ...]:
+    def hot_functions(self) -> tuple[str, ...]:
         """The hot functions that this session will execute; none if the GPU computes."""
         if self.decision.engine is Engine.GPU:
             return ()
@@ -214,7 +215,7 @@ class Session:
                 "shorten the prompt",
             )
 
-    def _guest_error(self, messages: bytes) -> XenonError:
+    def guest_error(self, messages: bytes) -> XenonError:
         """The guest's own last words, with the paths it knows put back to the user's."""
         line = guest_error(messages).replace(MODEL_PATH, str(self.model.path))
         line = line.replace(TOKENIZER_PATH, str(self.tokenizer.path))
