@@ -41,6 +41,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "bench": {},
     "budget": {},
     "estimate": {},
+    "pull": {},
+    "list": {},
     "cache": {},
 }
 _HELP = """Port a small language model to a big-endian PowerPC console, and run it without owning one.

@@ -10,6 +10,7 @@ import loader
 from llama2c.facts import FIGURES_DESCRIPTOR
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB
+from xenon.models.find import model_path
 from xenon.stories.engine import Decision
 from xenon.stories.settings import Engine, Matmul, Sampling
 
@@ -59,10 +60,13 @@ def story_arguments(
 
 
 def open_model(model: str | os.PathLike[str] | loader.Model | None) -> loader.Model:
-    """The model (None: the bundled one). Raises loader.LoaderError."""
+    """The model (None: the bundled one), by its path or the name of one that was pulled.
+
+    Raises loader.LoaderError, XenonError for a name that stands for nothing.
+    """
     if isinstance(model, loader.Model):
         return model
-    return loader.open(llama2c.bundled_model() if model is None else model)
+    return loader.open(llama2c.bundled_model() if model is None else model_path(model))
 
 
 def open_tokenizer(
