@@ -12,13 +12,14 @@ _MAGIC, _VERSION = b"l2cf", 2
 
 # The functions that a story executes most, in that order; the last ones matter at its start and its end.
 HOT_FUNCTIONS = (
-    *("rows_vmx", "batch_vmx", "take_chunks", "await_end", "await_job", "run_worker"),
-    *("attend_vmx", "swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx"),
-    *("softmax_vmx", "argmax_vmx", "rows_scalar", "batch_scalar", "expf", "attend_scalar", "softmax_scalar"),
-    *("swiglu_scalar", "rmsnorm_scalar", "rope_scalar", "add_scalar", "argmax_scalar", "memset"),
-    *("rmsnorm", "rope", "swiglu", "add", "memcpy", "attend_heads", "parallel_for", "matmul", "forward"),
-    *("multiply", "cache_rows", "store_rows", "share_attention", "take_row", "classify", "embed", "copy_row"),
-    *("forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine", "reduce", "cosf", "sinf"),
+    *("rows_vmx", "batch_vmx", "attend_vmx", "scores_8", "values_8", "scores_16", "values_16", "scores_4"),
+    *("values_4", "swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx", "softmax_vmx", "argmax_vmx"),
+    *("divide_vmx", "rows_scalar", "batch_scalar", "expf", "attend_scalar", "softmax_scalar"),
+    *("swiglu_scalar", "rmsnorm_scalar", "rope_scalar", "add_scalar", "argmax_scalar", "divide_scalar"),
+    *("memset", "rmsnorm", "rope", "swiglu", "add", "memcpy", "attend_heads", "parallel_for", "matmul"),
+    *("forward", "multiply", "cache_rows", "store_rows", "share_attention", "take_row", "classify", "embed"),
+    *("copy_row", "forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine", "reduce", "cosf"),
+    *("sinf", "take_chunks", "await_end", "await_job", "run_worker"),
     *("sample_topp", "sampler_sample"),
     *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "tokenizer_encode"),
     *(
@@ -43,7 +44,7 @@ BYTE_PAIR_FUNCTIONS = (
 # Functions that a run with the other kernels has no use for, unless vectors do not fit its shapes.
 _UNUSED = {
     "vmx": {"expf"} | {name for name in HOT_FUNCTIONS if name.endswith("_scalar")},
-    "scalar": {name for name in HOT_FUNCTIONS if name.endswith("_vmx")},
+    "scalar": {name for name in HOT_FUNCTIONS if name.endswith(("_vmx", "_4", "_8", "_16"))},
 }
 
 

@@ -68,6 +68,7 @@ class _Kernels(ctypes.Structure):
     _fields_ = (
         ("rmsnorm", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, _INT)),
         ("rope", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, *(_INT,) * 2)),
+        ("divide", ctypes.CFUNCTYPE(None, _FLOATS, ctypes.c_float, _INT)),
         ("softmax", ctypes.CFUNCTYPE(None, _FLOATS, _INT)),
         ("attend", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 5, *(_INT,) * 3)),
         ("swiglu", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 2, _INT)),
@@ -310,7 +311,7 @@ class Reference:
         )
         return out
 
-    def kernel(self, name: str, *arguments: NDArray[np.float32] | int, vmx: bool = False) -> int | None:
+    def kernel(self, name: str, *arguments: NDArray[np.float32] | float, vmx: bool = False) -> int | None:
         """Call a kernel of src/kernels.h on contiguous arrays, which it may change: what it returns.
 
         The vector kernel takes the scalar one's way where an array is not aligned to 16 bytes. Raises
@@ -318,9 +319,9 @@ class Reference:
         """
         import numpy as np
 
-        values = []
+        values: list[float] = []
         for argument in arguments:
-            if isinstance(argument, int):
+            if isinstance(argument, (int, float)):
                 values.append(argument)
             elif argument.dtype != np.float32 or not argument.flags.c_contiguous:
                 raise ValueError("expected contiguous float32 arrays")
@@ -333,8 +334,8 @@ class Reference:
     def maths(
         self, name: str, x: NDArray[np.float32], y: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """expf, sinf, cosf, sqrtf, vector_exp, vector_exp2 or vector_reciprocal of every x, or powf of x and y,
-        by the port's own maths.
+        """expf, sinf, cosf, sqrtf, vector_exp, vector_exp2 or vector_reciprocal of every x, or powf of x
+        and y, by the port's own maths.
 
         Raises KeyError for another name, ValueError for arrays that do not fit it.
         """

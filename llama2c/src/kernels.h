@@ -10,6 +10,8 @@ typedef struct {
     // Turns every neighbouring pair of every head in x (heads, head_size) by the angle of its own
     // cosines and sines (head_size / 2).
     void (*rope)(float *x, const float *cosines, const float *sines, int heads, int head_size);
+    // x (size) /= divisor
+    void (*divide)(float *x, float divisor, int size);
     // x (size) becomes its softmax.
     void (*softmax)(float *x, int size);
     // xb (head_size) = the values weighted by softmax(q . k / sqrt(head_size)). keys and values (positions, kv_dim)

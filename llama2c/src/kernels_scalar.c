@@ -29,6 +29,13 @@ static void rope_scalar(float *x, const float *cosines, const float *sines, int 
     }
 }
 
+static void divide_scalar(float *x, float divisor, int size)
+{
+    for (int i = 0; i < size; i++) {
+        x[i] /= divisor;
+    }
+}
+
 static void softmax_scalar(float *x, int size)
 {
     float max_val = x[0];
@@ -98,6 +105,7 @@ static int argmax_scalar(const float *x, int size)
 const Kernels kernels_scalar = {
     .rmsnorm = rmsnorm_scalar,
     .rope = rope_scalar,
+    .divide = divide_scalar,
     .softmax = softmax_scalar,
     .attend = attend_scalar,
     .swiglu = swiglu_scalar,

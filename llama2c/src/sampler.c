@@ -77,9 +77,7 @@ int sampler_sample(Sampler *s, float *logits)
     if (s->temperature == 0.0f) {
         return s->kernels->argmax(logits, s->vocab_size);
     }
-    for (int i = 0; i < s->vocab_size; i++) {
-        logits[i] /= s->temperature;
-    }
+    s->kernels->divide(logits, s->temperature, s->vocab_size);
     s->kernels->softmax(logits, s->vocab_size);
     return sampler_pick(s, logits);
 }

@@ -103,9 +103,6 @@ static inline float vector_lane(Vector v, int lane)
     return v[lane];
 }
 
-// No instruction: keeps what computes the four before what uses them.
-#define VECTOR_JOIN(a, b, c, d) __asm__("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d))
-
 #else
 
 typedef union {
@@ -255,8 +252,6 @@ static inline float vector_lane(Vector v, int lane)
 {
     return v.lane[lane];
 }
-
-#define VECTOR_JOIN(a, b, c, d) ((void)(a), (void)(b), (void)(c), (void)(d))
 
 #endif
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import NATIVE, image_bytes
 
+import llama2c
 import loader
 from llama2c.reference import Reference, ReferenceFailedError
 from loader.byte_pairs import PreTokenizer
@@ -112,3 +113,5 @@ def test_a_prompt_of_one_word_takes_n_log_n_steps(reference: Reference) -> None:
     text = b"a" * 1_000_000  # merging in n * n steps takes minutes
     file = native("gpt-2")
     assert reference.decode(file, reference.encode(file, 0, text)) == text
+    pieces = image_bytes(loader.open_tokenizer(llama2c.bundled_tokenizer()), NATIVE)
+    assert reference.decode(pieces, reference.encode(pieces, 0, text)[1:]) == b" " + text

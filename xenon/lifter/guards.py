@@ -66,7 +66,7 @@ class Step:
     """What a block adds to a GPR: bytes, and the values of GPRs that it does not change."""
 
     bytes: int
-    registers: Origin
+    registers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,9 @@ def _steps(ends: dict[int, Place]) -> dict[int, Step]:
     """How much a block adds to each GPR, from where the GPRs are at its end."""
     steps = {}
     for number, (origin, offset) in ends.items():
-        added = tuple(part for part in origin if part != number)
-        unchanged = all(isinstance(part, int) and ends[part] == ((part,), 0) for part in added)
-        if len(added) == len(origin) - 1 and unchanged:
+        added = tuple(part for part in origin if isinstance(part, int) and part != number)
+        unchanged = all(ends[part] == ((part,), 0) for part in added)
+        if number in origin and len(added) == len(origin) - 1 and unchanged:
             steps[number] = Step(offset, added)
     return steps
 

@@ -3,7 +3,8 @@
 A token takes every weight once, so that time is what it costs to bring the weights to the processor, or to
 multiply them, whichever is more. Where a core waits for each miss before it goes on, the two add up. A pass
 over a prompt takes the layers' weights once for several positions, and the classifier's not at all. The
-console's numbers and their sources are in ASSUMPTIONS; norms, softmax, RoPE and the sampler are not counted.
+console's numbers and their sources are in ASSUMPTIONS. Norms, RoPE, softmax, SwiGLU and sums are counted for
+the vector unit; the sampler is not counted.
 """
 
 from __future__ import annotations
@@ -85,11 +86,31 @@ class TokenWork:
     weight_bytes: int
     cache_bytes: int
     multiply_adds: int
+    """Of matrices, and of attention's scores and weighted values."""
+    other_operations: int
+    """Of floats by the vector kernels: norms, RoPE, softmax, SwiGLU, sums."""
     positions: int = 1
 
     @property
     def bytes(self) -> int:
         return self.weight_bytes + self.cache_bytes
+
+
+# Float operations of the vector kernels for each float, as llama2c/src/kernels_vmx.c has them.
+_NORM, _ROPE, _SUM = 3, 2, 1
+_SOFTMAX = 2 + 1 + 9 + 1  # largest, less the largest, 2^x with its least argument, sum
+_SWIGLU = 1 + 1 + 9 + 1 + 6 + 1 + 2  # most, negative, e^x, 1 + e^x, its reciprocal, least, two products
+
+
+def _others(config: Config, position: int) -> int:
+    """Operations of the vector kernels at a position."""
+    layer = (
+        _ROPE * (config.dim + config.kv_dim)
+        + _SOFTMAX * config.n_heads * (position + 1)
+        + _SWIGLU * config.hidden_dim
+        + (_SUM + _NORM) * 2 * config.dim
+    )
+    return config.n_layers * layer + _NORM * config.dim
 
 
 def token_work(config: Config, position: int = 0) -> TokenWork:
@@ -99,7 +120,9 @@ def token_work(config: Config, position: int = 0) -> TokenWork:
     matrices = config.n_layers * layer + config.vocab_size * dim
     vectors = (2 * config.n_layers + 1) * dim + (0 if config.shared_classifier else dim)  # norms, embedding
     past = 2 * config.n_layers * position
-    return TokenWork(4 * (matrices + vectors), 4 * past * kv_dim, matrices + past * dim)
+    return TokenWork(
+        4 * (matrices + vectors), 4 * past * kv_dim, matrices + past * dim, _others(config, position)
+    )
 
 
 def prompt_work(config: Config) -> TokenWork:
@@ -114,7 +137,8 @@ def prompt_work(config: Config) -> TokenWork:
     weights = token.weight_bytes - 4 * (classifier + own) + 4 * positions * config.dim
     past = 2 * config.n_layers * sum(range(positions))
     adds = positions * (token.multiply_adds - classifier) + past * config.dim
-    return TokenWork(weights, 0, adds, positions)
+    others = sum(_others(config, position) for position in range(positions))
+    return TokenWork(weights, 0, adds, others, positions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +185,7 @@ def _vmx(cores: float) -> Callable[[TokenWork], float]:
     def seconds(work: TokenWork) -> float:
         chains = VMX_CHAINS.value * min(work.positions, SHARED_LOADS.value)
         a_cycle = min(chains / VMX_LATENCY.value, 1)  # vmaddfp that begin
-        return work.multiply_adds / (4 * a_cycle * CLOCK.value * cores)
+        return (work.multiply_adds + work.other_operations) / (4 * a_cycle * CLOCK.value * cores)
 
     return seconds
 
