@@ -1,6 +1,7 @@
 // The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
 #include "allocations.h"
 #include "checkpoint.h"
+#include "evaluate.h"
 #include "figures.h"
 #include "forward_cpu.h"
 #include "forward_gpu.h"
@@ -30,6 +31,8 @@ typedef struct {
     int gpu;
     int special;
     int write_tokens;
+    int write_tensors;
+    const char *evaluated;  // a file of tokens to run instead of a story
 } Options;
 
 enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -37,6 +40,7 @@ enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT | -f FILE] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
     "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-g] [-l] [-e] [-x] [-w]\n"
+    "              [-v FILE] [-y]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
@@ -45,7 +49,8 @@ static const char USAGE[] =
     "  -r  write the run's figures as a record to this descriptor\n"
     "  -g  let the GPU compute                 -x  special tokens written in the prompt count as such\n"
     "  -f  a file that is the story's beginning\n"
-    "  -w  write the prompt's tokens, a number a line, and end; the checkpoint is not read\n";
+    "  -w  write the prompt's tokens, a number a line, and end; the checkpoint is not read\n"
+    "  -v  run a file of tokens instead: a record of each one's likelihood, under -l the logits, under -y every tensor\n";
 
 static int parse_range(const char *text, double most, float *value)
 {
@@ -88,6 +93,9 @@ static int parse_option(Options *o, char letter, const char *value)
         return parse_unsigned(value, &o->context) && o->context > 0;
     case 'k':
         return parse_kernel(value, &o->kernel);
+    case 'v':
+        o->evaluated = value;
+        return 1;
     case 'r':
         return parse_unsigned(value, &o->record) && o->record > STANDARD_ERROR && o->record <= INT32_MAX;
     default:
@@ -113,6 +121,8 @@ static int parse_options(Options *o, int count, char **arguments)
             o->special = 1;
         } else if (strcmp(option, "-w") == 0) {
             o->write_tokens = 1;
+        } else if (strcmp(option, "-y") == 0) {
+            o->write_tensors = 1;
         } else if (option[0] != '-' || !option[1] || option[2] || i + 1 >= count ||
                    !parse_option(o, option[1], arguments[++i])) {
             print(STANDARD_ERROR, "error: %s %s: not understood\n", option, i < count ? arguments[i] : "");
@@ -326,6 +336,16 @@ static int write_tokens(Options *o)
     return n < 0 ? EXIT_FAILED : 0;
 }
 
+// Instead of a story: the tokens of a file.
+static int evaluate(const Options *o, const Transformer *transformer, Forward_Gpu *gpu)
+{
+    Evaluation evaluation = {o->evaluated, transformer, gpu};
+    int done = o->write_tensors  ? evaluate_tensors(&evaluation)
+               : o->write_logits ? evaluate_logits(&evaluation)
+                                 : evaluate_tokens(&evaluation);
+    return done ? 0 : EXIT_FAILED;
+}
+
 static int check_length(const Options *o, int64_t prompt_tokens, int seq_len)
 {
     if (prompt_tokens > seq_len) {
@@ -391,6 +411,9 @@ int main(int argument_count, char **arguments)
     }
     if (options.gpu && !forward_gpu_start(&gpu, &transformer)) {
         return EXIT_FAILED;
+    }
+    if (options.evaluated) {
+        return evaluate(&options, &transformer, options.gpu ? &gpu : 0);
     }
     Story story = {
         .transformer = &transformer,
