@@ -17,9 +17,9 @@ SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
 PORT = (
-    *"allocations checkpoint evaluate figures forward forward_cpu forward_dump forward_gpu gpu kernels_scalar".split(),
-    *"kernels_vmx maths matmul memory parallel sampler sort tensor_types text transformer".split(),
-    *"byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
+    *"allocations checkpoint evaluate figures forward forward_cpu forward_dump forward_gpu gpu".split(),
+    *"kernels_scalar kernels_vmx maths matmul memory parallel sampler sort tensor_types text".split(),
+    *"transformer byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
     "fp32",  # the tensor types, a line each
 )
 

@@ -39,6 +39,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "profile": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
     "bench": {},
+    "perplexity": {},
+    "verify": {},
     "budget": {},
     "estimate": {},
     "pull": {},

@@ -15,6 +15,7 @@ from xenon.stories.engine import Decision
 from xenon.stories.settings import Engine, Matmul, Sampling
 
 MODEL_PATH, TOKENIZER_PATH, PROMPT_PATH = "/model.bin", "/tokenizer.bin", "/prompt"  # on the console's disc
+TOKENS_PATH = "/tokens"
 MOST_PROMPT_ARGUMENT = 16 * KIB  # bytes of a prompt on the command line; a longer one is a file
 STACK_BYTES = 1 * MIB
 
