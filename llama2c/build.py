@@ -18,9 +18,19 @@ GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
 PORT = (
     *"allocations checkpoint evaluate figures forward forward_cpu forward_dump forward_gpu gpu".split(),
-    *"kernels_scalar kernels_vmx maths matmul memory parallel sampler sort tensor_types text".split(),
-    *"transformer byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
+    *"halves header kernels_scalar kernels_vmx maths matmul memory parallel sampler sort".split(),
+    *"tensor_types text transformer".split(),
+    *"byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
+    *"conversation inference records stops".split(),
     "fp32",  # the tensor types, a line each
+    "f16",
+    "bf16",
+    "q4_0",
+    "q4_1",
+    "q5_0",
+    "q5_1",
+    "q8_0",
+    "int8",
 )
 
 # Every floating-point operation means the same on both sides: no contraction, no reassociation, no library

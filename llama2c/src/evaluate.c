@@ -2,7 +2,6 @@
 #include "evaluate.h"
 
 #include "allocations.h"
-#include "forward_cpu.h"
 #include "forward_dump.h"
 #include "kernels.h"
 #include "maths.h"
@@ -33,7 +32,7 @@ static void put_word(unsigned char *bytes, uint32_t word)
 
 static int complain(const char *what)
 {
-    print(STANDARD_ERROR, "error: -v: %s\n", what);
+    print(STANDARD_ERROR, "error: -u: %s\n", what);
     return 0;
 }
 
@@ -93,25 +92,13 @@ static int visit_windows(const Evaluation *evaluation, Visit *visit)
     }
     while (at < n) {
         Window window;
-        if (!next_window(&evaluation->transformer->config, words, &at, n, &window) || !visit(evaluation, &window)) {
+        evaluation->inference->pos = 0;
+        if (!next_window(&evaluation->inference->transformer->config, words, &at, n, &window) ||
+            !visit(evaluation, &window)) {
             return 0;
         }
     }
     return 1;
-}
-
-static int pass(const Evaluation *evaluation, const int *tokens, int positions, int pos)
-{
-    if (evaluation->gpu) {
-        return forward_gpu(evaluation->gpu, tokens, positions, pos);
-    }
-    forward_cpu(evaluation->transformer, tokens, positions, pos);
-    return 1;
-}
-
-static float *logits_of(const Evaluation *evaluation, int position)
-{
-    return evaluation->gpu ? classify_gpu(evaluation->gpu, position) : classify_cpu(evaluation->transformer, position);
 }
 
 // The natural logarithm of x > 0, normal: of its exponent and, by the series of artanh, of its fraction around 1.
@@ -138,17 +125,18 @@ static double logarithm(double x)
 // never tiny, says what all exponentials sum up to. 0 when the GPU does not answer.
 static int score(const Evaluation *evaluation, float *logits, int token, unsigned char *record)
 {
-    const Transformer *transformer = evaluation->transformer;
+    const Transformer *transformer = evaluation->inference->transformer;
+    Forward_Gpu *gpu = evaluation->inference->gpu;
     const Kernels *kernels = kernels_of(transformer->kernel);
     int vocab_size = transformer->config.vocab_size;
-    int likeliest = evaluation->gpu ? forward_gpu_argmax(evaluation->gpu) : kernels->argmax(logits, vocab_size);
+    int likeliest = gpu ? forward_gpu_argmax(gpu) : kernels->argmax(logits, vocab_size);
     if (likeliest < 0) {
         return 0;
     }
     double below = (double)logits[token] - (double)logits[likeliest];
     const float *probabilities = logits;
-    if (evaluation->gpu) {
-        probabilities = forward_gpu_softmax(evaluation->gpu, 1.0f);
+    if (gpu) {
+        probabilities = forward_gpu_softmax(gpu, 1.0f);
     } else {
         kernels->softmax(logits, vocab_size);
     }
@@ -172,14 +160,14 @@ static int score_window(const Evaluation *evaluation, const Window *window)
         int positions = last - pos < BATCH ? last - pos : BATCH;
         unsigned char records[BATCH * SCORE_BYTES];
         uint64_t bytes = 0;
-        if (!pass(evaluation, window->values + pos, positions, pos)) {
+        if (!inference_pass(evaluation->inference, window->values + pos, positions)) {
             return 0;
         }
         for (int i = 0; i < positions; i++) {
             if (pos + i + 1 < window->first) {
                 continue;
             }
-            float *logits = logits_of(evaluation, i);
+            float *logits = inference_logits(evaluation->inference, i);
             if (!logits || !score(evaluation, logits, window->values[pos + i + 1], records + bytes)) {
                 return 0;
             }
@@ -194,17 +182,17 @@ static int score_window(const Evaluation *evaluation, const Window *window)
 
 static int write_logits_of_window(const Evaluation *evaluation, const Window *window)
 {
-    uint64_t bytes = (uint64_t)evaluation->transformer->config.vocab_size * sizeof(float);
+    uint64_t bytes = (uint64_t)evaluation->inference->transformer->config.vocab_size * sizeof(float);
     for (int pos = 0; pos < window->tokens; pos += BATCH) {
         int positions = window->tokens - pos < BATCH ? window->tokens - pos : BATCH;
-        if (!pass(evaluation, window->values + pos, positions, pos)) {
+        if (!inference_pass(evaluation->inference, window->values + pos, positions)) {
             return 0;
         }
         for (int i = 0; i < positions; i++) {
             if (pos + i + 1 < window->first) {
                 continue;
             }
-            const float *logits = logits_of(evaluation, i);
+            const float *logits = inference_logits(evaluation->inference, i);
             if (!logits) {
                 return 0;
             }
@@ -217,7 +205,7 @@ static int write_logits_of_window(const Evaluation *evaluation, const Window *wi
 static int dump_window(const Evaluation *evaluation, const Window *window)
 {
     for (int pos = 0; pos < window->tokens; pos++) {
-        forward_dump(evaluation->transformer, window->values[pos], pos);
+        forward_dump(evaluation->inference->transformer, window->values[pos], pos);
     }
     return 1;
 }
@@ -234,6 +222,6 @@ int evaluate_logits(const Evaluation *evaluation)
 
 int evaluate_tensors(const Evaluation *evaluation)
 {
-    return evaluation->gpu ? complain("tensors are written by the CPU, not by the GPU")
-                           : visit_windows(evaluation, dump_window);
+    return evaluation->inference->gpu ? complain("tensors are written by the CPU, not by the GPU")
+                                      : visit_windows(evaluation, dump_window);
 }

@@ -2,15 +2,13 @@
 #ifndef EVALUATE_H
 #define EVALUATE_H
 
-#include "forward_gpu.h"
-#include "transformer.h"
+#include "inference.h"
 
 // A file of windows, one after the other, each of words that are big-endian on every machine:
 //   n (1 to seq_len), first (1 to n), and n tokens, which are at the positions from 0 on.
 typedef struct {
     const char *path;
-    const Transformer *transformer;
-    Forward_Gpu *gpu;  // NULL: the CPU computes
+    Inference *inference;
 } Evaluation;
 
 enum { SCORE_BYTES = 16 };

@@ -67,13 +67,13 @@ static void dump_rope(void *machine, float *x, int heads)
     dump->turns++;
 }
 
-static float *dump_cache_rows(void *machine, float *cache, float *vectors)
+static float *dump_cache_rows(void *machine, void *cache, float *vectors)
 {
     Dump *dump = machine;
     return dump->operations->cache_rows(dump->machine, cache, vectors);
 }
 
-static void dump_store_rows(void *machine, float *cache, const float *rows)
+static void dump_store_rows(void *machine, void *cache, const float *rows)
 {
     Dump *dump = machine;
     dump->operations->store_rows(dump->machine, cache, rows);
@@ -97,7 +97,7 @@ static void write_attention(Dump *dump)
     write_tensor(dump, "att", att, (int64_t)p->n_heads * positions);
 }
 
-static void dump_attend(void *machine, float *out, const float *q, const float *keys, const float *values)
+static void dump_attend(void *machine, float *out, const float *q, const void *keys, const void *values)
 {
     Dump *dump = machine;
     dump->operations->attend(dump->machine, out, q, keys, values);

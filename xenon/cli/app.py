@@ -33,7 +33,9 @@ from xenon.notes import XenonWarning
 COMMANDS: dict[str, dict[str, Any]] = {
     "convert": {},
     "inspect": {},
+    "export": {},
     "generate": {},
+    "chat": {},
     "tokenize": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "profile": {"context_settings": {"allow_interspersed_args": False}},

@@ -16,6 +16,7 @@ from xenon.cli.options import (
     CpuOption,
     EngineOption,
     JsonOption,
+    KeyValueOption,
     MatmulOption,
     MemoryOption,
     ThreadsOption,
@@ -23,7 +24,7 @@ from xenon.cli.options import (
     TokenizerOption,
 )
 from xenon.cli.output import parse_size, print_json, shown
-from xenon.stories.settings import Engine, Matmul, Setup
+from xenon.stories.settings import Engine, KeyValueType, Matmul, Setup
 
 if TYPE_CHECKING:
     from xenon.evaluation.engines import Evaluator
@@ -61,6 +62,7 @@ def perplexity(
     threads: ThreadsOption = None,
     context: ContextOption = None,
     memory: MemoryOption = "512MiB",
+    kv: KeyValueOption = KeyValueType.F32,
     cpu: CpuOption = None,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
@@ -98,7 +100,8 @@ def perplexity(
     if reference and (engine is not Engine.AUTO or threads is not None or cpu is not None):
         raise UsageError("--reference with options of the console", "leave --engine, --threads and --cpu out")
     text = _text(file)
-    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=parse_size("--memory", memory))
+    size = parse_size("--memory", memory)
+    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv)
     session = Session(model, tokenizer, setup)
     positions = session.decision.context
     chunking = Chunking(min(positions, chunk or positions), stride, half)
@@ -106,7 +109,7 @@ def perplexity(
         raise UsageError(f"--chunk {chunk}, the context is {positions}", f"--chunk {positions} fits")
     evaluator: Evaluator
     if reference:
-        host = ReferenceEvaluator(session.model, session.tokenizer, matmul or Matmul.VMX, positions)
+        host = ReferenceEvaluator(session.model, session.tokenizer, matmul or Matmul.VMX, positions, kv)
         evaluator, tokens = host, host.encode(text)
     else:
         evaluator = ConsoleEvaluator(session, timeout)

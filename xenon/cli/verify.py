@@ -13,6 +13,7 @@ from xenon.cli.options import (
     CpuOption,
     EngineOption,
     JsonOption,
+    KeyValueOption,
     MatmulOption,
     MemoryOption,
     ThreadsOption,
@@ -20,7 +21,7 @@ from xenon.cli.options import (
     TokenizerOption,
 )
 from xenon.cli.output import parse_size, print_json, shown
-from xenon.stories.settings import Engine, Matmul, Setup
+from xenon.stories.settings import Engine, KeyValueType, Matmul, Setup
 
 if TYPE_CHECKING:
     from xenon.evaluation.checks import Check, Plan
@@ -51,6 +52,7 @@ def verify(
     threads: ThreadsOption = None,
     context: ContextOption = None,
     memory: MemoryOption = "512MiB",
+    kv: KeyValueOption = KeyValueType.F32,
     cpu: CpuOption = None,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
@@ -87,7 +89,8 @@ def verify(
         raise UsageError("--ulps is for --against", _USAGE)
     if engine is Engine.GPU and (dump or against):
         raise UsageError("tensors are written by CPUs, not by the GPU", "leave --engine out")
-    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=parse_size("--memory", memory))
+    size = parse_size("--memory", memory)
+    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv)
     opened = open_model(model)
     if context is not None and context > opened.config.seq_len:
         raise UsageError(f"--context {context}, the model's is {opened.config.seq_len}", _USAGE)
@@ -170,7 +173,7 @@ def _host_tensors(plan: Plan) -> Tensors:
     from xenon.evaluation.dump import tensors_of
     from xenon.evaluation.engines import ReferenceEvaluator
 
-    host = ReferenceEvaluator(plan.model, plan.tokenizer, plan.matmul, plan.setup.context)
+    host = ReferenceEvaluator(plan.model, plan.tokenizer, plan.matmul, plan.setup.context, plan.setup.kv)
     return tensors_of(host, plan.tokens, plan.model.config.n_heads)
 
 

@@ -23,7 +23,7 @@ from xenon.recompiler.cpu_kind import CpuKind, installed
 from xenon.stories.engine import gpu_limit
 from xenon.stories.guest import guest_program
 from xenon.stories.session import Session
-from xenon.stories.settings import Engine, Matmul, Setup
+from xenon.stories.settings import Engine, KeyValueType, Matmul, Setup
 
 if TYPE_CHECKING:
     import numpy as np
@@ -194,7 +194,7 @@ def _evaluators(plan: Plan) -> Iterator[tuple[str, Callable[[], Evaluator | str]
 
 def _host(plan: Plan) -> Evaluator | str:
     try:
-        return ReferenceEvaluator(plan.model, plan.tokenizer, plan.matmul, plan.setup.context)
+        return ReferenceEvaluator(plan.model, plan.tokenizer, plan.matmul, plan.setup.context, plan.setup.kv)
     except XenonError as error:
         return f"{error.message}: {error.hint}"
 
@@ -203,6 +203,8 @@ def _console(plan: Plan, engine: Engine, kind: CpuKind | None) -> Evaluator | st
     setup = plan.setup
     context = setup.context or plan.model.config.seq_len
     if engine is Engine.GPU:
+        if setup.kv is KeyValueType.F16:
+            return "the GPU keeps keys and values in f32"
         if limit := gpu_limit(plan.model.config, context):
             return limit
         setup = replace(setup, engine=engine, cpu=None, matmul=None, threads=None)

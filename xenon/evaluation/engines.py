@@ -16,7 +16,7 @@ from xenon.evaluation.windows import Window, as_file
 from xenon.recompiler.cpu_kind import default_kind
 from xenon.stories.guest import guest_error, story_arguments
 from xenon.stories.session import Session
-from xenon.stories.settings import Engine, Matmul, Sampling
+from xenon.stories.settings import Engine, KeyValueType, Matmul, Sampling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,12 @@ class ReferenceEvaluator:
     byte_order = loader.ByteOrder(sys.byteorder)
 
     def __init__(
-        self, model: loader.Model, tokenizer: loader.Tokenizer, matmul: Matmul, context: int | None = None
+        self,
+        model: loader.Model,
+        tokenizer: loader.Tokenizer,
+        matmul: Matmul,
+        context: int | None = None,
+        kv: KeyValueType = KeyValueType.F32,
     ) -> None:
         try:
             self._reference = Reference.build()
@@ -81,6 +86,7 @@ class ReferenceEvaluator:
             raise XenonError(message, hint) from error
         self.matmul = matmul
         self._context = context or model.config.seq_len
+        self._kv = kv
         self._files = {_MODEL: _bytes_of(model), _TOKENIZER: _bytes_of(tokenizer)}
 
     @property
@@ -93,7 +99,7 @@ class ReferenceEvaluator:
         for window in windows:  # the library comes back after each, so that Ctrl-C is seen
             status, _, messages = self._reference.run(
                 self._files | {_TOKENS: as_file([window])},
-                [*words, "-v", _TOKENS, *question.value],
+                [*words, "-v", self._kv.value, "-u", _TOKENS, *question.value],
                 lambda stream, data: sink(data) if stream == _STDOUT else None,
             )
             if status != 0:

@@ -1,4 +1,4 @@
-"""Windows of tokens: what the guest runs with `-v` (llama2c/src/evaluate.h)."""
+"""Windows of tokens: what the guest runs with `-u` (llama2c/src/evaluate.h)."""
 
 from __future__ import annotations
 

@@ -92,16 +92,16 @@ def test_the_guest_refuses_windows_that_cannot_be(made: Made, words: tuple[int, 
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
     files = {"m": image_bytes(model, NATIVE), "t": image_bytes(tokenizer, NATIVE)}
     data = struct.pack(f">{len(words)}I", *words)
-    status, out, said = Reference.build().run(files | {"v": data}, ["m", "-z", "t", "-v", "v"])
-    assert (status, out) == (1, b"") and said.decode().startswith(f"error: -v: {message}")
+    status, out, said = Reference.build().run(files | {"v": data}, ["m", "-z", "t", "-u", "v"])
+    assert (status, out) == (1, b"") and said.decode().startswith(f"error: -u: {message}")
 
 
 @pytest.mark.parametrize("files", [{}, {"v": b"\0\0\0"}], ids=["missing", "no whole words"])
 def test_the_guest_refuses_a_file_that_is_none(made: Made, files: dict[str, bytes]) -> None:
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
     files = {"m": image_bytes(model, NATIVE), "t": image_bytes(tokenizer, NATIVE)} | files
-    status, _, said = Reference.build().run(files, ["m", "-z", "t", "-v", "v"])
-    assert status == 1 and said.startswith(b"error: -v: the file of tokens")
+    status, _, said = Reference.build().run(files, ["m", "-z", "t", "-u", "v"])
+    assert status == 1 and said.startswith(b"error: -u: the file of tokens")
 
 
 def run(made: Made, text: Path, *words: str) -> dict[str, object]:
