@@ -46,6 +46,8 @@ def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[
     if model is None:
         return [loader.plan(loader.open_tokenizer(str(tokenizer)), wishes.order, None, wishes.out)]
     path = model_path(model)
+    if path != model and wishes.out is None:
+        wishes.out = Path()  # not beside a pulled model
     opened = loader.open_any(path) if tokenizer is None else loader.open(path)
     plans = [_planned_model(opened, wishes)]
     if tokenizer is not None and isinstance(opened, loader.Model):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xenon.errors import ErrorCode, XenonError
 from xenon.models.catalogue import CATALOGUE, Entry, entry_named
-from xenon.models.folder import ModelFolder
+from xenon.models.folder import ModelFolder, PulledModel
 
 
 def model_path(path: str | os.PathLike[str]) -> Path:
@@ -17,9 +17,21 @@ def model_path(path: str | os.PathLike[str]) -> Path:
     Raises XenonError for a name of the catalogue that is not pulled, and for a word that is neither a file
     nor a name.
     """
+    model = _pulled(path)
+    return Path(path) if model is None else model.model
+
+
+def tokenizer_path(path: str | os.PathLike[str]) -> Path:
+    """The same for the tokenizer of a pulled model. Raises what `model_path` raises."""
+    model = _pulled(path)
+    return Path(path) if model is None else model.tokenizer
+
+
+def _pulled(path: str | os.PathLike[str]) -> PulledModel | None:
+    """The pulled model of this name; None for a path. Raises what `model_path` raises."""
     name = os.fsdecode(path)
     if os.path.lexists(name) or os.sep in name or not name:
-        return Path(path)
+        return None
     entry = entry_named(name)
     if entry is not None:
         model = ModelFolder().get(entry.name)
@@ -27,9 +39,9 @@ def model_path(path: str | os.PathLike[str]) -> Path:
             raise XenonError(
                 f"{entry.name}: is not on this computer yet", "", ErrorCode.NOT_PULLED, name=entry.name
             )
-        return model.model
+        return model
     if "." in name:  # a file's name: its opener says what is wrong
-        return Path(path)
+        return None
     raise _unknown(f"{name}: no such file or directory, and no model of this name", _likely(name))
 
 

@@ -11,7 +11,7 @@ from llama2c.facts import FIGURES_DESCRIPTOR
 from loader.tensor_types import F32
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB
-from xenon.models.find import model_path
+from xenon.models.find import model_path, tokenizer_path
 from xenon.stories.engine import Decision
 from xenon.stories.settings import Engine, Matmul, Sampling
 
@@ -90,7 +90,7 @@ def open_tokenizer(
     if tokenizer is None:
         return loader.find_tokenizer(model)
     if not isinstance(tokenizer, loader.Tokenizer):
-        tokenizer = loader.open_tokenizer(tokenizer)
+        tokenizer = loader.open_tokenizer(tokenizer_path(tokenizer))
     loader.check_vocabulary(model, tokenizer)
     return tokenizer
 

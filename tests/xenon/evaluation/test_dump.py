@@ -1,4 +1,4 @@
-"""Dumps of tensors: named as the manual says, the same on host and console; the first that differs is found."""
+"""Dumps of tensors: named as the manual says, the same on host and console; the first to differ is found."""
 
 from __future__ import annotations
 

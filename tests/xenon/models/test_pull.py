@@ -25,7 +25,7 @@ from xenon.errors import ErrorCode, XenonError
 from xenon.models import catalogue, download, find, folder, pull
 from xenon.models.catalogue import CATALOGUE, Entry, Host, Member, Origin, entry_named
 from xenon.models.download import Progress
-from xenon.models.find import known_entry, model_path
+from xenon.models.find import known_entry, model_path, tokenizer_path
 from xenon.models.folder import ModelFolder
 
 
@@ -320,6 +320,15 @@ def test_every_row_of_the_catalogue_is_complete() -> None:
         assert entry_named(entry.name.upper()) is entry
 
 
+def test_the_manual_has_the_catalogue() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "pull.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert rows == [
+        f"| `{entry.name}` | {entry.license} | {entry.model.host.value}/{entry.model.repository} |"
+        for entry in CATALOGUE
+    ]
+
+
 def test_a_name_stands_for_what_was_pulled(
     site: Site, parts: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -331,7 +340,7 @@ def test_a_name_stands_for_what_was_pulled(
         model_path("Tiny")
     assert caught.value.code is ErrorCode.NOT_PULLED and caught.value.fields == {"name": "tiny"}
     model = pull.pull(entry, silent, web=site.web)
-    assert model_path("TINY") == model.model
+    assert model_path("TINY") == model.model and tokenizer_path("tiny") == model.tokenizer
     with pytest.raises(XenonError, match="no such file or directory, and no model of this name") as caught:
         model_path("tinny")
     assert caught.value.fields["likely"] == "did you mean 'tiny'? "
@@ -364,6 +373,7 @@ def test_the_commands_pull_list_inspect_and_remove(
     assert row["here"] and row["partial_bytes"] == 0 and row["sha256"] == digest(parts[0])
     assert json.loads(run("inspect", "tiny", "--json"))["path"] == row["path"]
     assert run("list").splitlines()[1].startswith("tiny")
+    assert run("convert", "tiny", "--to", "little", "--dry-run").startswith("would write tiny.le.bin: ")
     assert json.loads(run("pull", "tiny", "--json"))["source_sha256"] == digest(parts[0])
     assert json.loads(run("pull", "tiny", "--remove", "--json"))["removed"] is True
     assert "was not here" in run("pull", "--remove", "tiny")
