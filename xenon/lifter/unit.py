@@ -11,7 +11,7 @@ that is counted, B for the block itself; those of loops are in loops.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 
 from xenon.lifter import layout, slots
@@ -27,6 +27,7 @@ from xenon.lifter.lift import Lifter
 from xenon.lifter.loops import Loop, is_loop
 from xenon.lifter.rules import RULES
 from xenon.lifter.slots import CTR, LR
+from xenon.lifter.straight import is_worth_two_forms, lift_twice, straight_runs
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
@@ -116,9 +117,18 @@ class Unit:
 
     def plain(self, block: Block, guards: dict[int, Guard]) -> None:
         """A block whose every address is checked."""
-        self.lifter.start(f"B{block.start:x}")
-        self.lifter.forget()
-        self.body(block, guards)
+        lifter = self.lifter
+        lifter.start(f"B{block.start:x}")
+        lifter.forget()
+        self.begin(block)
+        live = self._liveness(block)
+        for indices in straight_runs(block):
+            lift = partial(self._instructions, block, indices, guards, live)
+            if is_worth_two_forms([block.body[index] for index in indices]):
+                lift_twice(lifter, lift)
+            else:
+                lift()
+        lifter.end_body(live[-1])
         self._end(block)
 
     def begin(self, block: Block) -> None:
@@ -134,15 +144,26 @@ class Unit:
     ) -> None:
         """The instructions of a block but for its branch; `instead` may emit one of them, by its index, and
         then returns True."""
-        lifter = self.lifter
         self.begin(block)
         live = self._liveness(block)
-        for index, instruction in enumerate(block.body):
+        self._instructions(block, range(len(block.body)), guards, live, instead)
+        self.lifter.end_body(live[-1])
+
+    def _instructions(
+        self,
+        block: Block,
+        indices: range,
+        guards: dict[int, Guard],
+        live: list[frozenset[str]],
+        instead: Callable[[int, Instruction], bool] | None = None,
+    ) -> None:
+        lifter = self.lifter
+        for index in indices:
+            instruction = block.body[index]
             lifter.begin_instruction(instruction.address, guards.get(index), live[index])
             if instead is None or not instead(index, instruction):
                 RULES[instruction.mnemonic](lifter, instruction)
             lifter.end_instruction(instruction)
-        lifter.end_body(live[-1])
 
     def _liveness(self, block: Block) -> list[frozenset[str]]:
         """What is live before each instruction of the body, and before the branch."""
