@@ -27,7 +27,8 @@ CR_WORD, FPSCR, SKIP = 1192, 1200, 1208
 EXCHANGE = 1216  # pointer to the page through which VR and XER travel
 NATIVE_CALLS = 1224  # hand-overs so far
 RUNNING = 1232  # 1 while compiled code runs
-FUNCTION = 1240  # the compiled function that is under way, in a run that is measured
+FUNCTION = 1240  # the compiled function that is under way, plus OPTIMISED (see counting.py)
+OPTIMISED = 1
 SIZE = 1280
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -25,17 +25,26 @@ if TYPE_CHECKING:
 _MOST_SETTLED = 16  # compilations from a page that the program writes to in between
 
 
-class Tier(Enum):
-    """How a function is run."""
+Compiler = Callable[[str, bool], bytes]
+"""Gives the object code of a module; whether by the full optimiser."""
 
-    COMPILED = "compiled"
+
+def _not_cached(_text: str, _optimised: bool) -> bytes:
+    raise LookupError
+
+
+class Tier(Enum):
+    """How a function is run: on Unicorn, by quickly compiled code, or by code of the full optimiser."""
+
     UNICORN = "unicorn"
+    COMPILED = "compiled"
+    OPTIMISED = "optimised"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a function: compiled, or the reason why not. `inside` is one more entry, at a loop that
-    was hot; `seconds` is what it took."""
+    """What became of a function: to which tier it was compiled, or the reason why not. `inside` is one more
+    entry, at a loop that was hot; `seconds` is what it took."""
 
     entries: tuple[int, ...]
     tier: Tier
@@ -98,6 +107,9 @@ class Recompiler:
         not, Unicorn runs the call."""
         self.worker: Worker | None = None
         """Compiles in a process of its own; None: in this one."""
+        self.optimiser: Worker | None = None
+        """The same for the full optimiser."""
+        self._hooking = threading.Lock()
 
     def know(self, functions: Functions) -> None:
         """Name the program's functions."""
@@ -195,9 +207,10 @@ class Recompiler:
         ]
         return max(starts, default=None)
 
-    def prepare(self, worker: Worker) -> None:
-        """Compile in a process of its own from now on. Raises Stopped, also for a broken llvmlite."""
-        self.worker = worker
+    def prepare(self, worker: Worker, optimiser: Worker | None = None) -> None:
+        """Compile in a process of its own from now on, and optimise in another, which starts when there is
+        something to optimise. Raises Stopped, also for a broken llvmlite."""
+        self.worker, self.optimiser = worker, optimiser
         worker.start()  # while llvmlite is imported here
         try:
             from xenon.recompiler import codegen
@@ -205,30 +218,55 @@ class Recompiler:
             raise Stopped(str(error)) from error
         codegen.bridge(self.cache, worker.compile, self.counting)
 
-    def compile(self, address: int, inside: int | None = None) -> Outcome:
-        """Compile the function at an address, and have the CPUs hand over to it from now on; also at the
-        instruction `inside` it, if there is one.
+    def compile(
+        self,
+        address: int,
+        inside: int | None = None,
+        tier: Tier = Tier.COMPILED,
+        compiler: Compiler | None = None,
+    ) -> Outcome:
+        """Compile the function at an address to a tier, unless it has reached that, and have the CPUs hand
+        over to it from now on; also at the instruction `inside` it, if there is one.
+        `compiler` is what compiles, if not the worker of the tier.
 
         Raises Stopped when the worker was stopped meanwhile.
         """
         entries = self.entries_of(address)
         if (known := self.outcomes.get(entries)) is not None:
-            return known
+            if tier is not Tier.OPTIMISED or known.tier is not Tier.COMPILED:
+                return known
+            inside = known.inside if inside is None else inside
         forgotten: set[int] = set()
         with self._lock:
             self._under_way.append(forgotten)
         try:
-            return self._compile(entries, inside, forgotten)
+            return self._compile(entries, inside, tier, forgotten, compiler)
         finally:
             with self._lock:
                 self._under_way = [pages for pages in self._under_way if pages is not forgotten]
 
-    def _compile(self, entries: tuple[int, ...], inside: int | None, forgotten: set[int]) -> Outcome:
+    def restore(self, address: int, inside: int | None = None) -> bool:
+        """Compile a function to the tier OPTIMISED if the cache has its code; whether it has."""
+        try:
+            return self.compile(address, inside, Tier.OPTIMISED, _not_cached).tier is Tier.OPTIMISED
+        except LookupError:
+            return False
+
+    def _compile(
+        self,
+        entries: tuple[int, ...],
+        inside: int | None,
+        tier: Tier,
+        forgotten: set[int],
+        compiler: Compiler | None,
+    ) -> Outcome:
         from xenon.lifter.flow import NotUnderstood
         from xenon.recompiler import codegen  # llvmlite: not before something is compiled
 
         start = time.perf_counter()
-        compile_text = self.worker.compile if self.worker else codegen.compile_text
+        optimised = tier is Tier.OPTIMISED
+        worker = self.optimiser if optimised else self.worker
+        compile_text = compiler or (worker.compile if worker else codegen.compile_text)
         points_in = entries if inside is None or inside in entries else (*entries, inside)
         own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
         try:
@@ -239,7 +277,7 @@ class Recompiler:
                 points_in,
                 self._starts,
                 self.cache,
-                codegen.console_target(self.assume_singles, self.counting),
+                codegen.console_target(self.assume_singles, self.counting, optimised),
                 compile_text,
             )
         except NotUnderstood as reason:
@@ -248,15 +286,14 @@ class Recompiler:
             return outcome
         hook = codegen.bridge(self.cache, compile_text, self.counting)
         seconds = time.perf_counter() - start
-        outcome = Outcome(
-            entries, Tier.COMPILED, "", unit.instructions, unit.calls, unit.cached, seconds, inside
-        )
+        outcome = Outcome(entries, tier, "", unit.instructions, unit.calls, unit.cached, seconds, inside)
         if not self._publish(
             outcome, _Published(own_pages | unit.pages, unit.points), unit.function, forgotten
         ):
             return Outcome(entries, Tier.UNICORN, "its code has changed while it was compiled")
-        for code in self.attached:
-            code.hook(list(unit.points), hook)
+        with self._hooking:
+            for code in self.attached:
+                code.hook(list(unit.points), hook)
         return outcome
 
     def _publish(self, outcome: Outcome, published: _Published, function: int, forgotten: set[int]) -> bool:
@@ -265,6 +302,11 @@ class Recompiler:
         with self._lock:
             if not published.pages.isdisjoint(forgotten):
                 return False
+            before = self._compiled.get(entries)
+            for point in before.points if before else ():
+                if point not in published.points and self._serving.get(point) == entries:
+                    self.dispatch.remove(point)
+                    del self._serving[point]
             for point in published.points:
                 self.dispatch.set(point, function)
                 self._serving[point] = entries
@@ -274,7 +316,7 @@ class Recompiler:
             self.outcomes[entries] = outcome
             return True
 
-    def compile_all(self, addresses: Iterable[int]) -> None:
+    def compile_all(self, addresses: Iterable[int], tier: Tier = Tier.COMPILED) -> None:
         """Compile these functions and those that they call."""
         waiting = list(addresses)
         seen: set[int] = set()
@@ -282,4 +324,4 @@ class Recompiler:
             address = waiting.pop(0)
             if address not in seen:
                 seen.add(address)
-                waiting += sorted(self.compile(address).calls - seen)
+                waiting += sorted(self.compile(address, tier=tier).calls - seen)
