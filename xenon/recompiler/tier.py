@@ -32,6 +32,7 @@ _HOT = 2  # samples in a function until it is compiled
 _STUCK = 3  # samples on Unicorn in a compiled function until the place itself becomes an entry
 _HOT_COMPILED = 4  # samples in a function's compiled code until it is optimised
 _OUTDATED = 5  # further samples in code that was replaced until it is made to leave, out of a loop
+_LONG = 4000  # bytes of a hot function that takes so long that others are compiled before it
 _MOST_REMEMBERED = 256  # functions of one program
 
 _Wanted = tuple[int, int | None]  # a function, and a place in it to enter it at, too
@@ -97,12 +98,12 @@ class TierUp:
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
         self._optimised = {address for address, _, optimised in remembered if optimised}
-        named = {function.name: function.address for function in self._recompiler.functions}
+        named = {function.name: function for function in self._recompiler.functions}
         try:
             self._recompiler.prepare(self._worker, self._optimiser)
-            for name in self._hot:
-                if name in named:
-                    self._compile(named[name])
+            hot = [named[name] for name in self._hot if name in named]
+            for function in sorted(hot, key=lambda function: function.size > _LONG):
+                self._compile(function.address)
             for address, inside, _ in remembered:
                 self._compile(address, inside)
             while not self._closing.wait(_PERIOD):

@@ -33,10 +33,10 @@ def booted(
     return console
 
 
-def compile_all(console: Console) -> None:
+def compile_all(console: Console, tier: Tier = Tier.COMPILED) -> None:
     """Compile every function of the program before its first instruction."""
     assert console.recompiler is not None
-    console.recompiler.compile_all([one.address for one in console.recompiler.functions])
+    console.recompiler.compile_all([one.address for one in console.recompiler.functions], tier)
 
 
 def output(console: Console) -> bytes:
@@ -68,9 +68,9 @@ def check_logits(model: loader.Model, tokenizer: loader.Tokenizer, reference: Re
     assert len(expected) == 256 * 4 * model.config.vocab_size
     interpreted = output(booted(model, tokenizer, [*arguments, "64"], CpuKind.UNICORN))
     assert interpreted == expected[: len(expected) // 4]
-    for threads in (1, 2):
+    for threads, tier in ((1, Tier.COMPILED), (2, Tier.COMPILED), (1, Tier.OPTIMISED)):
         console = booted(model, tokenizer, [*arguments, "256"], CpuKind.RECOMPILER, threads)
-        compile_all(console)
+        compile_all(console, tier)
         assert output(console) == expected
 
 
