@@ -40,6 +40,8 @@ class Extents:
     weight_bytes: int
     tokenizer_bytes: int
     prompt_bytes: int
+    prompt_file_bytes: int
+    pieces: int
     longest_piece: int
     mapped: bool
     gpu: bool
@@ -72,6 +74,11 @@ def allocations(extents: Extents) -> Iterator[Allocation]:
         kind = Users(users.id)
         if (kind is not Users.GPU or extents.gpu) and table.value(condition, {"p": extents}):
             yield Allocation(str(name.value), kind, table.value(size, {"p": extents}))
+
+
+def batch_positions() -> int:
+    """Positions of a prompt that the guest takes through the layers in one pass over the weights."""
+    return _table().call("BATCH", [])
 
 
 def whole_lines(nbytes: int) -> int:

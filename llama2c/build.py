@@ -17,8 +17,9 @@ SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
 PORT = (
-    *"allocations checkpoint figures forward forward_cpu forward_gpu gpu kernels_scalar kernels_vmx maths".split(),
-    *"matmul memory parallel sampler sort tensor_types text tokenizer transformer".split(),
+    *"allocations checkpoint figures forward forward_cpu forward_gpu gpu kernels_scalar".split(),
+    *"kernels_vmx maths matmul memory parallel sampler sort tensor_types text transformer".split(),
+    *"byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
     "fp32",  # the tensor types, a line each
 )
 
@@ -44,7 +45,7 @@ class BuildError(RuntimeError):
     """The compiler is missing or reports errors; the message contains them."""
 
 
-def _compiler() -> str:
+def zig_program() -> str:
     """The program that ziglang brings, started without a Python in between. Raises BuildError."""
     package = importlib.util.find_spec("ziglang")
     if package is None or package.origin is None:
@@ -62,7 +63,7 @@ def _zig(arguments: Sequence[str], target: Path) -> Path:
             "ZIG_GLOBAL_CACHE_DIR": f"{work}/cache",
             "ZIG_LOCAL_CACHE_DIR": f"{work}/cache",
         }
-        command = [_compiler(), "cc", *arguments, "-o", str(output)]
+        command = [zig_program(), "cc", *arguments, "-o", str(output)]
         result = subprocess.run(
             command, cwd=SOURCES, env=environment, capture_output=True, text=True, check=False
         )

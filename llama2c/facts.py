@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Self
 
 FIGURES_DESCRIPTOR = 3  # the descriptor that xenon's sessions and benchmarks name with `-r`
-_RECORD = struct.Struct(">4sIQQQ")  # src/figures.h
-_MAGIC, _VERSION = b"l2cf", 1
+_RECORD = struct.Struct(">4sI6Q")  # src/figures.h
+_MAGIC, _VERSION = b"l2cf", 2
 
 # The functions that a story executes most, in that order; the last ones matter at its start and its end.
 HOT_FUNCTIONS = (
-    *("rows_vmx", "attend_vmx", "swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx"),
-    *("softmax_vmx", "argmax_vmx"),
-    *("rows_scalar", "expf", "attend_scalar", "softmax_scalar", "swiglu_scalar", "rmsnorm_scalar"),
-    *("rope_scalar", "add_scalar", "argmax_scalar", "memset", "rmsnorm", "rope", "swiglu", "add"),
-    *("memcpy", "attend_heads", "parallel_for", "matmul", "forward", "multiply", "cache_row", "store_row"),
-    *("share_attention", "embed", "copy_row", "forward_cpu", "rope_turn_to", "sine_series"),
-    *("cosine_series", "sine", "reduce", "cosf", "sinf", "run_part", "run_task"),
+    *("rows_vmx", "batch_vmx", "take_chunks", "await_end", "await_job", "run_worker"),
+    *("attend_vmx", "swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx"),
+    *("softmax_vmx", "argmax_vmx", "rows_scalar", "batch_scalar", "expf", "attend_scalar", "softmax_scalar"),
+    *("swiglu_scalar", "rmsnorm_scalar", "rope_scalar", "add_scalar", "argmax_scalar", "memset"),
+    *("rmsnorm", "rope", "swiglu", "add", "memcpy", "attend_heads", "parallel_for", "matmul", "forward"),
+    *("multiply", "cache_rows", "store_rows", "share_attention", "take_row", "classify", "embed", "copy_row"),
+    *("forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine", "reduce", "cosf", "sinf"),
     *("sample_topp", "sampler_sample"),
     *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "tokenizer_encode"),
     *(
@@ -32,6 +32,14 @@ HOT_FUNCTIONS = (
         "main",
     ),
 )
+BYTE_PAIR_FUNCTIONS = (
+    *("tokenizer_load", "byte_pairs_read", "check_texts", "check_pairs", "is_sum", "check_lists"),
+    *("byte_pairs_encode", "next_special", "special_at", "compare_byte", "encode_piece", "whole_piece"),
+    *("merge_tokens", "weigh", "merge_at", "push", "pop", "merge_of", "split_next", "gpt2", "smollm"),
+    *("llama3", "run_of", "matched", "character", "utf8_character", "char_class", "in_table"),
+    *("white_space", "contraction", "printer_print"),
+)
+"""Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
 # Functions that a run with the other kernels has no use for, unless vectors do not fit its shapes.
 _UNUSED = {
     "vmx": {"expf"} | {name for name in HOT_FUNCTIONS if name.endswith("_scalar")},
@@ -39,20 +47,29 @@ _UNUSED = {
 }
 
 
-def hot_functions(kernel: str) -> tuple[str, ...]:
-    """The hot functions of a run with `-k kernel`, "vmx" or "scalar". Raises KeyError for another name."""
-    return tuple(name for name in HOT_FUNCTIONS if name not in _UNUSED[kernel])
+def hot_functions(kernel: str, byte_pairs: bool = False) -> tuple[str, ...]:
+    """The hot functions of a run with `-k kernel`, "vmx" or "scalar". Raises KeyError for another name.
+
+    `byte_pairs` says that the tokenizer is one of byte-level BPE.
+    """
+    names = (*HOT_FUNCTIONS, *BYTE_PAIR_FUNCTIONS) if byte_pairs else HOT_FUNCTIONS
+    return tuple(name for name in names if name not in _UNUSED[kernel])
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What a run of the guest measured: the record that `-r DESCRIPTOR` writes when the story is told.
 
-    `tokens` are the steps after the first, `nanoseconds` their time; `prompt_tokens` includes BOS.
+    `prompt_tokens`, BOS among them, are those that were read, in passes of several; `first_tokens` are those
+    of the first pass, whose time pays for what is touched for the first time. `tokens` are the steps after
+    the prompt. Without a prompt they are llama2.c's, and so is their time.
     """
 
-    tokens: int
     prompt_tokens: int
+    prompt_nanoseconds: int
+    first_tokens: int
+    first_nanoseconds: int
+    tokens: int
     nanoseconds: int
 
     @classmethod
@@ -60,16 +77,29 @@ class Figures:
         """Read a whole record. Raises ValueError for anything else."""
         if len(record) != _RECORD.size:
             raise ValueError(f"figures: {len(record)} bytes, expected {_RECORD.size}")
-        magic, version, tokens, prompt_tokens, nanoseconds = _RECORD.unpack(record)
+        magic, version, *figures = _RECORD.unpack(record)
         if (magic, version) != (_MAGIC, _VERSION):
             raise ValueError(f"figures: {magic!r} version {version}, expected {_MAGIC!r} version {_VERSION}")
-        return cls(tokens, prompt_tokens, nanoseconds)
+        return cls(*figures)
 
     @property
     def seconds(self) -> float:
         return self.nanoseconds / 1e9
 
     @property
+    def prompt_seconds(self) -> float:
+        return self.prompt_nanoseconds / 1e9
+
+    @property
     def tokens_per_second(self) -> float:
-        """0 for a run of a single step, which is not timed."""
+        """Of the steps after the prompt; 0 for a run without any."""
         return self.tokens / self.seconds if self.nanoseconds else 0.0
+
+    @property
+    def warm_tokens_per_second(self) -> float:
+        """Of the prompt and the steps after it, without the first pass unless there is no other."""
+        tokens = self.prompt_tokens + self.tokens - self.first_tokens
+        nanoseconds = self.prompt_nanoseconds + self.nanoseconds - self.first_nanoseconds
+        if not tokens:
+            tokens, nanoseconds = self.prompt_tokens, self.prompt_nanoseconds
+        return tokens * 1e9 / nanoseconds if nanoseconds else 0.0

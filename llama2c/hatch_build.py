@@ -1,8 +1,11 @@
-"""The package's build hook: compiles the guest before hatchling packs the wheel."""
+"""The package's build hook: compiles the guest and its hot functions before hatchling packs the wheel."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +26,17 @@ class GuestBuildHook(BuildHookInterface[Any]):
         spec.loader.exec_module(build)
         guest = build.build_guest()
         build_data["artifacts"].append(str(guest.relative_to(self.root)))
+        # In a Python of its own: there the package can be imported, and the hook's modules stay as they are.
+        result = subprocess.run(
+            [sys.executable, "-m", "xenon.stories.prepare"],
+            cwd=self.root,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([self.root, *sys.path])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            raise RuntimeError(f"the guest's hot functions cannot be prepared\n{result.stderr}")
+        build_data["artifacts"] += [
+            str(Path(line).relative_to(self.root)) for line in result.stdout.splitlines()
+        ]

@@ -17,7 +17,8 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,20 +128,28 @@ class Reference:
         self.memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._loaded: _Machine | None = None
+        self._tokens = 0
         library = ctypes.CDLL(os.fspath(self.path))
         host, floats = ctypes.POINTER(_Host), ctypes.POINTER(ctypes.c_float)
         library.reference_main.argtypes = (host, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p))
         library.reference_load.argtypes = (host, ctypes.c_char_p, ctypes.c_int)
         library.reference_vocab_size.argtypes = ()
+        library.reference_tokenizer.argtypes = (host, ctypes.c_char_p, ctypes.c_int, ctypes.c_int64)
         library.reference_encode.argtypes = (
-            *(host, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p),
-            *(ctypes.POINTER(ctypes.c_int), ctypes.c_int),
+            *(ctypes.c_char_p, ctypes.c_int64, ctypes.c_int),
+            ctypes.POINTER(ctypes.POINTER(ctypes.c_int)),
         )
-        library.reference_forward.argtypes = (ctypes.c_int, ctypes.c_int)
-        library.reference_forward.restype = floats
+        library.reference_encode.restype = ctypes.c_int64
+        library.reference_decode.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p))
+        library.reference_decode.restype = ctypes.c_int64
+        library.reference_batch.argtypes = ()
+        library.reference_forward.argtypes = (ctypes.POINTER(ctypes.c_int), ctypes.c_int, ctypes.c_int)
+        library.reference_forward.restype = None
+        library.reference_classify.argtypes = (ctypes.c_int,)
+        library.reference_classify.restype = floats
         library.reference_matmul.argtypes = (
             *(ctypes.c_uint32, *(ctypes.c_void_p,) * 3),
-            *(ctypes.c_int,) * 3,
+            *(ctypes.c_int,) * 4,
         )
         library.reference_kernels.argtypes = (ctypes.c_int,)
         library.reference_kernels.restype = ctypes.POINTER(_Kernels)
@@ -204,57 +213,100 @@ class Reference:
         with self._lock:
             self._loaded = None
             if not self._library.reference_load(ctypes.byref(machine.host), _MODEL, vmx):
-                raise ReferenceFailedError(
-                    messages.decode("utf-8", "replace").strip().removeprefix("error: ") or "no memory is free"
-                )
+                raise ReferenceFailedError(_said(messages) or "no memory is free")
             self._loaded = machine
 
-    def forward(self, token: int, pos: int) -> NDArray[np.float32]:
-        """The logits (vocab_size) after `token` at `pos`, a copy; earlier positions must have gone before.
+    @property
+    def batch(self) -> int:
+        """The most tokens of a `forward`."""
+        return int(self._library.reference_batch())
 
-        The C code checks neither number: keep them below the model's vocab_size and seq_len.
+    def forward(self, tokens: Sequence[int], pos: int) -> NDArray[np.float32]:
+        """The logits (tokens, vocab_size) after each of the tokens, from `pos` on, a copy; earlier positions
+        must have gone before.
+
+        The C code checks no token and no position: keep them below the model's vocab_size and seq_len.
+        Raises ValueError for more tokens than `batch`, or none.
         """
         import numpy as np
 
         if self._loaded is None:
             raise ReferenceFailedError("no model is loaded: call load first")
+        if not 1 <= len(tokens) <= self.batch:
+            raise ValueError(f"{len(tokens)} tokens, expected 1 to {self.batch}")
         with self._lock:
-            logits = self._library.reference_forward(token, pos)
-            return np.ctypeslib.as_array(logits, (self._library.reference_vocab_size(),)).copy()
+            self._library.reference_forward((ctypes.c_int * len(tokens))(*tokens), len(tokens), pos)
+            shape = (self._library.reference_vocab_size(),)
+            return np.stack(
+                [
+                    np.ctypeslib.as_array(self._library.reference_classify(number), shape).copy()
+                    for number in range(len(tokens))
+                ]
+            )
 
-    def encode(self, tokenizer: Buffer, vocab_size: int, text: bytes) -> list[int]:
-        """BOS and a text's tokens; the tokenizer is a file in the host's byte order.
+    def encode(self, tokenizer: Buffer, vocab_size: int, text: bytes, special: bool = False) -> list[int]:
+        """A text's tokens; the tokenizer is a file in the host's byte order, of any kind.
+
+        llama2.c's kind puts BOS before them. `vocab_size` 0 stands for all tokens of the file. `special` says
+        whether control tokens that the text contains count as such. Raises ReferenceFailedError.
+        """
+        tokens = ctypes.POINTER(ctypes.c_int)()
+        with self._tokenizer(tokenizer, vocab_size, len(text)) as messages:
+            count = self._library.reference_encode(text, len(text), special, ctypes.byref(tokens))
+            if count < 0:
+                raise ReferenceFailedError(_said(messages))
+            return tokens[:count]
+
+    def decode(self, tokenizer: Buffer, tokens: Sequence[int]) -> bytes:
+        """The bytes that the tokens, of the file in the host's byte order, stand for one after the other.
+
+        Raises ReferenceFailedError, ValueError for a token that the file does not have.
+        """
+        text = bytearray()
+        place = ctypes.c_void_p()
+        with self._tokenizer(tokenizer, 0, 0):
+            if not all(0 <= token < self._tokens for token in tokens):
+                raise ValueError(f"tokens {min(tokens)} to {max(tokens)}, expected 0 to {self._tokens - 1}")
+            for before, token in zip((-1, *tokens), tokens, strict=False):
+                size = self._library.reference_decode(before, token, ctypes.byref(place))
+                text += ctypes.string_at(place, size)
+        return bytes(text)
+
+    @contextmanager
+    def _tokenizer(self, data: Buffer, vocab_size: int, room: int) -> Iterator[bytearray]:
+        """A tokenizer that is loaded, with room for texts of so many bytes; yields its messages.
 
         Raises ReferenceFailedError.
         """
         messages = bytearray()
-        machine = _Machine({_MODEL: tokenizer}, self.memory_bytes, lambda _, data: messages.extend(data))
-        tokens = (ctypes.c_int * (len(text) + 2))()
+        machine = _Machine({_MODEL: data}, self.memory_bytes, lambda _, written: messages.extend(written))
         with self._lock:
-            count = self._library.reference_encode(
-                ctypes.byref(machine.host), _MODEL, vocab_size, text, tokens, len(tokens)
+            self._tokens = self._library.reference_tokenizer(
+                ctypes.byref(machine.host), _MODEL, vocab_size, room
             )
-        if not count:
-            raise ReferenceFailedError(messages.decode("utf-8", "replace").strip().removeprefix("error: "))
-        return tokens[:count]
+            if not self._tokens:
+                raise ReferenceFailedError(_said(messages))
+            yield messages
 
     def matmul(
         self, w: NDArray[np.float32], x: NDArray[np.float32], vmx: bool = False
     ) -> NDArray[np.float32]:
-        """w (d, n) times x (n) by the port's kernel, the rows laid out as they are: (d).
+        """w (d, n) times x (n) by the port's kernel, the rows laid out as they are: (d); or times each row of
+        x (positions, n): (positions, d).
 
         The vector kernel runs only if both arrays are aligned to 16 bytes and n is a multiple of 4.
         """
         import numpy as np
 
-        if w.ndim != 2 or x.shape != (w.shape[1],):
-            raise ValueError(f"shapes {w.shape} and {x.shape}, expected (d, n) and (n,)")
+        if w.ndim != 2 or x.ndim not in (1, 2) or x.shape[-1] != w.shape[1] or not x.size:
+            raise ValueError(f"shapes {w.shape} and {x.shape}, expected (d, n) and (n,) or (positions, n)")
         for array in (w, x):
             if array.dtype != np.float32 or not array.flags.c_contiguous:
                 raise ValueError("expected contiguous float32 arrays")
-        out = np.empty(w.shape[0], np.float32)
+        d, n = w.shape
+        out = np.empty((*x.shape[:-1], d), np.float32)
         self._library.reference_matmul(
-            _FP32, out.ctypes.data, x.ctypes.data, w.ctypes.data, w.shape[1], w.shape[0], vmx
+            _FP32, out.ctypes.data, x.ctypes.data, w.ctypes.data, n, d, x.size // n, vmx
         )
         return out
 
@@ -303,6 +355,10 @@ class Reference:
         if not known:
             raise KeyError(name)
         return out
+
+
+def _said(messages: bytearray) -> str:
+    return messages.decode("utf-8", "replace").strip().removeprefix("error: ")
 
 
 def _address(buffer: Any) -> int:

@@ -7,46 +7,62 @@ model.config.dim, model.byte_order, model.array("wq").shape
 loader.convert("stories15M.bin", "stories15M.be.bin", loader.ByteOrder.BIG)
 """
 
+from loader.byte_pairs import BytePairTokenizer
+from loader.checkpoints import Recipe
 from loader.checksum import sha256
-from loader.conversion import Conversion, convert, default_target, plan, write
+from loader.conversion import Conversion, FileKind, convert, default_target, plan, plan_checkpoint, write
 from loader.conversion import check as check_outputs
 from loader.errors import LoaderCode, LoaderError
-from loader.facts import Facts, facts, piece_facts, tensor_facts
+from loader.facts import Facts, facts, legible, piece_facts, tensor_facts
+from loader.gguf.file import Gguf
 from loader.image import Image
 from loader.kinds import ByteOrder, Format
 from loader.layout import Config, Tensor
 from loader.model import Model
 from loader.model import open_model as open
-from loader.search import check_vocabulary, find_tokenizer, open_any
+from loader.search import check_vocabulary, find_tokenizer, open_any, weights
 from loader.tensor_types import TensorType
-from loader.tokenizer import Piece, Tokenizer, open_tokenizer
+from loader.tokenizer import open_tokenizer
+from loader.tokenizer_gguf import gguf_tokenizer
+from loader.tokens import Piece, Tokenizer, TokenizerKind
+from loader.weights import Weights
 
 __all__ = [
     "ByteOrder",
+    "BytePairTokenizer",
     "Config",
     "Conversion",
     "Facts",
+    "FileKind",
     "Format",
+    "Gguf",
     "Image",
     "LoaderCode",
     "LoaderError",
     "Model",
     "Piece",
+    "Recipe",
     "Tensor",
     "TensorType",
     "Tokenizer",
+    "TokenizerKind",
+    "Weights",
     "check_outputs",
     "check_vocabulary",
     "convert",
     "default_target",
     "facts",
     "find_tokenizer",
+    "gguf_tokenizer",
+    "legible",
     "open",
     "open_any",
     "open_tokenizer",
     "piece_facts",
     "plan",
+    "plan_checkpoint",
     "sha256",
     "tensor_facts",
+    "weights",
     "write",
 ]

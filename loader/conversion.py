@@ -1,55 +1,70 @@
-"""Converts a model or a tokenizer to a byte order, and a v0 model to v1."""
+"""Converts a model or a tokenizer: to a byte order, a v0 model to v1, and any Llama model to a checkpoint."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
+from loader.checkpoints import Recipe, image_of
 from loader.errors import LoaderCode, LoaderError
+from loader.gguf.file import Gguf
 from loader.image import Image
 from loader.kinds import ByteOrder, Format
 from loader.layout import ALIGNMENT_WANTED, tensors
+from loader.making import Maker
 from loader.model import Model
 from loader.output import Progress, check_target, write_images
 from loader.search import open_any
-from loader.tokenizer import Tokenizer
+from loader.tokens import Tokenizer
+from loader.weights import Weights
+
+
+class FileKind(Enum):
+    """What a file is."""
+
+    MODEL = "model"
+    TOKENIZER = "tokenizer"
+    GGUF = "gguf"
+    SAFETENSORS = "safetensors"
 
 
 @dataclass(frozen=True)
 class Conversion:
     """One file to be written: what it is made from, where it goes, and the bytes it will have."""
 
-    source: Model | Tokenizer
+    source: Model | Tokenizer | Gguf | Weights
     target: Path
+    kind: FileKind
     byte_order: ByteOrder
-    format: Format | None  # None for a tokenizer
     image: Image
-
-    @property
-    def aligned(self) -> bool | None:
-        """Whether every tensor of the output starts at a multiple of 128 bytes; None for a tokenizer."""
-        if self.format is None or isinstance(self.source, Tokenizer):
-            return None
-        rows = tensors(self.source.config, self.format)
-        return all(tensor.alignment >= ALIGNMENT_WANTED for tensor in rows)
+    format: Format | None = None
+    """None but for a checkpoint."""
+    aligned: bool | None = None
+    """Whether every tensor of a checkpoint starts at a multiple of 128 bytes."""
+    maker: Maker | None = None
+    """What rounding changed, once the file is written; None if nothing is made."""
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON; bytes of names that are no UTF-8 become replacement characters."""
+        deviations = self.maker.deviations if self.maker else {}
+        rounded = {name: vars(deviation) for name, deviation in deviations.items()}
         return {
             "source": _printable(self.source.path),
             "target": _printable(self.target),
-            "kind": "tokenizer" if self.format is None else "model",
+            "kind": self.kind.value,
             "format": None if self.format is None else str(self.format),
             "byte_order": self.byte_order.value,
             "size": self.image.size,
             "tensors_128_byte_aligned": self.aligned,
+            **({"rounding": rounded} if rounded else {}),
         }
 
 
 def plan(
-    source: Model | Tokenizer,
+    source: Model | Tokenizer | Gguf,
     byte_order: ByteOrder,
     format: Format | None = None,
     target: Path | None = None,
@@ -60,17 +75,15 @@ def plan(
 
     Raises LoaderError if the source is already what is asked for, or cannot become it.
     """
-    path = default_target(source.path, byte_order)
-    if target is not None:
-        path = target / path.name if _is_folder(target) else target
+    foreign = isinstance(source, Tokenizer) and not source.converted
+    path = _target(_tokenizer_path(source.path) if foreign else source.path, byte_order, target)
     lifts = isinstance(source, Model) and format not in (None, source.format)
-    if isinstance(source, Tokenizer) and format is not None:
+    if not isinstance(source, Model) and format is not None:
+        what = "a tokenizer" if isinstance(source, Tokenizer) else "a GGUF file"
         raise LoaderError(
-            f"{source.path}: is a tokenizer, which has no version",
-            "leave the format out",
-            LoaderCode.NO_VERSION,
+            f"{source.path}: is {what}, which has no version", "leave the format out", LoaderCode.NO_VERSION
         )
-    if source.byte_order is byte_order and not lifts:
+    if source.byte_order is byte_order and not lifts and not foreign:
         other = ByteOrder.LITTLE if byte_order is ByteOrder.BIG else ByteOrder.BIG
         raise LoaderError(
             f"{source.path}: already {byte_order}",
@@ -80,8 +93,38 @@ def plan(
         )
     if isinstance(source, Model):
         image = source.image(byte_order, format)
-        return Conversion(source, path, byte_order, format or source.format, image)
-    return Conversion(source, path, byte_order, None, source.image(byte_order))
+        written = format or source.format
+        rows = tensors(source.config, written)
+        aligned = all(tensor.alignment >= ALIGNMENT_WANTED for tensor in rows)
+        return Conversion(source, path, FileKind.MODEL, byte_order, image, written, aligned)
+    kind = FileKind.TOKENIZER if isinstance(source, Tokenizer) else FileKind.GGUF
+    return Conversion(source, path, kind, byte_order, source.image(byte_order))
+
+
+def plan_checkpoint(
+    weights: Weights, byte_order: ByteOrder, recipe: Recipe, target: Path | None = None
+) -> Conversion:
+    """What making a checkpoint of a model would write, by default beside it, with the suffix `.bin`.
+
+    Raises LoaderError for a recipe that does not fit the model.
+    """
+    path = _target(weights.path.with_name(f"{weights.path.stem}.bin"), byte_order, target)
+    image, config, maker = image_of(weights, byte_order, recipe)
+    rows = tensors(config, recipe.format)
+    aligned = all(tensor.alignment >= ALIGNMENT_WANTED for tensor in rows)
+    return Conversion(weights, path, FileKind.MODEL, byte_order, image, recipe.format, aligned, maker)
+
+
+def _tokenizer_path(path: Path) -> Path:
+    """`tokenizer.json` becomes `tokenizer.bin`; `m.gguf`, which holds a model too, `m.tokenizer.bin`."""
+    return path.with_suffix(".tokenizer.bin" if path.suffix == ".gguf" else ".bin")
+
+
+def _target(default: Path, byte_order: ByteOrder, target: Path | None) -> Path:
+    path = default_target(default, byte_order)
+    if target is None:
+        return path
+    return target / path.name if _is_folder(target) else target
 
 
 def _printable(path: Path) -> str:

@@ -4,52 +4,130 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+from loader.byte_pairs import BytePairTokenizer
 from loader.checksum import sha256
+from loader.errors import LoaderError
+from loader.extension import Extension
+from loader.gguf.file import Gguf
+from loader.gguf.llama import llama_weights
 from loader.kinds import ByteOrder
-from loader.layout import ALIGNMENT_WANTED
+from loader.layout import ALIGNMENT_WANTED, Config, keys
 from loader.model import Model
-from loader.tokenizer import Tokenizer
+from loader.tokens import Tokenizer
+from loader.weights import Weights, weights_of
 
 Facts = dict[str, object]
 BOS, EOS, FIRST_BYTE = 1, 2, 3  # token numbers that llama2.c takes for granted
 BYTE_PIECES = tuple(b"<0x%02X>" % byte for byte in range(256))
 
 
-def facts(source: Model | Tokenizer) -> Facts:
+def facts(source: Model | Tokenizer | Gguf) -> Facts:
     """Everything but the single tensors or pieces. Reads the whole file once or twice, in small pieces.
 
     `sha256` is that of the file; `sha256_big_endian` that of its big-endian form, so that both byte orders of
-    one model have the same.
+    one model have the same. A tokenizer in the format of another program has no byte order, and the size and
+    the checksum of its converted file.
     """
+    foreign = isinstance(source, Tokenizer) and not source.converted
     own = sha256(source.image(source.byte_order))
     big = own if source.byte_order is ByteOrder.BIG else sha256(source.image(ByteOrder.BIG))
     return {
         "path": str(source.path),
-        "kind": "model" if isinstance(source, Model) else "tokenizer",
-        "byte_order": source.byte_order.value,
+        "kind": _kind(source),
+        "byte_order": None if foreign else source.byte_order.value,
         "size": source.size,
-        **(_model_facts(source) if isinstance(source, Model) else _tokenizer_facts(source)),
-        "sha256": own,
+        **_own_facts(source),
+        **({} if foreign else {"sha256": own}),
         "sha256_big_endian": big,
     }
 
 
+def _kind(source: Model | Tokenizer | Gguf) -> str:
+    if isinstance(source, Tokenizer):
+        return "tokenizer"
+    return "model" if isinstance(source, Model) else "gguf"
+
+
+def _own_facts(source: Model | Tokenizer | Gguf) -> Facts:
+    if isinstance(source, Gguf):
+        return _gguf_facts(source)
+    return _model_facts(source) if isinstance(source, Model) else _tokenizer_facts(source)
+
+
 def _model_facts(model: Model) -> Facts:
-    config = {name: value for name, value in asdict(model.config).items() if value is not None}
     return {
         "format": str(model.format),
-        **config,
-        "head_size": model.config.head_size,
-        "kv_dim": model.config.kv_dim,
+        **_config_facts(model.config),
+        **_extension_facts(model.extension),
         "parameters": model.parameter_count,
         "tensor_count": len(model.tensors),
         "tensors_128_byte_aligned": all(tensor.alignment >= ALIGNMENT_WANTED for tensor in model.tensors),
+        "storage": _storage_facts(model),
+        **({"types": _type_facts(weights_of(model))} if model.config.types else {}),
+    }
+
+
+def _config_facts(config: Config) -> Facts:
+    known = {name: value for name, value in asdict(replace(config, types=None)).items() if value is not None}
+    return {**known, "head_size": config.head_size, "kv_dim": config.kv_dim}
+
+
+def _extension_facts(extension: Extension) -> Facts:
+    """What differs from llama2.c's values: none for its own files."""
+    if extension == Extension():
+        return {}
+    return {
+        "rope_theta": extension.rope_theta,
+        "rms_norm_eps": extension.rms_norm_eps,
+        "begin_token": extension.begin_token,
+        "end_tokens": list(extension.end_tokens),
+        "adds_begin_token": extension.adds_begin_token,
+        "adds_space_prefix": extension.adds_space_prefix,
+        "vocabulary": str(extension.vocabulary),
+        "chat_template": str(extension.chat_template),
+    }
+
+
+def _storage_facts(source: Model | Gguf) -> Facts:
+    """By the types of the tensors: how many tensors and bytes there are."""
+    sizes: dict[str, list[int]] = {}
+    for tensor in source.tensors:
+        sizes.setdefault(str(tensor.type), []).append(tensor.nbytes)
+    return {name: {"tensors": len(of), "bytes": sum(of)} for name, of in sizes.items()}
+
+
+def _type_facts(weights: Weights) -> Facts:
+    """By the names of run.c: the types of a tensor in all layers."""
+    names = dict.fromkeys(name for name, _ in keys(weights.config))
+    return {name: ", ".join(sorted(map(str, weights.types(name)))) for name in names}
+
+
+def _gguf_facts(gguf: Gguf) -> Facts:
+    shown: Facts = {
+        "version": gguf.version,
+        "alignment": gguf.alignment,
+        "metadata": {key: gguf.metadata.plain(key) for key in gguf.metadata},
+        "parameters": sum(tensor.count for tensor in gguf.tensors),
+        "tensor_count": len(gguf.tensors),
+        "storage": _storage_facts(gguf),
+    }
+    try:
+        weights = llama_weights(gguf)
+    except LoaderError as error:
+        return {**shown, "no_checkpoint": error.message}
+    return {
+        **shown,
+        **_config_facts(weights.config),
+        **_extension_facts(weights.extension),
+        "types": _type_facts(weights),
     }
 
 
 def _tokenizer_facts(tokenizer: Tokenizer) -> Facts:
+    if isinstance(tokenizer, BytePairTokenizer):
+        return _byte_pair_facts(tokenizer)
     texts = [piece.text for piece in tokenizer.pieces]
     special = {"bos": BOS, "eos": EOS}
     return {
@@ -62,7 +140,24 @@ def _tokenizer_facts(tokenizer: Tokenizer) -> Facts:
     }
 
 
-def tensor_facts(model: Model, checksums: bool) -> Iterator[Facts]:
+def _byte_pair_facts(tokenizer: BytePairTokenizer) -> Facts:
+    texts = [piece.text for piece in tokenizer.pieces]
+    return {
+        "tokenizer": tokenizer.kind.value,
+        "pre_tokenizer": tokenizer.pre_tokenizer.label,
+        "tokens": len(texts),
+        "merges": tokenizer.merge_count,
+        "special_tokens": len(tokenizer.special),
+        "longest_token": max(map(len, texts)),
+        "begin": None if tokenizer.begin is None else legible(texts[tokenizer.begin]),
+        "begin_added": tokenizer.add_begin,
+        "ends": [legible(texts[token]) for token in tokenizer.ends],
+        "bytes_without_token": len(tokenizer.missing_bytes),
+        "duplicate_tokens": sum(count - 1 for text, count in Counter(texts).items() if text),
+    }
+
+
+def tensor_facts(model: Model | Gguf, checksums: bool) -> Iterator[Facts]:
     """Each tensor: offset and nbytes in bytes; with `checksums` also the SHA-256 of its big-endian bytes."""
     image = model.image(ByteOrder.BIG)
     for tensor in model.tensors:
@@ -81,7 +176,14 @@ def tensor_facts(model: Model, checksums: bool) -> Iterator[Facts]:
 
 
 def piece_facts(tokenizer: Tokenizer) -> Iterator[Facts]:
-    """Each piece: its token number, score and text."""
+    """Each piece: number, text and score; of byte-level BPE its kind and its merge's rank instead."""
+    if isinstance(tokenizer, BytePairTokenizer):
+        for number, piece in enumerate(tokenizer.pieces):
+            kind = tokenizer.special.get(number)
+            name = "ordinary" if kind is None else kind.name.lower().replace("_", "-")
+            rank = tokenizer.ranks.get(number)
+            yield {"token": number, "kind": name, "rank": rank, "text": legible(piece.text)}
+        return
     for number, piece in enumerate(tokenizer.pieces):
         yield {"token": number, "score": piece.score, "text": legible(piece.text)}
 

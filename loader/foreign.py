@@ -6,15 +6,15 @@ EXPORT_HINT = "llama2.c's export.py writes a checkpoint from it"
 
 # (offset, first bytes, what it is, the next step)
 _MAGICS: tuple[tuple[int, bytes, str, str], ...] = (
+    (0, b"GGUF", "a GGUF file", "convert it first"),
     (
         0,
-        b"GGUF",
-        "a GGUF file",
-        "only llama2.c checkpoints are read; export the original model with export.py",
+        b"FUGG",
+        "a GGUF file with its magic reversed, which no released tool writes",
+        "a big-endian GGUF file begins with GGUF as well",
     ),
-    (0, b"FUGG", "a big-endian GGUF file", "only llama2.c checkpoints are read"),
-    (0, b"lmgg", "a GGML file", "only llama2.c checkpoints are read"),
-    (0, b"tjgg", "a GGJT file", "only llama2.c checkpoints are read"),
+    (0, b"lmgg", "a GGML file", "a newer llama.cpp makes GGUF from it"),
+    (0, b"tjgg", "a GGJT file", "a newer llama.cpp makes GGUF from it"),
     (8, b'{"', "a safetensors file", EXPORT_HINT),
     (0, b"PK\x03\x04", "a PyTorch checkpoint or another zip archive", EXPORT_HINT),
     (0, b"\x80\x02", "a Python pickle, as old PyTorch writes it", EXPORT_HINT),

@@ -1,18 +1,21 @@
 """The header of a checkpoint: which format and byte order it is, and whether its numbers make sense.
 
-Version 1 and 2 start with a magic number. Version 0 has none: its seven dimensions are read both ways, and
-because `n_layers` is at most 4096 no header makes sense in both orders. Source: llama2.c `export.py`.
+Versions 1, 2 and 256 (the console's) start with a magic number. Version 0 has none: its seven dimensions are
+read both ways, and because `n_layers` is at most 4096 no header makes sense in both orders. Source: llama2.c
+`export.py`.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loader.errors import LoaderError
+from loader.extension import MATRIX_CLASSES, TYPES_AT, Extension, ExtensionFault, has_extension, unpack
 from loader.kinds import ByteOrder, Format
-from loader.layout import Config, file_size, tensors
+from loader.layout import Config, Run, file_size, header_runs, tensors
+from loader.tensor_types import GGML_TYPES, TensorType
 
 MAGIC = 0x616B3432  # "ak42"
 VERSIONED_HEADER = 256
@@ -43,10 +46,18 @@ class Header:
     format: Format
     byte_order: ByteOrder
     config: Config
+    extension: Extension
+    extended: bool
+    """Whether the extension stands in the file."""
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs of the header: (offset, bytes, type)."""
+        return header_runs(self.format, self.extended)
 
 
 def has_magic(head: bytes) -> ByteOrder | None:
-    """The byte order of a version 1 or 2 file; None without the magic."""
+    """The byte order of a file of version 1, 2 or 256; None without the magic."""
     for order in ByteOrder:
         if head[:4] == struct.pack(f"{order.mark}I", MAGIC):
             return order
@@ -112,9 +123,10 @@ def _versioned(path: Path, head: bytes, order: ByteOrder) -> Header:
             "the copy or download stopped early; fetch the file again",
         )
     version = struct.unpack_from(f"{order.mark}i", head, 4)[0]
-    if version not in (Format.V1.value, Format.V2.value):
+    if version not in (Format.V1.value, Format.V2.value, Format.CONSOLE.value):
         raise LoaderError(
-            f"{path}: byte 4: version {version}, expected 1 or 2", "export the model with --version 0, 1 or 2"
+            f"{path}: byte 4: version {version}, expected 1, 2 or {Format.CONSOLE.value}",
+            "export the model with --version 0, 1 or 2",
         )
     shared = head[SHARED_AT]
     if shared > 1:
@@ -129,14 +141,56 @@ def _versioned(path: Path, head: bytes, order: ByteOrder) -> Header:
         raise LoaderError(
             f"{path}: byte {GROUP_SIZE_AT}: group_size {group_size}, expected a divisor of dim {config.dim}"
         )
-    return Header(Format(version), order, config)
+    return _extended(path, head, Header(Format(version), order, config, Extension(), False))
+
+
+def _extended(path: Path, head: bytes, header: Header) -> Header:
+    """The header with what stands in its padding."""
+    config = header.config
+    try:
+        extension, codes = unpack(head, header.byte_order, config.vocab_size)
+    except ExtensionFault as fault:
+        raise LoaderError(
+            f"{path}: byte {fault.offset}: {fault.what}", "the header is damaged; convert the model again"
+        ) from None
+    if header.format is Format.CONSOLE:
+        types = tuple(
+            _matrix_type(path, TYPES_AT + 4 * index, code, config) for index, code in enumerate(codes)
+        )
+        config = replace(config, types=types)
+    elif any(codes):
+        index = next(index for index, code in enumerate(codes) if code)
+        raise LoaderError(
+            f"{path}: byte {TYPES_AT + 4 * index}: tensor type {codes[index]},"
+            f" expected 0 in a {header.format} file"
+        )
+    extended = has_extension(head, header.byte_order)
+    return replace(header, config=config, extension=extension, extended=extended)
+
+
+def _matrix_type(path: Path, offset: int, code: int, config: Config) -> TensorType:
+    """The type of that code, for rows of `dim` and `hidden_dim` items."""
+    known = {number: type for number, type in GGML_TYPES.items() if type.parts}
+    type = known.get(code)
+    name = MATRIX_CLASSES[(offset - TYPES_AT) // 4]
+    if type is None:
+        names = ", ".join(f"{number} ({row})" for number, row in sorted(known.items()))
+        raise LoaderError(f"{path}: byte {offset}: tensor type {code} of {name}, expected {names}")
+    for dimension in ("dim", "hidden_dim"):
+        value = getattr(config, dimension)
+        if value % type.block_items:
+            raise LoaderError(
+                f"{path}: byte {offset}: {name} is {type}, but {dimension} {value} is no multiple of"
+                f" {type.block_items}"
+            )
+    return type
 
 
 def _legacy(path: Path, head: bytes, order: ByteOrder) -> Header:
     *values, vocab_size, seq_len = struct.unpack_from(f"{order.mark}7i", head)
     dimensions = (*values, abs(vocab_size), seq_len)
     _check_dimensions(path, dimensions, 0)
-    return Header(Format.V0, order, _config(dimensions, vocab_size > 0, None))
+    return Header(Format.V0, order, _config(dimensions, vocab_size > 0, None), Extension(), False)
 
 
 def _config(values: tuple[int, ...], shared: bool, group_size: int | None) -> Config:

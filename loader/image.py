@@ -7,9 +7,9 @@ table is all that differs between the formats, and this file is the only one tha
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loader.source import Source
 from loader.tensor_types import I32, TensorType
@@ -22,22 +22,26 @@ ITEM = I32.block_bytes  # of a number in a header or a tokenizer: int32 or float
 
 @dataclass(frozen=True)
 class Segment:
-    """`nbytes` bytes of an image, taken from `origin`: an offset in the source file, or the bytes themselves.
+    """`nbytes` bytes of an image, taken from `origin`: an offset in the source file, the bytes themselves, or
+    a function that makes them.
 
     They are whole blocks of `type`, which says what swaps when the orders differ.
     """
 
     nbytes: int
     type: TensorType
-    origin: int | bytes
+    origin: int | bytes | Callable[[], bytes]
 
 
 class Image:
     """The bytes of a converted file: `size` bytes, readable at any offset and length."""
 
-    def __init__(self, source: Source, segments: Iterable[Segment], swap: bool) -> None:
-        """`segments` in the order of the image; `swap` says whether the byte orders differ."""
-        self._source = source
+    def __init__(self, source: Source | Sequence[Source], segments: Iterable[Segment], swap: bool) -> None:
+        """`segments` in the order of the image; `swap` says whether the byte orders differ.
+
+        Offsets are those in the first source; the others are read by functions.
+        """
+        self._sources = (source,) if isinstance(source, Source) else tuple(source)
         self._swap = swap
         self._segments = _joined(segments)
         self._starts = [0]
@@ -63,9 +67,10 @@ class Image:
             index += 1
 
     def check_unchanged(self) -> None:
-        """Raises LoaderError if the source file has changed since it was opened."""
-        if any(isinstance(segment.origin, int) for segment in self._segments):
-            self._source.check_unchanged()
+        """Raises LoaderError if a source file has changed since it was opened."""
+        if not all(isinstance(segment.origin, bytes) for segment in self._segments):
+            for source in self._sources:
+                source.check_unchanged()
 
     def _fill(self, segment: Segment, begin: int, out: memoryview) -> None:
         """Converted bytes of one segment from its byte `begin`, which may lie inside a block."""
@@ -87,10 +92,11 @@ class Image:
                 out[start - begin : stop - begin] = block[start - base : stop - base]
 
     def _fetch(self, segment: Segment, begin: int, out: memoryview) -> None:
-        if isinstance(segment.origin, bytes):
-            out[:] = segment.origin[begin : begin + len(out)]
+        if isinstance(segment.origin, int):
+            self._sources[0].read_into(segment.origin + begin, out)
         else:
-            self._source.read_into(segment.origin + begin, out)
+            made = segment.origin if isinstance(segment.origin, bytes) else segment.origin()
+            out[:] = memoryview(made)[begin : begin + len(out)]
 
 
 def _swap_blocks(type: TensorType, blocks: memoryview) -> None:
@@ -122,12 +128,13 @@ def _joined(segments: Iterable[Segment]) -> list[Segment]:
     return joined
 
 
-def swap_items(data: bytes, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bytes:
-    """`data` with the four bytes at each of `offsets` reversed."""
+def swap_numbers(data: bytes, offsets: np.ndarray[Any, np.dtype[np.int64]], width: int) -> bytes:
+    """`data` with the `width` bytes at each of `offsets` reversed."""
     import numpy as np
 
     swapped = np.frombuffer(data, np.uint8).copy()
-    for left, right in ((0, 3), (1, 2)):
+    for left in range(width // 2):
+        right = width - 1 - left
         swapped[offsets + left], swapped[offsets + right] = (
             swapped[offsets + right],
             swapped[offsets + left],

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
+from loader.blocks import read_blocks
 from loader.errors import LoaderError
 from loader.foreign import HEAD_BYTES, recognise
 from loader.header import FIELDS, MAGIC, VERSIONED_HEADER, Header, check_size, read_header
 from loader.image import Image, Segment
 from loader.kinds import ByteOrder, Format
-from loader.layout import HEADERS, Config, Tensor, tensors
+from loader.layout import HEADERS, Config, Tensor, header_size, keys, shape_of, tensors
 from loader.source import Source
+from loader.tensor_types import U8
 from loader.tokenizer import SWAPPED_HINT, is_tokenizer, looks_like_tokenizer
 
 if TYPE_CHECKING:
@@ -24,11 +27,13 @@ class Model:
     """An open checkpoint of any version and byte order. Only its header has been read."""
 
     def __init__(self, source: Source, header: Header) -> None:
-        self._source = source
+        self.source = source
         self.path = source.path
         self.format = header.format
         self.byte_order = header.byte_order
         self.config: Config = header.config
+        self.extension = header.extension
+        self._header_runs = header.runs
         self.size = source.size
         self.tensors: tuple[Tensor, ...] = tensors(header.config, header.format)
         self._by_name = {tensor.name: tensor for tensor in self.tensors}
@@ -36,7 +41,7 @@ class Model:
     @property
     def parameter_count(self) -> int:
         """Weights that training made: without RoPE tables and scales, a shared classifier counted once."""
-        return sum(tensor.count for tensor in self.tensors if tensor.is_weight)
+        return sum(prod(shape_of(self.config, name)) for name, _ in keys(self.config))
 
     def tensor(self, name: str) -> Tensor:
         """The row of the tensor called `name`; raises LoaderError if there is none."""
@@ -48,20 +53,8 @@ class Model:
             ) from None
 
     def array(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
-        """A tensor read from the file, in the file's byte order, not to be written. Where a block has several
-        items, an element of the array is a block.
-
-        It is a copy: a mapped file that becomes shorter would end the process. Raises LoaderError then.
-        """
-        import numpy as np
-
-        tensor = self.tensor(name)
-        *rows, items = tensor.shape
-        shape = (*rows, items // tensor.type.block_items)
-        array = np.empty(shape, tensor.type.numpy(self.byte_order))
-        self._source.read_into(tensor.offset, array.reshape(-1).view(np.uint8).data)
-        array.flags.writeable = False
-        return array
+        """A tensor as `read_blocks` reads it, in the file's byte order; raises LoaderError."""
+        return read_blocks(self.source, self.tensor(name), self.byte_order)
 
     def image(self, byte_order: ByteOrder, format: Format | None = None) -> Image:
         """The converted file, readable at any offset: in `byte_order`, and in `format` if one is given.
@@ -76,13 +69,17 @@ class Model:
             raise LoaderError(
                 f"{self.path}: a {self.format} file cannot become {format}", "only v0 can be lifted, to v1"
             )
-        return Image(self._source, segments, swap=byte_order is not self.byte_order)
+        return Image(self.source, segments, swap=byte_order is not self.byte_order)
 
     def _whole(self) -> Iterator[Segment]:
-        for offset, nbytes, type in HEADERS[self.format]:
+        for offset, nbytes, type in self._header_runs:
             yield Segment(nbytes, type, offset)
+        end = header_size(self.format)
         for tensor in self.tensors:
+            yield Segment(tensor.offset - end, U8, end)  # zeros of a console's file, to align the tensor
             yield Segment(tensor.nbytes, tensor.type, tensor.offset)
+            end = tensor.offset + tensor.nbytes
+        yield Segment(self.size - end, U8, end)
 
     def _lifted(self) -> Iterator[Segment]:
         config = self.config
@@ -106,7 +103,7 @@ class Model:
 
     def close(self) -> None:
         """Close the file; arrays already handed out stay valid."""
-        self._source.close()
+        self.source.close()
 
     def __enter__(self) -> Model:
         return self

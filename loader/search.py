@@ -8,27 +8,41 @@ from pathlib import Path
 
 from loader.errors import LoaderCode, LoaderError
 from loader.foreign import HEAD_BYTES
+from loader.gguf.file import GGUF_MAGIC, Gguf, is_gguf, open_gguf
+from loader.gguf.llama import llama_weights
 from loader.header import VERSIONED_HEADER, read_header
 from loader.model import Model, is_model, model_from
 from loader.source import Source, reason
-from loader.tokenizer import Tokenizer, is_tokenizer, looks_like_tokenizer, tokenizer_from
+from loader.tokenizer import is_tokenizer, looks_like_tokenizer, tokenizer_from
+from loader.tokens import Tokenizer
+from loader.weights import Weights, weights_of
 
 MOST_NAMED = 20  # files that a message names one by one
 _NAME_IT = "name the model's tokenizer"
 
 
-def open_any(path: str | os.PathLike[str]) -> Model | Tokenizer:
-    """Open a model or a tokenizer, told apart by which of the two the whole file is; a model if it is both.
+def open_any(path: str | os.PathLike[str]) -> Model | Tokenizer | Gguf:
+    """Open a GGUF file, a model or a tokenizer. The latter two are told apart by which of them the whole file
+    is; a model if it is both.
 
     Raises LoaderError as the two openers do: as that of the two which a damaged file begins like.
     """
     source = Source(path)
+    if is_gguf(source.read(0, len(GGUF_MAGIC))):
+        return open_gguf(source)
     if is_model(source):
         return model_from(source)
     head = source.read(0, HEAD_BYTES)
     if is_tokenizer(source) or (not _begins_as_model(source) and looks_like_tokenizer(head)):
         return tokenizer_from(source)
     return model_from(source)  # whose messages also say what else a file may be
+
+
+def weights(source: Model | Tokenizer | Gguf) -> Weights:
+    """The tensors of a Llama model by the names of run.c; raises LoaderError for what is no such model."""
+    if isinstance(source, Tokenizer):
+        raise LoaderError(f"{source.path}: is a tokenizer, not a model", _NAME_IT)
+    return llama_weights(source) if isinstance(source, Gguf) else weights_of(source)
 
 
 def check_vocabulary(model: Model, tokenizer: Tokenizer) -> None:

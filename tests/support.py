@@ -54,7 +54,11 @@ def golden_stories(path: Path) -> list[GoldenStory]:
 
 def image_bytes(opened: loader.Model | loader.Tokenizer, order: loader.ByteOrder) -> bytes:
     """A whole file in a byte order."""
-    image = opened.image(order)
+    return whole(opened.image(order))
+
+
+def whole(image: loader.Image) -> bytes:
+    """All bytes of an image."""
     data = bytearray(image.size)
     image.read_into(0, memoryview(data))
     return bytes(data)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import queue
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import BinaryIO
 
 from xenon.errors import ErrorCode, XenonError
@@ -23,6 +23,7 @@ from xenon.recompiler.cpu_kind import CpuKind, default_kind
 
 __all__ = [
     "MIB",
+    "MOST_WAITING",
     "Bytes",
     "Console",
     "CpuKind",
@@ -35,12 +36,13 @@ __all__ = [
     "default_kind",
 ]
 
-_LOOK_AGAIN = 0.01  # seconds between two looks whether the machine is being stopped
+_NAP = 0.0005  # seconds: less than a reader sees; waking a thread costs the program as much as a system call
+_LONG_NAP = 0.01  # seconds between two looks of a program that waits for its reader
 _MOST_WAIT = 0.2  # seconds: a signal that comes just before a wait does not end it, and is served after
-_MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits
+MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that makes it three times as slow to make
 class Output:
     """What one system call wrote: the descriptor, 1, 2 or one of the console's pipes, and the bytes."""
 
@@ -88,7 +90,7 @@ class Console:
         self.exit_status: int | None = None
         """The program's own exit status, once it has ended by itself."""
         self._clock = clock or RealClock()
-        self._events: queue.Queue[Output | _End] = queue.Queue(_MOST_WAITING)
+        self._events: SimpleQueue[Output | _End] = SimpleQueue()
         self._terminal = Terminal(stdin, self._emit, windows or {})
         self._pipes = tuple(pipes)
         self._linux: Linux | None = None
@@ -160,15 +162,7 @@ class Console:
             if instructions is None:  # only Unicorn counts instructions
                 self.machine.compile_in_background()
             self._linux.start(instructions)
-            while True:
-                left = max(0.0, deadline - time.monotonic())
-                try:
-                    event = self._events.get(timeout=min(left, _MOST_WAIT))
-                except queue.Empty:
-                    if left > _MOST_WAIT:
-                        continue
-                    name = self._linux.process.loaded.program.name
-                    raise LimitReached(f"{name}: time limit of {timeout:g} s reached") from None
+            for event in self._happening(deadline):
                 if isinstance(event, Output):
                     yield event
                     continue
@@ -176,8 +170,27 @@ class Console:
                     raise event.error
                 self.exit_status = event.status
                 return
+            name = self._linux.process.loaded.program.name
+            raise LimitReached(f"{name}: time limit of {timeout:g} s reached")
         finally:
             self.machine.stop()
+
+    def _happening(self, deadline: float) -> Iterator[Output | _End]:
+        """The events, as they come, up to the deadline.
+
+        Behind an event the reader sleeps for a moment without waiting at the queue, so that a program that
+        writes often does not have to wake it each time.
+        """
+        while (left := deadline - time.monotonic()) > 0:
+            if self._events.empty():
+                time.sleep(_NAP)
+            try:
+                event = self._events.get(timeout=min(left, _MOST_WAIT))
+            except Empty:
+                continue
+            yield event
+        for _ in range(self._events.qsize()):  # what was written within the time
+            yield self._events.get_nowait()
 
     def _emit(self, stream: int, data: bytes) -> None:
         self._put(Output(stream, data))
@@ -188,9 +201,10 @@ class Console:
     def _put(self, event: Output | _End) -> None:
         """Hand over to the reader, waiting while it is far behind; nobody reads any more once the machine is
         stopped."""
-        while not self.machine.stopping.is_set():
-            try:
-                self._events.put(event, timeout=_LOOK_AGAIN)
+        nap = _NAP
+        while self._events.qsize() >= MOST_WAITING:
+            if self.machine.stopping.is_set():
                 return
-            except queue.Full:
-                continue
+            time.sleep(nap)
+            nap = min(2 * nap, _LONG_NAP)
+        self._events.put(event)

@@ -108,6 +108,11 @@ class Machine:
         if self._tier_up is not None:
             self._tier_up.start()
 
+    @property
+    def is_compiling(self) -> bool:
+        """Whether a compiler takes one of this computer's processors."""
+        return self._tier_up is not None and self._tier_up.is_busy
+
     def run(self, cpu: Cpu, pc: int, personality: Personality) -> None:
         """Run guest code on a CPU from `pc`, on the caller's host thread, until the machine is stopped.
 

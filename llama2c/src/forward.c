@@ -1,4 +1,5 @@
-// The forward pass of Llama 2 (Touvron et al., 2023), one token at a time, in llama2.c's order of operations.
+// The forward pass of Llama 2 (Touvron et al., 2023) in llama2.c's order of operations, for a batch of positions: those
+// of a prompt that are read together, or the one after the last token.
 #include "operations.h"
 
 #include <stdint.h>
@@ -18,19 +19,19 @@ void forward(const Operations *operations, void *machine, const Transformer *tra
         Matrix wq = layer(w->wq, l), wk = layer(w->wk, l), wv = layer(w->wv, l), wo = layer(w->wo, l);
         Matrix w1 = layer(w->w1, l), w2 = layer(w->w2, l), w3 = layer(w->w3, l);
 
-        // Attention: q, k and v of this position; k and v become its rows of the layer's caches (seq_len, kv_dim).
+        // Attention: q, k and v of these positions; k and v become their rows of the layer's caches (seq_len, kv_dim).
         float *keys = s->key_cache + l * p->seq_len * kv_dim;
         float *values = s->value_cache + l * p->seq_len * kv_dim;
-        float *k = o->cache_row(machine, keys, s->k);
-        float *v = o->cache_row(machine, values, s->v);
+        float *k = o->cache_rows(machine, keys, s->k);
+        float *v = o->cache_rows(machine, values, s->v);
         o->rmsnorm(machine, s->xb, s->x, w->rms_att_weight + l * dim, dim);
         o->matmul(machine, s->q, s->xb, &wq);
         o->matmul(machine, k, s->xb, &wk);
         o->matmul(machine, v, s->xb, &wv);
         o->rope(machine, s->q, p->n_heads);
         o->rope(machine, k, p->n_kv_heads);
-        o->store_row(machine, keys, k);
-        o->store_row(machine, values, v);
+        o->store_rows(machine, keys, k);
+        o->store_rows(machine, values, v);
         o->attend(machine, s->xb, s->q, keys, values);
         o->matmul(machine, s->xb2, s->xb, &wo);
         o->add(machine, s->x, s->xb2, dim);
@@ -43,6 +44,16 @@ void forward(const Operations *operations, void *machine, const Transformer *tra
         o->matmul(machine, s->xb, s->hb, &w2);
         o->add(machine, s->x, s->xb, dim);
     }
-    o->rmsnorm(machine, s->x, s->x, w->rms_final_weight, dim);
-    o->matmul(machine, s->logits, s->x, &w->wcls);
+}
+
+void classify(const Operations *operations, void *machine, const Transformer *transformer)
+{
+    const Operations *o = operations;
+    const Weights *w = &transformer->weights;
+    const Run_State *s = &transformer->state;
+    int dim = transformer->config.dim;
+
+    o->take_row(machine, s->xb, s->x, dim);
+    o->rmsnorm(machine, s->xb, s->xb, w->rms_final_weight, dim);
+    o->matmul(machine, s->logits, s->xb, &w->wcls);
 }

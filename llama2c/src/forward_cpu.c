@@ -8,13 +8,16 @@
 #include "kernels.h"
 #include "maths.h"
 #include "matmul.h"
+#include "memory.h"
 #include "operations.h"
 #include "parallel.h"
 
 typedef struct {
-    Transformer *transformer;
-    int token;
-    int pos;
+    const Transformer *transformer;
+    const int *tokens;  // (positions)
+    int pos;            // of the first token
+    int positions;      // 1 to BATCH
+    int wanted;         // which of them has its logits computed
 } Cpu;
 
 static inline int head_size_of(const Config *p)
@@ -30,26 +33,35 @@ static inline const Kernels *kernels(const Cpu *cpu)
 static void embed(void *machine, float *x, const Matrix *table)
 {
     const Cpu *cpu = machine;
-    table->type->row(x, table, cpu->token);
+    for (int i = 0; i < cpu->positions; i++) {
+        table->type->row(x + (int64_t)i * table->n, table, cpu->tokens[i]);
+    }
 }
 
 static void rmsnorm(void *machine, float *out, const float *x, const float *weight, int size)
 {
-    kernels(machine)->rmsnorm(out, x, weight, size);
+    const Cpu *cpu = machine;
+    for (int i = 0; i < cpu->positions; i++) {
+        int64_t row = (int64_t)i * size;
+        kernels(cpu)->rmsnorm(out + row, x + row, weight, size);
+    }
 }
 
 static void multiply(void *machine, float *out, const float *x, const Matrix *w)
 {
     const Cpu *cpu = machine;
-    matmul(out, x, w, cpu->transformer->kernel);
+    matmul(out, x, w, cpu->positions, cpu->transformer->kernel);
 }
 
-static void rope_turn_to(Run_State *s, int pos, int head_size)
+static void rope_turn_to(const Run_State *s, int pos, int positions, int head_size)
 {
-    for (int i = 0; i < head_size / 2; i++) {
-        float angle = (float)pos * s->rope_freq[i];
-        s->rope_cos[i] = cosf(angle);
-        s->rope_sin[i] = sinf(angle);
+    for (int i = 0; i < positions; i++) {
+        float *cosines = s->rope_cos + i * (head_size / 2), *sines = s->rope_sin + i * (head_size / 2);
+        for (int j = 0; j < head_size / 2; j++) {
+            float angle = (float)(pos + i) * s->rope_freq[j];
+            cosines[j] = cosf(angle);
+            sines[j] = sinf(angle);
+        }
     }
 }
 
@@ -57,31 +69,36 @@ static void rope(void *machine, float *x, int heads)
 {
     const Cpu *cpu = machine;
     const Run_State *state = &cpu->transformer->state;
-    kernels(cpu)->rope(x, state->rope_cos, state->rope_sin, heads, head_size_of(&cpu->transformer->config));
+    int head_size = head_size_of(&cpu->transformer->config);
+    for (int i = 0; i < cpu->positions; i++) {
+        int angles = i * (head_size / 2);
+        kernels(cpu)->rope(x + (int64_t)i * heads * head_size, state->rope_cos + angles, state->rope_sin + angles,
+                           heads, head_size);
+    }
 }
 
-// In the cache itself, where store_row then has nothing to do.
-static float *cache_row(void *machine, float *cache, float *vector)
+// In the cache itself, where store_rows then has nothing to do.
+static float *cache_rows(void *machine, float *cache, float *vectors)
 {
-    (void)vector;
+    (void)vectors;
     const Cpu *cpu = machine;
     const Config *p = &cpu->transformer->config;
     return cache + (int64_t)cpu->pos * head_size_of(p) * p->n_kv_heads;
 }
 
-static void store_row(void *machine, float *cache, const float *row)
+static void store_rows(void *machine, float *cache, const float *rows)
 {
     (void)machine;
     (void)cache;
-    (void)row;
+    (void)rows;
 }
 
 enum { LEAST_SHARE = 16384 };  // multiply-adds that are worth a thread of their own
 
 typedef struct {
     const Cpu *cpu;
-    float *out;           // (n_heads, head_size)
-    const float *q;       // (n_heads, head_size)
+    float *out;           // (positions, n_heads, head_size)
+    const float *q;       // (positions, n_heads, head_size)
     const float *keys;    // (seq_len, n_kv_heads, head_size) of this layer
     const float *values;
 } Attention;
@@ -96,9 +113,11 @@ static void attend_heads(const void *context, int start, int end)
     int kv_mul = p->n_heads / p->n_kv_heads;  // query heads to one key and value head
     for (int h = start; h < end; h++) {
         int head = h / kv_mul * head_size;  // this head's part of k and v
-        kernels(a->cpu)->attend(a->out + h * head_size, att + h * stride, a->q + h * head_size,
-                                a->keys + head, a->values + head, a->cpu->pos + 1, head_size,
-                                head_size * p->n_kv_heads);
+        for (int i = 0; i < a->cpu->positions; i++) {
+            int64_t own = (int64_t)i * p->dim + h * head_size;  // this head's part of q at the position
+            kernels(a->cpu)->attend(a->out + own, att + h * stride, a->q + own, a->keys + head,
+                                    a->values + head, a->cpu->pos + i + 1, head_size, head_size * p->n_kv_heads);
+        }
     }
 }
 
@@ -107,18 +126,34 @@ static void share_attention(void *machine, float *out, const float *q, const flo
     const Cpu *cpu = machine;
     const Config *p = &cpu->transformer->config;
     Attention attention = {cpu, out, q, keys, values};
-    int grain = LEAST_SHARE / (2 * (cpu->pos + 1) * head_size_of(p)) + 1;
+    int64_t work = (int64_t)2 * (cpu->pos + 1) * head_size_of(p) * cpu->positions;  // of a head, at least
+    int grain = (int)(LEAST_SHARE / work) + 1;
     parallel_for(p->n_heads, grain, attend_heads, &attention);
 }
 
+// Position by position, so that a kernel does the same with an item wherever its position stands in the batch.
 static void swiglu(void *machine, float *hb, const float *hb2, int size)
 {
-    kernels(machine)->swiglu(hb, hb2, size);
+    const Cpu *cpu = machine;
+    for (int i = 0; i < cpu->positions; i++) {
+        int64_t row = (int64_t)i * size;
+        kernels(cpu)->swiglu(hb + row, hb2 + row, size);
+    }
 }
 
 static void add(void *machine, float *x, const float *y, int size)
 {
-    kernels(machine)->add(x, y, size);
+    const Cpu *cpu = machine;
+    for (int i = 0; i < cpu->positions; i++) {
+        int64_t row = (int64_t)i * size;
+        kernels(cpu)->add(x + row, y + row, size);
+    }
+}
+
+static void take_row(void *machine, float *out, const float *x, int size)
+{
+    const Cpu *cpu = machine;
+    memcpy(out, x + (int64_t)cpu->wanted * size, (size_t)size * sizeof(float));
 }
 
 static const Operations COMPUTE = {
@@ -126,17 +161,24 @@ static const Operations COMPUTE = {
     .rmsnorm = rmsnorm,
     .matmul = multiply,
     .rope = rope,
-    .cache_row = cache_row,
-    .store_row = store_row,
+    .cache_rows = cache_rows,
+    .store_rows = store_rows,
     .attend = share_attention,
     .swiglu = swiglu,
     .add = add,
+    .take_row = take_row,
 };
 
-float *forward_cpu(Transformer *transformer, int token, int pos)
+void forward_cpu(const Transformer *transformer, const int *tokens, int positions, int pos)
 {
-    Cpu cpu = {transformer, token, pos};
-    rope_turn_to(&transformer->state, pos, head_size_of(&transformer->config));
+    Cpu cpu = {.transformer = transformer, .tokens = tokens, .pos = pos, .positions = positions};
+    rope_turn_to(&transformer->state, pos, positions, head_size_of(&transformer->config));
     forward(&COMPUTE, &cpu, transformer);
+}
+
+float *classify_cpu(const Transformer *transformer, int wanted)
+{
+    Cpu cpu = {.transformer = transformer, .positions = 1, .wanted = wanted};
+    classify(&COMPUTE, &cpu, transformer);
     return transformer->state.logits;
 }

@@ -4,7 +4,9 @@
 
 #include "transformer.h"
 
-// The logits (vocab_size) of the token that follows token at position pos; earlier positions must have gone before.
-float *forward_cpu(Transformer *transformer, int token, int pos);
+// The layers for tokens (positions), 1 to BATCH, from position pos on; earlier positions must have gone before.
+void forward_cpu(const Transformer *transformer, const int *tokens, int positions, int pos);
+// The logits (vocab_size) of the token that follows number `wanted`, from 0, of the last pass.
+float *classify_cpu(const Transformer *transformer, int wanted);
 
 #endif

@@ -1,5 +1,5 @@
 // The operations of the forward pass, each recorded as a draw of a GPU program (docs/gpu.md has their constants).
-// Nothing in the command buffer changes from token to token: token and position are constants.
+// Nothing in a command buffer changes from pass to pass: tokens, their number and their position are constants.
 #include "forward_gpu.h"
 
 #include "allocations.h"
@@ -9,7 +9,7 @@
 #include "text.h"
 
 enum { EPSILON_CONSTANT = 0, TEMPERATURE_CONSTANT = 1 };  // among the float constants
-enum { TOKEN_CONSTANT = 30, POSITION_CONSTANT = 31 };     // among the loop constants
+enum { POSITIONS_CONSTANT = 7, TOKEN_CONSTANT = 8, ROW_CONSTANT = 30, POSITION_CONSTANT = 31 };  // among the loop's
 enum { MOST_PIECES = 8, MOST_SCORES = 1 << 24 };          // of the embedding table; of a layer's attention
 
 static int complain(const char *what)
@@ -23,6 +23,7 @@ typedef struct {
     uint32_t *programs;               // (GPU_PROGRAMS, GPU_PROGRAM_WORDS) their headers
     const char *names[GPU_PROGRAMS];  // of those that were drawn with
     const Transformer *transformer;
+    int positions;                    // most of a pass: rows that the arrays of activations have
     int lacks_room;                   // for one more program
 } Recorder;
 
@@ -49,12 +50,10 @@ static const uint32_t *program_of(Recorder *r, const char *name)
 #define DRAW(recorder, program, arrays, shapes)                                                              \
     gpu_draw((recorder)->commands, program_of(recorder, program), arrays, COUNT(arrays), shapes, COUNT(shapes))
 
-// A program with three vectors of the same size.
-static void record_vectors(Recorder *r, const char *program, float *out, const float *x, const float *y, int n)
+// Activations (positions, size), of which a pass uses as many rows as it has positions.
+static Gpu_Array activations(const Recorder *r, const float *x, int size)
 {
-    Gpu_Array arrays[] = {{out, (uint64_t)n}, {x, (uint64_t)n}, {y, (uint64_t)n}};
-    int shapes[] = {n};
-    DRAW(r, program, arrays, shapes);
+    return (Gpu_Array){x, (uint64_t)r->positions * (uint64_t)size};
 }
 
 // The rows from row on, as many as count.
@@ -69,7 +68,7 @@ static void record_embed(void *machine, float *x, const Matrix *table)
 {
     Recorder *r = machine;
     int dim = table->n, rows = table->d;
-    Gpu_Array arrays[1 + MOST_PIECES] = {{x, (uint64_t)dim}};
+    Gpu_Array arrays[1 + MOST_PIECES] = {activations(r, x, dim)};
     int most = GPU_MOST_WORDS / dim, pieces = 0;
     for (int row = 0; row < rows; row += most) {
         arrays[1 + pieces++] = rows_of(table, row, rows - row < most ? rows - row : most);
@@ -80,7 +79,10 @@ static void record_embed(void *machine, float *x, const Matrix *table)
 
 static void record_rmsnorm(void *machine, float *out, const float *x, const float *weight, int size)
 {
-    record_vectors(machine, "rmsnorm", out, x, weight, size);
+    Recorder *r = machine;
+    Gpu_Array arrays[] = {activations(r, out, size), activations(r, x, size), {weight, (uint64_t)size}};
+    int shapes[] = {size};
+    DRAW(r, "rmsnorm", arrays, shapes);
 }
 
 // In as many draws as fetch constants need to describe w in fp32, whatever its type: allocations.h knows no types.
@@ -91,8 +93,9 @@ static void record_matmul(void *machine, float *out, const float *x, const Matri
     int most = GPU_MOST_WORDS / n;
     for (int row = 0; row < d; row += most) {
         int rows = d - row < most ? d - row : most;
-        Gpu_Array arrays[] = {{out + row, (uint64_t)rows}, rows_of(w, row, rows), {x, (uint64_t)n}};
-        int shapes[] = {n, rows};
+        uint64_t words = (uint64_t)(r->positions - 1) * (uint64_t)d + (uint64_t)rows;  // of out, from row on
+        Gpu_Array arrays[] = {{out + row, words}, rows_of(w, row, rows), activations(r, x, n)};
+        int shapes[] = {n, rows, d};
         DRAW(r, w->type->matmul_program, arrays, shapes);
     }
 }
@@ -102,27 +105,27 @@ static void record_rope(void *machine, float *x, int heads)
     Recorder *r = machine;
     int head_size = r->transformer->config.dim / r->transformer->config.n_heads;
     const float *angles = r->transformer->state.rope_freq;
-    Gpu_Array arrays[] = {{x, (uint64_t)head_size * (uint64_t)heads}, {angles, (uint64_t)head_size / 2}};
+    Gpu_Array arrays[] = {activations(r, x, heads * head_size), {angles, (uint64_t)head_size / 2}};
     int shapes[] = {head_size, heads};
     DRAW(r, "rope", arrays, shapes);
 }
 
-// In the vector: which row of the cache it becomes is known only when the commands run.
-static float *record_cache_row(void *machine, float *cache, float *vector)
+// In the vectors: which rows of the cache they become is known only when the commands run.
+static float *record_cache_rows(void *machine, float *cache, float *vectors)
 {
     (void)machine;
     (void)cache;
-    return vector;
+    return vectors;
 }
 
-static void record_store_row(void *machine, float *cache, const float *row)
+static void record_store_rows(void *machine, float *cache, const float *rows)
 {
     Recorder *r = machine;
     const Config *p = &r->transformer->config;
     int kv_dim = p->dim / p->n_heads * p->n_kv_heads;
-    Gpu_Array arrays[] = {{cache, (uint64_t)kv_dim * (uint64_t)p->seq_len}, {row, (uint64_t)kv_dim}};
+    Gpu_Array arrays[] = {{cache, (uint64_t)kv_dim * (uint64_t)p->seq_len}, activations(r, rows, kv_dim)};
     int shapes[] = {kv_dim, p->seq_len};
-    DRAW(r, "store_row", arrays, shapes);
+    DRAW(r, "store_rows", arrays, shapes);
 }
 
 static void record_attend(void *machine, float *out, const float *q, const float *keys, const float *values)
@@ -130,20 +133,36 @@ static void record_attend(void *machine, float *out, const float *q, const float
     Recorder *r = machine;
     const Config *p = &r->transformer->config;
     int head_size = p->dim / p->n_heads;
-    uint64_t dim = (uint64_t)p->dim, cache = (uint64_t)p->seq_len * (uint64_t)head_size * (uint64_t)p->n_kv_heads;
-    Gpu_Array arrays[] = {{out, dim}, {q, dim}, {keys, cache}, {values, cache}};
+    uint64_t cache = (uint64_t)p->seq_len * (uint64_t)head_size * (uint64_t)p->n_kv_heads;
+    Gpu_Array arrays[] = {activations(r, out, p->dim), activations(r, q, p->dim), {keys, cache}, {values, cache}};
     int shapes[] = {head_size, p->n_heads, p->n_kv_heads, p->seq_len};
     DRAW(r, "attention", arrays, shapes);
 }
 
+// x = what the program makes of x and y
+static void record_pairs(Recorder *r, const char *program, float *x, const float *y, int size)
+{
+    Gpu_Array arrays[] = {activations(r, x, size), activations(r, x, size), activations(r, y, size)};
+    int shapes[] = {size};
+    DRAW(r, program, arrays, shapes);
+}
+
 static void record_swiglu(void *machine, float *hb, const float *hb2, int size)
 {
-    record_vectors(machine, "swiglu", hb, hb, hb2, size);
+    record_pairs(machine, "swiglu", hb, hb2, size);
 }
 
 static void record_add(void *machine, float *x, const float *y, int size)
 {
-    record_vectors(machine, "add", x, x, y, size);
+    record_pairs(machine, "add", x, y, size);
+}
+
+static void record_take_row(void *machine, float *out, const float *x, int size)
+{
+    Recorder *r = machine;
+    Gpu_Array arrays[] = {{out, (uint64_t)size}, {x, (uint64_t)BATCH * (uint64_t)size}};
+    int shapes[] = {size, BATCH};
+    DRAW(r, "take_row", arrays, shapes);
 }
 
 static const Operations RECORD = {
@@ -151,11 +170,12 @@ static const Operations RECORD = {
     .rmsnorm = record_rmsnorm,
     .matmul = record_matmul,
     .rope = record_rope,
-    .cache_row = record_cache_row,
-    .store_row = record_store_row,
+    .cache_rows = record_cache_rows,
+    .store_rows = record_store_rows,
     .attend = record_attend,
     .swiglu = record_swiglu,
     .add = record_add,
+    .take_row = record_take_row,
 };
 
 // A program that picks from the logits: the probabilities of all, or the likeliest one.
@@ -169,9 +189,15 @@ static void record_pick(Recorder *r, const char *program, const void *out, int o
 
 static int record(Forward_Gpu *engine, const Transformer *transformer)
 {
-    Recorder recorder = {.commands = &engine->forward, .programs = engine->programs, .transformer = transformer};
+    Recorder recorder = {.programs = engine->programs, .transformer = transformer};
+    recorder.commands = &engine->forward;
+    recorder.positions = BATCH;
     gpu_float_constant(recorder.commands, EPSILON_CONSTANT, EPSILON);
     forward(&RECORD, &recorder, transformer);
+    recorder.commands = &engine->classify;
+    recorder.positions = 1;
+    gpu_loop_constant(recorder.commands, POSITIONS_CONSTANT, 1);
+    classify(&RECORD, &recorder, transformer);
     recorder.commands = &engine->softmax;
     record_pick(&recorder, "softmax", engine->probabilities, transformer->config.vocab_size);
     recorder.commands = &engine->argmax;
@@ -179,7 +205,7 @@ static int record(Forward_Gpu *engine, const Transformer *transformer)
     if (recorder.lacks_room) {
         return complain("more programs than allocations.h counts");
     }
-    return engine->forward.count == engine->forward.room ||
+    return (engine->forward.count == engine->forward.room && engine->classify.count == engine->classify.room) ||
            complain("a command buffer that allocations.h does not foresee");
 }
 
@@ -219,6 +245,7 @@ static int take_memory(Forward_Gpu *engine, Extents p)
     buffers += ARRAY(words);
 #include "allocations.def"
     engine->forward.room = (uint32_t)FORWARD_WORDS(p);
+    engine->classify.room = (uint32_t)CLASSIFY_WORDS(p);
     engine->softmax.room = engine->argmax.room = PICK_WORDS;
     return FORWARD_WORDS(p) <= GPU_MOST_COMMANDS || complain("too many layers for a command buffer");
 }
@@ -251,6 +278,7 @@ int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer)
     }
     transformer->state.k = engine->k;
     transformer->state.v = engine->v;
+    engine->logits = transformer->state.logits;
     if (!record(engine, transformer)) {
         return 0;
     }
@@ -265,11 +293,20 @@ static int submit(Forward_Gpu *engine, const Commands *commands)
     return gpu_finish(&engine->gpu) || complain("the GPU does not answer");
 }
 
-float *forward_gpu(Forward_Gpu *engine, const Transformer *transformer, int token, int pos)
+int forward_gpu(Forward_Gpu *engine, const int *tokens, int positions, int pos)
 {
-    gpu_set_loop(&engine->gpu, TOKEN_CONSTANT, (uint32_t)token);
+    gpu_set_loop(&engine->gpu, POSITIONS_CONSTANT, (uint32_t)positions);
     gpu_set_loop(&engine->gpu, POSITION_CONSTANT, (uint32_t)pos);
-    return submit(engine, &engine->forward) ? transformer->state.logits : 0;
+    for (int i = 0; i < positions; i++) {
+        gpu_set_loop(&engine->gpu, TOKEN_CONSTANT + i, (uint32_t)tokens[i]);
+    }
+    return submit(engine, &engine->forward);
+}
+
+float *classify_gpu(Forward_Gpu *engine, int wanted)
+{
+    gpu_set_loop(&engine->gpu, ROW_CONSTANT, (uint32_t)wanted);
+    return submit(engine, &engine->classify) ? engine->logits : 0;
 }
 
 float *forward_gpu_softmax(Forward_Gpu *engine, float temperature)

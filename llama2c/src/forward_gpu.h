@@ -1,4 +1,4 @@
-// The forward pass on the GPU: recorded once as a command buffer, replayed for each token.
+// The forward pass on the GPU: recorded once as command buffers, replayed for each batch of positions.
 #ifndef FORWARD_GPU_H
 #define FORWARD_GPU_H
 
@@ -7,11 +7,13 @@
 
 typedef struct {
     Gpu gpu;
-    Commands forward;      // token and position in, logits out
+    Commands forward;      // tokens, their number and the first position in; the layers
+    Commands classify;     // which of them in, its logits out
     Commands softmax;      // logits in, probabilities out
     Commands argmax;       // logits in, the likeliest token out
-    float *k;              // (kv_dim) of the current position, on its way into the cache
-    float *v;              // (kv_dim)
+    float *k;              // (BATCH, kv_dim) of the current positions, on their way into the cache
+    float *v;              // (BATCH, kv_dim)
+    float *logits;         // (vocab_size) the transformer's
     float *probabilities;  // (vocab_size)
     uint32_t *likeliest;   // one word
     uint32_t *programs;    // (GPU_PROGRAMS, GPU_PROGRAM_WORDS) their headers
@@ -19,8 +21,10 @@ typedef struct {
 
 // For a transformer that has its weights and its state, which gets k and v: 1, or 0 after a message on standard error.
 int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer);
-// As forward_cpu; NULL after a message when the GPU does not answer. So are the others.
-float *forward_gpu(Forward_Gpu *engine, const Transformer *transformer, int token, int pos);
+// As forward_cpu: 1, or 0 after a message when the GPU does not answer.
+int forward_gpu(Forward_Gpu *engine, const int *tokens, int positions, int pos);
+// As classify_cpu; NULL after a message when the GPU does not answer. So are the others.
+float *classify_gpu(Forward_Gpu *engine, int wanted);
 // The probabilities (vocab_size) of the last logits at this temperature, above 0.
 float *forward_gpu_softmax(Forward_Gpu *engine, float temperature);
 // The likeliest token after the last logits, or -1.

@@ -4,44 +4,116 @@
 #include "vector.h"
 
 enum { PREFETCH_AHEAD = 1024 };  // bytes: eight cache lines, as many misses as a core keeps in flight
+enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };  // of a tile: rows of w times positions of x that share their loads
 
-static void rows_scalar(const void *context, int start, int end)
+// Row i of w times x of the given positions, each in llama2.c's order: the sums hide each other's latency.
+static inline __attribute__((always_inline)) void tile_scalar(const Product *p, int i, int position, int positions)
 {
-    const Product *p = context;
-    for (int i = start; i < end; i++) {
-        const float *row = (const float *)p->w.data + (int64_t)i * p->w.n;
-        float sum = 0.0f;
-        for (int j = 0; j < p->w.n; j++) {
-            sum += row[j] * p->x[j];
+    int n = p->w.n;
+    const float *row = (const float *)p->w.data + (int64_t)i * n;
+    const float *x = p->x + (int64_t)position * n;
+    float sums[MOST_POSITIONS] = {0};
+    for (int j = 0; j < n; j++) {
+        for (int b = 0; b < positions; b++) {
+            sums[b] += row[j] * x[b * n + j];
         }
-        p->out[i] = sum;
+    }
+    for (int b = 0; b < positions; b++) {
+        p->out[(int64_t)(position + b) * p->w.d + i] = sums[b];
     }
 }
 
-// Lane l of partial sum k holds the products with j = 16 m + 4 k + l; four chains hide part of vmaddfp's 12 cycles.
-static inline float dot_vmx(const float *row, const float *x, int n)
+static void rows_scalar(const void *context, int start, int end)
 {
-    Vector sum0 = vector_zero(), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+    for (int i = start; i < end; i++) {
+        tile_scalar(context, i, 0, 1);
+    }
+}
+
+static void batch_scalar(const void *context, int start, int end)
+{
+    const Product *p = context;
+    for (int i = start; i < end; i++) {
+        int b = 0;
+        for (; b + 4 <= p->positions; b += 4) {
+            tile_scalar(p, i, b, 4);
+        }
+        for (; b < p->positions; b++) {
+            tile_scalar(p, i, b, 1);
+        }
+    }
+}
+
+// Rows of w from row i on times x of the given positions. Lane l of partial sum k of each holds the products with
+// j = 16 m + 4 k + l; that many chains hide vmaddfp's 12 cycles.
+static inline __attribute__((always_inline)) void tile_vmx(const Product *p, int i, int rows, int position, int positions)
+{
+    int n = p->w.n;
+    const float *w[MOST_ROWS], *x[MOST_POSITIONS];
+    Vector sums[MOST_ROWS][MOST_POSITIONS][4];
+    for (int r = 0; r < rows; r++) {
+        w[r] = (const float *)p->w.data + (int64_t)(i + r) * n;
+        for (int b = 0; b < positions; b++) {
+            for (int k = 0; k < 4; k++) {
+                sums[r][b][k] = vector_zero();
+            }
+        }
+    }
+    for (int b = 0; b < positions; b++) {
+        x[b] = p->x + (int64_t)(position + b) * n;
+    }
     int j = 0;
     for (; j + 16 <= n; j += 16) {
-        __builtin_prefetch((const char *)(row + j) + PREFETCH_AHEAD);
-        sum0 = vmaddfp(lvx(row + j), lvx(x + j), sum0);
-        sum1 = vmaddfp(lvx(row + j + 4), lvx(x + j + 4), sum1);
-        sum2 = vmaddfp(lvx(row + j + 8), lvx(x + j + 8), sum2);
-        sum3 = vmaddfp(lvx(row + j + 12), lvx(x + j + 12), sum3);
+        for (int r = 0; r < rows; r++) {
+            __builtin_prefetch((const char *)(w[r] + j) + PREFETCH_AHEAD);
+        }
+        for (int k = 0; k < 4; k++) {
+            for (int r = 0; r < rows; r++) {
+                for (int b = 0; b < positions; b++) {
+                    sums[r][b][k] = vmaddfp(lvx(w[r] + j + 4 * k), lvx(x[b] + j + 4 * k), sums[r][b][k]);
+                }
+            }
+        }
     }
     for (; j < n; j += 4) {
-        sum0 = vmaddfp(lvx(row + j), lvx(x + j), sum0);
+        for (int r = 0; r < rows; r++) {
+            for (int b = 0; b < positions; b++) {
+                sums[r][b][0] = vmaddfp(lvx(w[r] + j), lvx(x[b] + j), sums[r][b][0]);
+            }
+        }
     }
-    Vector sum = vaddfp(vaddfp(sum0, sum1), vaddfp(sum2, sum3));
-    return (vector_lane(sum, 0) + vector_lane(sum, 1)) + (vector_lane(sum, 2) + vector_lane(sum, 3));
+    for (int r = 0; r < rows; r++) {
+        for (int b = 0; b < positions; b++) {
+            const Vector *part = sums[r][b];
+            Vector sum = vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3]));
+            p->out[(int64_t)(position + b) * p->w.d + i + r] =
+                (vector_lane(sum, 0) + vector_lane(sum, 1)) + (vector_lane(sum, 2) + vector_lane(sum, 3));
+        }
+    }
 }
 
 static void rows_vmx(const void *context, int start, int end)
 {
+    for (int i = start; i < end; i++) {
+        tile_vmx(context, i, 1, 0, 1);
+    }
+}
+
+static void batch_vmx(const void *context, int start, int end)
+{
     const Product *p = context;
     for (int i = start; i < end; i++) {
-        p->out[i] = dot_vmx((const float *)p->w.data + (int64_t)i * p->w.n, p->x, p->w.n);
+        int b = 0;
+        for (; b + 4 <= p->positions; b += 4) {
+            tile_vmx(p, i, 1, b, 4);
+        }
+        if (p->positions - b >= 2) {
+            tile_vmx(p, i, 1, b, 2);
+            b += 2;
+        }
+        if (b < p->positions) {
+            tile_vmx(p, i, 1, b, 1);
+        }
     }
 }
 
@@ -56,6 +128,7 @@ const Tensor_Type tensor_fp32 = {
     .items = 1,
     .bytes = sizeof(float),
     .rows = {rows_scalar, rows_vmx},
+    .batch = {batch_scalar, batch_vmx},
     .vmx_items = 4,
     .vmx_alignment = 16,
     .row = copy_row,

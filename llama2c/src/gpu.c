@@ -104,6 +104,13 @@ void gpu_float_constant(Commands *commands, int index, float value)
     emit(commands, bits_of(value));
 }
 
+void gpu_loop_constant(Commands *commands, int index, uint32_t value)
+{
+    emit(commands, type_3(SET_CONSTANT, 2));
+    emit(commands, LOOP << 16 | (uint32_t)index);
+    emit(commands, value);
+}
+
 void gpu_name_program(uint32_t *header, const char *name)
 {
     memset(header, 0, GPU_PROGRAM_WORDS * sizeof(uint32_t));

@@ -35,6 +35,7 @@ int gpu_start(Gpu *gpu);
 void gpu_draw(Commands *commands, const uint32_t *program, const Gpu_Array *arrays, int n_arrays, const int *shapes,
               int n_shapes);
 void gpu_float_constant(Commands *commands, int index, float value);
+void gpu_loop_constant(Commands *commands, int index, uint32_t value);
 
 // The header (GPU_PROGRAM_WORDS) that names a program.
 void gpu_name_program(uint32_t *header, const char *name);

@@ -1,4 +1,5 @@
 // The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
+#include "allocations.h"
 #include "checkpoint.h"
 #include "figures.h"
 #include "forward_cpu.h"
@@ -6,6 +7,7 @@
 #include "memory.h"
 #include "parallel.h"
 #include "platform.h"
+#include "printer.h"
 #include "sampler.h"
 #include "text.h"
 #include "tokenizer.h"
@@ -14,6 +16,8 @@ typedef struct {
     const char *checkpoint;
     const char *tokenizer;
     const char *prompt;
+    uint64_t prompt_bytes;
+    const char *prompt_file;  // instead of them
     float temperature;
     float topp;
     uint64_t seed;
@@ -24,20 +28,24 @@ typedef struct {
     int write_logits;
     int ignore_end;
     int gpu;
+    int special;
+    int write_tokens;
 } Options;
 
 enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
-    "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-g] [-l] [-e]\n"
+    "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT | -f FILE] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
+    "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-g] [-l] [-e] [-x] [-w]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
     "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
     "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n"
     "  -r  write the run's figures as a record to this descriptor\n"
-    "  -g  let the GPU compute\n";
+    "  -g  let the GPU compute                 -x  special tokens written in the prompt count as such\n"
+    "  -f  a file that is the story's beginning\n"
+    "  -w  write the prompt's tokens, a number a line, and end; the checkpoint is not read\n";
 
 static int parse_range(const char *text, double most, float *value)
 {
@@ -63,6 +71,10 @@ static int parse_option(Options *o, char letter, const char *value)
         return 1;
     case 'i':
         o->prompt = value;
+        o->prompt_bytes = strlen(value);
+        return 1;
+    case 'f':
+        o->prompt_file = value;
         return 1;
     case 't':
         return parse_range(value, 1e30, &o->temperature);
@@ -97,6 +109,10 @@ static int parse_options(Options *o, int count, char **arguments)
             o->ignore_end = 1;
         } else if (strcmp(option, "-g") == 0) {
             o->gpu = 1;
+        } else if (strcmp(option, "-x") == 0) {
+            o->special = 1;
+        } else if (strcmp(option, "-w") == 0) {
+            o->write_tokens = 1;
         } else if (option[0] != '-' || !option[1] || option[2] || i + 1 >= count ||
                    !parse_option(o, option[1], arguments[++i])) {
             print(STANDARD_ERROR, "error: %s %s: not understood\n", option, i < count ? arguments[i] : "");
@@ -106,75 +122,153 @@ static int parse_options(Options *o, int count, char **arguments)
     return 1;
 }
 
-// What llama2.c prints: a single byte only when it is ASCII text or white space, anything longer as it is.
-static void print_piece(Piece piece)
+typedef struct {
+    Transformer *transformer;
+    Forward_Gpu *gpu;  // NULL: the CPU computes
+    const Tokenizer *tokenizer;
+    Sampler *sampler;
+    const Options *options;
+    int pos;           // of the next token to go through the layers
+    Printer printer;
+    Figures figures;
+} Story;
+
+// The layers for the next tokens: 1, or 0 when the GPU does not answer.
+static int pass(Story *story, const int *tokens, int positions)
 {
-    if (piece.length == 1) {
-        unsigned char byte = (unsigned char)piece.bytes[0];
-        if (!((byte >= 0x20 && byte < 0x7f) || (byte >= '\t' && byte <= '\r'))) {
-            return;
-        }
+    int answered = 1;
+    if (story->gpu) {
+        answered = forward_gpu(story->gpu, tokens, positions, story->pos);
+    } else {
+        forward_cpu(story->transformer, tokens, positions, story->pos);
     }
-    if (piece.length) {
-        platform_write(STANDARD_OUTPUT, piece.bytes, piece.length);
+    story->pos += positions;
+    return answered;
+}
+
+// The logits of a position of the last pass, under -l written as well; NULL when the GPU does not answer.
+static float *logits_of(Story *story, int position)
+{
+    Transformer *transformer = story->transformer;
+    float *logits = story->gpu ? classify_gpu(story->gpu, position) : classify_cpu(transformer, position);
+    if (logits && story->options->write_logits) {
+        platform_write(STANDARD_OUTPUT, logits, (uint64_t)transformer->config.vocab_size * sizeof(float));
     }
+    return logits;
 }
 
 // The next token by the last logits, of which the GPU has its own; -1 when the GPU does not answer.
-static int pick(Forward_Gpu *gpu, Sampler *sampler, float *logits)
+static int pick(const Story *story, float *logits)
 {
-    if (!gpu) {
-        return sampler_sample(sampler, logits);
+    if (!story->gpu) {
+        return sampler_sample(story->sampler, logits);
     }
-    if (sampler->temperature == 0.0f) {
-        return forward_gpu_argmax(gpu);
+    if (story->sampler->temperature == 0.0f) {
+        return forward_gpu_argmax(story->gpu);
     }
-    const float *probabilities = forward_gpu_softmax(gpu, sampler->temperature);
-    return probabilities ? sampler_pick(sampler, probabilities) : -1;
+    const float *probabilities = forward_gpu_softmax(story->gpu, story->sampler->temperature);
+    return probabilities ? sampler_pick(story->sampler, probabilities) : -1;
 }
 
-// Feeds the prompt, then what the sampler picks, and prints each as it comes; ends at BOS, which parts two stories.
-// Without a GPU the CPU computes. 1, or 0 when the GPU does not answer.
-static int generate(Transformer *transformer, Forward_Gpu *gpu, const Tokenizer *tokenizer, Sampler *sampler,
-                    const int *prompt, int prompt_tokens, const Options *options)
+// Whether next parts this story from another.
+static int ends(const Story *story, int next)
 {
-    int token = prompt[0], pos = 0;
-    uint64_t start = 0;  // set after the first step, whose time is spent on first touches
-    while (pos < (int)options->steps) {
-        float *logits = gpu ? forward_gpu(gpu, transformer, token, pos) : forward_cpu(transformer, token, pos);
+    return tokenizer_ends(story->tokenizer, next) && !story->options->ignore_end;
+}
+
+static void print_token(Story *story, int token, int next)
+{
+    if (!story->options->write_logits) {
+        printer_print(&story->printer, story->tokenizer, token, next);
+    }
+}
+
+// Reads the prompt (known), as far as there are steps, in batches: the first takes what whole ones leave over. Its text
+// is printed ahead of each pass. The logits after its last token result, or NULL when the GPU does not answer.
+static float *read_prompt(Story *story, const int *prompt, int known)
+{
+    Figures *figures = &story->figures;
+    int tokens = known < (int)story->options->steps ? known : (int)story->options->steps;
+    float *logits = 0;
+    uint64_t start = platform_nanoseconds();
+    for (int positions = (tokens - 1) % BATCH + 1; story->pos < tokens; positions = BATCH) {
+        int first = story->pos;
+        for (int i = first; i < first + positions && i + 1 < known; i++) {
+            print_token(story, prompt[i], prompt[i + 1]);
+        }
+        if (!pass(story, prompt + first, positions)) {
+            return 0;
+        }
+        int unwanted = story->options->write_logits ? 0 : story->pos < tokens ? positions : positions - 1;
+        for (int i = unwanted; i < positions; i++) {
+            logits = logits_of(story, i);
+            if (!logits) {
+                return 0;
+            }
+        }
+        if (first == 0) {
+            figures->first_tokens = (uint64_t)positions;
+            figures->first_nanoseconds = platform_nanoseconds() - start;
+        }
+    }
+    figures->prompt_tokens = (uint64_t)tokens;
+    figures->prompt_nanoseconds = platform_nanoseconds() - start;
+    return logits;
+}
+
+// Goes on after token, by its logits, with what the sampler picks, and prints each as it comes; ends at a token that
+// parts two stories. 1, or 0 when the GPU does not answer.
+static int generate(Story *story, int token, float *logits)
+{
+    Figures *figures = &story->figures;
+    uint64_t start = 0;  // of the first step
+    int next;
+    while ((next = pick(story, logits)) >= 0 && !ends(story, next)) {
+        print_token(story, token, next);
+        token = next;
+        if (story->pos == (int)story->options->steps) {
+            break;
+        }
+        start = start ? start : platform_nanoseconds();
+        logits = pass(story, &token, 1) ? logits_of(story, 0) : 0;
         if (!logits) {
             return 0;
         }
-        if (options->write_logits) {
-            platform_write(STANDARD_OUTPUT, logits, (uint64_t)transformer->config.vocab_size * sizeof(float));
-        }
-        pos++;
-        int next = pos < prompt_tokens ? prompt[pos] : pick(gpu, sampler, logits);
-        if (next < 0) {
-            return 0;
-        }
-        if (next == TOKEN_BOS && !options->ignore_end) {
-            break;
-        }
-        if (!options->write_logits) {
-            print_piece(tokenizer_decode(tokenizer, token, next));
-        }
-        token = next;
-        if (start == 0) {
-            start = platform_nanoseconds();
-        }
+        figures->tokens++;
+    }
+    figures->nanoseconds = start ? platform_nanoseconds() - start : 0;
+    return next >= 0;
+}
+
+// The prompt, then the story that follows it. 1, or 0 when the GPU does not answer.
+static int tell(Story *story, const int *prompt, int prompt_tokens)
+{
+    const Options *options = story->options;
+    // Byte-level BPE shows the first token, where llama2.c has BOS; its end tokens part the turns of a prompt.
+    int byte_pairs = story->tokenizer->kind == TOKENIZER_BYTE_PAIRS;
+    int known = byte_pairs ? prompt_tokens : 1;  // tokens before the end, which a prompt may hold
+    while (known < prompt_tokens && !ends(story, prompt[known])) {
+        known++;
+    }
+    if (byte_pairs) {
+        print_token(story, prompt[0], prompt[0]);
+    }
+    float *logits = read_prompt(story, prompt, known);
+    if (!logits) {
+        return 0;
+    }
+    if (known == prompt_tokens && story->pos == prompt_tokens && !generate(story, prompt[known - 1], logits)) {
+        return 0;
     }
     if (!options->write_logits) {
+        printer_end(&story->printer);
         platform_write(STANDARD_OUTPUT, "\n", 1);
     }
-    Figures figures = {.prompt_tokens = (uint64_t)prompt_tokens};
-    if (pos > 1) {
-        figures.tokens = (uint64_t)(pos - 1);
-        figures.nanoseconds = platform_nanoseconds() - start;
-        figures_print(&figures);
+    if (story->pos > 1) {
+        figures_print(&story->figures);
     }
     if (options->record) {
-        figures_write(&figures, (int)options->record);
+        figures_write(&story->figures, (int)options->record);
     }
     return 1;
 }
@@ -193,10 +287,49 @@ static int cut_context(Config *config, const Options *o)
     return 1;
 }
 
-static int check_length(const Options *o, int prompt_tokens, int seq_len)
+// The prompt where it is a file: 1, or 0 after a message.
+static int read_prompt_file(Options *o)
+{
+    int64_t handle = platform_open(o->prompt_file);
+    int64_t size = handle < 0 ? handle : platform_size(handle);
+    if (size < 0) {
+        print(STANDARD_ERROR, "error: %s: cannot be opened\n", o->prompt_file);
+        return 0;
+    }
+    o->prompt_bytes = (uint64_t)size;
+    if (size == 0) {
+        return 1;
+    }
+    char *text = allocate(MEMORY_PROMPT_TEXT, (Extents){.prompt_file_bytes = o->prompt_bytes});
+    o->prompt = text;
+    if (!text || platform_read(handle, 0, text, o->prompt_bytes) < 0) {
+        return refuse(o->prompt_file, 0, text ? "cannot be read" : "no memory is free for the prompt");
+    }
+    return 1;
+}
+
+// The prompt's tokens in tokenizer->tokens: their number, or -1 after a message.
+static int64_t encode_prompt(Tokenizer *tokenizer, Options *o)
+{
+    if ((o->prompt_file && !read_prompt_file(o)) || !tokenizer_make_room(tokenizer, o->prompt_bytes)) {
+        return -1;
+    }
+    return tokenizer_encode(tokenizer, o->prompt, o->prompt_bytes, o->special);
+}
+
+// Instead of a story: the prompt's tokens, by all that the tokenizer's file holds.
+static int write_tokens(Options *o)
+{
+    Tokenizer tokenizer;
+    int64_t n = tokenizer_load(&tokenizer, o->tokenizer, 0) ? encode_prompt(&tokenizer, o) : -1;
+    print_numbers(STANDARD_OUTPUT, tokenizer.tokens, n);
+    return n < 0 ? EXIT_FAILED : 0;
+}
+
+static int check_length(const Options *o, int64_t prompt_tokens, int seq_len)
 {
     if (prompt_tokens > seq_len) {
-        print(STANDARD_ERROR, "error: the prompt is %d tokens, the model's context holds %d\n", (int64_t)prompt_tokens,
+        print(STANDARD_ERROR, "error: the prompt is %d tokens, the model's context holds %d\n", prompt_tokens,
               (int64_t)seq_len);
         return 0;
     }
@@ -222,11 +355,13 @@ int main(int argument_count, char **arguments)
         platform_write(STANDARD_ERROR, USAGE, sizeof USAGE - 1);
         return EXIT_USAGE;
     }
+    if (options.write_tokens) {
+        return write_tokens(&options);
+    }
     Transformer transformer = {.kernel = options.kernel};
     const Config *config = &transformer.config;
     Tokenizer tokenizer;
     Sampler sampler;
-    int *prompt;
     if (!checkpoint_load(&transformer, options.checkpoint) || !cut_context(&transformer.config, &options) ||
         !tokenizer_load(&tokenizer, options.tokenizer, (uint32_t)config->vocab_size)) {
         return EXIT_FAILED;
@@ -236,8 +371,11 @@ int main(int argument_count, char **arguments)
     } else if (options.steps == 0) {
         options.steps = (uint64_t)config->seq_len;
     }
-    int prompt_tokens = tokenizer_encode(&tokenizer, options.prompt, &prompt);
-    if (!prompt_tokens || !check_length(&options, prompt_tokens, config->seq_len)) {
+    int64_t prompt_tokens = encode_prompt(&tokenizer, &options);
+    if (prompt_tokens == 0) {
+        tokenizer.tokens[prompt_tokens++] = tokenizer_begin(&tokenizer);
+    }
+    if (prompt_tokens < 0 || !check_length(&options, prompt_tokens, config->seq_len)) {
         return EXIT_FAILED;
     }
     if (!transformer_start(&transformer) ||
@@ -254,6 +392,12 @@ int main(int argument_count, char **arguments)
     if (options.gpu && !forward_gpu_start(&gpu, &transformer)) {
         return EXIT_FAILED;
     }
-    int told = generate(&transformer, options.gpu ? &gpu : 0, &tokenizer, &sampler, prompt, prompt_tokens, &options);
-    return told ? 0 : EXIT_FAILED;
+    Story story = {
+        .transformer = &transformer,
+        .gpu = options.gpu ? &gpu : 0,
+        .tokenizer = &tokenizer,
+        .sampler = &sampler,
+        .options = &options,
+    };
+    return tell(&story, tokenizer.tokens, (int)prompt_tokens) ? 0 : EXIT_FAILED;
 }

@@ -1,4 +1,4 @@
-// Work shared out over the console's hardware threads: fork, and join before going on.
+// Work shared out over the console's hardware threads in chunks: fork, and join before going on.
 #ifndef PARALLEL_H
 #define PARALLEL_H
 
@@ -7,7 +7,7 @@ typedef void Share(const void *context, int start, int end);
 
 // Asks the machine for its hardware threads and gives each a stack; without this all work stays on the caller.
 void parallel_start(void);
-// Runs share over the items 0 to n, in as many parts as there are threads, none below grain items but the last.
+// Runs share over the items 0 to n, in chunks of at least grain items, on the caller and on whatever threads are there.
 void parallel_for(int n, int grain, Share *share, const void *context);
 
 #endif

@@ -22,10 +22,16 @@ uint64_t platform_nanoseconds(void);
 int platform_has_vmx(void);
 // Hardware threads of the machine, the caller's own among them; 1 where only that one can be had.
 int platform_thread_count(void);
-// Starts task(argument) on hardware thread 1 or above, on a stack that grows down from its end.
-void platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument);
-// Waits until that task has returned.
-void platform_join_thread_task(int thread);
+// How many of them would run at the same time at the moment; more would only wait for each other.
+int platform_threads_at_once(void);
+// Starts task(argument) on hardware thread 1 or above, on a stack that grows down from its end; the task may never
+// return. 0 where the thread cannot be had.
+int platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument);
+// Sleeps while the word has this value, until another thread wakes it; may return early. A machine without sleep
+// returns at once.
+void platform_wait(_Atomic int32_t *word, int32_t value);
+// Wakes a thread that sleeps at the word.
+void platform_wake(_Atomic int32_t *word);
 // Whether there is a Xenos; the functions after it are for machines that have one.
 int platform_has_gpu(void);
 // Sets a register, by dword index, after all that was written to memory before.

@@ -71,16 +71,29 @@ int platform_thread_count(void)
     return 1;
 }
 
-void platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument)
+int platform_threads_at_once(void)
+{
+    return 1;
+}
+
+int platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument)
 {
     (void)thread;
     (void)stack_end;
-    task(argument);
+    (void)task;
+    (void)argument;
+    return 0;
 }
 
-void platform_join_thread_task(int thread)
+void platform_wait(_Atomic int32_t *word, int32_t value)
 {
-    (void)thread;
+    (void)word;
+    (void)value;
+}
+
+void platform_wake(_Atomic int32_t *word)
+{
+    (void)word;
 }
 
 int platform_has_vmx(void)

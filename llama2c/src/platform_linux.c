@@ -6,13 +6,15 @@
 #include "text.h"
 
 enum { SYS_EXIT_GROUP = 234, SYS_WRITE = 4, SYS_MMAP = 90, SYS_PRCTL = 171, SYS_PREAD64 = 179,
-       SYS_CLOCK_GETTIME = 246, SYS_OPENAT = 286, SYS_LSEEK = 19 };
+       SYS_FUTEX = 221, SYS_CLOCK_GETTIME = 246, SYS_OPENAT = 286, SYS_LSEEK = 19 };
+enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 enum { O_RDWR = 2, PAGE = 4096 };
 enum { EIO = 5, EINTR = 4, AT_FDCWD = -100, SEEK_END = 2, CLOCK_MONOTONIC = 1 };
 enum { PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_FAILED_LIMIT = 4095 };
 enum { PR_SET_VMA = 0x53564d41, PR_SET_VMA_ANON_NAME = 0 };
 // The console's own calls, in the manner of libxenon's xenon_run_thread_task; a Linux kernel answers ENOSYS.
-enum { SYS_THREAD_COUNT = 0x7800, SYS_RUN_THREAD_TASK = 0x7801, SYS_JOIN_THREAD_TASK = 0x7802, SYS_END_THREAD_TASK = 0x7803 };
+enum { SYS_THREAD_COUNT = 0x7800, SYS_RUN_THREAD_TASK = 0x7801, SYS_END_THREAD_TASK = 0x7803,
+       SYS_THREADS_AT_ONCE = 0x7804 };
 enum { AT_NULL = 0, AT_HWCAP = 16, PPC_FEATURE_HAS_ALTIVEC = 0x10000000 };
 
 static const uint64_t PHYSICAL = 0x1fffffff;  // the part of an address that the GPU sees
@@ -114,6 +116,12 @@ int platform_thread_count(void)
     return count < 1 ? 1 : (int)count;
 }
 
+int platform_threads_at_once(void)
+{
+    int64_t count = system_call(SYS_THREADS_AT_ONCE, 0, 0, 0, 0, 0, 0);
+    return count < 1 ? 1 : (int)count;
+}
+
 typedef struct {
     void (*task)(void *);
     void *argument;
@@ -128,21 +136,24 @@ _Noreturn static void run_task(Task *given)
     }
 }
 
-void platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument)
+int platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument)
 {
     // What the thread needs lies at the top of its stack, above a first frame with a back chain of 0.
     Task *given = (Task *)stack_end - 1;
     *given = (Task){task, argument};
     uint64_t *frame = (uint64_t *)given - 8;
     *frame = 0;
-    if (system_call(SYS_RUN_THREAD_TASK, thread, (int64_t)frame, (int64_t)run_task, (int64_t)given, 0, 0) < 0) {
-        task(argument);  // the thread cannot be had: its work is done here
-    }
+    return system_call(SYS_RUN_THREAD_TASK, thread, (int64_t)frame, (int64_t)run_task, (int64_t)given, 0, 0) == 0;
 }
 
-void platform_join_thread_task(int thread)
+void platform_wait(_Atomic int32_t *word, int32_t value)
 {
-    system_call(SYS_JOIN_THREAD_TASK, thread, 0, 0, 0, 0, 0);
+    system_call(SYS_FUTEX, (int64_t)word, FUTEX_WAIT, value, 0, 0, 0);
+}
+
+void platform_wake(_Atomic int32_t *word)
+{
+    system_call(SYS_FUTEX, (int64_t)word, FUTEX_WAKE, 1, 0, 0, 0);
 }
 
 int platform_has_vmx(void)

@@ -1,4 +1,5 @@
 // The doors of the reference library: the port's own functions, called from the host to compare or to time them.
+#include "allocations.h"
 #include "checkpoint.h"
 #include "forward_cpu.h"
 #include "kernels.h"
@@ -22,7 +23,7 @@ EXPORT int reference_main(const Host *host, int argument_count, char **arguments
 
 static Transformer transformer;
 
-// Loads a checkpoint for reference_forward: 1, or 0 after a message on the machine's standard error.
+// Loads a checkpoint for reference_forward and reference_classify: 1, or 0 after a message on the machine's standard error.
 EXPORT int reference_load(const Host *host, const char *path, int vmx)
 {
     host_use(host);
@@ -35,36 +36,60 @@ EXPORT int reference_vocab_size(void)
     return transformer.config.vocab_size;
 }
 
-// The logits (vocab_size) after token at pos.
-EXPORT const float *reference_forward(int token, int pos)
+// The most positions of a reference_forward.
+EXPORT int reference_batch(void)
 {
-    return forward_cpu(&transformer, token, pos);
+    return BATCH;
 }
 
-// The tokens of a text, up to most of them, in tokens: their number, or 0 after a message.
-EXPORT int reference_encode(const Host *host, const char *path, int vocab_size, const char *text, int *tokens, int most)
+// The layers for tokens (positions) from pos on.
+EXPORT void reference_forward(const int *tokens, int positions, int pos)
 {
-    Tokenizer tokenizer;
-    int *encoded;
+    forward_cpu(&transformer, tokens, positions, pos);
+}
+
+// The logits (vocab_size) after one of the tokens of the last reference_forward.
+EXPORT const float *reference_classify(int wanted)
+{
+    return classify_cpu(&transformer, wanted);
+}
+
+static Tokenizer tokenizer;
+
+// Loads a tokenizer for the functions below, with room for texts of so many bytes: the number of its tokens that
+// count, or 0 after a message on the machine's standard error.
+EXPORT int reference_tokenizer(const Host *host, const char *path, int vocab_size, int64_t bytes)
+{
     host_use(host);
-    if (!tokenizer_load(&tokenizer, path, (uint32_t)vocab_size)) {
-        return 0;
-    }
-    int n = tokenizer_encode(&tokenizer, text, &encoded);
-    for (int i = 0; i < n && i < most; i++) {
-        tokens[i] = encoded[i];
-    }
+    int loaded = tokenizer_load(&tokenizer, path, (uint32_t)vocab_size) && tokenizer_make_room(&tokenizer, (uint64_t)bytes);
+    return loaded ? (int)tokenizer.vocab_size : 0;
+}
+
+// The tokens of a text (length): their number, or -1 after a message.
+EXPORT int64_t reference_encode(const char *text, int64_t length, int special, const int **tokens)
+{
+    int64_t n = tokenizer_encode(&tokenizer, text, (uint64_t)length, special);
+    *tokens = tokenizer.tokens;
     return n;
 }
 
-// out (d) = w (d, n), of the type with this code, times x (n): 1, or 0 for another code.
-EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const void *w, int n, int d, int vmx)
+// What token adds to a text after previous: its bytes' number. The bytes live until the next call.
+EXPORT int64_t reference_decode(int previous, int token, const char **bytes)
+{
+    Piece piece = tokenizer_decode(&tokenizer, previous, token);
+    *bytes = piece.bytes;
+    return piece.length;
+}
+
+// out (positions, d) = w (d, n), of the type with this code, times each x (positions, n): 1, or 0 for another code.
+EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const void *w, int n, int d, int positions,
+                            int vmx)
 {
     Matrix matrix = {tensor_type(code), w, d, n};
     if (!matrix.type) {
         return 0;
     }
-    matmul(out, x, &matrix, vmx ? KERNEL_VMX : KERNEL_SCALAR);
+    matmul(out, x, &matrix, positions, vmx ? KERNEL_VMX : KERNEL_SCALAR);
     return 1;
 }
 

@@ -1,5 +1,6 @@
 // Tensor types: how the items of a matrix lie in memory, and what computes with them. A type is a file with its kernels
-// and its row (fp32.c), a line in tensor_types.def and a line in build.py.
+// and its row (fp32.c), a line in tensor_types.def and a line in build.py. Its kernels for one position are enough:
+// prompts are read with kernels of their own (`batch`) where a type has some, which load a weight once for all positions.
 #ifndef TENSOR_TYPES_H
 #define TENSOR_TYPES_H
 
@@ -19,11 +20,12 @@ typedef struct {
     int n;  // items in a row
 } Matrix;
 
-// out (d) = w (d, n) x (n)
+// out (positions, d): w (d, n) times each row of x (positions, n)
 typedef struct {
     float *out;
     const float *x;
     Matrix w;
+    int positions;
 } Product;
 
 struct Tensor_Type {
@@ -31,7 +33,10 @@ struct Tensor_Type {
     uint32_t code;         // the type's number in ggml (ggml.h, ggml_type); from 256 on for what ggml lacks
     int items;             // in a block
     int bytes;             // of a block
-    Share *rows[KERNELS];  // of a Product: out[start to end) = those rows of w times x
+    Share *rows[KERNELS];  // of a Product of one position: out[start to end) = those rows of w times x
+    // The same of a Product of any number of positions, with the bits of `rows` for each of them. NULL: `rows` serves,
+    // for one position after the other.
+    Share *batch[KERNELS];
     int vmx_items;         // a power of two: the VMX kernel needs n to be a multiple of it
     int vmx_alignment;     // in bytes, a power of two: the VMX kernel needs w to be aligned to it
     void (*row)(float *out, const Matrix *w, int64_t i);  // out (n) = row i of w

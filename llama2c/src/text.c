@@ -5,6 +5,8 @@
 
 #include "platform.h"
 
+enum { MOST_DIGITS = 22 };  // of a number of 64 bits, with its sign and the end of the line
+
 typedef struct {
     char bytes[512];
     uint64_t used;
@@ -52,7 +54,8 @@ static void put_decimal(Line *line, double value)
 
 void print(int stream, const char *format, ...)
 {
-    Line line = {.used = 0};
+    Line line;
+    line.used = 0;
     va_list arguments;
     va_start(arguments, format);
     for (; *format; format++) {
@@ -81,6 +84,26 @@ void print(int stream, const char *format, ...)
     }
     va_end(arguments);
     platform_write(stream, line.bytes, line.used);
+}
+
+void print_numbers(int stream, const int *numbers, int64_t n)
+{
+    Line line;
+    line.used = 0;
+    for (int64_t i = 0; i < n; i++) {
+        put_signed(&line, numbers[i]);
+        put(&line, '\n');
+        if (i + 1 == n || line.used + MOST_DIGITS > sizeof line.bytes) {
+            platform_write(stream, line.bytes, line.used);
+            line.used = 0;
+        }
+    }
+}
+
+int refuse(const char *path, uint64_t offset, const char *what)
+{
+    print(STANDARD_ERROR, "error: %s: byte %u: %s\n", path, offset, what);
+    return 0;
 }
 
 static int is_digit(char c)

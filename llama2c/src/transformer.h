@@ -32,20 +32,21 @@ typedef struct {
     Matrix wcls;                    // (vocab_size, dim); the embedding table again where the two are shared
 } Weights;
 
+// BATCH positions go through the layers together (allocations.h).
 typedef struct {
-    float *x;            // (dim) the residual stream
-    float *xb;           // (dim) inside a branch of it
-    float *xb2;          // (dim)
-    float *hb;           // (hidden_dim)
-    float *hb2;          // (hidden_dim)
-    float *q;            // (dim)
-    float *k;            // (kv_dim) of the current position, for operations that cannot compute it in the cache
-    float *v;            // (kv_dim)
-    float *att;          // (n_heads, seq_len in whole vectors) attention scores
-    float *logits;       // (vocab_size)
+    float *x;            // (BATCH, dim) the residual stream
+    float *xb;           // (BATCH, dim) inside a branch of it
+    float *xb2;          // (BATCH, dim)
+    float *hb;           // (BATCH, hidden_dim)
+    float *hb2;          // (BATCH, hidden_dim)
+    float *q;            // (BATCH, dim)
+    float *k;            // (BATCH, kv_dim) for operations that cannot compute it in the cache
+    float *v;            // (BATCH, kv_dim)
+    float *att;          // (n_heads, seq_len in whole vectors) attention scores of a position
+    float *logits;       // (vocab_size) of one position
     float *rope_freq;    // (head_size / 2) angle per position
-    float *rope_cos;     // (head_size / 2) at the current position
-    float *rope_sin;     // (head_size / 2)
+    float *rope_cos;     // (BATCH, head_size / 2) at each position of the pass
+    float *rope_sin;     // (BATCH, head_size / 2)
     float *key_cache;    // (n_layers, seq_len, kv_dim)
     float *value_cache;  // (n_layers, seq_len, kv_dim)
 } Run_State;

@@ -49,6 +49,10 @@ UNTESTED = {
     **dict.fromkeys(
         ("dcbt", "dcbtst", "dcbst", "dcbf", "isync", "eieio", "sync", "lwsync"), "change no register"
     ),
+    **dict.fromkeys(
+        ("lwarx", "ldarx", "stwcx.", "stdcx."),
+        "take an aligned address and a reservation; programs test them",
+    ),
 }
 
 _CODE, _TEST, _DATA = PROGRAM.start, PROGRAM.start + 0x1000, PROGRAM.start + 0x10000

@@ -25,11 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from laboratory.outside import calls, models, programs, registers, rings
+from laboratory.outside import calls, models, programs, registers, rings, tokenizers
 from laboratory.outside.watch import Watch
 
 TARGETS: dict[str, ModuleType] = {
-    "loader": models, "elf": programs, "calls": calls, "rings": rings, "registers": registers
+    "loader": models, "elf": programs, "calls": calls, "rings": rings, "registers": registers,
+    "tokenizers": tokenizers,
 }  # fmt: skip
 
 _CPU_SECONDS = 2.0
@@ -110,6 +111,8 @@ def run(name: str, seed: int, limits: Limits, state: memoryview[int]) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
     signal.signal(signal.SIGPROF, _too_long)
     target = TARGETS[name]
+    if prepare := getattr(target, "prepare", None):
+        prepare()
     shared = Path("/dev/shm")  # in memory, where there is such a place
     place = shared if os.access(shared, os.W_OK) else None
     gc.freeze()  # what is there now stays: to look for garbage after each trial costs little then

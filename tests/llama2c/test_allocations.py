@@ -12,7 +12,7 @@ from llama2c import build
 from llama2c.allocations import Extents, Users, allocations, array_bytes
 from llama2c.allocations import _table as table
 from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
-from xenon.hardware.gpu.programs import HEADER_WORDS, PROGRAMS
+from xenon.hardware.gpu.programs import HEADER_WORDS, MOST_POSITIONS, PROGRAMS
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, HARDWARE_THREADS
 
 SMALL = Extents(
@@ -28,6 +28,8 @@ SMALL = Extents(
     weight_bytes=12_800,
     tokenizer_bytes=4_000,
     prompt_bytes=5,
+    prompt_file_bytes=0,
+    pieces=272,
     longest_piece=6,
     mapped=False,
     gpu=False,
@@ -40,9 +42,10 @@ def test_a_run_on_two_threads_allocates_in_order() -> None:
         ("weights", 12_800),
         ("tokenizer file", 4_000),
         ("tokenizer table", 272 * 16),
-        ("prompt", 2 * 4 * 7 + 12),
+        ("prompt", (4 + 4 * 4 + 2 * 8) * 7 + 12),
         ("tokenizer order", 2 * 4 * 272),
-        ("activations", 4 * 128 + 2 * 128 + 512 + 1152 + 3 * 128),  # x xb xb2 q, hb hb2, att, logits, rope
+        # x xb xb2 q, hb hb2 of eight positions; att, logits, rope with eight times 2 cosines and sines
+        ("activations", 4 * 512 + 2 * 768 + 512 + 1152 + 3 * 128),
         ("key cache", 4 * 2 * 32 * 8),
         ("value cache", 4 * 2 * 32 * 8),
         ("sampler", 2 * 4 * 272),
@@ -55,24 +58,31 @@ def test_a_run_without_a_prompt_sorts_no_pieces_and_a_mapped_file_needs_no_weigh
     assert names.isdisjoint({"weights", "tokenizer order", "stack of thread 1"})
 
 
+def test_a_run_with_a_tokenizer_of_byte_pairs_makes_no_table_of_pieces() -> None:
+    sizes = {row.name: row.size for row in allocations(replace(SMALL, pieces=0, longest_piece=0))}
+    assert sizes["prompt"] == (4 + 4 * 4 + 2 * 8) * 7
+    assert sizes.keys().isdisjoint({"tokenizer table", "tokenizer order"})
+
+
 def test_the_gpu_shares_what_it_reads_and_has_its_own() -> None:
     rows = list(allocations(replace(SMALL, gpu=True, threads=1)))
     assert [row.name for row in rows if row.users is Users.SHARED] == [
         *("weights", "activations", "key cache", "value cache")
     ]
-    # Words of a draw: 16 (norm, sum, swiglu, embed), 17 (matmul), 15 (rope, store_row), 21 (attention).
-    layer = 5 * 16 + 7 * 17 + 4 * 15 + 21
-    forward = 3 + 16 + 2 * layer + 16 + 17
+    # Words of a draw: 16 (norm, sum, swiglu, embed), 18 (matmul), 15 (rope, rows of caches), 21 (attention).
+    layer = 5 * 16 + 7 * 18 + 4 * 15 + 21
+    forward = 3 + 16 + 2 * layer
+    classify = 3 + 15 + 16 + 18
     assert [(row.name, row.size) for row in rows if row.users is Users.GPU] == [
         ("gpu ring buffer", 2048 + 128),
-        ("gpu vectors", 128 + 128 + 1152 + 128),
-        ("gpu command buffers", array_bytes(forward) + 2 * 128 + 384),
+        ("gpu vectors", 256 + 256 + 1152 + 128),
+        ("gpu command buffers", array_bytes(forward) + array_bytes(classify) + 2 * 128 + 384),
     ]
 
 
 def test_a_matrix_beyond_a_fetch_constant_takes_more_draws() -> None:
     words = table().call("MATMUL_WORDS", [4096, 4096])
-    assert words == 2 * table().call("MATMUL_WORDS", [4096, 4095]) == 2 * 17
+    assert words == 2 * table().call("MATMUL_WORDS", [4096, 4095]) == 2 * 18
 
 
 def test_the_numbers_are_those_of_the_machine() -> None:
@@ -82,6 +92,7 @@ def test_the_numbers_are_those_of_the_machine() -> None:
     assert constant("CACHE_LINE") == CACHE_LINE_BYTES
     assert constant("GPU_MOST_WORDS") == MOST_FETCH_WORDS
     assert constant("GPU_PROGRAM_WORDS") == HEADER_WORDS
+    assert constant("BATCH") <= MOST_POSITIONS
     stacks = [row for row in allocations(replace(SMALL, threads=99)) if row.name.startswith("stack")]
     assert len(stacks) == HARDWARE_THREADS - 1
 

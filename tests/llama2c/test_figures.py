@@ -20,7 +20,7 @@ from llama2c.reference import Reference
 from xenon.console import Bytes, Console
 
 ARGUMENTS = ["m", "-z", "t", "-i", "a", "-t", "0", "-n", "9", "-e"]
-LINE = re.compile(r"achieved tok/s: (\S+) \((\d+) tokens, (\d+) of them the prompt's, in (\d+\.\d+) s\)")
+LINE = re.compile(r"(prompt|achieved) tok/s: (\S+) \((\d+) tokens in (\d+\.\d+) s\)\n")
 
 
 def files(made: Made, order: loader.ByteOrder) -> dict[str, bytes]:
@@ -31,11 +31,12 @@ def files(made: Made, order: loader.ByteOrder) -> dict[str, bytes]:
 
 def check(record: bytes, messages: bytes) -> None:
     figures = Figures.parse(record)
-    line = LINE.search(messages.decode())
-    assert line is not None
-    assert (figures.tokens, figures.prompt_tokens) == (int(line[2]), int(line[3])) == (8, 2)
-    assert figures.seconds == pytest.approx(float(line[4]), abs=0.001)
-    assert figures.tokens_per_second == pytest.approx(float(line[1]), abs=0.001)
+    prompt, story = LINE.findall(messages.decode())
+    assert (prompt[0], figures.prompt_tokens) == ("prompt", int(prompt[2])) == ("prompt", 2)
+    assert (story[0], figures.tokens) == ("achieved", int(story[2])) == ("achieved", 7)
+    assert figures.prompt_seconds == pytest.approx(float(prompt[3]), abs=0.001)
+    assert figures.seconds == pytest.approx(float(story[3]), abs=0.001)
+    assert figures.tokens_per_second == pytest.approx(float(story[1]), abs=0.001)
 
 
 def test_the_reference_writes_the_record_that_its_line_repeats(
@@ -69,11 +70,42 @@ def test_the_guest_in_the_console_writes_it_to_a_pipe(make_model: Callable[..., 
     check(written[FIGURES_DESCRIPTOR], written[2])
 
 
-def test_a_run_of_one_step_has_a_record_without_time(make_model: Callable[..., Made]) -> None:
+def test_a_run_of_one_step_has_a_record_of_one_pass(make_model: Callable[..., Made]) -> None:
     _, written = console_run(make_model(), "-n", "1", "-r", "3", pipes=(3,))
     figures = Figures.parse(written[3])
-    assert figures == Figures(tokens=0, prompt_tokens=2, nanoseconds=0)
+    assert (figures.prompt_tokens, figures.first_tokens, figures.tokens, figures.nanoseconds) == (1, 1, 0, 0)
+    assert figures.prompt_nanoseconds >= figures.first_nanoseconds > 0
     assert figures.tokens_per_second == 0
+    assert figures.warm_tokens_per_second == 1e9 / figures.prompt_nanoseconds
+
+
+def recorded(reference: Reference, made: Made, *words: str) -> Figures:
+    """The figures of a run on the host."""
+    record = bytearray()
+
+    def keep(descriptor: int, data: bytes) -> None:
+        if descriptor == 7:
+            record.extend(data)
+
+    reference.run(files(made, NATIVE), ["m", "-z", "t", "-t", "0", "-e", "-r", "7", *words], keep)
+    return Figures.parse(bytes(record))
+
+
+def test_the_first_pass_of_a_prompt_takes_what_whole_batches_leave_over(
+    reference: Reference, make_model: Callable[..., Made]
+) -> None:
+    whole = reference.batch
+    for letters in (1, whole - 3, whole - 2, whole - 1, 2 * whole - 2, 2 * whole - 1):
+        figures = recorded(reference, make_model(), "-i", "b" * letters, "-n", "24")
+        assert figures.prompt_tokens == letters + 2  # BOS, and the space before the text
+        assert figures.first_tokens == (letters + 1) % whole + 1
+        assert figures.tokens == 24 - figures.prompt_tokens
+
+
+def test_the_warm_speed_leaves_the_first_pass_out() -> None:
+    figures = Figures(9, 5_000_000_000, 1, 1_000_000_000, 4, 2_000_000_000)
+    assert figures.warm_tokens_per_second == (9 - 1 + 4) / (5 - 1 + 2)
+    assert figures.tokens_per_second == 4 / 2
 
 
 def test_a_descriptor_that_is_not_open_is_named(make_model: Callable[..., Made]) -> None:
@@ -109,8 +141,8 @@ def test_qemu_hands_the_record_over_as_well(make_model: Callable[..., Made], tmp
 
 @pytest.mark.parametrize(
     "record",
-    [b"", bytes(31), bytes(32), struct.pack(">4sIQQQ", b"l2cf", 2, 0, 0, 0), bytes(33)],
-    ids=["nothing", "short", "zeros", "version 2", "long"],
+    [b"", bytes(55), bytes(56), struct.pack(">4sI6Q", b"l2cf", 1, *bytes(6)), bytes(57)],
+    ids=["nothing", "short", "zeros", "version 1", "long"],
 )
 def test_another_record_is_refused(record: bytes) -> None:
     with pytest.raises(ValueError, match=r"^figures: "):

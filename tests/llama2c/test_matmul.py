@@ -83,3 +83,17 @@ def test_rows_that_vectors_cannot_load_go_to_the_scalar_kernel(reference: Refere
     w = aligned((3, columns), rng.normal(0, 1, (3, columns)))
     x = aligned((columns,), rng.normal(0, 1, columns))
     np.testing.assert_array_equal(reference.matmul(w, x, vmx=True), reference.matmul(w, x))
+
+
+@pytest.mark.parametrize("vmx", [False, True])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 4), (3, 16), (7, 20), (5, 36), (9, 288), (4, 23), (3, 30)])
+def test_positions_together_have_the_bits_that_each_has_alone(
+    reference: Reference, rows: int, columns: int, vmx: bool
+) -> None:
+    rng = np.random.default_rng(rows + columns)
+    w = aligned((rows, columns), rng.normal(0, 1, (rows, columns)))
+    for count in range(1, 2 * reference.batch + 1):
+        x = aligned((count, columns), rng.normal(0, 1, (count, columns)))
+        alone = [reference.matmul(w, aligned((columns,), values), vmx) for values in x]
+        together = reference.matmul(w, x, vmx)
+        np.testing.assert_array_equal(together.view(np.uint32), np.stack(alone).view(np.uint32))

@@ -127,7 +127,7 @@ def test_a_type_of_scaled_blocks_computes_as_the_same_numbers_in_fp32(
 ) -> None:
     guest, with_type = builds
     twins = Twins(make_model(**MODEL_SHAPES[shape]))
-    expected = twins.host_logits(reference, twins.floats, "scalar")
+    expected = twins.host_logits(reference, twins.floats, kernel)
     assert expected.shape[0] == 12 and np.ptp(expected) > 0.1
     np.testing.assert_array_equal(twins.host_logits(with_type, twins.fours(NATIVE), kernel), expected)
     files = twins.files(twins.fours(ByteOrder.BIG), ByteOrder.BIG)

@@ -12,7 +12,7 @@ import pytest
 from loader.header import LIMITS
 from loader.kinds import Format
 from loader.layout import HEADERS
-from loader.tokenizer import MAX_TOKEN_LENGTH
+from loader.pieces import MAX_TOKEN_LENGTH
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 

@@ -55,7 +55,7 @@ def test_both_orders_hold_the_same_values(source: Path, tmp_path: Path) -> None:
         assert isinstance(after, loader.Tokenizer)
         assert after.pieces == before.pieces
         return
-    assert isinstance(after, loader.Model)
+    assert isinstance(before, loader.Model) and isinstance(after, loader.Model)
     assert after.config == before.config
     assert [tensor.name for tensor in after.tensors] == [tensor.name for tensor in before.tensors]
     for tensor in before.tensors:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import loader
 from loader import ByteOrder, LoaderError
 from loader.layout import Config, file_size
-from loader.tokenizer import MAX_FILE, MAX_PIECES
+from loader.tokens import MAX_FILE, MAX_PIECES
 
 Maker = Callable[..., Any]
 
@@ -38,7 +38,7 @@ def both_ways(path: Path, kind: type, order: ByteOrder) -> None:
     assert back.read_bytes() == path.read_bytes()
     for file, expected in ((path, order), (there, other)):
         opened = loader.open_any(file)
-        assert type(opened) is kind
+        assert isinstance(opened, kind)
         assert opened.byte_order is expected
 
 

@@ -209,10 +209,11 @@ def test_both_outputs_are_replaced_when_forced(maker: Maker, tmp_path: Path) -> 
 
 def test_the_tokenizer_is_not_written_over_the_model(maker: Maker, tmp_path: Path) -> None:
     conversions = two_conversions(maker, tmp_path)
-    clash = loader.plan(conversions[1].source, ByteOrder.BIG, target=tmp_path / "model.be.bin")
+    tokenizer = loader.open_tokenizer(conversions[1].source.path)
+    clash = loader.plan(tokenizer, ByteOrder.BIG, target=tmp_path / "model.be.bin")
     with pytest.raises(LoaderError, match="both outputs would have this name"):
         loader.write([conversions[0], clash])
-    over_the_model = loader.plan(conversions[1].source, ByteOrder.BIG, target=tmp_path / "model.bin")
+    over_the_model = loader.plan(tokenizer, ByteOrder.BIG, target=tmp_path / "model.bin")
     with pytest.raises(LoaderError, match="is the input itself"):
         loader.write([conversions[0], over_the_model], force=True)
 

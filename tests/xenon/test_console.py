@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from xenon.console import MIB, Bytes, Console, MachineSettings, Output
+from xenon.console import MIB, MOST_WAITING, Bytes, Console, MachineSettings, Output
 from xenon.errors import ErrorCode, XenonError
 from xenon.linux.faults import GuestFault
 from xenon.machine import LimitReached
@@ -117,6 +117,18 @@ def test_the_time_limit_ends_everything_a_program_can_wait_in(misdeeds: Path, mi
     assert caught.value.code is ErrorCode.LIMIT_REACHED
     assert time.monotonic() - started < PATIENCE  # the program itself waits 1000 s or for ever
     assert console.exit_status is None
+
+
+def test_a_program_waits_for_a_reader_that_is_far_behind(misdeeds: Path) -> None:
+    console = Console()
+    console.boot(misdeeds, ["flood"])
+    pieces = 0
+    with pytest.raises(LimitReached):
+        for _ in console.run(timeout=1):
+            if pieces == 0:
+                time.sleep(1.5)  # the program fills what there is room for, and its time runs out
+            pieces += 1
+    assert pieces == 1 + MOST_WAITING
 
 
 @pytest.mark.parametrize("misdeed", ["spin", "flood"])

@@ -14,9 +14,13 @@ from support import Made
 import llama2c
 import loader
 from llama2c.build import build_guest
-from xenon.console import Console, MachineSettings
+from xenon.console import Bytes, Console, CpuKind, MachineSettings
 from xenon.errors import ErrorCode, XenonError
 from xenon.linux.faults import GuestFault
+from xenon.recompiler.cpu_kind import installed
+
+Build = Callable[..., Path]
+KINDS = [CpuKind.UNICORN, *([CpuKind.RECOMPILER] if installed() else [])]
 
 
 @pytest.fixture(scope="module")
@@ -89,24 +93,69 @@ def test_the_console_has_one_to_six_threads(threads: int) -> None:
         Console(MachineSettings(threads=threads))
 
 
+@pytest.mark.parametrize("processors", [1, 2, 8])
+def test_a_program_is_told_how_many_threads_run_at_once(
+    build: Build, monkeypatch: pytest.MonkeyPatch, processors: int
+) -> None:
+    monkeypatch.setattr("xenon.linux.thread_calls.host_processors", lambda: processors)
+    console = Console(MachineSettings(threads=6, cpu=CpuKind.UNICORN))
+    console.boot(build("sync", "freestanding"), ["at once"])
+    text = b"".join(output.data for output in console.run(20))
+    assert int(text, 16) == min(processors, 6)
+
+
+@pytest.mark.skipif(not installed(), reason="the recompiler needs llvmlite")
+@pytest.mark.parametrize(("processors", "expected"), [(1, 1), (2, 1), (6, 5), (8, 6)])
+def test_a_compiler_at_work_takes_a_processor(
+    build: Build, monkeypatch: pytest.MonkeyPatch, processors: int, expected: int
+) -> None:
+    monkeypatch.setattr("xenon.linux.thread_calls.host_processors", lambda: processors)
+    monkeypatch.setattr("xenon.machine.TierUp.start", lambda tier_up: setattr(tier_up, "_is_compiling", True))
+    console = Console(MachineSettings(threads=6, cpu=CpuKind.RECOMPILER))
+    console.boot(build("sync", "freestanding"), ["at once"])
+    assert int(b"".join(output.data for output in console.run(20)), 16) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kernel", ["scalar", "vmx"])
 def test_logits_are_the_same_bits_for_every_number_of_threads(
-    make_model: Callable[..., Made], kernel: str
+    make_model: Callable[..., Made], monkeypatch: pytest.MonkeyPatch, kernel: str, kind: CpuKind
 ) -> None:
-    made = make_model(dim=128, hidden_dim=320, n_layers=2, n_heads=8, n_kv_heads=4, vocab_size=400)
+    monkeypatch.setattr(
+        "xenon.linux.thread_calls.host_processors", lambda: 7
+    )  # all start, also while one compiles
+    made = make_model(dim=128, hidden_dim=320, n_layers=2, n_heads=8, n_kv_heads=4, vocab_size=2000)
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
     found = set()
     regions = {}
     for threads in (1, 2, 3, 6):
-        console = Console(MachineSettings(threads=threads))
+        console = Console(MachineSettings(threads=threads, cpu=kind))
         console.disc.add("m", model.image(loader.ByteOrder.BIG))
         console.disc.add("t", tokenizer.image(loader.ByteOrder.BIG))
         console.boot(
             llama2c.guest_program(), ["m", "-z", "t", "-l", "-e", "-s", "1", "-n", "8", "-k", kernel]
         )
-        found.add(b"".join(output.data for output in console.run(60) if output.fd == 1))
+        text, running = b"", set()
+        for output in console.run(60):
+            text += output.data if output.fd == 1 else b""
+            running |= {thread.name for thread in threading.enumerate()}
+        found.add(text)
+        assert {f"hardware thread {number}" for number in range(threads)} <= running
         regions[threads] = [region.purpose for region in console.memory.regions]
     assert len(found) == 1
     assert [purpose for purpose in regions[6] if "of thread" in purpose] == [
         f"stack of thread {thread}" for thread in (5, 4, 3, 2, 1)
     ]
+
+
+def test_a_model_of_small_matrices_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xenon.linux.thread_calls.host_processors", lambda: 6)
+    console = Console(MachineSettings(threads=6))
+    for name, path in (("m", llama2c.bundled_model()), ("t", llama2c.bundled_tokenizer())):
+        console.disc.add(name, Bytes(path.read_bytes()))
+    console.boot(llama2c.guest_program(), ["m", "-z", "t", "-e", "-n", "4"])
+    running = set()
+    for _ in console.run(60):
+        running |= {thread.name for thread in threading.enumerate()}
+    assert "hardware thread 0" in running
+    assert "hardware thread 1" not in running

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from xenon import __version__
 from xenon.cli.errors import (
@@ -24,6 +24,7 @@ from xenon.cli.errors import (
     exit_code_of,
     hint_for,
 )
+from xenon.cli.plain_values import with_plain_values
 from xenon.cli.signals import Ended, end_by_exception
 from xenon.errors import XenonError, reason
 from xenon.notes import XenonWarning
@@ -33,6 +34,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "convert": {},
     "inspect": {},
     "generate": {},
+    "tokenize": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "profile": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
@@ -54,8 +56,18 @@ Any static program for big-endian PowerPC Linux:
 """
 
 
+class Command(TyperCommand):
+    """A command that starts without Typer's validation where its values are plain."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return with_plain_values(super().get_params(ctx))
+
+
 class Commands(TyperGroup):
     """Imports a command's module when it is wanted: the start is what a user waits for."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return with_plain_values(super().get_params(ctx))
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -65,7 +77,7 @@ class Commands(TyperGroup):
             return None
         module = import_module(f"xenon.cli.{cmd_name}")
         holder = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        holder.command(cmd_name, **COMMANDS[cmd_name])(getattr(module, cmd_name))
+        holder.command(cmd_name, cls=Command, **COMMANDS[cmd_name])(getattr(module, cmd_name))
         return typer.main.get_command(holder)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -24,8 +24,8 @@ class Kinds(tuple[RunnerKind, ...]):
     """The runners of `--engine`."""
 
 
-class ThreadCounts(tuple[int, ...]):
-    """The numbers of `--threads`."""
+class Numbers(tuple[int, ...]):
+    """The numbers of `--threads` and `--depth`."""
 
 
 def _kinds(names: str) -> Kinds:
@@ -37,16 +37,19 @@ def _kinds(names: str) -> Kinds:
     return Kinds(RunnerKind(name) for name in words)
 
 
-def _counts(numbers: str) -> ThreadCounts:
+def _numbers(numbers: str) -> Numbers:
     """The numbers of a list with commas. Raises ValueError, which typer reports."""
     try:
-        return ThreadCounts(int(number) for number in numbers.split(","))
+        return Numbers(int(number) for number in numbers.split(","))
     except ValueError:
         raise ValueError(f"{numbers!r}: expected numbers such as 1,2") from None
 
 
 def bench(
     model: ModelArgument = None,
+    named_model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="The same, as an option.", show_default=False)
+    ] = None,
     tokenizer: TokenizerOption = None,
     shape: ShapeOption = None,
     n_prompt: Annotated[
@@ -56,6 +59,17 @@ def bench(
     n_gen: Annotated[
         int | None,
         typer.Option("--n-gen", "-n", help="Tokens to generate; 0: no such test.", show_default="32"),
+    ] = None,
+    depth: Annotated[
+        Numbers | None,
+        typer.Option(
+            "--depth",
+            "-d",
+            metavar="N,…",
+            parser=_numbers,
+            help="Positions of a prompt before what is generated.",
+            show_default="0",
+        ),
     ] = None,
     repetitions: Annotated[
         int, typer.Option("--repetitions", "-r", min=1, help="Times that each test is run.")
@@ -69,15 +83,31 @@ def bench(
             show_default="all there are",
         ),
     ] = None,
+    llama2c: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="llama2.c's run.c, built here with -Ofast and with -O3, or its program.",
+            show_default=False,
+        ),
+    ] = None,
+    relative_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The runner of the column of ratios, as native or recompiler/vmx/2.",
+            show_default="llama2c, else native",
+        ),
+    ] = None,
     matmul: Annotated[
         Matmul | None,
         typer.Option(metavar="vmx|scalar", help="Only this kernel.", show_default="both"),
     ] = None,
     threads: Annotated[
-        ThreadCounts | None,
+        Numbers | None,
         typer.Option(
             metavar="N,…",
-            parser=_counts,
+            parser=_numbers,
             help="Hardware threads of the console, 1 to 6.",
             show_default="1 and as many as generate takes",
         ),
@@ -89,45 +119,58 @@ def bench(
     """Measure tokens a second: prompt processing (pp) and generation (tg), in the manner of llama-bench.
 
     The guest runs in the console, on its CPU (unicorn) and its GPU (gpu), under qemu-ppc64 when that is
-    installed, and as a native build of the same C when the extra `test` is installed. The rows take turns, so
-    that they can be compared with each other; two reports cannot. Mean and standard deviation are over the
-    repetitions.
+    installed, and as a native build of the same C when the extra `test` is installed; beside it runs llama2.c
+    itself when you name it. The rows take turns, so that they can be compared with each other; two reports
+    cannot. Mean and standard deviation are over the repetitions, ratios are those of the medians.
 
     \b
     The model that comes with xenon-llm:
       xenon-llm bench
     One of your own, 64 tokens, on the console's vector unit:
-      xenon-llm bench stories15M.bin -p 0 -n 64 --engine unicorn --matmul vmx
+      xenon-llm bench -m stories15M.bin -p 0 -n 64 --engine unicorn --matmul vmx
+    Beside llama2.c, and how the time of a token grows with the context:
+      xenon-llm bench -m stories15M.bin --llama2c run.c -p 0 -n 16 --depth 16,128
     Without any file, in the shape of a larger model:
       xenon-llm bench --shape stories15M -p 8 -n 8 -r 1
     """
+    if model is not None and named_model is not None:
+        raise UsageError("a model and --model", "give one of them")
+    model = model or named_model
     if model is not None and shape is not None:
         raise UsageError("a model and --shape", "give one of them")
     if as_json and as_csv:
         raise UsageError("--json and --csv", "give one of them")
+    if llama2c is None and RunnerKind.LLAMA2C in (engine or ()):
+        raise UsageError("--engine llama2c without --llama2c", "--llama2c names its run.c, or its program")
     from xenon.stories import benchmark, benchmark_report
     from xenon.stories.engine import default_threads
     from xenon.stories.runners import Selection, find_runners
 
+    named = [RunnerKind.LLAMA2C] if llama2c else []
     selection = Selection(
-        kinds=engine or list(RunnerKind),
+        kinds=list(dict.fromkeys([*engine, *named])) if engine else list(RunnerKind),
         matmuls=[matmul] if matmul else list(Matmul),
         threads=threads or sorted({1, default_threads()}),
         context=context,
+        llama2c=llama2c,
     )
     with tempfile.TemporaryDirectory(prefix="xenon-llm-") as work:
         folder = Path(work)
         files = _opened(model, tokenizer, shape, folder)
-        workloads = benchmark.plan_workloads(*files, n_prompt, n_gen, context)
+        workloads = benchmark.plan_workloads(*files, n_prompt, n_gen, context, depth or (0,))
         runners, notes = find_runners(*files, folder, selection)
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
-        rows = benchmark.measure(runners, workloads, files[1], repetitions, _progress)
+        plan = benchmark.rows_of(runners, workloads)
+        benchmark_report.yardsticks(plan, relative_to)  # refused before anything is run
+        rows = benchmark.measure(plan, files[1], repetitions, _progress)
+    compared = benchmark_report.yardsticks(rows, relative_to)
     name = files[0].path.name.removesuffix(".bin")
-    facts = [benchmark_report.row_facts(name, files[0], row) for row in rows]
+    facts = [benchmark_report.row_facts(name, files[0], row, compared.get(row.workload)) for row in rows]
     machine = benchmark_report.machine()
     if as_json:
-        print_json({"machine": machine, "repetitions": repetitions, "rows": facts})
+        ratios = benchmark_report.ratios(rows)
+        print_json({"machine": machine, "repetitions": repetitions, "rows": facts, "ratios": ratios})
     elif as_csv:
         print(benchmark_report.as_csv(facts), end="")
     else:

@@ -1,23 +1,26 @@
-"""`xenon-llm convert`: a checkpoint and its tokenizer to the other byte order."""
+"""`xenon-llm convert`: a model and its tokenizer to the other byte order, or to a checkpoint."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from xenon.cli.errors import UsageError
+from xenon.cli.conversions import FormatName, Quantisation, Wishes, planned
 from xenon.cli.output import ProgressBar, print_json, shown
 
 if TYPE_CHECKING:
-    from loader import ByteOrder, Conversion
+    from loader import Conversion
 
 
 def convert(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="MODEL", help="A llama2.c checkpoint, or a tokenizer.", show_default=False),
+        typer.Argument(
+            metavar="MODEL", help="A llama2.c checkpoint, a GGUF file, or a tokenizer.", show_default=False
+        ),
     ] = None,
     tokenizer: Annotated[
         Path | None,
@@ -34,10 +37,31 @@ def convert(
     ] = None,
     to: Annotated[Literal["big", "little"], typer.Option("--to", help="Byte order of the output.")] = "big",
     format: Annotated[
-        Literal["v0", "v1", "v2"] | None,
+        FormatName | None,
         typer.Option(
             "--format",
-            help="Version of the output; v0 can become v1.  [default: as it is]",
+            help="What the output is: checkpoint v0, v1 (fp32), v2 (int8) or the console's, or GGUF."
+            "  [default: as MODEL is; of GGUF with -o X.bin, --quantize or --context: console]",
+            show_default=False,
+        ),
+    ] = None,
+    quantize: Annotated[
+        Quantisation | None,
+        typer.Option(
+            "--quantize",
+            help="Type of the matrices: int8 is llama2.c's v2, the others the console's.",
+            show_default=False,
+        ),
+    ] = None,
+    group: Annotated[
+        int | None,
+        typer.Option("--group", help="Values that share an int8 scale.  [default: 64]", show_default=False),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            "--context",
+            help="Positions of the checkpoint, at most the model's.  [default: 2048, or the model's]",
             show_default=False,
         ),
     ] = None,
@@ -45,7 +69,7 @@ def convert(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Convert a llama2.c checkpoint and its tokenizer to big-endian, or back.
+    """Convert a model and its tokenizer to big-endian, or back, or make a checkpoint of a GGUF file.
 
     Each output appears whole or not at all, and no input is ever changed.
 
@@ -58,10 +82,17 @@ def convert(
       xenon-llm convert stories15M.be.bin --to little
     Says what would be written:
       xenon-llm convert stories15M.bin -o disc/ --dry-run
+    The same tensors big-endian, as smollm2.be.gguf:
+      xenon-llm convert smollm2.gguf --to big
+    A checkpoint for the console, with the blocks of the GGUF file:
+      xenon-llm convert smollm2.gguf -o smollm2.be.bin --context 2048
+    An int8 checkpoint, as llama2.c's export.py and runq have it:
+      xenon-llm convert smollm2.gguf --to little --quantize int8
     """
     import loader
 
-    conversions = _planned(model, tokenizer, out, loader.ByteOrder(to), format)
+    wishes = Wishes(out, loader.ByteOrder(to), format, quantize, group, context)
+    conversions = planned(model, tokenizer, wishes)
     if dry_run:
         loader.check_outputs(conversions, force)
     else:
@@ -72,31 +103,25 @@ def convert(
         return
     for conversion in conversions:
         print(("would write " if dry_run else "wrote ") + _sentence(conversion))
-
-
-def _planned(
-    model: Path | None, tokenizer: Path | None, out: Path | None, order: ByteOrder, format: str | None
-) -> list[Conversion]:
-    """Everything to be converted, with all inputs read and checked."""
-    import loader
-
-    if model is None and tokenizer is None:
-        raise UsageError("missing MODEL", "xenon-llm convert --help")
-    wanted = None if format is None else loader.Format[format.upper()]
-    if model is None:
-        return [loader.plan(loader.open_tokenizer(str(tokenizer)), order, None, out)]
-    opened = loader.open(model) if tokenizer is not None else loader.open_any(model)
-    planned = [loader.plan(opened, order, wanted, out)]
-    if tokenizer is not None and isinstance(opened, loader.Model):
-        second = loader.open_tokenizer(tokenizer)
-        loader.check_vocabulary(opened, second)
-        planned.append(loader.plan(second, order, None, None if out is None else planned[0].target.parent))
-    return planned
+        for line in _rounding(conversion):
+            print(line)
+    for note in wishes.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _sentence(conversion: Conversion) -> str:
-    kind = "tokenizer" if conversion.format is None else f"{conversion.format} model"
+    kind = f"{conversion.format} model" if conversion.format else conversion.kind.value
     sentence = f"{shown(conversion.target)}: {kind}, {conversion.byte_order}, {conversion.image.size:,} bytes"
     if conversion.aligned is not None:
         sentence += f", {'all' if conversion.aligned else 'not all'} tensors 128-byte aligned"
     return sentence
+
+
+def _rounding(conversion: Conversion) -> list[str]:
+    """A line for each tensor that was rounded."""
+    deviations = conversion.maker.deviations if conversion.maker else {}
+    width = max(map(len, deviations), default=0)
+    return [
+        f"  {name:{width}}  error: max {deviation.max_relative:.2e}, rms {deviation.rms_relative:.2e}"
+        for name, deviation in deviations.items()
+    ]

@@ -64,11 +64,14 @@ def _print(name: str, config: Config) -> None:
         f"{name}: {in_units(asked.weight_bytes)} of weights and {asked.multiply_adds / 1e6:.2f} million "
         f"multiply-adds a token; {in_units(late.cache_bytes)} of keys and values at position {most}\n"
     )
-    print(f"{'calculated for an Xbox 360':32}{'tokens/s':>10}{f'at {most}':>10}  limited by")
+    print(f"{'calculated for an Xbox 360':32}{'tokens/s':>10}{f'at {most}':>10}{'prompt':>10}  limited by")
     last = timing.estimate(config, most)
     for early, end in zip(timing.estimate(config), last, strict=True):
         limit = early.limit if early.limit == end.limit else f"{early.limit}, then {end.limit}"
-        speeds = f"{_speed(early.tokens_per_second):>10}{_speed(end.tokens_per_second):>10}"
+        if early.prompt_limit != early.limit:
+            limit += f"; prompt: {early.prompt_limit}"
+        figures = early.tokens_per_second, end.tokens_per_second, early.prompt_tokens_per_second
+        speeds = "".join(f"{_speed(figure):>10}" for figure in figures)
         print(f"{early.variant:32}{speeds}  {limit}")
     print(f"\n{'assumed':48}{'value':>16}  source")
     for row in timing.ASSUMPTIONS:

@@ -73,6 +73,9 @@ def generate(
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Go on with another story where one ends.")
     ] = False,
+    special: Annotated[
+        bool, typer.Option("--special", help="Take special tokens in the prompt for what they are.")
+    ] = False,
     timeout: TimeoutOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the story and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when it is told.")] = False,
@@ -101,7 +104,7 @@ def generate(
     from xenon.stories.session import Session
 
     text = _prompt(prompt, file)
-    sampling = Sampling(temperature, top_p, seed, steps, ignore_eos)
+    sampling = Sampling(temperature, top_p, seed, steps, ignore_eos, special)
     size = parse_size("--memory", memory)
     setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size)
     session = Session(model, tokenizer, setup)
@@ -175,7 +178,9 @@ def _facts(session: Session, story: Telling) -> dict[str, object]:
 def _summary(statistics: Statistics, seed: int | None) -> str:
     from xenon.hardware.memory_map import in_units
 
+    prompt_speed = f"{statistics.prompt_tokens_per_second:.1f} tokens/s"
     parts = [
+        f"{statistics.prompt_tokens} tokens of the prompt at {prompt_speed}",
         f"{statistics.tokens} tokens in {statistics.seconds:.2f} s",
         f"{statistics.tokens_per_second:.1f} tokens/s ({_computed_by(statistics)})",
         f"{in_units(statistics.memory_used)} of {in_units(statistics.memory_bytes)} RAM",

@@ -13,13 +13,13 @@ from xenon.cli.errors import UsageError
 from xenon.cli.output import print_json, shown
 
 if TYPE_CHECKING:
-    from loader import Facts, Model, Tokenizer
+    from loader import Facts, Gguf, Model, Tokenizer
 
 DIFFERS = ("path", "byte_order", "sha256")  # between two byte orders of one model
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A llama2.c checkpoint or tokenizer.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint, a tokenizer, or a GGUF file.")],
     tensors: Annotated[
         bool, typer.Option("--tensors", help="List every tensor, or every piece of a tokenizer.")
     ] = False,
@@ -56,22 +56,22 @@ def inspect(
             _print_table(list(_parts(source)))
 
 
-def _part(source: Model | Tokenizer) -> str:
+def _part(source: Model | Tokenizer | Gguf) -> str:
     import loader
 
-    return "tensors" if isinstance(source, loader.Model) else "vocabulary"
+    return "vocabulary" if isinstance(source, loader.Tokenizer) else "tensors"
 
 
-def _parts(source: Model | Tokenizer, checksums: bool = False) -> Iterator[Facts]:
+def _parts(source: Model | Tokenizer | Gguf, checksums: bool = False) -> Iterator[Facts]:
     """The tensors of a model, or the pieces of a tokenizer."""
     import loader
 
-    if isinstance(source, loader.Model):
-        return loader.tensor_facts(source, checksums)
-    return loader.piece_facts(source)
+    if isinstance(source, loader.Tokenizer):
+        return loader.piece_facts(source)
+    return loader.tensor_facts(source, checksums)
 
 
-def _lines(source: Model | Tokenizer, facts: Facts) -> Iterator[str]:
+def _lines(source: Model | Tokenizer | Gguf, facts: Facts) -> Iterator[str]:
     for key, value in facts.items():
         if key not in DIFFERS:
             yield f"{key}: {json.dumps(value)}"
@@ -85,7 +85,23 @@ def _lines(source: Model | Tokenizer, facts: Facts) -> Iterator[str]:
 def _print_text(facts: Facts) -> None:
     width = max(map(len, facts))
     for key, value in facts.items():
-        print(f"{key.replace('_', ' '):{width}}  {_readable(value)}")
+        words = key.replace("_", " ")
+        if isinstance(value, dict):
+            print(words)
+            _print_names(value, "  ")
+        else:
+            print(f"{words:{width}}  {_readable(value, ', ')}")
+
+
+def _print_names(values: Facts, indent: str) -> None:
+    """Values by names that are not ours, which stay as they are."""
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        if isinstance(value, dict):
+            parts = ", ".join(f"{_readable(part)} {key}" for key, part in value.items())
+            print(f"{indent}{name:{width}}  {parts}")
+        else:
+            print(f"{indent}{name:{width}}  {_readable(value)}")
 
 
 def _print_table(parts: list[Facts]) -> None:
@@ -101,12 +117,13 @@ def _print_table(parts: list[Facts]) -> None:
         print("  ".join(padded).rstrip())
 
 
-def _readable(value: object) -> str:
+def _readable(value: object, between: str = " x ") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):
-        return " x ".join(map(str, value))
+        texts = any(isinstance(item, str) for item in value)
+        return (", " if texts else between).join(map(str, value))
     # A piece may hold a line break or anything else: escaped, it stays on its line.
     return value if isinstance(value, str) and value.isprintable() else json.dumps(value)

@@ -35,7 +35,7 @@ ThreadsOption = Annotated[
     typer.Option(
         metavar="1..6",
         help="The CPU's hardware threads; more change the speed, never the text.",
-        show_default="1 for compiled code, else this computer's processors",
+        show_default="this computer's processors; 1 beside the GPU",
     ),
 ]
 EngineOption = Annotated[

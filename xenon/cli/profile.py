@@ -64,7 +64,7 @@ def profile(
         typer.Option(
             metavar="1..6",
             help="Hardware threads.",
-            show_default="1; for a story on Unicorn, this computer's processors",
+            show_default="1; for a story on the CPU, this computer's processors",
         ),
     ] = None,
     prompt: Annotated[

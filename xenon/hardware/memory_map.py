@@ -75,8 +75,13 @@ START_STUB = 0x0000_1000
 RECOMPILER_EXCHANGE = 0xFFFF_FFFF_FFFF_8000
 
 
+_FIRST_VIEW = min(view.start for view, _ in VIEWS)
+
+
 def physical(address: int) -> int:
     """The physical address behind one in a view; any other address as it is."""
+    if address < _FIRST_VIEW:
+        return address
     for view, first in VIEWS:
         if view.start <= address < view.end:
             return address - view.start + first

@@ -167,11 +167,13 @@ class Pages:
         if size <= 0 or not 0 <= address <= RAM_BYTES - size:
             return False
         first, last = address // PAGE_BYTES, (address + size - 1) // PAGE_BYTES
-        return not self._rights[first : last + 1].strip(_ALLOWING[int(wanted)])
+        if first == last:
+            return self._rights[first] in _ALLOWING[wanted]
+        return not self._rights[first : last + 1].strip(_ALLOWING[wanted])
 
     def written(self, address: int, size: int) -> None:
         """Something other than a CPU has written to these bytes of RAM: call this after the write."""
-        if size <= 0:
+        if size <= 0 or (0 <= address <= RAM_BYTES - size and not self.may_be_executed(address, size)):
             return
         start = align_down(address, PAGE_BYTES)
         first, end = self._range(start, address + size - start + -(address + size) % PAGE_BYTES)

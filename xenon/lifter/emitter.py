@@ -115,6 +115,19 @@ class Emitter:
         """Load host memory; `attributes` as ", align 1"."""
         return self.op(type, f"load {type.text}, ptr {pointer.text}{attributes}")
 
+    def read_atomic(self, type: Type, pointer: Value, alignment: int) -> Value:
+        """Load host memory in one piece that other threads may write to."""
+        return self.op(type, f"load atomic {type.text}, ptr {pointer.text} acquire, align {alignment}")
+
+    def compare_and_swap(self, pointer: Value, expected: Value, value: Value) -> Value:
+        """Store `value` where memory holds `expected`, in one step; whether it did, an i1."""
+        operands = f"{pointer.typed}, {expected.typed}, {value.typed}"
+        pair = f"{{ {value.type.text}, i1 }}"
+        self._count += 1
+        name = f"%t{self._count}"
+        self.lines.append(f"  {name} = cmpxchg {operands} acq_rel monotonic")
+        return self.op(BIT, f"extractvalue {pair} {name}, 1")
+
     def write(self, value: Value, pointer: Value, attributes: str = "") -> None:
         """Store to host memory."""
         self.lines.append(f"  store {value.type.text} {value.text}, ptr {pointer.text}{attributes}")

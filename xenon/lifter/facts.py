@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from xenon.lifter.flow import Block, End, Flow
+from xenon.lifter.flow import CALLING, Block, End, Flow
 from xenon.lifter.slots import is_fpr, is_gpr, is_vr, number_of
 from xenon.powerpc.decode import Instruction, signed
 
@@ -142,7 +142,7 @@ def _solve_changed(flow: Flow, facts: Facts) -> None:
     while waiting:
         block = flow.blocks[waiting.pop()]
         out = facts.changed[block.start].union(*(instruction.writes for instruction in block.instructions))
-        if block.end in (End.CALL, End.CALL_CTR):
+        if block.end in CALLING:
             continue  # all is written back before it, and read again behind
         for successor in block.successors:
             merged = facts.changed[successor] | out
@@ -164,7 +164,7 @@ def _solve_proven(flow: Flow, facts: Facts) -> None:
         proven = set(facts.proven[block.start])
         for instruction in block.body:
             proven_after(instruction, proven)
-        if block.end in (End.CALL, End.CALL_CTR):
+        if block.end in CALLING:
             continue
         for successor in block.successors:
             met = facts.proven[successor] & (proven | (top - facts.live[successor]))
@@ -185,7 +185,7 @@ def _solve_assumed(flow: Flow, facts: Facts) -> None:
             block = flow.blocks[start]
             single: set[str] = set()
             other: set[str] = set()
-            if block.end not in (End.CALL, End.CALL_CTR):
+            if block.end not in CALLING:
                 for successor in block.successors:
                     single |= uses[successor][0]
                     other |= uses[successor][1]
@@ -225,7 +225,7 @@ def _solve_known(flow: Flow, facts: Facts) -> None:
         known = dict(facts.known[block.start])
         for instruction in block.body:
             constants_after(instruction, known)
-        if block.end in (End.CALL, End.CALL_CTR):
+        if block.end in CALLING:
             continue
         for successor in block.successors:
             before = facts.known.get(successor)

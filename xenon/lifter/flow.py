@@ -16,6 +16,7 @@ _ALWAYS = 0b10100
 _NO_CTR = 0b00100  # BO: CTR is left alone
 _NO_CONDITION = 0b10000  # BO: CR is not looked at
 _UNCONDITIONAL_TRAP = 0x7FE00008
+_LONGEST_LEAF = 300  # instructions
 
 
 class NotUnderstood(Exception):
@@ -37,7 +38,12 @@ class End(Enum):
     RETURN = "blr"
     JUMP_CTR = "bctr"
     TAIL = "b to another function"
-    LEAVE = "sc, trap or no instruction: Unicorn executes it"
+    SYSTEM_CALL = "sc"
+    LEAVE = "trap or no instruction: Unicorn executes it"
+
+
+CALLING = frozenset({End.CALL, End.CALL_CTR, End.SYSTEM_CALL})
+"""Ends behind which other code runs, and then the function is entered anew."""
 
 
 @dataclass(slots=True)
@@ -79,7 +85,7 @@ class Flow:
     def resumes(self) -> list[int]:
         """Where calls return to, which are entries too."""
         return sorted(
-            {block.after for block in self.blocks.values() if block.end in (End.CALL, End.CALL_CTR)}
+            {block.after for block in self.blocks.values() if block.end in CALLING and block.successors}
         )
 
     @property
@@ -101,9 +107,39 @@ def explore(
     """Follow a function's control flow from its `entries`.
 
     `fetch` gives the word at an address, None where there is no code; a branch to one of `functions` is a
-    tail call. Raises NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, and the
-    flow goes on behind them.
+    tail call. What stands behind a system call is left out where it is not understood: the call may be the
+    last. Raises NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, and the flow
+    goes on behind them.
     """
+    try:
+        return _explore(fetch, entries, functions, None, True)
+    except NotUnderstood:
+        return _explore(fetch, entries, functions, obstacles, False)
+
+
+def explore_leaves(
+    fetch: Callable[[int], int | None], flow: Flow, functions: Container[int]
+) -> dict[int, Flow]:
+    """The functions that a function calls, and that call no other, by address; not those that are long."""
+    leaves = {}
+    for address in sorted(flow.calls - set(flow.entries)):
+        try:
+            leaf = explore(fetch, (address,), functions)
+        except NotUnderstood:
+            continue
+        ends = {block.end for block in leaf.blocks.values()}
+        if ends <= {End.FALL, End.BRANCH, End.RETURN} and len(leaf.words) <= _LONGEST_LEAF:
+            leaves[address] = leaf
+    return leaves
+
+
+def _explore(
+    fetch: Callable[[int], int | None],
+    entries: tuple[int, ...],
+    functions: Container[int],
+    obstacles: list[NotUnderstood] | None,
+    behind_system_calls: bool,
+) -> Flow:
     leaders = set(entries)
     reached: dict[int, Instruction] = {}
     ends: dict[int, tuple[End, list[int], int]] = {}
@@ -115,6 +151,8 @@ def explore(
             try:
                 instruction = None if word is None else _decode(address, word)
                 branch = None if instruction is None else _branch(instruction, entries, functions)
+                if branch is not None and branch[0] is End.SYSTEM_CALL and not behind_system_calls:
+                    branch = End.SYSTEM_CALL, [], 0
             except NotUnderstood as reason:
                 if obstacles is None:
                     raise
@@ -208,8 +246,10 @@ def _branch(
     address, word, name = instruction.address, instruction.word, instruction.mnemonic
     bo = instruction.rt
     after = address + INSTRUCTION_BYTES
-    if word == _UNCONDITIONAL_TRAP or name == "sc":
+    if word == _UNCONDITIONAL_TRAP:
         return End.LEAVE, [], address
+    if name == "sc":
+        return End.SYSTEM_CALL, [] if after in functions else [after], 0
     if name not in _BRANCHES:
         return None
     if name in ("b", "bl"):

@@ -62,6 +62,14 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What a block adds to a GPR: bytes, and the values of GPRs that it does not change."""
+
+    bytes: int
+    registers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Addresses:
     """Where a block's accesses go.
 
@@ -70,7 +78,7 @@ class Addresses:
     """
 
     guards: dict[int, Guard]
-    steps: dict[int, int]
+    steps: dict[int, Step]
     places: dict[int, Place]
 
 
@@ -107,8 +115,18 @@ def find_addresses(block: Block, known_at_start: dict[int, int], page_bytes: int
         moved.update(_moved(instruction, index, target, place))
         constants_after(instruction, known)
     ends = {number: place(number) for number in range(32)}
-    steps = {number: offset for number, (origin, offset) in ends.items() if origin == (number,)}
-    return Addresses({group.first: group.guard() for group in groups}, steps, targets)
+    return Addresses({group.first: group.guard() for group in groups}, _steps(ends), targets)
+
+
+def _steps(ends: dict[int, Place]) -> dict[int, Step]:
+    """How much a block adds to each GPR, from where the GPRs are at its end."""
+    steps = {}
+    for number, (origin, offset) in ends.items():
+        others = tuple(part for part in origin if part != number)
+        added = tuple(part for part in others if isinstance(part, int) and ends[part] == ((part,), 0))
+        if len(others) == len(origin) - 1 == len(added):
+            steps[number] = Step(offset, added)
+    return steps
 
 
 def _target(instruction: Instruction, access: MemoryAccess, place: Callable[[int], Place]) -> Place:

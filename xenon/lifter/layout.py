@@ -27,11 +27,16 @@ CR_WORD, FPSCR, SKIP = 1192, 1200, 1208
 EXCHANGE = 1216  # pointer to the page through which VR and XER travel
 NATIVE_CALLS = 1224  # hand-overs so far
 RUNNING = 1232  # 1 while compiled code runs
+HELD = 1236  # 1 while the guest's registers are here and not in Unicorn: since a system call (32 bits)
 FUNCTION = 1240  # the compiled function that is under way, plus OPTIMISED (see counting.py)
 OPTIMISED = 1
+GO_ON_AT = 1248  # where Unicorn is to go on when `resume` has left the registers to it
+STOP_ENGINE = 1256  # Unicorn's function
+RESERVATION, RESERVED = 1264, 1272  # what lwarx or ldarx left: see rules_synchronization.py
 SIZE = 1280
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
+RESUME = NEVER - 1  # the address that has the hook run compiled code from the PC in the state
 
 MOST_DEPTH = 64  # nested compiled calls: the host's stack is finite, the guest's recursion need not be
 
@@ -43,11 +48,12 @@ READ, READ_RUN, WRITE_ONE, WRITE_RUN = 1, 2, 4, 8
 
 
 class Status(IntEnum):
-    """What Unicorn does at the PC that compiled code leaves behind."""
+    """What is to happen at the PC that compiled code leaves behind: by Unicorn, but for SYSTEM_CALL."""
 
     GO_ON = 0
     REPEAT = 1  # execute this instruction itself: it faults, or is not for compiled code
     NEED_EXTRA = 2  # fetch VR and XER, then enter compiled code again
+    SYSTEM_CALL = 3  # the instruction before the PC is `sc`: serve it
 
 
 class Dirty(IntEnum):
@@ -65,6 +71,11 @@ def offset_of(register: str) -> int:
     if is_fpr(register):
         return FPR + 8 * number
     return VR + 16 * number if is_vr(register) else CR + number
+
+
+def reservation_kind(size: int) -> int:
+    """What a reservation of 4 or 8 bytes has in the low bits of its address."""
+    return size // 4
 
 
 def page_rights(write: bool) -> tuple[int, int]:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from xenon.lifter import rules_condition, rules_float, rules_integer, rules_memory, rules_vector
+from xenon.lifter import (
+    rules_condition,
+    rules_float,
+    rules_integer,
+    rules_memory,
+    rules_synchronization,
+    rules_vector,
+)
 from xenon.lifter.rule import Rules
 
 RULES = Rules(
@@ -10,6 +17,7 @@ RULES = Rules(
         **rules_integer.RULES,
         **rules_condition.RULES,
         **rules_memory.RULES,
+        **rules_synchronization.RULES,
         **rules_float.RULES,
         **rules_vector.RULES,
     }

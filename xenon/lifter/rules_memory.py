@@ -129,8 +129,6 @@ def _prefetch(lifter: Lifter, instruction: Instruction) -> None:
     lifter.emit(f"call void @llvm.prefetch.p0({place.typed}, {write.typed}, i32 3, i32 1)")
 
 
-@RULES.add("dcbst dcbf isync eieio sync lwsync")
-def _barrier(lifter: Lifter, instruction: Instruction) -> None:
-    """Accesses are made in order, and the caches are the host's."""
-    if instruction.mnemonic in ("sync", "lwsync", "eieio"):
-        lifter.emit("fence seq_cst")
+@RULES.add("dcbst dcbf")
+def _cache(_lifter: Lifter, _instruction: Instruction) -> None:
+    """The caches are the host's."""

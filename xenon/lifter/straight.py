@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from xenon.lifter import rules_synchronization
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import writes_memory
@@ -15,7 +16,7 @@ from xenon.lifter.lift import Lifter
 from xenon.lifter.speculate import Speculation
 from xenon.powerpc.decode import Instruction
 
-_BARRIERS = frozenset("dcbst dcbf isync eieio sync lwsync".split())
+_BARRIERS = frozenset(("dcbst", "dcbf", *rules_synchronization.RULES))
 _ARITHMETIC = frozenset(
     "vaddfp vsubfp vmaddfp vnmsubfp fadds fsubs fmuls fdivs fmadds fmsubs fnmadds fnmsubs".split()
 )

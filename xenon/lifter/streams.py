@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from xenon.lifter import layout
 from xenon.lifter.emitter import LIKELY
-from xenon.lifter.guards import Guard, Origin
+from xenon.lifter.guards import Guard, Origin, Step
 from xenon.lifter.ir_types import I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.values import Value
@@ -23,27 +23,29 @@ MOST_ROUNDS = 1 << 16  # until the next look at whether the CPU is to stop
 @dataclass(frozen=True, slots=True)
 class Stream:
     """The accesses of one guard: their lowest address is the sum of `registers` and `offset` in the first
-    round, and `step` bytes higher in each further one."""
+    round, and moves by `step` in each further one."""
 
     registers: tuple[int, ...]
     offset: int
     extent: int
-    step: int
+    step: Step
     write: bool
     aligned: bool
 
 
-def find_streams(guards: dict[int, Guard], steps: dict[int, int]) -> dict[int, Stream]:
+def find_streams(guards: dict[int, Guard], steps: dict[int, Step]) -> dict[int, Stream]:
     """The guards of a loop that can be made ahead of it, by the index of their instruction: those whose
-    address moves by a known step that is not negative."""
+    address moves by the same step each round, which is not known to be negative."""
     streams = {}
     for index, guard in guards.items():
         registers = _registers(guard.origin)
         if registers is None or any(number not in steps for number in registers):
             continue
-        step = sum(steps[number] for number in registers)
+        moves = [steps[number] for number in registers]
+        added = tuple(sorted(register for move in moves for register in move.registers))
+        step = Step(sum(move.bytes for move in moves), added)
         extent = guard.high - guard.low + (15 if guard.aligned else 0)
-        if step >= 0:
+        if step.bytes >= 0 or step.registers:
             offset = guard.offset + guard.low
             streams[index] = Stream(registers, offset, extent, step, guard.write, guard.aligned)
     return streams
@@ -57,9 +59,14 @@ def _registers(origin: Origin) -> tuple[int, ...] | None:
 
 def safe_rounds(lifter: Lifter, streams: Iterable[Stream]) -> Value:
     """Emit the number of rounds, an i64, that may run without a check."""
-    total = lifter.constant(I64, MOST_ROUNDS)
+    room: dict[Step, Value] = {}
     for stream in dict.fromkeys(streams):
-        total = total.intrinsic("umin", _rounds(lifter, stream))
+        own = _room(lifter, stream)
+        known = room.get(stream.step)
+        room[stream.step] = own if known is None else known.intrinsic("umin", own)
+    total = lifter.constant(I64, MOST_ROUNDS)
+    for step, bytes in room.items():
+        total = total.intrinsic("umin", _rounds(lifter, bytes, step))
     return total
 
 
@@ -67,22 +74,23 @@ def branch_unless_all_good(lifter: Lifter, streams: Iterable[Stream], rounds: Va
     """A quick look at so many rounds: an i1, whether each stream stays in its page and the next one, and both
     are good. Goes to the label `otherwise` where that takes a closer look."""
     lows = {stream: _low(lifter, stream) for stream in streams}
-    together = lifter.constant(I64, 0)
-    for low in lows.values():
-        together = together | low
+    moves = {stream.step: _move(lifter, stream.step) for stream in lows}
+    together = lifter.constant(I64, 0)  # all of them are less than memory has bytes, if this is
+    for value in (*lows.values(), *(move for step, move in moves.items() if step.registers)):
+        together = together | value
     further = rounds + -1
     look = lifter.label()
     few = further.icmp("ult", MOST_ROUNDS)
     lifter.branch_if(few & together.icmp("ult", lifter.target.ram_bytes), look, otherwise, LIKELY)
     lifter.start(look)
     page_bytes = lifter.target.page_bytes
-    needs: dict[tuple[int, int], Value] = {}
+    needs: dict[tuple[Step, int], Value] = {}
     distances = lifter.constant(I64, -1)  # from behind the next page: all must be negative
     rights: dict[bool, Value] = {}
     for stream, low in lows.items():
         kind = stream.step, stream.extent
         if kind not in needs:
-            needs[kind] = further * stream.step + (stream.extent - 2 * page_bytes - 1)
+            needs[kind] = further * moves[stream.step] + (stream.extent - 2 * page_bytes - 1)
         distances = distances & (needs[kind] + (low & (page_bytes - 1)))
         bits = lifter.page_bits(lifter.page_of(low))
         rights[stream.write] = rights[stream.write] & bits if stream.write in rights else bits
@@ -98,7 +106,16 @@ def _low(lifter: Lifter, stream: Stream) -> Value:
     return low & -16 if stream.aligned else low
 
 
-def _rounds(lifter: Lifter, stream: Stream) -> Value:
+def _move(lifter: Lifter, step: Step) -> Value:
+    """How far a round goes, in bytes."""
+    moved = lifter.constant(I64, step.bytes)
+    for number in step.registers:
+        moved = moved + lifter.gpr(number)
+    return moved
+
+
+def _room(lifter: Lifter, stream: Stream) -> Value:
+    """How far a stream may move and stay on good pages, and one more; 0 where it does not begin on one."""
     page_bytes = lifter.target.page_bytes
     low = _low(lifter, stream)
     page = lifter.page_of(low).intrinsic("umin", lifter.target.page_count)  # whose byte is 0
@@ -109,8 +126,15 @@ def _rounds(lifter: Lifter, stream: Stream) -> Value:
     rest = page_bytes - (low & (page_bytes - 1))
     good = this_page.select(rest, 0)
     good = good + next_too.select(lifter.constant(I64, page_bytes), 0)
-    enough = good.icmp("uge", stream.extent)
-    rounds = lifter.constant(I64, MOST_ROUNDS)
-    if stream.step:
-        rounds = (good - stream.extent).udiv(stream.step) + 1
-    return enough.select(rounds, 0)
+    return (good + 1).intrinsic("usub.sat", stream.extent)
+
+
+def _rounds(lifter: Lifter, room: Value, step: Step) -> Value:
+    """Rounds that a room is enough for. A step that is negative counts as one that is too large for any: its
+    sum with the room is not."""
+    if not step.registers:
+        if step.bytes == 0:
+            return room.icmp("ne", 0).select(lifter.constant(I64, MOST_ROUNDS), 0)
+        return (room + (step.bytes - 1)).udiv(step.bytes)
+    moved = _move(lifter, step).intrinsic("umax", 1)
+    return (room + moved + -1).udiv(moved)

@@ -2,7 +2,8 @@
 
 The function is `void name(state)`. It enters at the PC in the state, which is its own entry or a place that
 one of its calls returns to, and comes back with another PC and every register written back. What it cannot do
-it leaves to the interpreter that way, at the instruction itself.
+it leaves to the interpreter that way, at the instruction itself; at a system call it comes back too, with the
+PC behind it.
 
 LLVM blocks carry the guest address of their block and a letter: E for an entry from outside, C for a jump
 that is counted, B for the block itself; those of loops are in loops.py.
@@ -27,6 +28,7 @@ from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
 from xenon.lifter.loops import Loop, is_loop
 from xenon.lifter.rules import RULES
+from xenon.lifter.rules_synchronization import synchronizes
 from xenon.lifter.slots import CTR, LR
 from xenon.lifter.straight import is_worth_two_forms, lift_twice, straight_runs
 from xenon.lifter.target import Target
@@ -119,6 +121,7 @@ class Unit:
         """Control comes to a block from outside, with the registers in the state."""
         lifter = self.lifter
         lifter.forget()
+        lifter.prove_nothing()
         lifter.read_in(self._used)
         require_singles(lifter, self._facts.assumed.get(start, frozenset()) & self._used, "nowhere")
         lifter.prove_nothing()
@@ -133,7 +136,7 @@ class Unit:
             count(self.lifter, self._target, block.start)
             self.lifter.branch(f"B{block.start:x}")
         addresses = find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
-        if is_loop(block):
+        if is_loop(block) and not synchronizes(block):
             Loop(self, block, addresses).lift()
         else:
             self.plain(block, addresses.guards)
@@ -214,6 +217,8 @@ class Unit:
         elif block.end is End.LEAVE:
             # An instruction for the interpreter, which does not enter compiled code at it.
             lifter.leave(block.target, Status.REPEAT, lifter.changed)
+        elif block.end is End.SYSTEM_CALL:
+            lifter.leave(block.after, Status.SYSTEM_CALL, lifter.changed)
         elif block.end is End.TAIL:
             self._go(lifter.constant(I64, block.target), block.target)
         elif block.end is End.JUMP_CTR:

@@ -66,7 +66,8 @@ _RUNS = {
     ),
     448: "process_mrelease futex_waitv set_mempolicy_home_node",
     # The console's own (thread_calls.py), where no Linux has any.
-    0x7800: "xenon_thread_count xenon_run_thread_task xenon_join_thread_task xenon_end_thread_task",
+    0x7800: "xenon_thread_count xenon_run_thread_task xenon_join_thread_task xenon_end_thread_task"
+    " xenon_threads_at_once",
 }
 
 

@@ -229,6 +229,9 @@ def dup3(process: Process, descriptor: Int, wanted: Int, _flags: Int) -> int:
 
 def _write_out(process: Process, stream: int, data: memoryview) -> None:
     """All of it, in pieces that the reader can follow."""
+    if 0 < len(data) <= _TERMINAL_CHUNK:
+        process.terminal.write(stream, bytes(data))
+        return
     for start in range(0, len(data), _TERMINAL_CHUNK):
         process.terminal.write(stream, bytes(data[start : start + _TERMINAL_CHUNK]))
 

@@ -65,7 +65,7 @@ class Linux:
             terminal,
             clock,
             loaded,
-            Tasks(len(machine.cpus), waits, self._start_task),
+            Tasks(len(machine.cpus), waits, self._start_task, lambda: machine.is_compiling),
             waits,
             machine.stopping,
             Descriptors(pipes),

@@ -24,11 +24,19 @@ class TaskEnd(Exception):
 
 class Tasks:
     """Tasks of hardware threads 1 to `count` - 1. `start(thread, task)` begins one and returns at once; its
-    host thread calls `ended` when the task has returned."""
+    host thread calls `ended` when the task has returned. `is_compiling`: whether a compiler is at work beside
+    them."""
 
-    def __init__(self, count: int, waits: WaitQueues, start: Callable[[int, Task], None]) -> None:
+    def __init__(
+        self,
+        count: int,
+        waits: WaitQueues,
+        start: Callable[[int, Task], None],
+        is_compiling: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.count = count
         """Hardware threads of the console."""
+        self.is_compiling = is_compiling
         self._waits = waits
         self._start = start
         self._lock = threading.Lock()

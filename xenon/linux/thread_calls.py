@@ -6,6 +6,8 @@ program does its work alone.
 
 from __future__ import annotations
 
+import os
+
 from xenon.linux.arguments import Function, Int, Pointer, Size
 from xenon.linux.process import Process, Refusal
 from xenon.linux.tasks import Task, TaskEnd
@@ -14,6 +16,12 @@ from xenon.linux.waiting import Deadlock
 
 def xenon_thread_count(process: Process) -> int:
     return process.tasks.count
+
+
+def xenon_threads_at_once(process: Process) -> int:
+    """As many hardware threads as this computer has processors for at the moment; at least one."""
+    tasks = process.tasks
+    return max(1, min(tasks.count, host_processors() - tasks.is_compiling()))
 
 
 def xenon_run_thread_task(
@@ -46,7 +54,21 @@ def xenon_end_thread_task(_process: Process) -> int:
     raise TaskEnd
 
 
+def host_processors() -> int:
+    """The processors of this computer that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
+
+
 CALLS: dict[str, Function] = {
     call.__name__: call
-    for call in (xenon_thread_count, xenon_run_thread_task, xenon_join_thread_task, xenon_end_thread_task)
+    for call in (
+        xenon_thread_count,
+        xenon_run_thread_task,
+        xenon_join_thread_task,
+        xenon_end_thread_task,
+        xenon_threads_at_once,
+    )
 }

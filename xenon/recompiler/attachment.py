@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import struct
 
+from xenon.hardware.cpu import Registers, Trap, TrapKind
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
+from xenon.hardware.unicorn.stop_hook import HOOK
 from xenon.lifter import layout
+from xenon.lifter.layout import Status
 from xenon.recompiler import bridge
 from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.state import Dispatch, State
+
+_SYSTEM_CALL, _GO_ON = int(Status.SYSTEM_CALL), int(Status.GO_ON)
+_SYSTEM_CALL_VECTOR = 8  # as on Unicorn
+_TRAP_REGISTERS = 9  # r0 to r8
+_AT_TRAP = struct.Struct(
+    f"{_TRAP_REGISTERS}Q{layout.PC - 8 * _TRAP_REGISTERS}xQ{layout.CR_WORD - layout.PC - 8}xQ"
+)
+"""r0 to r8, the PC and CR in the state."""
 
 
 def instruments_for_compiled_code() -> Instruments:
@@ -20,14 +32,20 @@ def instruments_for_compiled_code() -> Instruments:
 
 
 class CompiledCode:
-    """What one CPU has to run the compiled code of its console, from its first run on.
+    """What one CPU has to run the compiled code of its console, from its first run on (a `NativeCode`).
 
     A CPU that is measured has instruments_for_compiled_code.
     """
 
     def __init__(self, cpu: UnicornCpu, recompiler: Recompiler) -> None:
         self.cpu = cpu
-        self._state = State(cpu.instruments)
+        self._state = state = State(cpu.instruments)
+        self._address = state.host_address
+        self._words = (ctypes.c_uint64 * (layout.SIZE // 8)).from_address(self._address)
+        self._bytes = memoryview(self._words).cast("B")
+        self._status, self._stop = state.short(layout.STATUS), state.short(layout.STOP)
+        self.held = state.short(layout.HELD)
+        self._run = HOOK()
         self._recompiler = recompiler
         self._hooked: set[int] = set()
         self._exchange: mmap.mmap | None = None
@@ -35,6 +53,11 @@ class CompiledCode:
         self._fill_state(recompiler.pages.memory.host_address)
         cpu.pause.make_exact(self._state.short(layout.STOP))
         cpu.before_limit = self._leave
+        cpu.attach(self)
+        reservation, reserved, skip = map(
+            self._state.word, (layout.RESERVATION, layout.RESERVED, layout.SKIP)
+        )
+        cpu.reservations.share(reservation, reserved, skip, self._hands_over)
         recompiler.attached.append(self)
 
     def _fill_state(self, ram: int) -> None:
@@ -46,13 +69,14 @@ class CompiledCode:
         offsets += [layout.LR, layout.CTR, layout.CR_WORD, layout.FPSCR]
         self._ids = (ctypes.c_int * len(ids))(*ids)
         self._places = (ctypes.c_void_p * len(ids))(*(state.host_address + offset for offset in offsets))
-        read, write, write_single, pc_id = hooks.batch_functions
+        functions = hooks.functions
         for offset, value in (
             (layout.RAM, ram),
             (layout.DISPATCH, self._recompiler.dispatch.host_address),
-            (layout.READ_BATCH, read), (layout.WRITE_BATCH, write),
-            (layout.WRITE, write_single), (layout.ENGINE_IDS, ctypes.addressof(self._ids)),
-            (layout.ENGINE_PLACES, ctypes.addressof(self._places)), (layout.PC_ID, pc_id),
+            (layout.READ_BATCH, functions.read_batch), (layout.WRITE_BATCH, functions.write_batch),
+            (layout.WRITE, functions.write), (layout.STOP_ENGINE, functions.stop),
+            (layout.ENGINE_IDS, ctypes.addressof(self._ids)),
+            (layout.ENGINE_PLACES, ctypes.addressof(self._places)), (layout.PC_ID, functions.pc),
             (layout.SKIP, layout.NEVER),
         ):  # fmt: skip
             state.word(offset).value = value
@@ -67,9 +91,56 @@ class CompiledCode:
             self._state.word(layout.EXCHANGE).value = host_address
             self.cpu.native_hooks.show_host_page(RECOMPILER_EXCHANGE, host_address)
             new += [bridge.READ_END, bridge.WRITE_END]
+            self._run = HOOK(callback)
         if new:
             self._hooked.update(new)
+            self.cpu.reservations.give_way(new)
             self.cpu.native_hooks.hook(new, callback, self._state.host_address)
+
+    def resume(self, pc: int) -> Trap | None:
+        instruments = self.cpu.instruments
+        if instruments is not None and instruments.wanted.value:
+            instruments.wanted.value = 0
+            instruments.on_sample(pc)
+        self._words[layout.PC // 8] = pc
+        self._run(None, layout.RESUME, 0, self._address)
+        status = self._status.value
+        if status == _SYSTEM_CALL or (status == _GO_ON and self._stop.value):
+            return self.trap()
+        self.held.value = 0
+        return None
+
+    @property
+    def engine_pc(self) -> int:
+        return self._words[layout.GO_ON_AT // 8]
+
+    def trap(self) -> Trap:
+        values = _AT_TRAP.unpack_from(self._bytes)
+        if self._status.value != _SYSTEM_CALL:
+            return Trap(TrapKind.STOPPED, values[-2])
+        gpr = values[:_TRAP_REGISTERS]
+        return Trap(TrapKind.SYSTEM_CALL, values[-2], vector=_SYSTEM_CALL_VECTOR, gpr=gpr, cr=values[-1])
+
+    def link_and_stack(self) -> tuple[int, int]:
+        return self._words[layout.LR // 8], self.read_gpr(1)
+
+    def registers(self, msr: int) -> Registers:
+        def read(offset: int, count: int) -> tuple[int, ...]:
+            return tuple(self._words[offset // 8 : offset // 8 + count])
+
+        pc, lr, ctr = read(layout.PC, 3)
+        (cr,), (fpscr,) = read(layout.CR_WORD, 1), read(layout.FPSCR, 1)
+        return Registers(pc, read(layout.GPR, 32), lr, ctr, cr, read(layout.FPR, 32), fpscr, msr)
+
+    def read_gpr(self, number: int) -> int:
+        return self._words[layout.GPR // 8 + number]
+
+    def write_gpr(self, number: int, value: int) -> None:
+        self._words[layout.GPR // 8 + number] = value
+
+    def write_gpr_and_cr(self, number: int, value: int, cr: int) -> None:
+        self._words[layout.GPR // 8 + number] = value
+        self._words[layout.CR_WORD // 8] = cr
 
     @property
     def is_running(self) -> bool:
@@ -92,6 +163,11 @@ class CompiledCode:
     def hand_overs(self) -> int:
         """How often Unicorn has handed over to compiled code, or compiled code to more of it."""
         return self._state.word(layout.NATIVE_CALLS).value
+
+    def _hands_over(self, address: int) -> bool:
+        """Whether Unicorn hands over to compiled code at an address."""
+        dispatch = self._state.word(layout.DISPATCH).value
+        return dispatch != self._no_code.host_address and self._recompiler.dispatch.serves(address)
 
     def _leave(self) -> None:
         """Only Unicorn counts instructions: the CPU enters no compiled code from now on."""

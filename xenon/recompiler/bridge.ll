@@ -1,12 +1,15 @@
 ; The hook that hands over from Unicorn to compiled code and back: a C function of (engine, address, size, state).
 ;
 ; Unicorn calls it at the entries of compiled functions, and at the ends of the stubs in the exchange page, where
-; VR and XER have been moved. bridge.py fills in the names in braces: numbers of layout.py, and the parts that
-; repeat for each register.
+; VR and XER have been moved. Once a system call has left the registers in the state, attachment.py calls it
+; without an engine at the address RESUME: it then comes back with the next system call, or with the place where
+; Unicorn is to go on in GO_ON_AT. bridge.py fills in the names in braces: numbers of layout.py, and the parts
+; that repeat for each register.
 
 declare i128 @llvm.bswap.i128(i128)
 declare i64 @llvm.bswap.i64(i64)
 declare i32 @llvm.bswap.i32(i32)
+declare i32 @llvm.bitreverse.i32(i32)
 
 define void @{name}(ptr %engine, i64 %address, i32 %size, ptr %state) nounwind {
 entry:
@@ -30,6 +33,8 @@ entry:
   %cr_at = getelementptr i8, ptr %state, i64 {CR}
   %vr_at = getelementptr i8, ptr %state, i64 {VR}
   %running_at = getelementptr i8, ptr %state, i64 {RUNNING}
+  %held_at = getelementptr i8, ptr %state, i64 {HELD}
+  %stop_engine_at = getelementptr i8, ptr %state, i64 {STOP_ENGINE}
   ; Compiled code left this instruction to Unicorn: do not enter again before it is executed.
   %skip = load i64, ptr %skip_at
   %skipped = icmp eq i64 %skip, %address
@@ -39,6 +44,7 @@ unskip:
   ret void
 which:
   switch i64 %address, label %enter [
+    i64 {RESUME}, label %resume
     i64 {READ_END}, label %have_extra
     i64 {WRITE_END}, label %finish
   ]
@@ -69,12 +75,17 @@ fetch:
   %usual = icmp eq i64 %modes, 0
   br i1 %usual, label %unpack, label %nothing
 unpack:
-  %cr_word = load i64, ptr %cr_word_at
 {uncount}
-{unpack_cr}
+  call void @unpack_cr(ptr %cr_word_at, ptr %cr_at)
   store i64 %address, ptr %pc_at
   store i32 0, ptr %extra_at
   store i32 0, ptr %dirty_at
+  store i32 0, ptr %depth_at
+  br label %run
+
+; From a system call that was served: the PC, r3 and CR may have changed.
+resume:
+  call void @unpack_cr(ptr %cr_word_at, ptr %cr_at)
   store i32 0, ptr %depth_at
   br label %run
 
@@ -110,12 +121,27 @@ go:
   store i64 %calls1, ptr %calls_at
   br label %next
 
+; A system call: the registers stay here, and the engine, which stands in its hook at first, comes to rest.
+system_call:
+  store i32 1, ptr %held_at
+  call void @pack_cr(ptr %cr_at, ptr %cr_word_at)
+  %inside_engine = icmp ne ptr %engine, null
+  br i1 %inside_engine, label %stop_engine, label %stopped
+stop_engine:
+  %stop_engine_function = load ptr, ptr %stop_engine_at
+  %e2 = call i32 %stop_engine_function(ptr %engine)
+  br label %stopped
+stopped:
+  ret void
+
 ; Back to Unicorn: by a stub of the exchange page where VR or XER are wanted or have changed.
 done:
   store i32 0, ptr %running_at
   %end = load i32, ptr %status_at
-  %wants = icmp eq i32 %end, {NEED_EXTRA}
-  br i1 %wants, label %want_extra, label %back
+  switch i32 %end, label %back [
+    i32 {SYSTEM_CALL}, label %system_call
+    i32 {NEED_EXTRA}, label %want_extra
+  ]
 want_extra:
   call void @set_pc(ptr %engine, ptr %state, i64 {READ_ENTRY})
   ret void
@@ -149,8 +175,13 @@ vector_stub:
   call void @set_pc(ptr %engine, ptr %state, i64 {WRITE_ENTRY})
   ret void
 finish:
-{pack_cr}
-  store i64 %packed31, ptr %cr_word_at
+  %no_engine = icmp eq ptr %engine, null
+  br i1 %no_engine, label %finish_later, label %finish_now
+finish_later:
+  call void @set_pc(ptr null, ptr %state, i64 {WRITE_END})
+  ret void
+finish_now:
+  call void @pack_cr(ptr %cr_at, ptr %cr_word_at)
   %write = load ptr, ptr %write_at
   %ids1 = load ptr, ptr %ids_at
   %places1 = load ptr, ptr %places_at
@@ -186,7 +217,15 @@ decline:
   br label %done
 }
 
+; The PC of the engine; without an engine, where it is to go on later.
 define internal void @set_pc(ptr %engine, ptr %state, i64 %pc) nounwind {
+  %absent = icmp eq ptr %engine, null
+  br i1 %absent, label %later, label %now
+later:
+  %go_on_at = getelementptr i8, ptr %state, i64 {GO_ON_AT}
+  store i64 %pc, ptr %go_on_at
+  ret void
+now:
   %value = alloca i64
   store i64 %pc, ptr %value
   %f_at = getelementptr i8, ptr %state, i64 {WRITE}
@@ -194,5 +233,25 @@ define internal void @set_pc(ptr %engine, ptr %state, i64 %pc) nounwind {
   %id_at = getelementptr i8, ptr %state, i64 {PC_ID}
   %id = load i32, ptr %id_at
   %e = call i32 %f(ptr %engine, i32 %id, ptr %value)
+  ret void
+}
+
+; CR, 32 bits in a word, to a byte for each bit, the most significant first; and back.
+define internal void @unpack_cr(ptr %word_at, ptr %bytes_at) nounwind {
+  %word = load i32, ptr %word_at
+  %reversed = call i32 @llvm.bitreverse.i32(i32 %word)
+  %bits = bitcast i32 %reversed to <32 x i1>
+  %bytes = zext <32 x i1> %bits to <32 x i8>
+  store <32 x i8> %bytes, ptr %bytes_at, align 16
+  ret void
+}
+
+define internal void @pack_cr(ptr %bytes_at, ptr %word_at) nounwind {
+  %bytes = load <32 x i8>, ptr %bytes_at, align 16
+  %bits = trunc <32 x i8> %bytes to <32 x i1>
+  %reversed = bitcast <32 x i1> %bits to i32
+  %word = call i32 @llvm.bitreverse.i32(i32 %reversed)
+  %wide = zext i32 %word to i64
+  store i64 %wide, ptr %word_at
   ret void
 }

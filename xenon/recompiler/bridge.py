@@ -14,6 +14,7 @@ from importlib import resources
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.instruments import BLOCK_END_AT, UNICORN_AT
+from xenon.hardware.unicorn.reservations import FPSCR_UNUSUAL
 from xenon.lifter import layout
 from xenon.lifter.layout import Dirty, Status
 from xenon.powerpc.abi import INSTRUCTION_BYTES
@@ -23,7 +24,6 @@ XER_OFFSET, VSCR_OFFSET = 512, 528
 _READ_STUB, _WRITE_STUB = 1024, 2048
 _CA = 0x2000_0000
 _NON_JAVA = 0x0001_0000
-_FPSCR_UNUSUAL = 0xFF  # exceptions enabled, or another rounding mode
 READ_ENTRY = RECOMPILER_EXCHANGE + _READ_STUB
 WRITE_ENTRY = RECOMPILER_EXCHANGE + _WRITE_STUB
 
@@ -68,7 +68,7 @@ REGISTERS_WRITTEN = REGISTERS_READ - 1
 
 _FIELDS = (
     "SKIP PC STATUS EXTRA DIRTY DEPTH DISPATCH STOP READ_BATCH WRITE_BATCH WRITE ENGINE_IDS ENGINE_PLACES "
-    "PC_ID CR_WORD FPSCR EXCHANGE NATIVE_CALLS CA CR VR RUNNING"
+    "PC_ID CR_WORD FPSCR EXCHANGE NATIVE_CALLS CA CR VR RUNNING HELD GO_ON_AT STOP_ENGINE"
 )
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -87,13 +87,15 @@ def bridge_text(name: str, counting: bool = False) -> str:
         **{field: getattr(layout, field) for field in _FIELDS.split()},
         "NEED_EXTRA": int(Status.NEED_EXTRA),
         "REPEAT": int(Status.REPEAT),
+        "SYSTEM_CALL": int(Status.SYSTEM_CALL),
+        "RESUME": signed(layout.RESUME, 64),
         "VECTORS": int(Dirty.VECTORS),
         "PAGE_SHIFT": PAGE_BYTES.bit_length() - 1,
         "PAGE_COUNT": RAM_BYTES // PAGE_BYTES,
         "SLOT_MASK": PAGE_BYTES // INSTRUCTION_BYTES - 1,
         "REGISTERS_READ": REGISTERS_READ,
         "REGISTERS_WRITTEN": REGISTERS_WRITTEN,
-        "FPSCR_UNUSUAL": _FPSCR_UNUSUAL,
+        "FPSCR_UNUSUAL": FPSCR_UNUSUAL,
         "CA_SHIFT": _CA.bit_length() - 1,
         "XER_OFFSET": XER_OFFSET,
         "VSCR_WORD": VSCR_OFFSET + 12,
@@ -104,8 +106,6 @@ def bridge_text(name: str, counting: bool = False) -> str:
         "WRITE_XER": signed(WRITE_XER, 64),
         "WRITE_END": signed(WRITE_END, 64),
         "uncount": _uncount() if counting else "",
-        "unpack_cr": _for_each_register(_UNPACK_BIT),
-        "pack_cr": _for_each_register(_PACK_BIT),
         "vectors_in": _for_each_register(_MOVE_VECTOR, tag="in", source="exchange", target="vr_at"),
         "vectors_out": _for_each_register(_MOVE_VECTOR, tag="out", source="vr_at", target="exchange_out"),
     }
@@ -117,20 +117,7 @@ def _filled(template: str, values: dict[str, object]) -> str:
     return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
 
 
-# What repeats for each of 32 bits of CR or VRs; {before} is what the bits so far make.
-_UNPACK_BIT = """\
-  %shifted{n} = lshr i64 %cr_word, {shift}
-  %bit{n} = and i64 %shifted{n}, 1
-  %byte{n} = trunc i64 %bit{n} to i8
-  %byte_at{n} = getelementptr i8, ptr %cr_at, i64 {n}
-  store i8 %byte{n}, ptr %byte_at{n}"""
-_PACK_BIT = """\
-  %packed_at{n} = getelementptr i8, ptr %cr_at, i64 {n}
-  %packed_byte{n} = load i8, ptr %packed_at{n}
-  %packed_wide{n} = zext i8 %packed_byte{n} to i64
-  %packed_bit{n} = shl i64 %packed_wide{n}, {shift}
-  %packed{n} = or i64 {before}, %packed_bit{n}"""
-# Between the state (host numbers) and the page (big-endian).
+# What repeats for each of 32 VRs, between the state (host numbers) and the page (big-endian).
 _MOVE_VECTOR = """\
   %{tag}_from{n} = getelementptr i8, ptr %{source}, i64 {offset}
   %{tag}_value{n} = load i128, ptr %{tag}_from{n}, align 16
@@ -154,9 +141,7 @@ def _for_each_register(template: str, **names: str) -> str:
             {
                 **names,
                 "n": number,
-                "shift": 31 - number,
                 "offset": 16 * number,
-                "before": f"%packed{number - 1}" if number else "0",
             },
         )
         for number in range(32)

@@ -6,25 +6,22 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
 import llvmlite
 import llvmlite.binding as llvm
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.instruments import COMPILED_AT
-from xenon.lifter.flow import End, Flow, NotUnderstood, explore
+from xenon.lifter.flow import explore, explore_leaves
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.recompiler.bridge import bridge_text
 from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.units import CompiledUnit, generator_version
 
 # No fast-math flag is ever set, so that LLVM neither contracts nor reassociates.
 _OPTIMISATION = 3
-_ENDS_OF_LEAVES = {End.FALL, End.BRANCH, End.RETURN}
-_LONGEST_LEAF = 300  # guest instructions
 
 
 @cache
@@ -124,19 +121,6 @@ def linker() -> Linker:
     return Linker()
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledUnit:
-    """A compiled function in this process: its host address, the guest addresses where it may be entered, and
-    what it came from: the calls, pages and number of its instructions."""
-
-    function: int
-    points: tuple[int, ...]
-    calls: frozenset[int]
-    pages: frozenset[int]
-    instructions: int
-    cached: bool
-
-
 def make_unit(
     fetch: Callable[[int], int | None],
     entries: tuple[int, ...],
@@ -150,7 +134,7 @@ def make_unit(
     Raises NotUnderstood, and what the worker raises.
     """
     flow = explore(fetch, entries, functions)
-    leaves = _leaves(fetch, flow, functions) if target.optimised else {}
+    leaves = explore_leaves(fetch, flow, functions) if target.optimised else {}
     flows = (flow, *leaves.values())
     parts = [
         (part.entries, sorted(part.calls), [block.end.name for block in part.blocks.values()], part.words)
@@ -163,20 +147,6 @@ def make_unit(
     pages = frozenset(address // target.page_bytes for part in flows for address, _ in part.words)
     points = tuple(flow.entry_points)
     return CompiledUnit(function, points, flow.calls, pages, len(flow.words), cached)
-
-
-def _leaves(fetch: Callable[[int], int | None], flow: Flow, functions: Container[int]) -> dict[int, Flow]:
-    """The functions that a function calls, and that call no other, by address; not those that are long."""
-    leaves = {}
-    for address in sorted(flow.calls - set(flow.entries)):
-        try:
-            leaf = explore(fetch, (address,), functions)
-        except NotUnderstood:
-            continue
-        ends = {block.end for block in leaf.blocks.values()}
-        if ends <= _ENDS_OF_LEAVES and len(leaf.words) <= _LONGEST_LEAF:
-            leaves[address] = leaf
-    return leaves
 
 
 def bridge(
@@ -206,30 +176,3 @@ def _key(kind: str, source: str) -> str:
     """A name for object code: the same for the same source, code generator, compiler and host."""
     digest = hashlib.sha256("\n".join((generator_version(), compiler_name(), source)).encode()).hexdigest()
     return f"{kind}_{digest[:40]}"
-
-
-_GENERATORS = (
-    ("xenon.lifter", None),
-    ("xenon.powerpc", ("decode.py", "isa.py", "isa.tsv", "operands.py", "operands.tsv")),
-    ("xenon.recompiler", ("bridge.ll", "bridge.py", "codegen.py", "state.py")),
-)
-
-
-def generator_files() -> dict[str, bytes]:
-    """The files that decide what code is generated, by package and name, and their contents: all of the
-    lifter, how instructions are decoded, the hook, and the structures that code reaches into."""
-    return {
-        f"{package}/{file.name}": file.read_bytes()
-        for package, names in _GENERATORS
-        for file in sorted(resources.files(package).iterdir(), key=lambda file: file.name)
-        if (file.name in names if names else file.name.endswith((".py", ".ll")))
-    }
-
-
-@cache
-def generator_version() -> str:
-    """A hash of generator_files(): a change of these files voids what was compiled before."""
-    digest = hashlib.sha256()
-    for name, content in generator_files().items():
-        digest.update(name.encode() + b"\0" + content)
-    return digest.hexdigest()

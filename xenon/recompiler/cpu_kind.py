@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from enum import Enum
 
-INSTALL_HINT = "pip install 'xenon-llm[fast]'"
+INSTALL_HINT = "pip install llvmlite"
 
 
 class CpuKind(Enum):

@@ -28,10 +28,15 @@ def make_cpus(
         raise XenonError("the recompiler needs llvmlite, which is not installed", INSTALL_HINT)
     if (kind or default_kind()) is CpuKind.UNICORN:
         if measured:
-            return [UnicornCpu(pages, bus, instruments=Instruments()) for _ in range(threads)], None
-        # Only other threads pause a CPU that runs.
-        flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
-        return [UnicornCpu(pages, bus, flag) for flag in flags], None
+            alone = [UnicornCpu(pages, bus, instruments=Instruments()) for _ in range(threads)]
+        else:
+            # Only other threads pause a CPU that runs.
+            flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
+            alone = [UnicornCpu(pages, bus, flag) for flag in flags]
+        if threads > 1:
+            for cpu in alone:
+                cpu.reservations.listen()
+        return alone, None
     recompiler = Recompiler(pages, CodeCache(), measured)
     cpus = []
     for _ in range(threads):

@@ -16,7 +16,9 @@ from xenon.hardware.pages import Pages
 from xenon.powerpc.abi import LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.functions import Function, Functions
 from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.prepared import Prepared, prepared
 from xenon.recompiler.state import Dispatch, PageTable
+from xenon.recompiler.units import CompiledUnit
 from xenon.recompiler.worker import Stopped, Worker
 
 if TYPE_CHECKING:
@@ -184,7 +186,7 @@ class Recompiler:
 
     def code(self, function: Function) -> bytes:
         """The words of a function, as they are now."""
-        return bytes(self._memory.view[function.address : function.address + function.size])
+        return self.code_at(function.address, function.size)
 
     def entries_of(self, address: int) -> tuple[int, ...]:
         """Global and local entry of ABI v2 where a function has both, else the address itself."""
@@ -210,13 +212,37 @@ class Recompiler:
     def prepare(self, worker: Worker, optimiser: Worker | None = None) -> None:
         """Compile in a process of its own from now on, and optimise in another, which starts when there is
         something to optimise. Raises Stopped, also for a broken llvmlite."""
+        if self.worker is worker:
+            return
         self.worker, self.optimiser = worker, optimiser
         worker.start()  # while llvmlite is imported here
         try:
             from xenon.recompiler import codegen
         except (ImportError, OSError) as error:  # the second where its library is not for this computer
             raise Stopped(str(error)) from error
-        codegen.bridge(self.cache, worker.compile, self.counting)
+        if self._prepared is None:
+            codegen.bridge(self.cache, worker.compile, self.counting)
+
+    @property
+    def _prepared(self) -> Prepared | None:
+        """Code from when the package was built, None where what is asked for is other code."""
+        return prepared() if self.assume_singles and not self.counting else None
+
+    def take_prepared(self, addresses: Iterable[int]) -> list[int]:
+        """Have the CPUs hand over to those functions at these addresses that there is prepared code for;
+        returns the addresses of the others."""
+        if self._prepared is None:
+            return list(addresses)
+        return [
+            address
+            for address in addresses
+            if self._prepared.unit(self.entries_of(address), self.fetch, self.code_at) is None
+            or self.compile(address).tier is Tier.UNICORN
+        ]
+
+    def code_at(self, address: int, size: int) -> bytes:
+        """So many bytes of memory, as they are now."""
+        return bytes(self._memory.view[address : address + size])
 
     def compile(
         self,
@@ -260,14 +286,16 @@ class Recompiler:
         forgotten: set[int],
         compiler: Compiler | None,
     ) -> Outcome:
+        start = time.perf_counter()
+        points_in = entries if inside is None or inside in entries else (*entries, inside)
+        if self._prepared and (unit := self._prepared.unit(points_in, self.fetch, self.code_at)):
+            return self._entered(entries, inside, Tier.OPTIMISED, unit, start, forgotten)
         from xenon.lifter.flow import NotUnderstood
         from xenon.recompiler import codegen  # llvmlite: not before something is compiled
 
-        start = time.perf_counter()
         optimised = tier is Tier.OPTIMISED
         worker = self.optimiser if optimised else self.worker
         compile_text = compiler or (worker.compile if worker else codegen.compile_text)
-        points_in = entries if inside is None or inside in entries else (*entries, inside)
         own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
         try:
             if self.fetch(entries[0]) is None:
@@ -284,7 +312,30 @@ class Recompiler:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self._publish(outcome, _Published(own_pages, ()), 0, forgotten)
             return outcome
-        hook = codegen.bridge(self.cache, compile_text, self.counting)
+        return self._entered(entries, inside, tier, unit, start, forgotten)
+
+    def _hook(self) -> int:
+        """The host address of the hook that hands over: the same one for all functions of a CPU."""
+        if self._prepared is not None:
+            return self._prepared.bridge
+        from xenon.recompiler import codegen
+
+        compile_text = self.worker.compile if self.worker else codegen.compile_text
+        return codegen.bridge(self.cache, compile_text, self.counting)
+
+    def _entered(
+        self,
+        entries: tuple[int, ...],
+        inside: int | None,
+        tier: Tier,
+        unit: CompiledUnit,
+        start: float,
+        forgotten: set[int],
+    ) -> Outcome:
+        """Have the CPUs hand over to a compiled function, unless its code has changed. `start`: when its
+        compilation began, in seconds of time.perf_counter()."""
+        own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
+        hook = self._hook()
         seconds = time.perf_counter() - start
         outcome = Outcome(entries, tier, "", unit.instructions, unit.calls, unit.cached, seconds, inside)
         if not self._publish(

@@ -50,8 +50,11 @@ class TierUp:
         self._recompiler = recompiler
         self._hot = hot
         self._patience = patience
+        self._is_compiling = False
+        self._is_optimising = False
         self._closing = threading.Event()
         self._samples: Counter[tuple[int, ...]] = Counter()
+        self._first: list[int] = []  # hot functions that are to be compiled
         self._wanted: list[_Wanted] = []  # what was compiled, to be remembered
         self._calls: list[int] = []  # functions that compiled ones call
         self._compiled_samples: Counter[int] = Counter()
@@ -64,11 +67,20 @@ class TierUp:
             target=self._work, args=(self._tier_up,), name="recompiler", daemon=True
         )
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the compiler takes a processor of this computer."""
+        return self._is_compiling or self._is_optimising
+
     def start(self) -> None:
-        """Guest code begins to run."""
+        """Guest code begins to run; what is hot and prepared is compiled code from the first instruction."""
+        named = {function.name: function.address for function in self._recompiler.functions}
+        self._first = self._recompiler.take_prepared(named[name] for name in self._hot if name in named)
+        self._is_compiling = bool(self._first) or not self._hot
         try:
             self._thread.start()
         except RuntimeError as error:  # the host gives no thread for it
+            self._is_compiling = False
             _note_end(error)
 
     def close(self) -> None:
@@ -90,6 +102,8 @@ class TierUp:
         except Exception as error:
             if not self._closing.is_set():
                 _note_end(error)
+        finally:
+            self._is_compiling = self._is_optimising = False
 
     def _tier_up(self) -> None:
         key = self._program_key()
@@ -98,16 +112,18 @@ class TierUp:
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
         self._optimised = {address for address, _, optimised in remembered if optimised}
-        named = {function.name: function for function in self._recompiler.functions}
+        named = {function.address: function.size for function in self._recompiler.functions}
         try:
-            self._recompiler.prepare(self._worker, self._optimiser)
-            hot = [named[name] for name in self._hot if name in named]
-            for function in sorted(hot, key=lambda function: function.size > _LONG):
-                self._compile(function.address)
+            if self._first or not self._hot:  # while the program goes on to show what is hot
+                self._recompiler.prepare(self._worker, self._optimiser)
+            for address in sorted(self._first, key=lambda address: named[address] > _LONG):
+                self._compile(address)
             for address, inside, _ in remembered:
                 self._compile(address, inside)
             while not self._closing.wait(_PERIOD):
-                if not self._look() and self._calls:
+                was_hot = self._look()
+                self._is_compiling = was_hot
+                if not was_hot and self._calls:
                     self._compile(self._calls.pop(0))
         finally:
             self._remember(key, remembered)
@@ -116,6 +132,7 @@ class TierUp:
         """Compile a function, unless it is time to close; those that it calls are next."""
         if self._closing.is_set():
             return
+        self._recompiler.prepare(self._worker, self._optimiser)
         if address in self._optimised:
             self._recompiler.restore(address, inside)
         outcome = self._recompiler.compile(address, inside)
@@ -168,9 +185,11 @@ class TierUp:
     def _optimise(self) -> None:
         """The work of the second thread."""
         while (address := self._to_optimise.get()) is not None and not self._closing.is_set():
+            self._is_optimising = True
             if self._recompiler.compile(address, tier=Tier.OPTIMISED).tier is Tier.OPTIMISED:
                 self._compiled_samples[address] = _HOT_COMPILED
                 self._optimised.add(address)
+            self._is_optimising = not self._to_optimise.empty()
 
     def _program_key(self) -> str:
         """A name for what is remembered of this program: a hash of the code that its functions have."""

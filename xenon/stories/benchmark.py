@@ -2,7 +2,9 @@
 
 A test is `pp N`, N positions of a prompt, or `tg N`, N generated tokens (greedy, and on past a story's end).
 Time is the guest's own, first step left out, as llama2.c counts it. Repetitions go around all rows, so that a
-slow moment of the host falls on each alike; only rows of one report can be compared.
+slow moment of the host falls on each alike; only rows of one report can be compared. At a depth, tokens are
+generated behind so many positions of a prompt; where a runner does not tell their time from the prompt's, it
+is the time of both less that of a run of the prompt alone.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from enum import StrEnum
 
 import loader
 from xenon.errors import ErrorCode, XenonError
+from xenon.stories.prompts import prompt_of
 from xenon.stories.runners import Runner
 
 DEFAULT_TOKENS = 32
@@ -28,13 +31,14 @@ class WorkloadKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`tokens` positions of a prompt, or of generated text."""
+    """`tokens` positions of a prompt, or generated ones, those behind `depth` positions of a prompt."""
 
     kind: WorkloadKind
     tokens: int
+    depth: int = 0
 
     def __str__(self) -> str:
-        return f"{self.kind}{self.tokens}"
+        return f"{self.kind}{self.tokens}{f' @ d{self.depth}' if self.depth else ''}"
 
 
 @dataclass(slots=True)
@@ -44,6 +48,16 @@ class Row:
     runner: Runner
     workload: Workload
     samples: list[float] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """Names the runner: `llama2c`, `gpu`, `recompiler/vmx/2`."""
+        runner = self.runner
+        return f"{runner.name}/{runner.matmul.value}/{runner.threads}" if runner.matmul else runner.name
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.samples)
 
     @property
     def mean(self) -> float:
@@ -61,65 +75,82 @@ def plan_workloads(
     prompt_tokens: int | None,
     generated_tokens: int | None,
     context: int | None = None,
+    depths: Sequence[int] = (0,),
 ) -> list[Workload]:
-    """The tests asked for; None takes 32 tokens or what the context holds, 0 leaves the test out.
+    """The tests asked for; None takes 32 tokens or what the context holds, 0 leaves the test out. Tokens are
+    generated at each of the depths. What needs a prompt that this vocabulary does not have is left out.
 
     Raises XenonError for more than the context holds.
     """
     positions = model.config.seq_len if context is None else context
-    most = positions - 1  # the first is not timed
     planned = []
-    for kind, wanted in (
-        (WorkloadKind.PROMPT, prompt_tokens),
-        (WorkloadKind.GENERATION, generated_tokens),
-    ):
-        count = min(DEFAULT_TOKENS, most) if wanted is None else wanted
-        if not 0 <= count <= most:
-            what = "tokens of a prompt" if kind is WorkloadKind.PROMPT else "tokens to generate"
-            raise XenonError(
-                f"{count} {what}, expected 0 to {most} with {model.path}",
-                f"the context holds {positions} positions, and the first is not timed",
-                ErrorCode.BAD_VALUE if count < 0 else ErrorCode.TEST_TOO_LONG,
-                kind=kind,
-                positions=positions,
-            )
-        if count and (kind is WorkloadKind.GENERATION or prompt_of(tokenizer, count + 1) is not None):
-            planned.append(Workload(kind, count))
+    prompt = _count(model, WorkloadKind.PROMPT, prompt_tokens, positions, 0)
+    if prompt and prompt_of(tokenizer, prompt + 1) is not None:
+        planned.append(Workload(WorkloadKind.PROMPT, prompt))
+    for depth in depths:
+        count = _count(model, WorkloadKind.GENERATION, generated_tokens, positions, depth)
+        if count and (not depth or prompt_of(tokenizer, depth + 1) is not None):
+            planned.append(Workload(WorkloadKind.GENERATION, count, depth))
     return planned
 
 
+def _count(model: loader.Model, kind: WorkloadKind, wanted: int | None, positions: int, depth: int) -> int:
+    """The tokens of a test at a depth. Raises XenonError for more than the positions of the context hold."""
+    most = positions - 1 - depth  # the first is not timed
+    if depth < 0 or most < 1:
+        raise XenonError(
+            f"depth {depth}, expected 0 to {positions - 2} with {model.path}",
+            f"the context holds {positions} positions",
+            ErrorCode.BAD_VALUE,
+        )
+    count = min(DEFAULT_TOKENS, most) if wanted is None else wanted
+    if not 0 <= count <= most:
+        what = "tokens of a prompt" if kind is WorkloadKind.PROMPT else "tokens to generate"
+        raise XenonError(
+            f"{count} {what}, expected 0 to {most} with {model.path}",
+            f"the context holds {positions} positions, and the first is not timed",
+            ErrorCode.BAD_VALUE if count < 0 else ErrorCode.TEST_TOO_LONG,
+            kind=kind,
+            positions=positions,
+        )
+    return count
+
+
+def rows_of(runners: Iterable[Runner], workloads: Sequence[Workload]) -> list[Row]:
+    """A row without samples for every test on every runner."""
+    return [Row(runner, workload) for runner in runners for workload in workloads]
+
+
 def measure(
-    runners: Iterable[Runner],
-    workloads: Sequence[Workload],
+    rows: Sequence[Row],
     tokenizer: loader.Tokenizer,
     repetitions: int = 3,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Row]:
-    """Run every test on every runner `repetitions` times, round by round.
+) -> Sequence[Row]:
+    """Run every row `repetitions` times, round by round, and add what was measured to its samples.
 
     `progress` is called with the runs done and the runs in all. Raises what the runners raise.
     """
-    rows = [Row(runner, workload) for runner in runners for workload in workloads]
     total = len(rows) * repetitions
     for number in range(total):
         row = rows[number % len(rows)]
-        steps = row.workload.tokens + 1  # the first is not timed
-        prompt = prompt_of(tokenizer, steps) if row.workload.kind is WorkloadKind.PROMPT else None
-        row.samples.append(row.runner(prompt or b"", steps))
+        row.samples.append(_sample(row.runner, row.workload, tokenizer))
         if progress is not None:
             progress(number + 1, total)
     return rows
 
 
-def prompt_of(tokenizer: loader.Tokenizer, tokens: int) -> bytes | None:
-    """A prompt of exactly so many tokens: a character that merges with nothing, over and over.
-
-    None when the vocabulary has no such character, or for fewer tokens than a prompt can have.
-    """
-    pieces = {piece.text for piece in tokenizer.pieces}
-    before = 2 if b" " in pieces else 1  # BOS, and the space before the text
-    letters = [bytes([code]) for code in (*range(0x61, 0x7B), *range(0x21, 0x61), *range(0x7B, 0x7F))]
-    for letter in letters:
-        if tokens > before and letter in pieces and not {letter * 2, b" " + letter} & pieces:
-            return letter * (tokens - before)
-    return None
+def _sample(runner: Runner, workload: Workload, tokenizer: loader.Tokenizer) -> float:
+    """Tokens a second; 0 where the clock is too coarse for it."""
+    depth, steps = workload.depth, workload.depth + workload.tokens + 1  # the first is not timed
+    read = steps if workload.kind is WorkloadKind.PROMPT else depth + 1 if depth else 0
+    speeds = runner(prompt_of(tokenizer, read) or b"", steps)
+    if not depth:
+        return speeds.warm
+    if speeds.generated is not None:
+        return speeds.generated
+    before = runner(prompt_of(tokenizer, depth + 1) or b"", depth + 1)
+    if not speeds.warm or not before.warm:
+        return 0.0
+    seconds = (steps - 1) / speeds.warm - depth / before.warm
+    return workload.tokens / seconds if seconds > 0 else 0.0

@@ -20,7 +20,7 @@ from xenon.linux.layout import LINUX_MAP
 from xenon.linux.loading import STACK_GUARD_BYTES, placements
 from xenon.linux.owners import owner_named
 from xenon.linux.program import Program
-from xenon.stories.guest import check_fp32
+from xenon.stories.guest import MOST_PROMPT_ARGUMENT, check_fp32
 
 _HELPFUL = 3  # regions that a refusal names
 
@@ -180,6 +180,7 @@ def _extents(run: Run) -> Extents:
     """The numbers of a run. Raises XenonError for a model that the guest does not run."""
     model, config = run.model, run.model.config
     check_fp32(model)
+    rows = run.tokenizer.table_rows(config.vocab_size)
     # The guest uses a file in place where all its tensors are aligned, which v0 files never are.
     aligned = all(part.offset % CACHE_LINE_BYTES == 0 for part in model.tensors)
     return Extents(
@@ -195,7 +196,9 @@ def _extents(run: Run) -> Extents:
         weight_bytes=sum(whole_lines(part.nbytes) for part in model.tensors if part.is_weight),
         tokenizer_bytes=run.tokenizer.size,
         prompt_bytes=run.prompt_bytes,
-        longest_piece=max(len(piece.text) for piece in run.tokenizer.pieces[: config.vocab_size]),
+        prompt_file_bytes=run.prompt_bytes if run.prompt_bytes > MOST_PROMPT_ARGUMENT else 0,
+        pieces=rows,
+        longest_piece=max((len(piece.text) for piece in run.tokenizer.pieces[:rows]), default=0),
         mapped=model.format is Format.V1 and aligned,
         gpu=run.gpu,
         threads=run.threads,

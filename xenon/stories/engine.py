@@ -1,13 +1,12 @@
 """Decides who computes a story, on how many threads and by which kind of CPU. No other module does.
 
-Three rules: compiled code is faster than the GPU's programs (docs/gpu.md), and takes one thread, because its
-matmuls take less time than a fork and a join; on Unicorn the GPU is faster for all but test models; beside
-the GPU guest code has too little to do for a compiler or a second thread to pay.
+Three rules: compiled code is faster than the GPU's programs (docs/gpu.md); on Unicorn the GPU is faster for
+all but test models; beside the GPU guest code has too little to do for a compiler or a second thread to pay.
+The CPU takes all processors of this computer: the guest starts no thread that would not pay (parallel.c).
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from loader import Config, Model
@@ -16,6 +15,7 @@ from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
 from xenon.hardware.gpu.programs import MOST_SCORES, MOST_TABLE_PIECES
 from xenon.hardware.memory_map import HARDWARE_THREADS
+from xenon.linux.thread_calls import host_processors
 from xenon.recompiler.cpu_kind import CpuKind, default_kind
 from xenon.stories.settings import Engine, Matmul, Setup
 
@@ -44,8 +44,7 @@ def decide(setup: Setup, model: Model) -> Decision:
     cpu = setup.cpu or (CpuKind.UNICORN if engine is Engine.GPU else default_kind())
     threads = setup.threads
     if threads is None:
-        alone = engine is Engine.GPU or cpu is CpuKind.RECOMPILER
-        threads = 1 if alone else default_threads()
+        threads = 1 if engine is Engine.GPU else default_threads()
     check_threads(threads)
     machine = MachineSettings(setup.memory_bytes, cpu, threads)
     return Decision(engine, setup.matmul or Matmul.VMX, context, machine)
@@ -91,11 +90,7 @@ def gpu_limit(config: Config, context: int) -> str:
 
 def default_threads() -> int:
     """As many hardware threads as this process may use processors, up to the console's six."""
-    try:
-        processors = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        processors = os.cpu_count() or 1
-    return min(processors, HARDWARE_THREADS)
+    return min(host_processors(), HARDWARE_THREADS)
 
 
 def _context(setup: Setup, model: Model) -> int:

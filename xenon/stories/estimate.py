@@ -1,7 +1,8 @@
 """What a real Xbox 360 would do with a model: a roofline from its bytes and operations, not a measurement.
 
 A token takes every weight once, so that time is what it costs to bring the weights to the processor, or to
-multiply them, whichever is more. Where a core waits for each miss before it goes on, the two add up. The
+multiply them, whichever is more. Where a core waits for each miss before it goes on, the two add up. A pass
+over a prompt takes the layers' weights once for several positions, and the classifier's not at all. The
 console's numbers and their sources are in ASSUMPTIONS; norms, softmax, RoPE and the sampler are not counted.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from llama2c.allocations import batch_positions
 from loader import Config
 
 _IEEE = "Andrews & Baker, Xbox 360 System Architecture, IEEE Micro 26(2) 2006"
@@ -37,13 +39,14 @@ FRONT_SIDE_BUS = Assumption("front-side bus, reading", 10.8e9, "bytes/s", _IEEE)
 DRAM = Assumption("memory, shared by CPU and GPU", 22.4e9, "bytes/s", _IEEE)
 SCALAR_LATENCY = Assumption("fmadds, result to next use", 10, "cycles", _CELL)
 VMX_LATENCY = Assumption("vmaddfp, result to next use", 12, "cycles", f"{_CELL}; an approximation")
-VMX_CHAINS = Assumption("independent vmaddfp chains", 4, "", "llama2c/src/matmul.c")
+VMX_CHAINS = Assumption("independent vmaddfp chains of a product", 4, "", "llama2c/src/fp32.c")
+SHARED_LOADS = Assumption("products of a prompt side by side", 4, "", "llama2c/src/fp32.c")
 GPU_CLOCK = Assumption("GPU clock", 500e6, "Hz", _IEEE)
 GPU_UNITS = Assumption("GPU units, 4 + 1 multiply-adds a cycle each", 48, "", _IEEE)
 
 ASSUMPTIONS = (
     *(CLOCK, CORES, LINE, OUTSTANDING, MISS, FRONT_SIDE_BUS, DRAM),
-    *(SCALAR_LATENCY, VMX_LATENCY, VMX_CHAINS, GPU_CLOCK, GPU_UNITS),
+    *(SCALAR_LATENCY, VMX_LATENCY, VMX_CHAINS, SHARED_LOADS, GPU_CLOCK, GPU_UNITS),
 )
 
 
@@ -76,11 +79,13 @@ NOT_PUBLISHED = "the Xbox 360 port of Andrei David (January 2025): tokens a seco
 
 @dataclass(frozen=True, slots=True)
 class TokenWork:
-    """What one token asks for at a position: bytes of weights, of cached keys and values, operations."""
+    """What one token asks for at a position, or what `positions` of a prompt ask for together: bytes of
+    weights, of cached keys and values, operations."""
 
     weight_bytes: int
     cache_bytes: int
     multiply_adds: int
+    positions: int = 1
 
     @property
     def bytes(self) -> int:
@@ -97,22 +102,47 @@ def token_work(config: Config, position: int = 0) -> TokenWork:
     return TokenWork(4 * (matrices + vectors), 4 * past * kv_dim, matrices + past * dim)
 
 
+def prompt_work(config: Config) -> TokenWork:
+    """The work of a pass over the first positions of a prompt, as many as the guest takes together; fp32.
+
+    Logits are computed behind the last pass only, and not counted.
+    """
+    positions = min(batch_positions(), config.seq_len)
+    token = token_work(config)
+    classifier = config.vocab_size * config.dim
+    own = 0 if config.shared_classifier else config.dim  # of the embedding, in token_work
+    weights = token.weight_bytes - 4 * (classifier + own) + 4 * positions * config.dim
+    past = 2 * config.n_layers * sum(range(positions))
+    adds = positions * (token.multiply_adds - classifier) + past * config.dim
+    return TokenWork(weights, 0, adds, positions)
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A way to run the forward pass: seconds for each resource, and whether they add up or overlap."""
+    """A way to run the forward pass: seconds for each resource, whether they add up or overlap, and whether
+    prompts are read in batches."""
 
     name: str
     resources: tuple[tuple[str, Callable[[TokenWork], float]], ...]
     overlapped: bool
+    batches: bool = True
+
+    def seconds(self, work: TokenWork) -> tuple[float, str]:
+        """What it takes, and the resource that takes most of it."""
+        times = [(seconds(work), resource) for resource, seconds in self.resources]
+        slowest, limit = max(times)
+        return slowest if self.overlapped else sum(seconds for seconds, _ in times), limit
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A variant's speed with a model, and the resource that limits it."""
+    """A variant's speed with a model, and the resource that limits it; and the same of a prompt."""
 
     variant: str
     tokens_per_second: float
     limit: str
+    prompt_tokens_per_second: float
+    prompt_limit: str
 
 
 def _misses(cores: float, outstanding: float) -> Callable[[TokenWork], float]:
@@ -128,8 +158,12 @@ def _scalar(work: TokenWork) -> float:
 
 
 def _vmx(cores: float) -> Callable[[TokenWork], float]:
-    rate = 4 * VMX_CHAINS.value / VMX_LATENCY.value * CLOCK.value * cores
-    return lambda work: work.multiply_adds / rate
+    def seconds(work: TokenWork) -> float:
+        chains = VMX_CHAINS.value * min(work.positions, SHARED_LOADS.value)
+        a_cycle = min(chains / VMX_LATENCY.value, 1)  # vmaddfp that begin
+        return work.multiply_adds / (4 * a_cycle * CLOCK.value * cores)
+
+    return seconds
 
 
 def _gpu(work: TokenWork) -> float:
@@ -145,6 +179,7 @@ VARIANTS = (
         "naive scalar, one core",
         ((_ONE_BY_ONE, _misses(1, 1)), ("one chain of fmadds", _scalar)),
         overlapped=False,
+        batches=False,
     ),
     Variant("VMX, one core", ((_ONE_BY_ONE, _misses(1, 1)), (_VECTOR, _vmx(1))), overlapped=False),
     Variant(
@@ -162,14 +197,16 @@ VARIANTS = (
 
 
 def estimate(config: Config, position: int = 0) -> list[Estimate]:
-    """Every variant's speed with a model of these dimensions (fp32), for the token at `position`."""
+    """Every variant's speed with a model of these dimensions (fp32), for the token at `position` and for the
+    beginning of a prompt."""
     work = token_work(config, position)
     estimates = []
     for variant in VARIANTS:
-        times = [(seconds(work), resource) for resource, seconds in variant.resources]
-        slowest, limit = max(times)
-        total = slowest if variant.overlapped else sum(seconds for seconds, _ in times)
-        estimates.append(Estimate(variant.name, 1 / total, limit))
+        prompt = prompt_work(config) if variant.batches else token_work(config)
+        (token_seconds, limit), (seconds, prompt_limit) = variant.seconds(work), variant.seconds(prompt)
+        estimates.append(
+            Estimate(variant.name, 1 / token_seconds, limit, prompt.positions / seconds, prompt_limit)
+        )
     return estimates
 
 
@@ -180,14 +217,17 @@ def as_dict(name: str, config: Config) -> dict[str, object]:
     return {
         "model": name,
         "work_of_the_first_token": asdict(token_work(config)),
+        "work_of_a_pass_over_a_prompt": asdict(prompt_work(config)),
         "last_position": last,
         "estimates": [
             {
                 "variant": early.variant,
                 "tokens_per_second": early.tokens_per_second,
                 "tokens_per_second_at_last_position": late.tokens_per_second,
+                "prompt_tokens_per_second": early.prompt_tokens_per_second,
                 "limit": early.limit,
                 "limit_at_last_position": late.limit,
+                "prompt_limit": early.prompt_limit,
             }
             for early, late in estimates
         ],

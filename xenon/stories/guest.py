@@ -9,11 +9,12 @@ import llama2c
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR
 from xenon.errors import XenonError
-from xenon.hardware.memory_map import MIB
+from xenon.hardware.memory_map import KIB, MIB
 from xenon.stories.engine import Decision
 from xenon.stories.settings import Engine, Matmul, Sampling
 
-MODEL_PATH, TOKENIZER_PATH = "/model.bin", "/tokenizer.bin"  # on the console's disc
+MODEL_PATH, TOKENIZER_PATH, PROMPT_PATH = "/model.bin", "/tokenizer.bin", "/prompt"  # on the console's disc
+MOST_PROMPT_ARGUMENT = 16 * KIB  # bytes of a prompt on the command line; a longer one is a file
 STACK_BYTES = 1 * MIB
 
 
@@ -28,11 +29,18 @@ def guest_program() -> Path:
 
 def guest_arguments(prompt: bytes, sampling: Sampling, decision: Decision) -> list[str | bytes]:
     """The guest's command line in the console; `sampling` has a seed and a number of steps."""
-    arguments = story_arguments(
-        (MODEL_PATH, TOKENIZER_PATH), prompt, sampling, decision.matmul, decision.context
-    )
+    paths = MODEL_PATH, TOKENIZER_PATH
+    arguments = story_arguments(paths, prompt, sampling, decision.matmul, decision.context)
+    if is_prompt_file(prompt):
+        place = arguments.index("-i")
+        arguments[place : place + 2] = ["-f", PROMPT_PATH]
     figures = ["-r", str(FIGURES_DESCRIPTOR)]
     return [*arguments, *figures, *(["-g"] if decision.engine is Engine.GPU else [])]
+
+
+def is_prompt_file(prompt: bytes) -> bool:
+    """Whether the guest gets the prompt as a file: a command line has no room for it."""
+    return len(prompt) > MOST_PROMPT_ARGUMENT
 
 
 def story_arguments(
@@ -46,6 +54,7 @@ def story_arguments(
         *("-t", _decimal(sampling.temperature), "-p", _decimal(sampling.top_p)),
         *("-s", str(sampling.seed), "-n", str(sampling.steps), "-k", matmul.value, "-c", str(context)),
         *(["-e"] if sampling.ignore_eos else []),
+        *(["-x"] if sampling.special else []),
     ]
 
 
@@ -78,6 +87,15 @@ def check_fp32(model: loader.Model) -> None:
             f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)",
             "llama2.c's export.py writes fp32 as its versions 0 and 1",
         )
+    if model.format is loader.Format.CONSOLE:
+        raise XenonError(f"{model.path}: a model of quantised blocks; the guest runs fp32 models (v0 and v1)")
+
+
+def guest_error(messages: bytes) -> str:
+    """The guest's own last words: its error line, or all it said."""
+    text = messages.decode("utf-8", "replace").strip()
+    line = next((line for line in text.splitlines() if line.startswith("error: ")), text)
+    return line.removeprefix("error: ") or "the guest program ended without a word"
 
 
 def _decimal(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The ways to run a model that a benchmark compares: the emulated console, qemu, and the host itself."""
+"""The ways to run a model that a benchmark compares: the emulated console, qemu, the host, llama2.c."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from llama2c.reference import MEMORY_BYTES, Reference
 from xenon.errors import XenonError
 from xenon.recompiler.cpu_kind import INSTALL_HINT, CpuKind, installed
 from xenon.stories.guest import guest_program, story_arguments
+from xenon.stories.llama2c_runner import find_llama2c_runners
 from xenon.stories.session import Session
 from xenon.stories.settings import Engine, Matmul, RunnerKind, Sampling, Setup
+from xenon.stories.speeds import Speeds
 
 
 class Runner(Protocol):
@@ -28,22 +30,26 @@ class Runner(Protocol):
     @property
     def kind(self) -> RunnerKind: ...
     @property
-    def matmul(self) -> Matmul | None: ...  # None: the GPU's own
+    def name(self) -> str: ...  # the kind's, and how it was built where that makes a difference
+    @property
+    def matmul(self) -> Matmul | None: ...  # None: the GPU's own, or llama2.c's
     @property
     def threads(self) -> int: ...
-    def __call__(self, prompt: bytes, steps: int) -> float:
-        """Run so many steps: tokens a second."""
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
+        """Run so many steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What to measure: kinds of runners, matmuls and numbers of hardware threads of the console (the other
-    runners have one thread), with a context of so many positions (None: the model's)."""
+    runners have one thread), with a context of so many positions (None: the model's). `llama2c` is run.c of
+    llama2.c, or the program built from it."""
 
     kinds: Sequence[RunnerKind] = tuple(RunnerKind)
     matmuls: Sequence[Matmul] = tuple(Matmul)
     threads: Sequence[int] = (1,)
     context: int | None = None
+    llama2c: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,10 @@ class ConsoleRunner:
     kind: RunnerKind = RunnerKind.UNICORN
 
     @property
+    def name(self) -> str:
+        return self.kind.value
+
+    @property
     def matmul(self) -> Matmul | None:
         decision = self.session.decision
         return None if decision.engine is Engine.GPU else decision.matmul
@@ -62,13 +72,14 @@ class ConsoleRunner:
     def threads(self) -> int:
         return self.session.decision.machine.threads
 
-    def __call__(self, prompt: bytes, steps: int) -> float:
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
         # What is measured on a CPU is code that is warm.
         story = self.session.tell(prompt, _sampling(steps), compile_first=self.kind is not RunnerKind.GPU)
         for _ in story:
             pass
         assert story.statistics is not None
-        return story.statistics.tokens_per_second
+        statistics = story.statistics
+        return Speeds(statistics.warm_tokens_per_second, statistics.tokens_per_second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +91,10 @@ class NativeRunner:
     matmul: Matmul
     context: int
     kind: RunnerKind = RunnerKind.NATIVE
+    name: str = RunnerKind.NATIVE.value
     threads: int = 1
 
-    def __call__(self, prompt: bytes, steps: int) -> float:
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
         paths = "model", "tokenizer"
         words = story_arguments(paths, prompt, _sampling(steps), self.matmul, self.context)
         record = bytearray()
@@ -93,7 +105,7 @@ class NativeRunner:
 
         arguments = [*map(os.fsdecode, words), "-r", str(FIGURES_DESCRIPTOR)]
         status, _, messages = self.reference.run(self.files, arguments, keep)
-        return _speed(self.kind, status, messages, record)
+        return _speeds(self.kind, status, messages, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +118,10 @@ class QemuRunner:
     matmul: Matmul
     context: int
     kind: RunnerKind = RunnerKind.QEMU
+    name: str = RunnerKind.QEMU.value
     threads: int = 1
 
-    def __call__(self, prompt: bytes, steps: int) -> float:
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
         paths = str(self.model), str(self.tokenizer)
         words = story_arguments(paths, prompt, _sampling(steps), self.matmul, self.context)
         reader, writer = os.pipe()
@@ -123,7 +136,7 @@ class QemuRunner:
             finally:
                 os.close(writer)
             record = records.read()
-        return _speed(self.kind, result.returncode, result.stderr, record)
+        return _speeds(self.kind, result.returncode, result.stderr, record)
 
 
 def find_runners(
@@ -161,6 +174,8 @@ def find_runners(
                     continue
                 files = {"model": _host_order(model), "tokenizer": _host_order(tokenizer)}
                 runners += [NativeRunner(reference, files, matmul, positions) for matmul in selection.matmuls]
+            case RunnerKind.LLAMA2C if selection.llama2c is not None:
+                runners += find_llama2c_runners(selection.llama2c, model, tokenizer, folder)
     return runners, notes
 
 
@@ -179,11 +194,12 @@ def _sampling(steps: int) -> Sampling:
     return Sampling(temperature=0, seed=1, steps=steps, ignore_eos=True)
 
 
-def _speed(kind: RunnerKind, status: int, messages: bytes, record: bytes | bytearray) -> float:
+def _speeds(kind: RunnerKind, status: int, messages: bytes, record: bytes | bytearray) -> Speeds:
     if status != 0:
         text = messages.decode("utf-8", "replace").strip() or f"ended with status {status}"
         raise XenonError(f"{kind.value}: {text.splitlines()[0].removeprefix('error: ')}")
-    return Figures.parse(bytes(record)).tokens_per_second
+    figures = Figures.parse(bytes(record))
+    return Speeds(figures.warm_tokens_per_second, figures.tokens_per_second)
 
 
 def _big_endian(source: loader.Model | loader.Tokenizer, folder: Path) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR, Figures, hot_functions
-from xenon.console import Console, check_timeout
+from xenon.console import Bytes, Console, check_timeout
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import in_units
 from xenon.linux.program import Program, read_program
@@ -20,11 +20,14 @@ from xenon.stories.budget import Budget, Run, predict
 from xenon.stories.engine import decide
 from xenon.stories.guest import (
     MODEL_PATH,
+    PROMPT_PATH,
     STACK_BYTES,
     TOKENIZER_PATH,
     check_fp32,
     guest_arguments,
+    guest_error,
     guest_program,
+    is_prompt_file,
     open_model,
     open_tokenizer,
 )
@@ -140,6 +143,8 @@ class Session:
         console = Console(machine, pipes=(FIGURES_DESCRIPTOR,))
         console.disc.add(MODEL_PATH, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(TOKENIZER_PATH, self.tokenizer.image(loader.ByteOrder.BIG))
+        if is_prompt_file(prompt):
+            console.disc.add(PROMPT_PATH, Bytes(prompt))
         arguments = guest_arguments(prompt, sampling, self.decision)
         program = console.boot(guest_program(), arguments, stack_bytes=STACK_BYTES, hot=hot)
         if compile_first:
@@ -170,8 +175,10 @@ class Session:
         machine = self.decision.machine
         return Statistics(
             tokens=figures.tokens,
-            prompt_tokens=figures.prompt_tokens,
             seconds=figures.seconds,
+            prompt_tokens=figures.prompt_tokens,
+            prompt_seconds=figures.prompt_seconds,
+            warm_tokens_per_second=figures.warm_tokens_per_second,
             first_piece_seconds=first,
             memory_used=memory_used,
             memory_bytes=machine.memory_bytes,
@@ -183,7 +190,10 @@ class Session:
 
     def _hot_functions(self) -> tuple[str, ...]:
         """The hot functions that this session will execute; none if the GPU computes."""
-        return () if self.decision.engine is Engine.GPU else hot_functions(self.decision.matmul.value)
+        if self.decision.engine is Engine.GPU:
+            return ()
+        byte_pairs = self.tokenizer.kind is loader.TokenizerKind.BYTE_PAIRS
+        return hot_functions(self.decision.matmul.value, byte_pairs)
 
     def _check(self, prompt: bytes, sampling: Sampling) -> None:
         """Raises XenonError for what the context of the session cannot hold."""
@@ -205,9 +215,7 @@ class Session:
 
     def _guest_error(self, messages: bytes) -> XenonError:
         """The guest's own last words, with the paths it knows put back to the user's."""
-        text = messages.decode("utf-8", "replace").strip()
-        line = next((line for line in text.splitlines() if line.startswith("error: ")), text)
-        line = line.replace(MODEL_PATH, str(self.model.path))
+        line = guest_error(messages).replace(MODEL_PATH, str(self.model.path))
         line = line.replace(TOKENIZER_PATH, str(self.tokenizer.path))
         hint, code = "", ErrorCode.BAD_INPUT
         if "context holds" in line:
@@ -216,9 +224,7 @@ class Session:
             size = in_units(self.decision.machine.memory_bytes)
             hint = f"the console has {size}; a smaller model or a shorter context fits"
             code = ErrorCode.OUT_OF_MEMORY
-        return XenonError(
-            line.removeprefix("error: ") or "the guest program ended without a word", hint, code
-        )
+        return XenonError(line, hint, code)
 
 
 def _encoded(prompt: str | bytes) -> bytes:

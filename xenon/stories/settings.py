@@ -40,7 +40,8 @@ class Sampling:
 
     `temperature` 0 is greedy; `top_p` 0 or 1 samples from all tokens; `seed` 1 to 2^64 - 1 repeats a story
     (None or 0: a random one); `steps` is the number of positions, the prompt's included (None: 256 or what
-    the context holds, 0: the whole context); `ignore_eos` goes on where a story ends.
+    the context holds, 0: the whole context); `ignore_eos` goes on where a story ends; `special` takes special
+    tokens of byte-level BPE that are written in the prompt for what they are.
 
     Raises XenonError for a value out of its range.
     """
@@ -50,6 +51,7 @@ class Sampling:
     seed: int | None = None
     steps: int | None = None
     ignore_eos: bool = False
+    special: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= _MOST_TEMPERATURE:
@@ -105,10 +107,12 @@ class Setup:
 
 class RunnerKind(Enum):
     """A way to run the guest that a benchmark measures: the console's CPU in two ways, its GPU, the guest's
-    ELF file under qemu's user-mode emulation, and the same C compiled for this computer."""
+    ELF file under qemu's user-mode emulation, the same C compiled for this computer, and llama2.c's own
+    program."""
 
     UNICORN = "unicorn"
     RECOMPILER = "recompiler"
     GPU = "gpu"
     QEMU = "qemu-ppc64"
     NATIVE = "native"
+    LLAMA2C = "llama2c"

@@ -10,11 +10,14 @@ from xenon.stories.settings import Engine, Matmul
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What one story took. Tokens are steps after the first, as llama2.c counts them; so is their time."""
+    """What one story took. `tokens` are the steps after the prompt, `seconds` their time, which is
+    `prompt_seconds` for the prompt; `warm_tokens_per_second` leaves the first pass out, if there are more."""
 
     tokens: int
-    prompt_tokens: int
     seconds: float
+    prompt_tokens: int
+    prompt_seconds: float
+    warm_tokens_per_second: float
     first_piece_seconds: float
     memory_used: int
     memory_bytes: int
@@ -27,12 +30,17 @@ class Statistics:
     def tokens_per_second(self) -> float:
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
 
+    @property
+    def prompt_tokens_per_second(self) -> float:
+        return self.prompt_tokens / self.prompt_seconds if self.prompt_seconds > 0 else 0.0
+
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON: times in seconds, memory in bytes; the matmul is None beside the GPU."""
         return asdict(self) | {
             "matmul": self.matmul.value if self.engine is Engine.CPU else None,
             "engine": self.engine.value,
             "tokens_per_second": self.tokens_per_second,
+            "prompt_tokens_per_second": self.prompt_tokens_per_second,
         }
 
 

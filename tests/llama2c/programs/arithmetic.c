@@ -48,9 +48,9 @@ int main(int argument_count, char **arguments)
     }
     write_floats(out, n);
     Matrix matrix = {&tensor_fp32, w, ROWS, COLUMNS};
-    matmul(out, v, &matrix, KERNEL_SCALAR);
+    matmul(out, v, &matrix, 1, KERNEL_SCALAR);
     write_floats(out, ROWS);
-    matmul(out, v, &matrix, KERNEL_VMX);
+    matmul(out, v, &matrix, 1, KERNEL_VMX);
     write_floats(out, ROWS);
     return 0;
 }

@@ -43,7 +43,7 @@ def test_alone_it_prints_its_help_and_nothing_that_looks_like_an_error() -> None
             ["bench", "--engine", "gpu,natve"],
             [
                 "error: Invalid value for '--engine': 'natve' is not one of 'unicorn', 'recompiler', 'gpu', "
-                "'qemu-ppc64', 'native'.",
+                "'qemu-ppc64', 'native', 'llama2c'.",
                 "hint: did you mean 'native'? xenon-llm bench --help lists all",
             ],
         ),

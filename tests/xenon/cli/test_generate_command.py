@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -35,7 +36,9 @@ def test_the_story_is_on_stdout_and_the_rest_on_stderr(made: Made) -> None:
     messages = result.stderr.decode().splitlines()
     assert messages[0] == f"note: tokenizer {made.tokenizer}, 272 pieces"
     assert messages[1] == f"note: {made.model} is little-endian, swapped as it is read"
-    assert messages[-1].startswith("11 tokens in ")
+    assert re.match(
+        r"2 tokens of the prompt at [\d.]+ tokens/s, 10 tokens in [\d.]+ s, [\d.]+ tokens/s \(", messages[-1]
+    )
     assert "MiB of 512 MiB RAM" in messages[-1]
     assert "seed" not in messages[-1]  # it was given
 
@@ -70,7 +73,8 @@ def test_json_is_one_object_with_the_story_and_its_figures(made: Made) -> None:
         facts["text"]
         == run("-q", "-m", made.model, "-n", "12", "-s", "3", "--ignore-eos", "ab").stdout.decode()[:-1]
     )
-    assert facts["tokens"] == 11
+    assert (facts["prompt_tokens"], facts["tokens"]) == (2, 10)
+    assert facts["prompt_tokens_per_second"] > 0
     assert facts["seed"] == 3
     assert facts["memory_bytes"] == 512 << 20
     assert facts["tokens_per_second"] > 0

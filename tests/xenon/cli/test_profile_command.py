@@ -91,7 +91,7 @@ def test_a_model_of_ones_own_is_told_from_a_program(make_model: Callable[..., Ma
 
 @pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,
-    reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'",
+    reason="the recompiler needs llvmlite: pip install llvmlite",
 )
 def test_warm_code_is_compiled_from_the_first_instruction() -> None:
     done = run("profile", "--warm", "--threads", "1", "-n", "12", "--json")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 from laboratory.differential import (
     EXCEPTIONS,

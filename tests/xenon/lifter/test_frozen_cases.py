@@ -27,7 +27,7 @@ def wrong(cases: Sequence[Case], run: Callable[[Sequence[Case]], list[Values]]) 
 def test_compiled_code_ends_as_the_file_says(
     start: int, run: Callable[[Sequence[Case]], list[Values]]
 ) -> None:
-    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
     assert list(wrong(ALL[start : start + BATCH], run)) == []
 
 
@@ -44,7 +44,7 @@ def test_every_form_has_cases() -> None:
 @pytest.mark.parametrize("run", [run_compiled, run_interpreted])
 def test_a_wrong_bit_of_the_file_would_be_seen(run: Callable[[Sequence[Case]], list[Values]]) -> None:
     if run is run_compiled:
-        pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+        pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
     case = next(case for case in ALL if case.mnemonic == "add")
     (name,) = case.after
     changed = Case(case.mnemonic, case.word, case.before, {name: case.after[name] ^ 1})

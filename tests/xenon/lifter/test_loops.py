@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 from laboratory.loop_trials import LoopLaboratory, Trial, random_trial
 

@@ -28,7 +28,7 @@ from xenon.recompiler.recompiler import Tier
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,
-    reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'",
+    reason="the recompiler needs llvmlite: pip install llvmlite",
 )
 JOBS = [["loop", "3"], ["pointer", "5"], ["deep", "300"], ["fault"]]
 

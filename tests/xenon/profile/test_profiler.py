@@ -32,7 +32,7 @@ from xenon.stories.settings import Engine, Matmul, Sampling, Setup
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,
-    reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'",
+    reason="the recompiler needs llvmlite: pip install llvmlite",
 )
 
 
@@ -155,7 +155,7 @@ def test_hardware_threads_are_summed_and_told_apart(make_model: Callable[..., Ma
     check(profile)
     first, second = profile.threads
     assert first.instructions + second.instructions == profile.instructions
-    assert first.instructions > second.instructions > 10_000
+    assert min(first.instructions, second.instructions) > 10_000
     assert "thread 1" in "\n".join(lines(profile, 1))
 
 
@@ -201,10 +201,10 @@ def test_coverage_names_the_instruction_that_is_in_the_way(build: Callable[..., 
     assert covered["dot"].compiles
     assert covered["dot"].instructions > 5
     obstacles = [obstacle for function in covered.values() for obstacle in function.obstacles]
-    obstacle = next(obstacle for obstacle in obstacles if obstacle.mnemonic == "lwarx")
-    assert obstacle.word & 0xFC0007FE == 0x7C000028
+    obstacle = next(obstacle for obstacle in obstacles if obstacle.mnemonic == "vrlw")
+    assert obstacle.word & 0xFC0007FF == 0x10000084
     assert obstacle.address is not None
-    assert obstacle.reason == f"no rule for lwarx, at 0x{obstacle.address:x}"
+    assert obstacle.reason == f"no rule for vrlw, at 0x{obstacle.address:x}"
 
 
 def test_a_program_whose_functions_all_run_into_each_other_is_refused() -> None:

@@ -6,6 +6,17 @@
 enum { STACK = 16384, COUNT = 5 };
 static volatile int64_t results[COUNT + 2];
 
+// Waits until the task of a hardware thread has returned: the console's xenon_join_thread_task.
+static void join(int thread)
+{
+    register int64_t r0 __asm__("r0") = 0x7802;
+    register int64_t r3 __asm__("r3") = thread;
+    __asm__ volatile("sc"
+                     : "+r"(r0), "+r"(r3)
+                     :
+                     : "memory", "cr0", "ctr", "xer", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12");
+}
+
 static void square(void *argument)
 {
     int64_t n = (int64_t)argument;
@@ -63,7 +74,7 @@ int main(int argument_count, char **arguments)
                 run(t, *how == 's' ? square : allocate, t);
             }
             for (int t = 1; t <= count; t++) {
-                platform_join_thread_task(t);
+                join(t);
             }
         }
         print_results(count);
@@ -77,7 +88,7 @@ int main(int argument_count, char **arguments)
     } else if (strcmp(how, "crash") == 0) {
         run(1, spin, 0);
         run(2, crash, 0x1234);
-        platform_join_thread_task(1);
+        join(1);
     } else if (strcmp(how, "leave") == 0) {
         run(1, leave, 42);
         spin(0);
@@ -85,7 +96,7 @@ int main(int argument_count, char **arguments)
         run(1, spin, 0);
     } else if (strcmp(how, "wait") == 0) {
         run(1, spin, 0);
-        platform_join_thread_task(1);
+        join(1);
     }
     return 0;
 }

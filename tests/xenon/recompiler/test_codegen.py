@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 from xenon.lifter.flow import explore
 from xenon.lifter.target import Target
@@ -15,7 +15,8 @@ from xenon.lifter.unit import lift_unit
 from xenon.recompiler import codegen
 from xenon.recompiler.bridge import bridge_text
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.codegen import compile_text, generator_files
+from xenon.recompiler.codegen import compile_text
+from xenon.recompiler.units import generator_files
 
 ADD_R3_R3_R4, BLR = 0x7C63_2214, 0x4E80_0020
 CODE = {0x1_0000: ADD_R3_R3_R4, 0x1_0004: BLR}

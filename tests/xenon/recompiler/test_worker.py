@@ -14,9 +14,9 @@ import pytest
 import xenon
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.notes import XenonWarning
-from xenon.recompiler import tier, worker
+from xenon.recompiler import recompiler, tier, worker
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 _SCRIPT = """
 import signal
@@ -42,8 +42,10 @@ def test_a_worker_that_is_gone_does_not_take_us_along() -> None:
 _STORY = """
 import os, sys
 import xenon
+from xenon.recompiler import recompiler
 from xenon.recompiler.cache import CodeCache
 
+recompiler.prepared = lambda: None  # all is compiled
 folder = sys.argv[1]
 os.environ["PYTHONPATH"] = os.pathsep.join([folder, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
 os.chdir(folder)
@@ -83,6 +85,7 @@ def test_a_compiler_that_stops_leaves_the_run_to_unicorn(
         monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
     elif kind == "the process ends":
         monkeypatch.setattr(worker, "_START", "raise SystemExit")
+        monkeypatch.setattr(recompiler, "prepared", lambda: None)
         from xenon.recompiler.codegen import Linker
 
         monkeypatch.setattr(Linker, "known", lambda *_: None)  # another test may have linked the hook

@@ -17,9 +17,11 @@ from loader.synthetic import Shape
 from xenon.errors import XenonError
 from xenon.stories import benchmark, benchmark_report
 from xenon.stories.benchmark import Workload, WorkloadKind
+from xenon.stories.prompts import prompt_of
 from xenon.stories.runners import NativeRunner, Selection, find_runners
 from xenon.stories.session import Session
 from xenon.stories.settings import Matmul, RunnerKind, Setup
+from xenon.stories.speeds import Speeds
 
 PP, TG = WorkloadKind.PROMPT, WorkloadKind.GENERATION
 SMALL = Config(32, 48, 2, 4, 2, 400, 24, shared_classifier=True)
@@ -77,7 +79,7 @@ def test_an_unknown_shape_is_refused_with_the_known_ones() -> None:
 def test_a_prompt_has_exactly_as_many_tokens_as_asked_for(
     small: tuple[loader.Model, loader.Tokenizer], tokens: int
 ) -> None:
-    prompt = benchmark.prompt_of(small[1], tokens)
+    prompt = prompt_of(small[1], tokens)
     assert prompt is not None
     session = Session(*small, Setup(matmul=Matmul.SCALAR))
     story = session.generate(prompt, steps=tokens, ignore_eos=True, temperature=0)
@@ -102,11 +104,12 @@ class Fake:
 
     def __init__(self, kind: RunnerKind, calls: list[tuple[RunnerKind, int, int]]) -> None:
         self.kind = kind
+        self.name = kind.value
         self.calls = calls
 
-    def __call__(self, prompt: bytes, steps: int) -> float:
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
         self.calls.append((self.kind, len(prompt), steps))
-        return float(len(self.calls))
+        return Speeds(float(len(self.calls)))
 
 
 def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokenizer]) -> None:
@@ -114,9 +117,8 @@ def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokeni
     calls: list[tuple[RunnerKind, int, int]] = []
     seen: list[tuple[int, int]] = []
     workloads = [Workload(PP, 4), Workload(TG, 6)]
-    rows = benchmark.measure(
-        [Fake(first, calls), Fake(second, calls)], workloads, small[1], 2, lambda *done: seen.append(done)
-    )
+    rows = benchmark.rows_of([Fake(first, calls), Fake(second, calls)], workloads)
+    benchmark.measure(rows, small[1], 2, lambda *done: seen.append(done))
     assert calls == [(first, 3, 5), (first, 0, 7), (second, 3, 5), (second, 0, 7)] * 2
     assert [row.samples for row in rows] == [[1, 5], [2, 6], [3, 7], [4, 8]]
     assert rows[0].mean == 3
@@ -124,11 +126,73 @@ def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokeni
     assert seen == [(number, 8) for number in range(1, 9)]
 
 
+def test_a_depth_is_a_prompt_before_the_test(small: tuple[loader.Model, loader.Tokenizer]) -> None:
+    planned = benchmark.plan_workloads(*small, 4, 6, depths=(0, 8))
+    assert [str(workload) for workload in planned] == ["pp4", "tg6", "tg6 @ d8"]
+    with pytest.raises(XenonError, match="16 tokens to generate, expected 0 to 15"):
+        benchmark.plan_workloads(*small, 0, 16, depths=(8,))
+    with pytest.raises(XenonError, match="depth 23, expected 0 to 22"):
+        benchmark.plan_workloads(*small, depths=(23,), prompt_tokens=None, generated_tokens=None)
+
+
+class Slowing(Fake):
+    """A runner whose every position takes as many seconds as it has positions before it."""
+
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
+        self.calls.append((self.kind, len(prompt), steps))
+        return Speeds((steps - 1) / sum(range(1, steps)))
+
+
+class Telling(Fake):
+    """A runner that tells the speed behind a prompt."""
+
+    def __call__(self, prompt: bytes, steps: int) -> Speeds:
+        self.calls.append((self.kind, len(prompt), steps))
+        return Speeds(1, 3)
+
+
+def test_the_time_at_a_depth_is_that_of_the_positions_behind_it(
+    small: tuple[loader.Model, loader.Tokenizer],
+) -> None:
+    calls: list[tuple[RunnerKind, int, int]] = []
+    runners = [Slowing(RunnerKind.LLAMA2C, calls), Telling(RunnerKind.NATIVE, calls)]
+    rows = benchmark.rows_of(runners, [Workload(TG, 2, 5)])
+    benchmark.measure(rows, small[1], 1)
+    assert [row.samples[0] for row in rows] == [pytest.approx(2 / (6 + 7)), 3]
+    prompt = len(prompt_of(small[1], 6) or b"")
+    slow, telling = RunnerKind.LLAMA2C, RunnerKind.NATIVE
+    assert calls == [(slow, prompt, 8), (slow, prompt, 6), (telling, prompt, 8)]
+
+
+def test_ratios_are_those_of_medians_to_a_row_of_the_same_test() -> None:
+    fast, slow = Fake(RunnerKind.NATIVE, []), Fake(RunnerKind.UNICORN, [])
+    rows = benchmark.rows_of([fast, slow], [Workload(PP, 4), Workload(TG, 6)])
+    for row, samples in zip(rows, ([8, 8, 80], [6, 6, 6], [2, 2, 20], [0, 0, 0]), strict=True):
+        row.samples += [float(sample) for sample in samples]
+    yardsticks = benchmark_report.yardsticks(rows, None)
+    assert yardsticks == {Workload(PP, 4): rows[0], Workload(TG, 6): rows[1]}
+    assert benchmark_report.yardsticks(rows, "unicorn/vmx") == {
+        Workload(PP, 4): rows[2],
+        Workload(TG, 6): rows[3],
+    }
+    assert benchmark_report.ratio_of(rows[2], rows[0]) == 0.25
+    assert benchmark_report.ratio_of(rows[3], rows[1]) is None  # not slower: not measured
+    assert benchmark_report.ratios(rows) == [
+        {"test": "pp4", "runner": "native/vmx/1", "to": "unicorn/vmx/1", "ratio": 4},
+        {"test": "tg6", "runner": "native/vmx/1", "to": "unicorn/vmx/1", "ratio": None},
+        {"test": "pp4", "runner": "unicorn/vmx/1", "to": "native/vmx/1", "ratio": 0.25},
+        {"test": "tg6", "runner": "unicorn/vmx/1", "to": "native/vmx/1", "ratio": None},
+    ]
+    with pytest.raises(XenonError, match="no runner 'uni' to compare with"):
+        benchmark_report.yardsticks(rows, "uni")
+
+
 def test_all_engines_run_the_same_tests(small: tuple[loader.Model, loader.Tokenizer], tmp_path: Path) -> None:
     runners, notes = find_runners(*small, tmp_path, Selection(context=5))
     assert len(runners) + 2 * len(notes) == 9
     assert {runner.threads for runner in runners} == {1}
-    rows = benchmark.measure(runners, [Workload(PP, 3), Workload(TG, 3)], small[1], 1)
+    rows = benchmark.rows_of(runners, [Workload(PP, 3), Workload(TG, 3)])
+    benchmark.measure(rows, small[1], 1)
     assert {row.runner.kind for row in rows} >= {RunnerKind.UNICORN, RunnerKind.GPU}
     fast = RunnerKind.RECOMPILER  # three tokens of this model may take less than the report's millisecond
     assert all(row.mean > 0 or row.runner.kind is fast for row in rows)
@@ -149,17 +213,20 @@ def test_reports_hold_the_same_rows() -> None:
     )
     assert table[2] == "| m     | 58.0 MiB | 15.19 M | unicorn | vmx    |       1 | tg8  | 2.50 ± 0.25 |"
     assert len({len(line) for line in table}) == 1
+    facts[0] |= {"relative_to": "native/vmx/1", "ratio": 0.125}
+    assert benchmark_report.markdown(facts).splitlines()[2].endswith(" 2.50 ± 0.25 |          0.125 |")
     rows = list(csv.DictReader(io.StringIO(benchmark_report.as_csv(facts))))
     assert (rows[0]["tokens_per_second"], rows[0]["samples"]) == ("2.5", "2.25 2.75")
 
 
 def test_the_command_prints_json_with_the_machine(small: tuple[loader.Model, loader.Tokenizer]) -> None:
     result = command(
-        *(str(small[0].path), "-z", str(small[1].path), "-p", "2", "-n", "2", "-r", "2"),
+        *("-m", str(small[0].path), "-z", str(small[1].path), "-p", "2", "-n", "2", "-r", "2"),
         *("--engine", "unicorn", "--matmul", "vmx", "--threads", "1,2", "--json"),
     )
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
+    assert len(report["ratios"]) == 4
     assert report["machine"]["unicorn"] == "2.1.4"
     assert [(row["threads"], row["test"]) for row in report["rows"]] == [
         *((1, "pp2"), (1, "tg2"), (2, "pp2"), (2, "tg2"))
@@ -186,6 +253,12 @@ def test_the_command_measures_a_shape_without_a_file() -> None:
         (["--matmul", "fast"], 2, "'--matmul': 'fast' is not one of 'scalar', 'vmx'."),
         (["--shape", "stories9M"], 2, "'stories9M' is not one of 'stories260K', 'stories15M'"),
         (["m.bin", "--shape", "stories15M"], 2, "a model and --shape"),
+        (["-m", "m.bin", "--shape", "stories15M"], 2, "a model and --shape"),
+        (["m.bin", "-m", "m.bin"], 2, "a model and --model"),
+        (["--depth", "1,b"], 2, "'-d': '1,b': expected numbers such as 1,2"),
+        (["--shape", "stories260K", "-d", "512"], 2, "depth 512, expected 0 to 510 with"),
+        (["--engine", "llama2c"], 2, "--engine llama2c without --llama2c"),
+        (["--engine", "unicorn", "--relative-to", "gpu"], 2, "no runner 'gpu' to compare with"),
         (["--json", "--csv"], 2, "--json and --csv"),
         (["no-such-model.bin"], 1, "no-such-model.bin: no such file or directory"),
     ],

@@ -11,7 +11,7 @@ from support import NATIVE, Floats, Made, image_bytes
 import llama2c
 import loader
 from llama2c.reference import Reference
-from xenon.console import Console
+from xenon.console import Console, MachineSettings
 
 POSITIONS = 64
 KERNELS = ["scalar", "vmx"]
@@ -22,9 +22,10 @@ def console_logits(
     tokenizer: loader.Tokenizer,
     arguments: list[str],
     format: loader.Format | None = None,
+    settings: MachineSettings | None = None,
 ) -> Floats:
     """(positions, vocab_size) that the guest writes."""
-    console = Console()
+    console = Console(settings)
     console.disc.add("m", model.image(loader.ByteOrder.BIG, format))
     console.disc.add("t", tokenizer.image(loader.ByteOrder.BIG))
     console.boot(llama2c.guest_program(), ["m", "-z", "t", "-l", *arguments])
@@ -96,6 +97,26 @@ def test_models_of_every_shape_agree(
     expected = host_logits(reference, model, tokenizer, arguments)
     assert_same_bits(console_logits(model, tokenizer, arguments), expected)
     assert_same_bits(console_logits(model, tokenizer, arguments, loader.Format.V1), expected)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("threads", [1, 2, 3, 6])
+def test_prompts_around_a_batch_agree_with_one_position_at_a_time(
+    reference: Reference, make_model: Callable[..., Made], threads: int, kernel: str
+) -> None:
+    """Rows and heads enough for six threads to share; the prompt as long as the context, too."""
+    made = make_model(dim=64, hidden_dim=160, n_heads=8, n_kv_heads=2, n_layers=2, seq_len=24)
+    model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
+    settings = MachineSettings(threads=threads)
+    for tokens in (1, 2, reference.batch, reference.batch + 1, 2 * reference.batch + 3, 24):
+        text = ("bto" * 24)[: max(tokens - 2, 0)]
+        arguments = ["-i", text, "-t", "0", "-n", str(max(tokens, 3)), "-e", "-k", kernel]
+        found = console_logits(model, tokenizer, arguments, settings=settings)
+        fed = reference.encode(image_bytes(tokenizer, NATIVE), model.config.vocab_size, text.encode())
+        fed += [int(row.argmax()) for row in found[len(fed) - 1 :]]
+        reference.load(image_bytes(model, NATIVE), kernel == "vmx")
+        alone = [reference.forward([token], pos) for pos, token in enumerate(fed[: len(found)])]
+        assert_same_bits(found, np.concatenate(alone))
 
 
 def test_a_wrong_bit_would_be_seen(reference: Reference, make_model: Callable[..., Made]) -> None:

@@ -89,6 +89,31 @@ def test_later_tokens_read_more_keys_and_values() -> None:
     assert all(e.tokens_per_second > x.tokens_per_second for e, x in zip(early, late, strict=True))
 
 
+def test_a_prompt_takes_the_layers_once_for_eight_positions_and_no_classifier() -> None:
+    config = Config(8, 12, 2, 2, 1, 20, 16, shared_classifier=True)
+    layers = 2 * (2 * 8 * 8 + 2 * 8 * 4 + 3 * 8 * 12)
+    pass_ = timing.prompt_work(config)
+    assert pass_.positions == 8
+    assert pass_.weight_bytes == 4 * (layers + 5 * 8 + 8 * 8)  # norms, and a row of the embedding each
+    assert pass_.multiply_adds == 8 * layers + 2 * 2 * 28 * 8  # 0 + 1 + ... + 7 past positions
+    separate = replace(config, shared_classifier=False)
+    assert timing.prompt_work(separate) == pass_
+    assert timing.prompt_work(replace(config, seq_len=3)).positions == 3
+
+
+def test_a_prompt_is_read_as_fast_as_its_pass_allows() -> None:
+    config = Shape.STORIES_15M.config
+    pass_, rows = timing.prompt_work(config), {row.variant: row for row in timing.estimate(config)}
+    lines = pass_.weight_bytes / 128
+    one_core = lines * 200e-9 + pass_.multiply_adds / (4 * 3.2e9)  # 16 chains: a vmaddfp each cycle
+    assert rows["VMX, one core"].prompt_tokens_per_second == pytest.approx(8 / one_core)
+    three_cores = rows["VMX, prefetched, three cores"]
+    assert three_cores.prompt_tokens_per_second == pytest.approx(8 / (pass_.weight_bytes / 10.8e9))
+    assert three_cores.prompt_limit == "front-side bus"
+    naive = rows["naive scalar, one core"]
+    assert naive.prompt_tokens_per_second == naive.tokens_per_second
+
+
 def test_every_assumption_and_measurement_has_a_source() -> None:
     assert all(row.source for row in (*timing.ASSUMPTIONS, *timing.PUBLISHED))
 
@@ -101,7 +126,7 @@ def test_the_command_prints_estimates_assumptions_and_measurements() -> None:
     result = command("--shape", "stories15M")
     assert result.returncode == 0, result.stderr
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert "naive scalar, one core 7.0 6.6 memory latency, one miss at a time".split() in lines
+    assert "naive scalar, one core 7.0 6.6 7.0 memory latency, one miss at a time".split() in lines
     assert any("2.70" in line for line in lines)
     assert "10.8 GB/s" in result.stdout
     assert "not published" in result.stdout

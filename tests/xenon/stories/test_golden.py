@@ -36,7 +36,7 @@ def test_the_scalar_kernel_tells_one_too() -> None:
 
 @pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
 def test_the_recompiler_tells_all_of_them(compile_first: bool) -> None:
-    pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
+    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite")
     for number, story in enumerate(STORIES):
         threads = (1, 2, 3, 6)[number % 4]
         setup = Setup(Engine.CPU, cpu=CpuKind.RECOMPILER, threads=threads)

@@ -72,6 +72,22 @@ def test_models_of_other_shapes_agree_as_well(make_model: Callable[..., Made], s
     assert np.abs(cpu - gpu).max() < 1e-4 * (cpu.max() - cpu.min())
 
 
+@pytest.mark.parametrize(
+    "shape", [{}, {"n_kv_heads": 1, "shared": False}, {"dim": 18, "n_heads": 3, "n_kv_heads": 3}]
+)
+def test_no_bit_depends_on_how_a_prompt_is_parted(
+    reference: Reference, make_model: Callable[..., Made], shape: dict[str, Any]
+) -> None:
+    """Prompts with one beginning and lengths of every remainder, which is the size of their first pass."""
+    made = make_model(**shape)
+    model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
+    text, steps = "btobtobtobtobtobtobtobtobtobto", 30
+    longest = logits(model, tokenizer, "-n", str(steps), "-i", text, "-g")
+    for letters in range(1, 2 * reference.batch + 1):
+        found = logits(model, tokenizer, "-n", str(letters + 2), "-i", text[:letters], "-g")
+        np.testing.assert_array_equal(found.view(np.uint32), longest[: letters + 2].view(np.uint32))
+
+
 def test_a_sampled_story_is_repeated_by_its_seed(make_model: Callable[..., Made]) -> None:
     session = xenon.Session(make_model().model, setup=Setup(Engine.GPU))
     first, second = (session.generate("a", 0.9, 0.9, seed=5, ignore_eos=True) for _ in range(2))

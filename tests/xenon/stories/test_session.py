@@ -35,7 +35,7 @@ def test_the_console_tells_llama2cs_story(golden: list[GoldenStory], number: int
 
 @pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
 def test_the_recompiler_tells_them_too(golden: list[GoldenStory], compile_first: bool) -> None:
-    pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
+    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite")
     for number, story in enumerate(golden):
         session = xenon.Session(
             shared_file("models/stories260K.bin"),
@@ -104,15 +104,17 @@ def test_the_seed_that_was_picked_repeats_the_story(make_model: Callable[..., Ma
     assert "".join(session.generate("a", steps=16, seed=first.statistics.seed)) == text
 
 
-def test_statistics_count_as_llama2c_does(make_model: Callable[..., Made]) -> None:
+def test_statistics_count_the_prompt_apart_from_the_story(make_model: Callable[..., Made]) -> None:
     session = xenon.Session(make_model().model)
     story = session.generate("ab", seed=1, steps=10, ignore_eos=True)
     list(story)
     statistics = story.statistics
     assert statistics is not None
-    assert statistics.tokens == 9
+    assert statistics.tokens == 8
     assert statistics.prompt_tokens == 2  # BOS and " ab"
     assert statistics.seconds > 0
+    assert statistics.prompt_seconds > 0
+    assert statistics.as_dict()["prompt_tokens_per_second"] == 2 / statistics.prompt_seconds
     assert statistics.first_piece_seconds > 0
     assert 32 * xenon.console.MIB < statistics.memory_used < 40 * xenon.console.MIB
 
@@ -148,7 +150,7 @@ def test_two_stories_of_a_session_told_at_once_have_statistics_of_their_own(
     told[0] += "".join(long)
     assert told == alone
     assert long.statistics is not None and short.statistics is not None
-    assert (long.statistics.tokens, short.statistics.tokens) == (19, 8)
+    assert (long.statistics.tokens, short.statistics.tokens) == (18, 7)
     assert long.statistics.as_dict()["engine"] == "cpu"
 
 

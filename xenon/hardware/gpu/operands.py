@@ -135,9 +135,18 @@ class Binder:
 
     def vector(self, index: int, name: str, words: int) -> Operand:
         """The operand in fetch constant `index`, of at most MOST_VECTOR_WORDS."""
+        return self.vectors(index, name, 1, words)
+
+    def is_set(self, index: int) -> bool:
+        """Whether loop constant `index` is anything but 0, which it is at first."""
+        return self._registers[LOOP_CONSTANTS + index] != 0
+
+    def vectors(self, index: int, name: str, count: int, words: int, apart: int | None = None) -> Operand:
+        """The operand in fetch constant `index`: `count` vectors, each `apart` words behind the last one, or
+        directly."""
         if words > MOST_VECTOR_WORDS:
             raise PacketError(f"vf{index} ({name}): {words} words, expected at most {MOST_VECTOR_WORDS}")
-        return self.matrix(index, name, words)
+        return self.matrix(index, name, (count - 1) * (words if apart is None else apart) + words)
 
     def matrix(self, index: int, name: str, words: int) -> Operand:
         """The operand of `words` words in fetch constant `index`.

@@ -20,11 +20,13 @@ from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.map import UnicornMap
+from xenon.hardware.unicorn.native_code import NativeCode
 from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.pause import Pause
 from xenon.hardware.unicorn.position import Position
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
+from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import add_native_hook
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
@@ -87,6 +89,7 @@ class UnicornCpu:
         self.before_limit: Callable[[], None] = lambda: None
         """Called when instructions are about to be limited: the engine alone counts them."""
         self._engine = engine
+        self._native: NativeCode | None = None
         self._trap = RegisterBatch(engine, [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_CR, *GPR_IDS[:9]])
         self._results: dict[int, RegisterBatch] = {}  # by number of the GPR that is set together with CR
         self._vector = 0
@@ -104,6 +107,13 @@ class UnicornCpu:
         bus = bus or Bus()
         bus.stop_cpus.append(self.stop)
         self._devices = DeviceWindows(engine, bus)
+        self.reservations = Reservations(
+            engine, pages, self.native_hooks, self._refused, self._devices, self._limit, instruments
+        )
+
+    def attach(self, native: NativeCode) -> None:
+        """Let this code run in the engine's place where its hooks say so."""
+        self._native = self.position.native = native
 
     def run(self, pc: int) -> Trap:
         pause = self.pause
@@ -115,6 +125,7 @@ class UnicornCpu:
             if self._refused.not_shown:
                 self._refused.show_pages()
             if (at_rest := self._devices.at_rest) is not None:
+                self._devices.at_rest = None
                 at_rest()
             if trap.kind is not TrapKind.STOPPED or self._was_told:
                 return trap
@@ -129,6 +140,8 @@ class UnicornCpu:
         self._limit.allow(count)
 
     def registers(self) -> Registers:
+        if (native := self._native) is not None and native.held.value:
+            return native.registers(int(self._engine.reg_read(ppc.UC_PPC_REG_MSR)))
         others = [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_LR, ppc.UC_PPC_REG_CTR, ppc.UC_PPC_REG_CR]
         others += [ppc.UC_PPC_REG_FPSCR, ppc.UC_PPC_REG_MSR]
         pc, lr, ctr, cr, fpscr, msr = RegisterBatch(self._engine, others).read()
@@ -136,12 +149,20 @@ class UnicornCpu:
         return Registers(pc, gpr, lr, ctr, cr, fpr, fpscr, msr)
 
     def read_gpr(self, number: int) -> int:
+        if (native := self._native) is not None and native.held.value:
+            return native.read_gpr(number)
         return int(self._engine.reg_read(GPR_IDS[number]))
 
     def write_gpr(self, number: int, value: int) -> None:
+        if (native := self._native) is not None and native.held.value:
+            native.write_gpr(number, value & _MASK)
+            return
         self._engine.reg_write(GPR_IDS[number], value & _MASK)
 
     def write_gpr_and_cr(self, number: int, value: int, cr: int) -> None:
+        if (native := self._native) is not None and native.held.value:
+            native.write_gpr_and_cr(number, value & _MASK, cr)
+            return
         batch = self._results.get(number)
         if batch is None:
             batch = self._results[number] = RegisterBatch(self._engine, [GPR_IDS[number], ppc.UC_PPC_REG_CR])
@@ -151,22 +172,38 @@ class UnicornCpu:
 
     def _run_to_trap(self, pc: int) -> Trap:
         self._was_told = False
-        self._vector = 0
-        self._refused.clear()
-        self._devices.at_rest = None
-        self._limit.is_reached = False
         self.pause.begin()
         if self._stop:
             self._stop, self._was_told = False, True
             return self._devices.trap(pc) or Trap(TrapKind.STOPPED, pc)
+        if (native := self._native) is not None and native.held.value:
+            if (held := native.resume(pc)) is not None:
+                return self._checked(held)
+            pc = native.engine_pc
+        return self._run_engine(pc)
+
+    def _run_engine(self, pc: int) -> Trap:
+        self._vector = 0
+        self._refused.clear()
+        self._limit.is_reached = False
         failure = None
         try:
             self._engine.emu_start(pc, _NEVER)
         except UcError as error:
             failure = error
+        if (native := self._native) is not None and native.held.value:
+            return self._checked(native.trap())
         trap = self._make_trap(failure)
         if self.instruments is not None or self._limit.is_set:
             self._count_block_in_part(trap)
+        return trap
+
+    def _checked(self, trap: Trap) -> Trap:
+        """What has ended a run of native code: it, or the error of a device."""
+        if (device_trap := self._devices.trap(trap.pc)) is not None:
+            return device_trap
+        if trap.kind is TrapKind.STOPPED:
+            self._stop, self._was_told = False, self._stop
         return trap
 
     def _make_trap(self, failure: UcError | None) -> Trap:

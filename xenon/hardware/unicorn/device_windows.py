@@ -29,6 +29,8 @@ class DeviceWindows:
 
     def trap(self, pc: int) -> Trap | None:
         """The error of a device on the bus, whichever CPU it comes from."""
+        if self._bus.fault is None:
+            return None
         error = self._bus.take_fault()
         return None if error is None else Trap(TrapKind.DEVICE, pc, detail=str(error), hint=error.hint)
 

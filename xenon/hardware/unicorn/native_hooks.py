@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import unicorn
 from unicorn import ppc_const as ppc
@@ -13,6 +14,16 @@ from xenon.hardware.memory_map import PAGE_BYTES, WORD_BYTES
 from xenon.hardware.unicorn.pause import Pause
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS
 from xenon.hardware.unicorn.stop_hook import add_native_hook
+
+
+class EngineFunctions(NamedTuple):
+    """Host addresses of an engine's batch read, batch write, single write and stop; the number of its PC."""
+
+    read_batch: int
+    write_batch: int
+    write: int
+    stop: int
+    pc: int
 
 
 class NativeHooks:
@@ -42,10 +53,10 @@ class NativeHooks:
         return [*GPR_IDS, *FPR_IDS, *others]
 
     @property
-    def batch_functions(self) -> tuple[int, int, int, int]:
-        """Host addresses of the engine's batch read, batch write and single write, and the PC's number."""
-        functions = (uclib.uc_reg_read_batch, uclib.uc_reg_write_batch, uclib.uc_reg_write)
-        read, write, write_single = (
+    def functions(self) -> EngineFunctions:
+        """The engine's functions for code of the host."""
+        functions = (uclib.uc_reg_read_batch, uclib.uc_reg_write_batch, uclib.uc_reg_write, uclib.uc_emu_stop)
+        read_batch, write_batch, write, stop = (
             ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions
         )
-        return read, write, write_single, ppc.UC_PPC_REG_PC
+        return EngineFunctions(read_batch, write_batch, write, stop, ppc.UC_PPC_REG_PC)

@@ -63,6 +63,7 @@ class RefusedAccesses:
                 self._pages.guest_stored(self._map, page)
             else:
                 self._pages.guest_jumped(page)
+        self.not_shown.clear()
 
     def _on_refused(self, engine: Uc, kind: int, address: int, size: int, value: int, _: object) -> bool:
         """True: the engine makes the access again. Else the run ends before the instruction, or behind it if

@@ -79,6 +79,7 @@ def temperature(value: float) -> Callable[[Any], None]:
 
 def position(value: int, name: str, *shapes: int) -> Callable[[Any], None]:
     def act(driver: Any) -> None:
+        driver.set(LOOP, 8, value)
         driver.set(LOOP, 30, value, value)
         draws(name, list(shapes))(driver)
 
@@ -145,8 +146,17 @@ FAULTS = {
     "heads": (draws("attention", [4, 6, 4, 8]), r"i1 \(heads\) is 6, expected a multiple of i2"),
     "scores": (draws("attention", [2, 1 << 18, 1, 1 << 18]), r"expected at most 16777216 scores"),
     "pieces": (draws("embedding", [2, 100, 3]), r"i1 \(rows\) is 100, expected at most 8 pieces of 3"),
-    "token": (position(9, "embedding", 2, 9, 9), r"i30 \(token\) is 9, expected 0 to 8"),
-    "position": (position(1 << 31, "store_row", 2, 8), r"i31 \(position\) is 2147483648, expected 0 to 7"),
+    "token": (position(9, "embedding", 2, 9, 9), r"i8 \(token\) is 9, expected 0 to 8"),
+    "position": (position(1 << 31, "store_rows", 2, 8), r"i31 \(position\) is 2147483648, expected 0 to 7"),
+    "row": (position(3, "take_row", 2, 3), r"i30 \(row\) is 3, expected 0 to 2"),
+    "no positions": (draws("add", [4, 0, 0, 0, 0, 0, 0, 17]), r"i7 \(positions\) is 17, expected 1 to 16"),
+    "last position": (
+        position(5, "store_rows", 2, 8, 1, 1, 1, 1, 1, 4),
+        r"i31 \(position\) is 5, expected 0 to 4",
+    ),
+    "more than rows": (position(0, "store_rows", 2, 3, 1, 1, 1, 1, 1, 4), r"i7 .* is 4, .* i1 .* 3"),
+    "more than seen": (draws("attention", [2, 1, 1, 3, 1, 1, 1, 4]), r"i7 .* 4, expected at most i3 .* 3"),
+    "near results": (draws("matmul", [2, 9, 8, 1, 1, 1, 1, 2]), r"i2 .* is 8, expected at least i1 \(d\), 9"),
     "cold": (temperature(0.0), r"c1.x \(temperature\) is 0, expected a positive number"),
     "negative": (temperature(-1.0), r"c1.x \(temperature\) is -1"),
     "infinite": (temperature(float("inf")), r"is inf"),

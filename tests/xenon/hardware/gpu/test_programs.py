@@ -9,12 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from xenon.hardware.gpu.endian import Endian
+from xenon.hardware.gpu.packets import Opcode
 from xenon.hardware.gpu.programs import PROGRAMS
 
 Array = NDArray[np.float64]
 FREE = 0x0020_0000
 LOOP = 3
-TOKEN, POSITION = 30, 31
+TOKEN, ROW, POSITION = 8, 30, 31
 
 
 def numbers(*shape: int) -> Array:
@@ -71,13 +72,19 @@ def test_embedding_takes_the_tokens_row_from_its_piece(driver: Any) -> None:
         close(run(driver, "embedding", 4, pieces, [4, 10, 4]), table[token])
 
 
-def test_store_row_writes_the_row_of_the_position_and_no_other(driver: Any) -> None:
+def test_store_rows_writes_the_row_of_the_position_and_no_other(driver: Any) -> None:
     rows, x = numbers(5, 3), numbers(3)
     driver.store(FREE, rows)
     driver.set(LOOP, POSITION, 2)
     expected = rows.copy()
     expected[2] = x
-    close(run(driver, "store_row", 15, [x], [3, 5]), expected)
+    close(run(driver, "store_rows", 15, [x], [3, 5]), expected)
+
+
+def test_take_row(driver: Any) -> None:
+    rows = numbers(5, 3)
+    driver.set(LOOP, ROW, 4)
+    close(run(driver, "take_row", 3, [rows], [3, 5]), rows[4])
 
 
 def test_rmsnorm(driver: Any) -> None:
@@ -141,6 +148,72 @@ def test_argmax_is_an_integer_and_the_first_of_equals(driver: Any) -> None:
     x[[17, 400]] = 50
     found = run(driver, "argmax", 1, [x], [x.size])
     assert found.view(np.uint32)[0] == 17
+
+
+POSITIONS = 7
+CASES: dict[str, tuple[int, list[tuple[bool, int]], list[int]]] = {
+    # words of a position in the result; the inputs, whether each position has its own and its words; shapes
+    "matmul": (9, [(False, 9 * 8200), (True, 8200)], [8200, 9, 9]),  # in blocks of 7 rows and of 2
+    "rmsnorm": (23, [(True, 23), (False, 23)], [23]),
+    "rope": (30, [(False, 5)], [10, 3]),
+    "attention": (30, [(True, 30), (False, 200), (False, 200)], [5, 6, 2, 20]),
+    "swiglu": (23, [(True, 23), (True, 23)], [23]),
+    "add": (23, [(True, 23), (True, 23)], [23]),
+    "embedding": (7, [(False, 70)], [7, 10, 10]),
+}
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 8, 16])
+@pytest.mark.parametrize("name", CASES)
+def test_positions_together_have_the_bits_that_each_has_alone(driver: Any, name: str, count: int) -> None:
+    size, operands, shapes = CASES[name]
+    inputs = [numbers(count, words) if own else numbers(words) for own, words in operands]
+    before, first = numbers(count, size), 3
+    tokens = [number * 7 % 10 for number in range(count)]
+    driver.set_float(0, 1e-5)
+
+    def compute(start: int, positions: int) -> NDArray[np.float32]:
+        rows = slice(start, start + positions)
+        driver.store(FREE, before[rows])
+        driver.set(LOOP, POSITION, first + start)
+        driver.set(LOOP, TOKEN, *tokens[rows])
+        driver.set(LOOP, POSITIONS, positions)
+        driver.packet(Opcode.EVENT_WRITE, 22)  # invalidates the cache
+        parts = [values[rows] if own else values for values, (own, _) in zip(inputs, operands, strict=True)]
+        return run(driver, name, positions * size, parts, shapes)
+
+    alone = np.concatenate([compute(number, 1) for number in range(count)])
+    together = compute(0, count)
+    assert np.ptp(alone) > 0.1
+    np.testing.assert_array_equal(together.view(np.uint32), alone.view(np.uint32))
+
+
+def test_a_matmul_of_several_positions_may_be_part_of_a_larger_one(driver: Any) -> None:
+    """Rows 2 to 4 of five, for two positions: the others stay as they are."""
+    w, x, before = numbers(3, 4), numbers(2, 4), numbers(2, 5)
+    driver.store(FREE, before)
+    driver.store(FREE + 0x10_0000, w)
+    driver.store(FREE + 0x20_0000, x)
+    driver.set(LOOP, POSITIONS, 2)
+    fetches = [
+        driver.fetch(FREE + 8, 8),
+        driver.fetch(FREE + 0x10_0000, 12),
+        driver.fetch(FREE + 0x20_0000, 8),
+    ]
+    driver.draw("matmul", fetches, [4, 3, 5])
+    expected = before.copy()
+    expected[:, 2:] = x @ w.T
+    close(driver.load(FREE, 10), expected)
+
+
+def test_store_rows_writes_as_many_rows_as_there_are_positions(driver: Any) -> None:
+    rows, x = numbers(6, 3), numbers(2, 3)
+    driver.store(FREE, rows)
+    driver.set(LOOP, POSITION, 3)
+    driver.set(LOOP, POSITIONS, 2)
+    expected = rows.copy()
+    expected[3:5] = x
+    close(run(driver, "store_rows", 18, [x], [3, 6]), expected)
 
 
 def test_a_program_may_work_in_place(driver: Any) -> None:

@@ -1,0 +1,1 @@
+"""GGUF, ggml's file format: read, swapped and written. Source: ggml, `docs/gguf.md`."""

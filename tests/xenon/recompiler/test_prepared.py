@@ -1,0 +1,180 @@
+"""Code compiled when the package is built: what is taken of it, and what is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import llama2c
+import xenon
+from llama2c.build import BuildError, zig_program
+from xenon.console import Console, MachineSettings
+from xenon.recompiler import prepared as module
+from xenon.recompiler import recompiler
+from xenon.recompiler.cpu_kind import CpuKind
+from xenon.recompiler.prepared import Prepared, PreparedUnit, host_kinds, prepared
+from xenon.recompiler.recompiler import Recompiler
+from xenon.stories.prepare import prepare
+from xenon.stories.settings import Setup
+
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+
+FUNCTIONS = ("strlen", "memcpy")
+KIND = next(host_kinds(), None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    try:
+        zig_program()
+    except BuildError as error:
+        pytest.skip(str(error))
+    if KIND is None:
+        pytest.skip("no code is prepared for this computer")
+    made = tmp_path_factory.mktemp("prepared")
+    prepare(made, [KIND], FUNCTIONS)
+    return made
+
+
+@pytest.fixture
+def booted() -> Recompiler:
+    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
+    console.boot(llama2c.guest_program(), ["llama2"])
+    assert console.machine.recompiler is not None
+    return console.machine.recompiler
+
+
+def changed(folder: Path, target: Path, **fields: object) -> Path:
+    """A copy of the folder whose record has other fields."""
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    record = target / f"{KIND}.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | fields))
+    return target
+
+
+def units(folder: Path) -> list[PreparedUnit]:
+    return [PreparedUnit.read(row) for row in json.loads((folder / f"{KIND}.json").read_text())["units"]]
+
+
+def taken(unit: PreparedUnit, library: Prepared | None, code: Recompiler) -> bool:
+    assert library is not None
+    return library.unit(unit.entries, code.fetch, code.code_at) is not None
+
+
+def test_two_builds_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    again = prepare(tmp_path, [str(KIND)], FUNCTIONS)
+    assert len(again) == 2
+    for path in again:
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+
+
+def test_functions_whose_instructions_are_in_memory_are_taken(folder: Path, booted: Recompiler) -> None:
+    library = prepared(folder)
+    rows = units(folder)
+    assert len(rows) == len(FUNCTIONS)
+    for row in rows:
+        assert taken(row, library, booted)
+        assert library is not None
+        unit = library.unit(row.entries, booted.fetch, booted.code_at)
+        assert unit is not None and unit.points == row.points
+        assert unit.instructions == sum(count for _, count in row.runs)
+
+
+def test_a_function_whose_instructions_have_changed_is_not_taken(folder: Path, booted: Recompiler) -> None:
+    row = units(folder)[0]
+    start = row.runs[0][0]
+    booted.pages.memory.view[start + 3] ^= 1
+    assert not taken(row, prepared(folder), booted)
+
+
+def test_a_function_on_a_page_that_is_no_code_is_not_taken(folder: Path, booted: Recompiler) -> None:
+    library, row = prepared(folder), units(folder)[0]
+    assert library is not None
+    assert library.unit(row.entries, lambda _: None, booted.code_at) is None
+
+
+def test_a_library_of_another_generator_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    assert prepared(folder) is not None
+    assert prepared(changed(folder, tmp_path, version="0" * 64)) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "null", '{"version": 1, "units": 5}', "[" * 100_000, '{"version":"","units":[1]}'],
+)
+def test_a_record_that_is_none_is_left_alone(folder: Path, tmp_path: Path, text: str) -> None:
+    place = changed(folder, tmp_path)
+    (place / f"{KIND}.json").write_text(text)
+    assert prepared(place) is None
+
+
+def test_a_run_outside_of_memory_is_refused(folder: Path, tmp_path: Path) -> None:
+    rows = json.loads((folder / f"{KIND}.json").read_text())["units"]
+    rows[0]["runs"][0][1] = 1 << 40
+    assert prepared(changed(folder, tmp_path, units=rows)) is None
+
+
+def test_without_its_library_a_record_is_nothing(folder: Path, tmp_path: Path) -> None:
+    place = changed(folder, tmp_path)
+    (place / f"{KIND}.so").write_bytes(b"no library")
+    assert prepared(place) is None
+
+
+def test_only_kinds_whose_features_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("sys.platform", "linux")
+    levels = module._LEVELS
+    for features, kinds in (
+        ("sse2", []),
+        (levels["x86_64_v3"], ["x86_64_v3"]),
+        (levels["x86_64_v4"], [*levels]),
+    ):
+        monkeypatch.setattr(module, "_features", lambda features=features: frozenset(features.split()))
+        assert list(host_kinds()) == kinds
+
+
+def test_a_story_is_the_same_with_and_without(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    whole = prepare(tmp_path / "whole", [str(KIND)], ("rows_vmx", "strlen", "memcpy", "tokenizer_encode"))
+    library = prepared(whole[0].parent)
+    assert library is not None
+    entered: list[tuple[int, ...]] = []
+    publish = Recompiler._entered
+
+    def entering(self: Recompiler, entries: tuple[int, ...], *rest: object) -> object:
+        entered.append(entries)
+        return publish(self, entries, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Recompiler, "_entered", entering)
+    setup = Setup(cpu=CpuKind.RECOMPILER)
+    monkeypatch.setattr(recompiler, "prepared", lambda: library)
+    told = list(xenon.Session(setup=setup).generate("One day", seed=7, steps=40))
+    assert set(library._units) <= set(entered)
+    monkeypatch.setattr(recompiler, "prepared", lambda: None)
+    assert "".join(xenon.Session(setup=setup).generate("One day", seed=7, steps=40)) == "".join(told)
+
+
+def test_a_story_of_prepared_code_needs_no_compiler() -> None:
+    if prepared() is None:
+        pytest.skip("nothing is prepared in this folder: python -m xenon.stories.prepare")
+    code = "import sys, xenon; list(xenon.Session().generate('a', seed=1, steps=4)); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "llvmlite" not in done.stdout.split()
+
+
+def test_counting_code_is_never_the_prepared_one(
+    folder: Path, booted: Recompiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recompiler, "prepared", lambda: prepared(folder))
+    addresses = [unit.entries[0] for unit in units(folder)]
+    booted.counting = True
+    assert booted.take_prepared(addresses) == addresses
+    booted.counting = False
+    assert booted.take_prepared(addresses) == []

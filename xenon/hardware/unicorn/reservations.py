@@ -1,0 +1,246 @@
+"""lwarx, ldarx, stwcx. and stdcx. of a CPU that shares memory with others, or with compiled code.
+
+In Unicorn 2.1.4 a reservation is the engine's own, and a conditional store compares and then stores, while
+another engine may store in between. So a hook at each of these instructions executes it by an atomic access
+of the host, and moves the program counter on. Compiled code uses the same reservation (see
+lifter/rules_synchronization.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from unicorn import ppc_const as ppc
+from unicorn.unicorn_py3.unicorn import Uc, uclib
+
+from xenon.hardware.cpu import Access, Protection, Trap, TrapKind
+from xenon.hardware.memory_map import RAM_BYTES, WORD_BYTES, physical
+from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.compare_and_swap import compare_and_swap
+from xenon.hardware.unicorn.device_windows import DeviceWindows
+from xenon.hardware.unicorn.instruments import Instruments
+from xenon.hardware.unicorn.limit import InstructionLimit
+from xenon.hardware.unicorn.native_hooks import NativeHooks
+from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
+from xenon.hardware.unicorn.registers import GPR_IDS, RegisterBatch
+from xenon.hardware.unicorn.stop_hook import HOOK
+
+# The words of the four instructions (see powerpc/isa.tsv), wherever they begin: opcode 31 in the first byte.
+_WORDS = re.compile(
+    rb"(?=[\x7c-\x7f].(?:[%s][\x28\x29\xa8\xa9]|[%s][\x2d\xad]))"
+    % (
+        b"".join(b"\\x%02x" % byte for byte in range(0, 256, 8)),
+        b"".join(b"\\x%02x" % byte for byte in range(1, 256, 8)),
+    ),
+    re.DOTALL,
+)
+FPSCR_UNUSUAL = 0xFF
+"""Exceptions enabled, or another rounding mode: not for compiled code."""
+_STORES, _DOUBLEWORD = 1 << 8, 1 << 7  # bits of these words
+_NUMBERS = {4: ctypes.c_uint32, 8: ctypes.c_uint64}
+_MASK = 0xFFFF_FFFF_FFFF_FFFF
+_CR0, _CR0_EQ = 0xF000_0000, 0x2000_0000
+_PATIENCE = 2  # conditional stores in a row that others were faster than, until the next one is put off
+_LONGEST_WAIT = 0.0005  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Instruction:
+    """One of the four, at an address: PC, FPSCR, RB, RT, CR and, unless it is 0, RA are read in one call."""
+
+    word: int
+    stores: bool
+    size: int
+    has_base: bool
+    registers: RegisterBatch
+    target: int
+
+
+class Reservations:
+    """The reservation of one CPU, and its hooks; a `PageListener` that finds where they belong.
+
+    A store into code of a page that this CPU is writing code to itself (Stage.OWNED) is found once the page
+    holds code again.
+    """
+
+    def __init__(
+        self,
+        engine: Uc,
+        pages: Pages,
+        hooks: NativeHooks,
+        refused: RefusedAccesses,
+        devices: DeviceWindows,
+        limit: InstructionLimit,
+        instruments: Instruments | None,
+    ) -> None:
+        self._engine, self._pages, self._hooks = engine, pages, hooks
+        self._refused, self._devices = refused, devices
+        self._limit, self._instruments = limit, instruments
+        self._ram = pages.memory.host_address
+        self._callback = HOOK(self._execute)
+        self._instructions: dict[int, _Instruction] = {}
+        self._pc = ctypes.c_uint64()
+        self._reservation = ctypes.c_uint64()  # address, and what stands for its size; 0: none
+        self._reserved = ctypes.c_uint64()  # the number that the host has in memory there
+        self._skip: ctypes.c_uint64 | None = None
+        self._hands_over: Callable[[int], bool] = lambda address: False
+        self._gives_way: set[int] = set()
+        self._lost = 0  # conditional stores in a row that others were faster than
+        self._is_listening = False
+
+    def listen(self) -> None:
+        """Execute these instructions here from now on; nothing may be mapped yet."""
+        if not self._is_listening:
+            self._is_listening = True
+            self._pages.listen(self)
+
+    def share(
+        self,
+        reservation: ctypes.c_uint64,
+        reserved: ctypes.c_uint64,
+        skip: ctypes.c_uint64,
+        hands_over: Callable[[int], bool],
+    ) -> None:
+        """Keep the reservation where compiled code has it. `skip`: an address at which the hook that hands
+        over is to do nothing, once; `hands_over`: whether it would do something at an address."""
+        self._reservation, self._reserved, self._skip = reservation, reserved, skip
+        self._hands_over = hands_over
+        self.listen()
+
+    def give_way(self, addresses: Iterable[int]) -> None:
+        """Hooks that hand over come at these addresses, behind those that are there."""
+        self._gives_way.update(self._instructions.keys() & addresses)
+
+    # Where the instructions are
+
+    def be_pausable(self) -> None:
+        """Hooks wait for a pause by themselves."""
+
+    def map(self, address: int, size: int, shown: Protection) -> None:
+        if shown & Protection.EXECUTE:
+            self._find(address, size)
+
+    def unmap(self, address: int, size: int) -> None:
+        """A hook looks whether its instruction is still there."""
+
+    def protect(self, address: int, size: int, shown: Protection) -> None:
+        self.map(address, size, shown)
+
+    def forget_code(self, address: int, size: int) -> None:
+        self._find(address, size)
+
+    def _find(self, address: int, size: int) -> None:
+        code = bytes(self._pages.memory.view[address : address + size])
+        new = []
+        for match in _WORDS.finditer(code):
+            place = address + match.start()
+            if place % WORD_BYTES == 0:
+                if place not in self._instructions:
+                    new.append(place)
+                word = int.from_bytes(code[match.start() : match.start() + WORD_BYTES], "big")
+                self._instructions[place] = self._decode(word)
+        if new:
+            callback = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+            self._hooks.hook(new, callback, 0)
+
+    def _decode(self, word: int) -> _Instruction:
+        target, base, index = (word >> shift & 31 for shift in (21, 16, 11))
+        ids = [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_FPSCR, GPR_IDS[index], GPR_IDS[target], ppc.UC_PPC_REG_CR]
+        if base:
+            ids.append(GPR_IDS[base])
+        size = 8 if word & _DOUBLEWORD else 4
+        registers = RegisterBatch(self._engine, ids)
+        return _Instruction(word, bool(word & _STORES), size, bool(base), registers, GPR_IDS[target])
+
+    # What they do
+
+    def _execute(self, _engine: int, address: int, _size: int, _data: int) -> None:
+        """Where nothing is done here, the engine executes the instruction: it is another one now, or faults,
+        or is a conditional store without a reservation, and the engine's own has none."""
+        instruction = self._instructions[address]
+        code = self._pages.memory.view[address : address + WORD_BYTES]
+        if int.from_bytes(code, "big") != instruction.word:
+            return
+        pc, fpscr, index, value, cr, *base = instruction.registers.read()
+        if pc != address:  # compiled code has run from here
+            return
+        if address in self._gives_way and self._is_for_compiled_code(address, fpscr):
+            return
+        place = (index + (base[0] if base else 0)) & _MASK
+        start, size = physical(place), instruction.size
+        if start % size or not 0 <= start <= RAM_BYTES - size:
+            return
+        if not instruction.stores:
+            if self._pages.allows(start, size, Protection.READ):
+                self._load(address, instruction, start)
+            return
+        kept, self._reservation.value = self._reservation.value, 0
+        if kept != _reservation(start, size):
+            return
+        if not self._pages.allows(start, size, Protection.WRITE):
+            mapped = self._pages.allows(start, size)
+            refused = Trap(TrapKind.BAD_ADDRESS, address, place, Access.WRITE, size, mapped)
+            self._refused.trap = self._refused.trap or refused
+            self._engine.emu_stop()
+            return
+        self._store(address, instruction, start, value, cr)
+
+    def _is_for_compiled_code(self, address: int, fpscr: int) -> bool:
+        """Whether the next hook hands over."""
+        skipped = self._skip is not None and self._skip.value == address
+        return not skipped and not fpscr & FPSCR_UNUSUAL and self._hands_over(address)
+
+    def _load(self, address: int, instruction: _Instruction, start: int) -> None:
+        size = instruction.size
+        raw = _NUMBERS[size].from_address(self._ram + start).value
+        self._reservation.value = _reservation(start, size)
+        self._reserved.value = raw
+        self._engine.reg_write(instruction.target, _swapped(raw, size))
+        self._go_on(address)
+
+    def _store(self, address: int, instruction: _Instruction, start: int, value: int, cr: int) -> None:
+        size = instruction.size
+        raw = _swapped(value & ((1 << 8 * size) - 1), size)
+        stored = compare_and_swap(size)(self._ram + start, self._reserved.value, raw)
+        self._engine.reg_write(ppc.UC_PPC_REG_CR, cr & ~_CR0 | (_CR0_EQ if stored else 0))
+        if stored:
+            self._lost = 0
+            self._pages.written_by_device(start, size)
+            if self._pages.has_stale_code:
+                self._devices.at_rest = self._pages.drop_stale_code
+        else:
+            # Whoever was faster gets some time alone; else all would go on disturbing each other.
+            self._lost += 1
+            if self._lost > _PATIENCE:
+                time.sleep(random.random() * _LONGEST_WAIT)
+        self._go_on(address)
+        if self._devices.at_rest is not None:
+            self._engine.emu_stop()
+
+    def _go_on(self, address: int) -> None:
+        """Behind the instruction, which ends the engine's block."""
+        after = address + WORD_BYTES
+        if self._devices.at_rest is None:
+            if self._instruments is not None:
+                self._instruments.cut(after)
+            self._limit.cut(after)
+        if self._skip is not None:
+            self._skip.value = address
+        self._pc.value = after
+        uclib.uc_reg_write(self._engine._uch, ppc.UC_PPC_REG_PC, ctypes.byref(self._pc))
+
+
+def _reservation(address: int, size: int) -> int:
+    """What stands for a reservation: 0 is none, and addresses leave bits for the size."""
+    return address | size // 4
+
+
+def _swapped(number: int, size: int) -> int:
+    """Between a big-endian number in memory and what the host reads there."""
+    return int.from_bytes(number.to_bytes(size, sys.byteorder), "big")

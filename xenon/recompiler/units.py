@@ -1,0 +1,48 @@
+"""What compiled code came from: the guest's instructions, and the version of all that generates code."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledUnit:
+    """A compiled function in this process: its host address, the guest addresses where it may be entered, and
+    what it came from: the calls, pages and number of its instructions."""
+
+    function: int
+    points: tuple[int, ...]
+    calls: frozenset[int]
+    pages: frozenset[int]
+    instructions: int
+    cached: bool
+
+
+_GENERATORS = (
+    ("xenon.lifter", None),
+    ("xenon.powerpc", ("decode.py", "isa.py", "isa.tsv", "operands.py", "operands.tsv")),
+    ("xenon.recompiler", ("bridge.ll", "bridge.py", "codegen.py", "state.py")),
+)
+
+
+def generator_files() -> dict[str, bytes]:
+    """The files that decide what code is generated, by package and name, and their contents: all of the
+    lifter, how instructions are decoded, the hook, and the structures that code reaches into."""
+    return {
+        f"{package}/{file.name}": file.read_bytes()
+        for package, names in _GENERATORS
+        for file in sorted(resources.files(package).iterdir(), key=lambda file: file.name)
+        if (file.name in names if names else file.name.endswith((".py", ".ll")))
+    }
+
+
+@cache
+def generator_version() -> str:
+    """A hash of generator_files(): a change of these files voids what was compiled before."""
+    digest = hashlib.sha256()
+    for name, content in generator_files().items():
+        digest.update(name.encode() + b"\0" + content)
+    return digest.hexdigest()

@@ -1,0 +1,70 @@
+"""Compiles the guest's hot functions when the package is built: `python -m xenon.stories.prepare`.
+
+For each kind of host there is a library and its record (see xenon/recompiler/prepared.py), made by ziglang
+from the text that the recompiler would compile in a run. Two builds give the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from llama2c.build import BuildError, zig_program
+from llama2c.facts import HOT_FUNCTIONS
+from xenon.recompiler.prepared import FOLDER
+from xenon.recompiler.preparing import lift_program
+from xenon.stories.guest import guest_program
+
+KINDS = {
+    "x86_64_v4": ("x86_64-linux-none", "x86_64_v4"),
+    "x86_64_v3": ("x86_64-linux-none", "x86_64_v3"),
+    "aarch64": ("aarch64-linux-none", "generic"),
+}
+# No fast-math: LLVM neither contracts nor reassociates. The only symbol from outside is C's memset.
+_FLAGS = "-O3 -ffp-contract=off -shared -fPIC -nostdlib -w -Wl,--build-id=none -Wl,-s -Wl,-z,undefs".split()
+
+
+def prepare(
+    folder: Path = FOLDER, kinds: Iterable[str] = KINDS, functions: Iterable[str] = HOT_FUNCTIONS
+) -> list[Path]:
+    """Write library and record of each kind; returns their paths. Raises BuildError, XenonError."""
+    program = guest_program()
+    image = program.read_bytes()
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for kind in kinds:
+        modules, record = lift_program(str(program), image, functions, x86=kind.startswith("x86"))
+        library, text = folder / f"{kind}.so", folder / f"{kind}.json"
+        text.unlink(missing_ok=True)  # until both are there, neither is used
+        _link(modules, KINDS[kind], library)
+        text.write_text(record.text())
+        made += [library, text]
+    return made
+
+
+def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=library.parent) as work:
+        caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), f"{work}/cache")
+        for symbol, text in modules.items():
+            Path(work, f"{symbol}.ll").write_text(text)
+        sources = [f"{symbol}.ll" for symbol in modules]
+        words = [zig_program(), "cc", "-target", target[0], f"-mcpu={target[1]}", *_FLAGS, *sources]
+        result = subprocess.run(
+            [*words, "-o", library.name],
+            cwd=work,
+            env=os.environ | caches,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            raise BuildError(f"{' '.join(words)}\n{result.stderr}")
+        Path(work, library.name).replace(library)
+
+
+if __name__ == "__main__":
+    for path in prepare():
+        print(path)
