@@ -25,6 +25,8 @@ _HELP = {
     "/stats": "how full the context is, and how fast it went",
 }
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+# What a terminal would obey instead of showing it: a model may say anything.
+_CONTROLS = {code: 0xFFFD for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
 
 class Chat:
@@ -35,6 +37,7 @@ class Chat:
         self._sampling = sampling
         self._quiet = quiet
         self._dims = has_colours(2)
+        self._on_terminal = os.isatty(1)
 
     def run(self) -> None:
         """Until the input ends. Raises KeyboardInterrupt for a second Ctrl-C at the prompt, XenonError for
@@ -101,9 +104,9 @@ class Chat:
                 )
                 self._note(f"the context is full; {turns} dropped")
             for piece in answer:
-                out.write(piece.encode("utf-8", "surrogateescape"))
+                last = piece.translate(_CONTROLS) if self._on_terminal else piece
+                out.write(last.encode("utf-8", "surrogateescape"))
                 out.flush()
-                last = piece
         if not last.endswith("\n"):
             out.write(b"\n")
             out.flush()

@@ -81,6 +81,7 @@ class Answer(Iterator[str]):
         self._limit = limit  # what the most tokens of the request stand for
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._text = ""
+        self._broke_off = False
         self.dropped = dropped
         self.ending: Ending | None = None
         """How it ended; None before."""
@@ -95,7 +96,7 @@ class Answer(Iterator[str]):
         """Stop the answer, if it is not at its end. The conversation keeps what was said."""
         if self.ending is None:
             self._guest.stop()
-        while self.ending is None:
+        while self.ending is None and not self._broke_off:
             self._next_piece()
 
     def __enter__(self) -> Answer:
@@ -115,6 +116,7 @@ class Answer(Iterator[str]):
             if ending is not None:
                 self._finish(self._text, ending)
         except BaseException:
+            self._broke_off = True
             self._finish(self._text, None)
             raise
         if ending is not None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from command_line import COMMAND, run_command_text
+from support import Made
 
 GREEDY = ("-t", "0", "--engine", "gpu")
 CHAT = [*COMMAND, "chat", *GREEDY]
@@ -261,6 +262,21 @@ def test_colours_are_for_terminals_that_have_them(terminal: Callable[..., Termin
     coloured.expect("\x1b[1m> ")
     plain = terminal(TERM="dumb", NO_COLOR="")
     assert "\x1b[1m" not in plain.expect("> ")
+
+
+def test_a_terminal_gets_no_control_characters_of_a_model(
+    terminal: Callable[..., Terminal], make_model: Callable[..., Made]
+) -> None:
+    """A model of random weights with a token for every byte says them soon."""
+    made = make_model(seq_len=512)
+    words = ("-q", "-m", str(made.model), "-t", "3", "-p", "1", "-s", "4", "-n", "400")
+    piped = run_command_text("chat", *words, stdin=b"ab\n", timeout=120).stdout
+    assert "\x0b" in piped
+    talk = terminal(*words)
+    talk.expect("> ")
+    talk.type("ab\r\n")
+    shown = talk.expect("> ")
+    assert "�" in shown and "\x0b" not in shown
 
 
 def events(text: str) -> list[Event]:

@@ -136,6 +136,22 @@ def test_a_stop_between_the_question_and_its_answer_is_not_lost(quick: Conversat
     guest.close()
 
 
+def test_an_error_in_an_answer_stays_what_it_is(quick: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ctrl-C where nobody handles it: it ends the console in the middle of an answer."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), quick.say("Once") as answer:
+        next(answer)
+        monkeypatch.setattr("xenon.console.time.sleep", interrupted)
+        whole(answer)
+    monkeypatch.undo()
+    assert quick.has_ended
+    with pytest.raises(XenonError, match="the conversation has ended"):
+        quick.say("Then")
+
+
 def test_a_second_question_before_the_answers_end_is_refused(quick: Conversation) -> None:
     answer = quick.say("Once", GREEDY)
     for ask in (lambda: quick.say("Then"), quick.clear):
