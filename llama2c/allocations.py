@@ -37,6 +37,8 @@ class Extents:
     kv_dim: int
     vocab_size: int
     seq_len: int
+    kv_bytes: int
+    quantised_planes: int
     weight_bytes: int
     tokenizer_bytes: int
     prompt_bytes: int

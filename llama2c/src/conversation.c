@@ -10,7 +10,7 @@
 #include "text.h"
 
 enum { ENCODE_SPECIAL = 1, ENCODE_GOES_ON = 2, ENCODE_FLAGS = 3 };
-enum { GENERATE_IGNORE_END = 1, GENERATE_FLAGS = 1, GENERATION_BYTES = 40, MOST_END_TOKENS = 16 };
+enum { GENERATE_IGNORE_END = 1, GENERATE_FLAGS = 1, GENERATION_BYTES = 40, MOST_MORE_ENDS = 16 };
 static const float MOST_FACTOR = 1e30f;
 
 typedef enum { END_TOKEN = 1, END_STOP = 2, END_COUNT = 3, END_INPUT = 4, END_CONTEXT = 5 } End;
@@ -23,7 +23,7 @@ typedef struct {
     uint32_t flags;
     Sampling how;
     uint64_t seed;
-    uint32_t ends[MOST_END_TOKENS];  // beside those of the tokenizer
+    uint32_t ends[MOST_MORE_ENDS];  // beside those of the tokenizer
     uint32_t end_count;
     Stops stops;
 } Generation;
@@ -171,7 +171,7 @@ static int parse_generation(Generation *g, const unsigned char *request, uint32_
     g->how = (Sampling){float_at(request + 8), float_at(request + 12), float_at(request + 16), float_at(request + 20)};
     g->seed = (uint64_t)word_at(request + 24) << 32 | word_at(request + 28);
     uint32_t ends = word_at(request + 32), stops = word_at(request + 36), used = GENERATION_BYTES;
-    if (ends > MOST_END_TOKENS || 4 * ends > size - used) {
+    if (ends > MOST_MORE_ENDS || 4 * ends > size - used) {
         return 0;
     }
     for (; g->end_count < ends; used += 4) {

@@ -22,6 +22,7 @@ typedef struct {
     uint64_t context;  // 0: the model's own
     uint64_t record;   // the descriptor that takes the figures; 0: none does
     Kernel kernel;
+    int half_cache;
     int write_logits;
     int ignore_end;
     int gpu;
@@ -35,13 +36,14 @@ enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT | -f FILE] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-m MIN_P] [-a PENALTY] [-b STOP]... [-g] [-l] [-e] [-x]\n"
-    "              [-w] [-d]\n"
+    "              [-c CONTEXT] [-k scalar|vmx] [-v f32|f16] [-r DESCRIPTOR] [-m MIN_P] [-a PENALTY] [-b STOP]... [-g] [-l]\n"
+    "              [-e] [-x] [-w] [-d]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
     "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
     "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n"
+    "  -v  how keys and values are kept (f32)\n"
     "  -r  write the run's figures as a record to this descriptor\n"
     "  -g  let the GPU compute                 -x  special tokens written in the prompt count as such\n"
     "  -f  a file that is the story's beginning        -b  end before this text\n"
@@ -97,6 +99,9 @@ static int parse_option(Options *o, char letter, const char *value)
         return parse_unsigned(value, &o->context) && o->context > 0;
     case 'k':
         return parse_kernel(value, &o->kernel);
+    case 'v':
+        o->half_cache = strcmp(value, "f16") == 0;
+        return o->half_cache || strcmp(value, "f32") == 0;
     case 'r':
         return parse_unsigned(value, &o->record) && o->record > STANDARD_ERROR && o->record <= INT32_MAX;
     default:
@@ -261,7 +266,7 @@ static int tell(Story *story, const int *prompt, int prompt_tokens)
     return 1;
 }
 
-// The model's own context becomes the one asked for; its file says the own one, so this comes after loading.
+// The model's own context becomes the one asked for, and the caches hold what is asked for; its file says the own one, so this comes after loading.
 static int cut_context(Config *config, const Options *o)
 {
     if (o->context > (uint64_t)config->seq_len) {
@@ -272,6 +277,7 @@ static int cut_context(Config *config, const Options *o)
     if (o->context) {
         config->seq_len = (int)o->context;
     }
+    config->kv_bytes = o->half_cache ? 2 : 4;
     return 1;
 }
 
@@ -363,6 +369,9 @@ int main(int argument_count, char **arguments)
         !tokenizer_load(&tokenizer, options.tokenizer, (uint32_t)config->vocab_size)) {
         return EXIT_FAILED;
     }
+    tokenizer.pieces.begin = config->no_begin_token ? -1 : config->begin_token;
+    memcpy(tokenizer.pieces.ends, config->end_tokens, sizeof tokenizer.pieces.ends);
+    tokenizer.pieces.space = !config->no_space_prefix;
     if (options.steps == UINT64_MAX) {
         options.steps = config->seq_len < DEFAULT_STEPS ? (uint64_t)config->seq_len : DEFAULT_STEPS;
     } else if (options.steps == 0) {

@@ -33,6 +33,7 @@ from xenon.notes import XenonWarning
 COMMANDS: dict[str, dict[str, Any]] = {
     "convert": {},
     "inspect": {},
+    "export": {},
     "generate": {},
     "chat": {},
     "tokenize": {},

@@ -13,6 +13,7 @@ from xenon.cli.options import (
     ContextOption,
     CpuOption,
     EngineOption,
+    KeyValueOption,
     MatmulOption,
     MemoryOption,
     MinPOption,
@@ -30,7 +31,7 @@ from xenon.cli.output import (
     prompt_from_stdin,
     shown,
 )
-from xenon.stories.settings import Engine, Sampling, Setup
+from xenon.stories.settings import Engine, KeyValueType, Sampling, Setup
 
 if TYPE_CHECKING:
     from xenon.stories.session import Session, Statistics, Telling
@@ -74,6 +75,7 @@ def generate(
     matmul: MatmulOption = None,
     threads: ThreadsOption = None,
     context: ContextOption = None,
+    kv: KeyValueOption = KeyValueType.F32,
     memory: MemoryOption = "512MiB",
     cpu: CpuOption = None,
     ignore_eos: Annotated[
@@ -114,7 +116,7 @@ def generate(
         temperature, top_p, seed, steps, ignore_eos, special, min_p, repeat_penalty, tuple(stop or ())
     )
     size = parse_size("--memory", memory)
-    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size)
+    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv)
     session = Session(model, tokenizer, setup)
     with session.tell(text, sampling, timeout) as story:
         if not quiet:

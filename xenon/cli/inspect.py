@@ -13,13 +13,16 @@ from xenon.cli.errors import UsageError
 from xenon.cli.output import print_json, shown
 
 if TYPE_CHECKING:
-    from loader import Facts, Gguf, Model, Tokenizer
+    from loader import Facts, Gguf, HuggingFaceFolder, Model, Tokenizer
 
 DIFFERS = ("path", "byte_order", "sha256")  # between two byte orders of one model
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint, a tokenizer, or a GGUF file.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A checkpoint, tokenizer, GGUF file, or Hugging Face folder."),
+    ],
     tensors: Annotated[
         bool, typer.Option("--tensors", help="List every tensor, or every piece of a tokenizer.")
     ] = False,
@@ -56,13 +59,13 @@ def inspect(
             _print_table(list(_parts(source)))
 
 
-def _part(source: Model | Tokenizer | Gguf) -> str:
+def _part(source: Model | Tokenizer | Gguf | HuggingFaceFolder) -> str:
     import loader
 
     return "vocabulary" if isinstance(source, loader.Tokenizer) else "tensors"
 
 
-def _parts(source: Model | Tokenizer | Gguf, checksums: bool = False) -> Iterator[Facts]:
+def _parts(source: Model | Tokenizer | Gguf | HuggingFaceFolder, checksums: bool = False) -> Iterator[Facts]:
     """The tensors of a model, or the pieces of a tokenizer."""
     import loader
 
@@ -71,7 +74,7 @@ def _parts(source: Model | Tokenizer | Gguf, checksums: bool = False) -> Iterato
     return loader.tensor_facts(source, checksums)
 
 
-def _lines(source: Model | Tokenizer | Gguf, facts: Facts) -> Iterator[str]:
+def _lines(source: Model | Tokenizer | Gguf | HuggingFaceFolder, facts: Facts) -> Iterator[str]:
     for key, value in facts.items():
         if key not in DIFFERS:
             yield f"{key}: {json.dumps(value)}"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xenon.recompiler.cpu_kind import CpuKind
-from xenon.stories.settings import Engine, Matmul
+from xenon.stories.settings import Engine, KeyValueType, Matmul
 
 ModelArgument = Annotated[
     Path | None, typer.Argument(metavar="[MODEL]", help="A llama2.c checkpoint.", show_default="bundled")
@@ -26,6 +26,10 @@ ContextOption = Annotated[
         help="Positions to keep keys and values for; fewer take less memory.",
         show_default="the model's",
     ),
+]
+KeyValueOption = Annotated[
+    KeyValueType,
+    typer.Option(metavar="f32|f16", help="How keys and values are kept; f16 takes half the memory."),
 ]
 MemoryOption = Annotated[
     str, typer.Option(metavar="SIZE", help="RAM of the console, as 256MiB; 32 MiB are the system's.")

@@ -23,15 +23,15 @@ from xenon.stories.guest import (
     PROMPT_PATH,
     STACK_BYTES,
     TOKENIZER_PATH,
-    check_fp32,
     guest_arguments,
     guest_error,
     guest_program,
     is_prompt_file,
+    matrix_types,
     open_model,
     open_tokenizer,
 )
-from xenon.stories.settings import DEFAULT_STEPS, Engine, Matmul, Sampling, Setup
+from xenon.stories.settings import DEFAULT_STEPS, Engine, KeyValueType, Matmul, Sampling, Setup
 from xenon.stories.telling import Statistics, Telling
 
 __all__ = ["Engine", "Matmul", "Sampling", "Session", "Setup", "Statistics", "Telling", "Watch"]
@@ -63,7 +63,6 @@ class Session:
         self.model = open_model(model)
         self.decision = decide(setup or Setup(), self.model)
         """Who computes, and on what."""
-        check_fp32(self.model)
         self.tokenizer = open_tokenizer(self.model, tokenizer)
 
     def budget(self, prompt: str | bytes = "", conversation: bool = False) -> Budget:
@@ -83,6 +82,7 @@ class Session:
             memory_bytes=machine.memory_bytes,
             threads=machine.threads,
             gpu=self.decision.engine is Engine.GPU,
+            kv_bytes=self.decision.kv.nbytes,
             conversation=conversation,
         )
         return predict(run)
@@ -194,7 +194,8 @@ class Session:
         if self.decision.engine is Engine.GPU:
             return ()
         byte_pairs = self.tokenizer.kind is loader.TokenizerKind.BYTE_PAIRS
-        return hot_functions(self.decision.matmul.value, byte_pairs)
+        halves = self.decision.kv is KeyValueType.F16
+        return hot_functions(self.decision.matmul.value, byte_pairs, matrix_types(self.model), halves)
 
     def _check(self, prompt: bytes, sampling: Sampling) -> None:
         """Raises XenonError for what the context of the session cannot hold."""

@@ -35,6 +35,18 @@ class Matmul(Enum):
     VMX = "vmx"
 
 
+class KeyValueType(Enum):
+    """How the guest keeps keys and values: as floats, or rounded to half precision in half the memory."""
+
+    F32 = "f32"
+    F16 = "f16"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a number."""
+        return 2 if self is KeyValueType.F16 else 4
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a story's tokens are chosen; the defaults are llama2.c's.
@@ -117,9 +129,10 @@ class Setup:
 
     `engine` says who computes; `matmul`, `threads` (the console's hardware threads, 1 to 6, which change the
     speed and no bit of the output) and `cpu` (how guest code is run) are the CPU's. `context` keeps keys and
-    values for fewer positions than the model could; `memory_bytes` is the console's RAM.
+    values for fewer positions than the model could; `memory_bytes` is the console's RAM; `kv`
+    is how the CPU keeps keys and values.
 
-    Raises XenonError for the GPU with a matmul or a number of threads.
+    Raises XenonError for the GPU with what is the CPU's.
     """
 
     engine: Engine = Engine.AUTO
@@ -128,12 +141,19 @@ class Setup:
     cpu: CpuKind | None = None
     context: int | None = None
     memory_bytes: int = RAM_BYTES
+    kv: KeyValueType = KeyValueType.F32
 
     def __post_init__(self) -> None:
         if self.engine is Engine.GPU and (self.matmul is not None or self.threads is not None):
             raise XenonError(
                 "the engine gpu with a matmul or threads, which are the CPU's",
                 "leave them out",
+                ErrorCode.BAD_VALUE,
+            )
+        if self.engine is Engine.GPU and self.kv is KeyValueType.F16:
+            raise XenonError(
+                "the engine gpu with keys and values in half precision, which are the CPU's",
+                "leave one of them out",
                 ErrorCode.BAD_VALUE,
             )
 

@@ -11,7 +11,7 @@ from support import shared_file
 
 import loader
 from loader import synthetic
-from loader.gguf.llama import template_of
+from loader.templates import template_of
 from loader.kinds import ChatTemplate
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.stories.conversation import Conversation
