@@ -19,7 +19,8 @@ from llama2c.reference import Reference
 from loader.kinds import ChatTemplate
 from xenon.errors import ErrorCode, XenonError
 from xenon.recompiler.cpu_kind import CpuKind, installed
-from xenon.stories.conversation import Answer, Conversation
+from xenon.stories.answer import Answer
+from xenon.stories.conversation import Conversation
 from xenon.stories.conversation_guest import ConversationGuest, Ending, Reason
 from xenon.stories.session import Session
 from xenon.stories.settings import Engine, Sampling, Setup
