@@ -13,6 +13,7 @@ from loader.checksum import sha256
 from loader.conversion import Conversion, FileKind, convert, default_target, plan, plan_checkpoint, write
 from loader.conversion import check as check_outputs
 from loader.errors import LoaderCode, LoaderError
+from loader.exporting import plan_folder, plan_gguf
 from loader.facts import Facts, facts, legible, piece_facts, tensor_facts
 from loader.gguf.file import Gguf
 from loader.image import Image
@@ -20,10 +21,11 @@ from loader.kinds import ByteOrder, Format
 from loader.layout import Config, Tensor
 from loader.model import Model
 from loader.model import open_model as open
+from loader.safetensors.folder import HuggingFaceFolder
 from loader.search import check_vocabulary, find_tokenizer, open_any, weights
 from loader.tensor_types import TensorType
 from loader.tokenizer import open_tokenizer
-from loader.tokenizer_gguf import gguf_tokenizer
+from loader.tokenizer_gguf import gguf_tokenizer, tokenizer_of_gguf
 from loader.tokens import Piece, Tokenizer, TokenizerKind
 from loader.weights import Weights
 
@@ -36,6 +38,7 @@ __all__ = [
     "FileKind",
     "Format",
     "Gguf",
+    "HuggingFaceFolder",
     "Image",
     "LoaderCode",
     "LoaderError",
@@ -61,8 +64,11 @@ __all__ = [
     "piece_facts",
     "plan",
     "plan_checkpoint",
+    "plan_folder",
+    "plan_gguf",
     "sha256",
     "tensor_facts",
+    "tokenizer_of_gguf",
     "weights",
     "write",
 ]

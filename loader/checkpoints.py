@@ -115,18 +115,11 @@ def _type(weights: Weights, name: str, wanted: TensorType | None) -> TensorType:
     if wanted is None:
         wanted = widest(weights.types(name)) or Q8_0
         wanted = wanted if wanted.parts else Q8_0
-    for dimension in ("dim", "hidden_dim"):
-        value = getattr(weights.config, dimension)
-        if value % wanted.block_items:
-            raise LoaderError(
-                f"{weights.path}: {dimension} {value}, expected a multiple of"
-                f" {wanted.block_items} for {wanted}",
-                "f16, bf16 and f32 take any",
-            )
+    Maker(weights).check_rows(wanted)
     return wanted
 
 
-class _Parts:
+class _TensorParts:
     """The parts of an image's tensors, as bytes in the order of the weights; remembers the last tensor."""
 
     def __init__(self, maker: Maker, config: Config, version: Format) -> None:
@@ -173,7 +166,7 @@ def _segments(maker: Maker, config: Config, version: Format) -> Iterator[Segment
     extended = has_extension(header, maker.weights.byte_order)
     for offset, nbytes, type in header_runs(version, extended):
         yield Segment(nbytes, type, header[offset : offset + nbytes])
-    parts = _Parts(maker, config, version)
+    parts = _TensorParts(maker, config, version)
     alignment = ALIGNMENT_WANTED if version is Format.CONSOLE else 1
     end = len(header)
     for key in keys(config):

@@ -17,6 +17,7 @@ from loader.layout import ALIGNMENT_WANTED, tensors
 from loader.making import Maker
 from loader.model import Model
 from loader.output import Progress, check_target, write_images
+from loader.safetensors.folder import HuggingFaceFolder
 from loader.search import open_any
 from loader.tokens import Tokenizer
 from loader.weights import Weights
@@ -29,13 +30,14 @@ class FileKind(Enum):
     TOKENIZER = "tokenizer"
     GGUF = "gguf"
     SAFETENSORS = "safetensors"
+    CONFIG = "config"
 
 
 @dataclass(frozen=True)
 class Conversion:
     """One file to be written: what it is made from, where it goes, and the bytes it will have."""
 
-    source: Model | Tokenizer | Gguf | Weights
+    source: Model | Tokenizer | Gguf | HuggingFaceFolder | Weights
     target: Path
     kind: FileKind
     byte_order: ByteOrder
@@ -46,6 +48,13 @@ class Conversion:
     """Whether every tensor of a checkpoint starts at a multiple of 128 bytes."""
     maker: Maker | None = None
     """What rounding changed, once the file is written; None if nothing is made."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files that it is made from."""
+        if isinstance(self.source, Weights):
+            return tuple(source.path for source in self.source.sources)
+        return (self.source.path,)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON; bytes of names that are no UTF-8 become replacement characters."""
@@ -64,7 +73,7 @@ class Conversion:
 
 
 def plan(
-    source: Model | Tokenizer | Gguf,
+    source: Model | Tokenizer | Gguf | HuggingFaceFolder,
     byte_order: ByteOrder,
     format: Format | None = None,
     target: Path | None = None,
@@ -108,11 +117,17 @@ def plan_checkpoint(
 
     Raises LoaderError for a recipe that does not fit the model.
     """
-    path = _target(weights.path.with_name(f"{weights.path.stem}.bin"), byte_order, target)
+    path = _target(named(weights, ".bin"), byte_order, target)
     image, config, maker = image_of(weights, byte_order, recipe)
     rows = tensors(config, recipe.format)
     aligned = all(tensor.alignment >= ALIGNMENT_WANTED for tensor in rows)
     return Conversion(weights, path, FileKind.MODEL, byte_order, image, recipe.format, aligned, maker)
+
+
+def named(weights: Weights, suffix: str) -> Path:
+    """The path of a model with another suffix; a folder's is a file beside it."""
+    path = weights.path.resolve() if weights.path.is_dir() else weights.path
+    return path.with_name(f"{path.name if path.is_dir() else path.stem}{suffix}")
 
 
 def _tokenizer_path(path: Path) -> Path:
@@ -148,7 +163,7 @@ def default_target(path: Path, byte_order: ByteOrder) -> Path:
 
 def check(conversions: Sequence[Conversion], force: bool = False) -> None:
     """Raises LoaderError if any output may not be written where it is to go."""
-    inputs = [conversion.source.path for conversion in conversions]
+    inputs = [path for conversion in conversions for path in conversion.inputs]
     for number, conversion in enumerate(conversions):
         check_target(conversion.target, inputs, force)
         if any(conversion.target.absolute() == before.target.absolute() for before in conversions[:number]):

@@ -12,9 +12,11 @@ from loader.errors import LoaderError
 from loader.extension import Extension
 from loader.gguf.file import Gguf
 from loader.gguf.llama import llama_weights
+from loader.image import Image
 from loader.kinds import ByteOrder
-from loader.layout import ALIGNMENT_WANTED, Config, keys
+from loader.layout import ALIGNMENT_WANTED, Config, Tensor, keys
 from loader.model import Model
+from loader.safetensors.folder import HuggingFaceFolder
 from loader.tokens import Tokenizer
 from loader.weights import Weights, weights_of
 
@@ -23,13 +25,15 @@ BOS, EOS, FIRST_BYTE = 1, 2, 3  # token numbers that llama2.c takes for granted
 BYTE_PIECES = tuple(b"<0x%02X>" % byte for byte in range(256))
 
 
-def facts(source: Model | Tokenizer | Gguf) -> Facts:
+def facts(source: Model | Tokenizer | Gguf | HuggingFaceFolder) -> Facts:
     """Everything but the single tensors or pieces. Reads the whole file once or twice, in small pieces.
 
     `sha256` is that of the file; `sha256_big_endian` that of its big-endian form, so that both byte orders of
     one model have the same. A tokenizer in the format of another program has no byte order, and the size and
     the checksum of its converted file.
     """
+    if isinstance(source, HuggingFaceFolder):
+        return _folder_facts(source)
     foreign = isinstance(source, Tokenizer) and not source.converted
     own = sha256(source.image(source.byte_order))
     big = own if source.byte_order is ByteOrder.BIG else sha256(source.image(ByteOrder.BIG))
@@ -90,7 +94,30 @@ def _extension_facts(extension: Extension) -> Facts:
     }
 
 
-def _storage_facts(source: Model | Gguf) -> Facts:
+def _folder_facts(folder: HuggingFaceFolder) -> Facts:
+    weights = folder.weights()
+    return {
+        "path": str(folder.path),
+        "kind": "safetensors",
+        "byte_order": folder.byte_order.value,
+        "size": folder.size,
+        **_weights_facts(weights),
+        "parameters": sum(tensor.count for tensor in folder.tensors),
+        "tensor_count": len(folder.tensors),
+        "storage": _storage_facts(folder),
+        "sha256": {shard.path.name: sha256(shard.image(ByteOrder.LITTLE)) for shard in folder.shards},
+    }
+
+
+def _weights_facts(weights: Weights) -> Facts:
+    return {
+        **_config_facts(weights.config),
+        **_extension_facts(weights.extension),
+        "types": _type_facts(weights),
+    }
+
+
+def _storage_facts(source: Model | Gguf | HuggingFaceFolder) -> Facts:
     """By the types of the tensors: how many tensors and bytes there are."""
     sizes: dict[str, list[int]] = {}
     for tensor in source.tensors:
@@ -117,12 +144,7 @@ def _gguf_facts(gguf: Gguf) -> Facts:
         weights = llama_weights(gguf)
     except LoaderError as error:
         return {**shown, "no_checkpoint": error.message}
-    return {
-        **shown,
-        **_config_facts(weights.config),
-        **_extension_facts(weights.extension),
-        "types": _type_facts(weights),
-    }
+    return {**shown, **_weights_facts(weights)}
 
 
 def _tokenizer_facts(tokenizer: Tokenizer) -> Facts:
@@ -157,10 +179,9 @@ def _byte_pair_facts(tokenizer: BytePairTokenizer) -> Facts:
     }
 
 
-def tensor_facts(model: Model | Gguf, checksums: bool) -> Iterator[Facts]:
+def tensor_facts(model: Model | Gguf | HuggingFaceFolder, checksums: bool) -> Iterator[Facts]:
     """Each tensor: offset and nbytes in bytes; with `checksums` also the SHA-256 of its big-endian bytes."""
-    image = model.image(ByteOrder.BIG)
-    for tensor in model.tensors:
+    for tensor, image in _tensors_with_images(model):
         shown: Facts = {
             "name": tensor.name,
             "type": str(tensor.type),
@@ -173,6 +194,13 @@ def tensor_facts(model: Model | Gguf, checksums: bool) -> Iterator[Facts]:
         if checksums:
             shown["sha256_big_endian"] = sha256(image, tensor.offset, tensor.nbytes)
         yield shown
+
+
+def _tensors_with_images(model: Model | Gguf | HuggingFaceFolder) -> Iterator[tuple[Tensor, Image]]:
+    for part in model.shards if isinstance(model, HuggingFaceFolder) else (model,):
+        image = part.image(ByteOrder.BIG)
+        for tensor in part.tensors:
+            yield tensor, image
 
 
 def piece_facts(tokenizer: Tokenizer) -> Iterator[Facts]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+PICKLE_HINT = "pickles run code when they are opened, so they are not; save the model as safetensors"
 EXPORT_HINT = "llama2.c's export.py writes a checkpoint from it"
 
 # (offset, first bytes, what it is, the next step)
@@ -15,9 +16,9 @@ _MAGICS: tuple[tuple[int, bytes, str, str], ...] = (
     ),
     (0, b"lmgg", "a GGML file", "a newer llama.cpp makes GGUF from it"),
     (0, b"tjgg", "a GGJT file", "a newer llama.cpp makes GGUF from it"),
-    (8, b'{"', "a safetensors file", EXPORT_HINT),
-    (0, b"PK\x03\x04", "a PyTorch checkpoint or another zip archive", EXPORT_HINT),
-    (0, b"\x80\x02", "a Python pickle, as old PyTorch writes it", EXPORT_HINT),
+    (8, b'{"', "a safetensors file", "the folder needs the model's config.json as well"),
+    (0, b"PK\x03\x04", "a PyTorch checkpoint or another zip archive", PICKLE_HINT),
+    (0, b"\x80\x02", "a Python pickle, as old PyTorch writes it", PICKLE_HINT),
     (0, b"\x7fELF", "an ELF program", "give the model file, not the program that runs it"),
     (
         0,

@@ -43,6 +43,7 @@ class Image:
         """
         self._sources = (source,) if isinstance(source, Source) else tuple(source)
         self._swap = swap
+        self._made: tuple[Segment, bytes] | None = None
         self._segments = _joined(segments)
         self._starts = [0]
         for segment in self._segments:
@@ -95,8 +96,16 @@ class Image:
         if isinstance(segment.origin, int):
             self._sources[0].read_into(segment.origin + begin, out)
         else:
-            made = segment.origin if isinstance(segment.origin, bytes) else segment.origin()
+            made = segment.origin if isinstance(segment.origin, bytes) else self._make(segment)
             out[:] = memoryview(made)[begin : begin + len(out)]
+
+    def _make(self, segment: Segment) -> bytes:
+        """What a segment's function makes; only the last one is kept."""
+        if self._made is None or self._made[0] is not segment:
+            assert callable(segment.origin)
+            self._made = None  # frees the one before
+            self._made = segment, segment.origin()
+        return self._made[1]
 
 
 def _swap_blocks(type: TensorType, blocks: memoryview) -> None:

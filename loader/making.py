@@ -75,6 +75,30 @@ class Maker:
             return widen(blocks.reshape(-1), order).reshape(len(blocks), -1)
         return self._rounded(key, blocks, type)
 
+    def tensor_bytes(self, key: Key, type: TensorType) -> bytes:
+        """The bytes of a tensor's blocks, in the byte order of the weights."""
+        return self.blocks(key, type).tobytes()
+
+    def holds(self, key: Key, type: TensorType) -> bool:
+        """Whether a type holds every value of a tensor, of which none is NaN."""
+        import numpy as np
+
+        assert type.dequantise is not None
+        before = self.weights.floats(*key)
+        after = type.dequantise(QUANTISERS[type](before.reshape(-1), self.weights.byte_order))
+        return bool(np.array_equal(after, before.reshape(-1)))
+
+    def check_rows(self, type: TensorType) -> None:
+        """Raises LoaderError unless the rows of the matrices are whole blocks of a type."""
+        for dimension in ("dim", "hidden_dim"):
+            value = getattr(self.weights.config, dimension)
+            if value % type.block_items:
+                raise LoaderError(
+                    f"{self.weights.path}: {dimension} {value}, expected a multiple of {type.block_items} for"
+                    f" {type}",
+                    "f16, bf16 and f32 take any",
+                )
+
     def int8(self, key: Key, group: int) -> tuple[Array, Array]:
         """int8 values (rows, items), and the float32 scales of their groups, native."""
         import numpy as np
@@ -102,8 +126,9 @@ class Maker:
         made = np.empty((len(blocks), width), type.numpy(order))
         sums = _Sums()
         for start, stop, floats in self._floats(key, blocks):
-            part = QUANTISERS[type](floats.reshape(-1), order)
-            after = type.dequantise(part).reshape(floats.shape)
+            with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+                part = QUANTISERS[type](floats.reshape(-1), order)
+                after = type.dequantise(part).reshape(floats.shape)
             if not np.isfinite(after).all():
                 raise self._too_large(key, type)
             sums.add(floats, after)
@@ -121,7 +146,8 @@ class Maker:
         rows = max(1, _ITEMS_AT_A_TIME // items)
         for start in range(0, len(blocks), rows):
             part = blocks[start : start + rows]
-            floats = origin.type.dequantise(part.reshape(-1)).reshape(len(part), -1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                floats = origin.type.dequantise(part.reshape(-1)).reshape(len(part), -1)
             if not np.isfinite(floats).all():
                 raise LoaderError(
                     f"{self.weights.path}: {origin.name} holds values that are not finite, which cannot be"

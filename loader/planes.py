@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from loader.kinds import ByteOrder
@@ -30,7 +31,9 @@ def join(planes: list[Array], type: TensorType, row_blocks: int, order: ByteOrde
             return data[:, :row_blocks]
         width = len(plane.fields)
         for index, field in enumerate(plane.fields):
-            blocks[field] = data[:, index : width * row_blocks : width]
+            numbers = data.reshape(rows, -1)[:, index::width]
+            shape = blocks[field].shape
+            blocks[field] = numbers[:, : prod(shape[1:])].reshape(shape)
     return blocks
 
 

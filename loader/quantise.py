@@ -30,7 +30,8 @@ def int8_groups(values: Array, group: int) -> tuple[Array, Array]:
     groups = values.reshape(-1, group)
     scales = np.abs(groups).max(axis=1) / np.float32(INT8_MAX)
     scaled = groups / np.where(scales == 0, np.float32(1), scales)[:, None]
-    return np.rint(scaled).astype(np.int8).reshape(values.shape), scales
+    whole = np.rint(scaled).clip(-INT8_MAX, INT8_MAX)  # a scale next to zero has hardly any digits
+    return whole.astype(np.int8).reshape(values.shape), scales
 
 
 def _f32(values: Array, order: ByteOrder) -> Array:
@@ -80,9 +81,11 @@ def _q4_1(values: Array, order: ByteOrder) -> Array:
 
 
 def _inverse(scales: Array) -> Array:
+    """1 / scale; 0 for a scale so small that half precision makes 0 of it anyway."""
     import numpy as np
 
-    return np.where(scales == 0, np.float32(0), np.float32(1) / np.where(scales == 0, np.float32(1), scales))
+    small = scales < np.finfo(np.float32).tiny
+    return np.where(small, np.float32(0), np.float32(1) / np.where(small, np.float32(1), scales))
 
 
 QUANTISERS: dict[TensorType, Callable[[Array, ByteOrder], Array]] = {

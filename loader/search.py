@@ -8,10 +8,12 @@ from pathlib import Path
 
 from loader.errors import LoaderCode, LoaderError
 from loader.foreign import HEAD_BYTES
-from loader.gguf.file import GGUF_MAGIC, Gguf, is_gguf, open_gguf
+from loader.gguf.file import Gguf, is_gguf, open_gguf
 from loader.gguf.llama import llama_weights
 from loader.header import VERSIONED_HEADER, read_header
 from loader.model import Model, is_model, model_from
+from loader.safetensors.file import is_safetensors
+from loader.safetensors.folder import CONFIG, HuggingFaceFolder, open_folder
 from loader.source import Source, reason
 from loader.tokenizer import is_tokenizer, looks_like_tokenizer, tokenizer_from
 from loader.tokens import Tokenizer
@@ -21,27 +23,39 @@ MOST_NAMED = 20  # files that a message names one by one
 _NAME_IT = "name the model's tokenizer"
 
 
-def open_any(path: str | os.PathLike[str]) -> Model | Tokenizer | Gguf:
-    """Open a GGUF file, a model or a tokenizer. The latter two are told apart by which of them the whole file
-    is; a model if it is both.
+Openable = Model | Tokenizer | Gguf | HuggingFaceFolder
+
+
+def open_any(path: str | os.PathLike[str]) -> Openable:
+    """Open a model, a tokenizer, a GGUF file, or a folder as the Hugging Face hub has it.
+
+    Model and tokenizer are told apart by which of the two the whole file is; a model if it is both. One of a
+    folder's safetensors files stands for the folder.
 
     Raises LoaderError as the two openers do: as that of the two which a damaged file begins like.
     """
+    if (Path(path) / CONFIG).is_file():
+        return open_folder(path)
     source = Source(path)
-    if is_gguf(source.read(0, len(GGUF_MAGIC))):
+    head = source.read(0, HEAD_BYTES)
+    if is_gguf(head):
         return open_gguf(source)
+    if is_safetensors(head) and (Path(path).parent / CONFIG).is_file():
+        source.close()
+        return open_folder(path)
     if is_model(source):
         return model_from(source)
-    head = source.read(0, HEAD_BYTES)
     if is_tokenizer(source) or (not _begins_as_model(source) and looks_like_tokenizer(head)):
         return tokenizer_from(source)
     return model_from(source)  # whose messages also say what else a file may be
 
 
-def weights(source: Model | Tokenizer | Gguf) -> Weights:
+def weights(source: Openable) -> Weights:
     """The tensors of a Llama model by the names of run.c; raises LoaderError for what is no such model."""
     if isinstance(source, Tokenizer):
         raise LoaderError(f"{source.path}: is a tokenizer, not a model", _NAME_IT)
+    if isinstance(source, HuggingFaceFolder):
+        return source.weights()
     return llama_weights(source) if isinstance(source, Gguf) else weights_of(source)
 
 

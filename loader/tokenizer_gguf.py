@@ -11,7 +11,7 @@ from math import isfinite
 from loader.byte_level import describe
 from loader.byte_pairs import PreTokenizer, SpecialKind, byte_pair_tokenizer
 from loader.errors import LoaderError
-from loader.gguf.file import open_gguf
+from loader.gguf.file import Gguf, open_gguf
 from loader.gguf.metadata import INTEGERS, Metadata, ValueType
 from loader.kinds import ByteOrder
 from loader.pieces import MAX_TOKEN_LENGTH, PieceTokenizer, piece_file
@@ -36,8 +36,14 @@ _BOS, _EOS = 1, 2  # token numbers that llama2.c takes for granted
 
 def open_gguf_tokenizer(source: Source) -> Tokenizer:
     """The tokenizer in a GGUF file. Raises LoaderError as open_gguf and gguf_tokenizer do."""
-    metadata = open_gguf(source).metadata
-    return gguf_tokenizer({key: _value(metadata, key) for key in metadata if key.startswith(_PREFIX)}, source)
+    return tokenizer_of_gguf(open_gguf(source))
+
+
+def tokenizer_of_gguf(gguf: Gguf) -> Tokenizer:
+    """The tokenizer in an open GGUF file. Raises LoaderError as gguf_tokenizer does."""
+    metadata = gguf.metadata
+    values = {key: _value(metadata, key) for key in metadata if key.startswith(_PREFIX)}
+    return gguf_tokenizer(values, gguf.source)
 
 
 def _value(metadata: Metadata, key: str) -> object:

@@ -48,10 +48,13 @@ class Weights:
 
     def floats(self, name: str, layer: int = 0) -> Array:
         """A tensor as float32 (rows, items)."""
+        import numpy as np
+
         origin = self.origins[name, layer]
         blocks = origin.read()
         assert origin.type.dequantise is not None
-        return origin.type.dequantise(blocks.reshape(-1)).reshape(blocks.shape[0], -1)
+        with np.errstate(over="ignore", invalid="ignore"):  # a damaged file's values may be anything
+            return origin.type.dequantise(blocks.reshape(-1)).reshape(blocks.shape[0], -1)
 
     def types(self, name: str) -> set[TensorType]:
         """The types that a tensor has in the layers."""

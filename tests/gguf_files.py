@@ -122,9 +122,9 @@ class GgufFile:
 
 
 def _typed(mark: str, type: str, value: Any) -> bytes:
-    """A value with its type before it; `type` is `u32`, `text`, `[u32]`, `[text]`, or a number to be wrong."""
+    """A value behind its type, which is `u32`, `text`, `[u32]`, `[text]`, or a number to be wrong."""
     if type == "text":
-        return struct.pack(f"{mark}IQ", STRING, len(value)) + value
+        return struct.pack(f"{mark}IQ", STRING, len(value)) + bytes(value)
     if type.startswith("["):
         inner = type[1:-1]
         number = STRING if inner == "text" else NUMBERS[inner][0]
@@ -135,7 +135,7 @@ def _typed(mark: str, type: str, value: Any) -> bytes:
     if type in NUMBERS:
         number, code = NUMBERS[type]
         return struct.pack(f"{mark}I{code}", number, value)
-    return struct.pack(f"{mark}I", int(type)) + value
+    return struct.pack(f"{mark}I", int(type)) + bytes(value)
 
 
 DIM, HIDDEN, LAYERS, HEADS, KV_HEADS, VOCAB, CONTEXT = 64, 96, 2, 4, 2, 40, 128

@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-CASES = {"loader": 150, "elf": 300, "calls": 2000, "rings": 40, "registers": 20_000, "tokenizers": 300}
+CASES = {
+    **{"loader": 150, "exchange": 150, "tokenizers": 300, "elf": 300, "calls": 2000, "rings": 40},
+    "registers": 20_000,
+}
 SEEDS = {"fixed": 1, "new": random.SystemRandom().randrange(1 << 48)}
 
 

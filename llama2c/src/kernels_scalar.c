@@ -5,14 +5,14 @@
 #include "maths.h"
 #include "memory.h"
 
-static void rmsnorm_scalar(float *out, const float *x, const float *weight, int size)
+static void rmsnorm_scalar(float *out, const float *x, const float *weight, int size, float epsilon)
 {
     float ss = 0.0f;
     for (int j = 0; j < size; j++) {
         ss += x[j] * x[j];
     }
     ss /= (float)size;
-    ss += EPSILON;
+    ss += epsilon;
     ss = 1.0f / sqrtf(ss);
     for (int j = 0; j < size; j++) {
         out[j] = weight[j] * (ss * x[j]);
@@ -26,6 +26,13 @@ static void rope_scalar(float *x, const float *cosines, const float *sines, int 
         float x0 = x[i], x1 = x[i + 1];
         x[i] = x0 * cosines[pair] - x1 * sines[pair];
         x[i + 1] = x0 * sines[pair] + x1 * cosines[pair];
+    }
+}
+
+static void divide_scalar(float *x, float divisor, int size)
+{
+    for (int i = 0; i < size; i++) {
+        x[i] /= divisor;
     }
 }
 
@@ -98,6 +105,7 @@ static int argmax_scalar(const float *x, int size)
 const Kernels kernels_scalar = {
     .rmsnorm = rmsnorm_scalar,
     .rope = rope_scalar,
+    .divide = divide_scalar,
     .softmax = softmax_scalar,
     .attend = attend_scalar,
     .swiglu = swiglu_scalar,

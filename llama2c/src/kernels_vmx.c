@@ -17,10 +17,10 @@ static inline int fits(const float *a, const float *b, const float *c, int size)
     return beside == 0 && (size & (LANES - 1)) == 0;
 }
 
-static void rmsnorm_vmx(float *out, const float *x, const float *weight, int size)
+static void rmsnorm_vmx(float *out, const float *x, const float *weight, int size, float epsilon)
 {
     if (!fits(out, x, weight, size)) {
-        kernels_scalar.rmsnorm(out, x, weight, size);
+        kernels_scalar.rmsnorm(out, x, weight, size, epsilon);
         return;
     }
     Vector sum0 = vector_zero(), sum1 = sum0, sum2 = sum0, sum3 = sum0;
@@ -36,7 +36,7 @@ static void rmsnorm_vmx(float *out, const float *x, const float *weight, int siz
         sum0 = vmaddfp(lvx(x + j), lvx(x + j), sum0);
     }
     float ss = vector_sum(vaddfp(vaddfp(sum0, sum1), vaddfp(sum2, sum3)));
-    Vector scale = vector_of(1.0f / sqrtf(ss / (float)size + EPSILON));
+    Vector scale = vector_of(1.0f / sqrtf(ss / (float)size + epsilon));
     for (j = 0; j < size; j += LANES) {
         stvx(out + j, vector_product(lvx(weight + j), vector_product(scale, lvx(x + j))));
     }
@@ -67,6 +67,20 @@ static void rope_vmx(float *x, const float *cosines, const float *sines, int hea
     }
 }
 
+// Times 1 / divisor: within 1.5 ulp.
+static void divide_vmx(float *x, float divisor, int size)
+{
+    float factor = 1.0f / divisor;
+    if (!fits(x, 0, 0, size) || !(factor > 0x1p-126f && factor < 0x1p126f)) {
+        kernels_scalar.divide(x, divisor, size);
+        return;
+    }
+    Vector scale = vector_of(factor);
+    for (int i = 0; i < size; i += LANES) {
+        stvx(x + i, vector_product(lvx(x + i), scale));
+    }
+}
+
 static inline Vector greater(Vector a, Vector b)
 {
     return vsel(a, b, vcmpgtfp(b, a));
@@ -85,64 +99,15 @@ static inline float largest(Vector v)
 // The largest of x (size) in every lane of most: 1, or 0 where one of them is no finite number.
 static inline int find_largest(Vector *most, const float *x, int size)
 {
-    Vector most0 = lvx(x), most1 = most0, odd = vector_zero();
-    int i = 0;
-    for (; i + 8 <= size; i += 8) {
-        Vector x0 = lvx(x + i), x1 = lvx(x + i + 4);
-        odd = vmaddfp(x0, vector_zero(), odd);  // NaN from an infinity or a NaN on
-        odd = vmaddfp(x1, vector_zero(), odd);
-        most0 = greater(most0, x0);
-        most1 = greater(most1, x1);
+    Vector largest_of = lvx(x), odd = vector_zero();
+    for (int i = 0; i < size; i += LANES) {
+        Vector v = lvx(x + i);
+        odd = vmaddfp(v, vector_zero(), odd);  // NaN from an infinity or a NaN on
+        largest_of = greater(largest_of, v);
     }
-    if (i < size) {
-        Vector x0 = lvx(x + i);
-        odd = vmaddfp(x0, vector_zero(), odd);
-        most0 = greater(most0, x0);
-    }
-    *most = vector_of(largest(greater(most0, most1)));
+    *most = vector_of(largest(largest_of));
     return vector_sum(odd) == 0.0f;
 }
-
-// exp2 of x - most, or e to that power: at least 2^-100.
-static inline Vector exp2_below(Vector x, Vector most, const Exp_Constants *c)
-{
-    return vector_exp2(greater(c->lowest2, vsubfp(x, most)), c);
-}
-
-static inline Vector exp_below(Vector x, Vector most, const Exp_Constants *c)
-{
-    return vector_exp(greater(c->lowest, vsubfp(x, most)), c);
-}
-
-#define EXPONENTIALS(name, power)                                                                      \
-    /* x (size) becomes the powers of what it is below most; their sum, lane by lane */                \
-    static inline Vector name(float *x, Vector most, int size, const Exp_Constants *c)                 \
-    {                                                                                                  \
-        Vector sum0 = vector_zero(), sum1 = sum0, sum2 = sum0, sum3 = sum0;                            \
-        int i = 0;                                                                                     \
-        for (; i + 16 <= size; i += 16) {                                                              \
-            Vector x0 = power(lvx(x + i), most, c), x1 = power(lvx(x + i + 4), most, c);               \
-            Vector x2 = power(lvx(x + i + 8), most, c), x3 = power(lvx(x + i + 12), most, c);          \
-            sum0 = vaddfp(sum0, x0);                                                                   \
-            sum1 = vaddfp(sum1, x1);                                                                   \
-            sum2 = vaddfp(sum2, x2);                                                                   \
-            sum3 = vaddfp(sum3, x3);                                                                   \
-            VECTOR_JOIN(sum0, sum1, sum2, sum3);                                                       \
-            VECTOR_JOIN(x0, x1, x2, x3);                                                               \
-            stvx(x + i, x0);                                                                           \
-            stvx(x + i + 4, x1);                                                                       \
-            stvx(x + i + 8, x2);                                                                       \
-            stvx(x + i + 12, x3);                                                                      \
-        }                                                                                              \
-        for (; i < size; i += LANES) {                                                                 \
-            Vector x0 = power(lvx(x + i), most, c);                                                    \
-            sum0 = vaddfp(sum0, x0);                                                                   \
-            stvx(x + i, x0);                                                                           \
-        }                                                                                              \
-        return vaddfp(vaddfp(sum0, sum1), vaddfp(sum2, sum3));                                         \
-    }
-EXPONENTIALS(exponentials, exp_below)
-EXPONENTIALS(exponentials2, exp2_below)
 
 static void softmax_vmx(float *x, int size)
 {
@@ -151,8 +116,14 @@ static void softmax_vmx(float *x, int size)
         kernels_scalar.softmax(x, size);
         return;
     }
-    Exp_Constants constants = exp_constants();
-    Vector scale = vector_of(1.0f / vector_sum(exponentials(x, most, size, &constants)));
+    Exp_Constants c = exp_constants();
+    Vector sum = vector_zero();
+    for (int i = 0; i < size; i += LANES) {
+        Vector power = vector_exp(greater(c.lowest, vsubfp(lvx(x + i), most)), &c);
+        sum = vaddfp(sum, power);
+        stvx(x + i, power);
+    }
+    Vector scale = vector_of(1.0f / vector_sum(sum));
     for (int i = 0; i < size; i += LANES) {
         stvx(x + i, vector_product(lvx(x + i), scale));
     }
@@ -165,22 +136,13 @@ static inline Vector sums_of_lanes(Vector a, Vector b, Vector c, Vector d)
     return vaddfp(vmrghw(ac, bd), vmrglw(ac, bd));
 }
 
-// q (4 vectors) times one row of keys
-static inline Vector products(const Vector *q, const float *k, int vectors)
-{
-    Vector sum = vector_product(lvx(k), q[0]);
-    for (int v = 1; v < vectors; v++) {
-        sum = vmaddfp(lvx(k + LANES * v), q[v], sum);
-    }
-    return sum;
-}
-
+// Four rows of keys or values, each from its next place on.
 typedef struct {
-    const float *row[4];
+    const float *row[LANES];
 } Rows;
 
 // Four rows from start on, the last one again in place of those that are not there.
-static inline Rows last_rows(const float *start, int rows, int64_t stride)
+static inline Rows rows_from(const float *start, int rows, int64_t stride)
 {
     Rows r;
     for (int i = 0; i < LANES; i++) {
@@ -189,84 +151,106 @@ static inline Rows last_rows(const float *start, int rows, int64_t stride)
     return r;
 }
 
-static inline void add_scores_of(float *att, const Vector *q, const Rows *k, int vectors)
+// A number of vectors of q times one row
+static inline Vector product_of(const Vector *q, const float *row, int vectors)
 {
-    Vector sums = sums_of_lanes(products(q, k->row[0], vectors), products(q, k->row[1], vectors),
-                                products(q, k->row[2], vectors), products(q, k->row[3], vectors));
-    stvx(att, vaddfp(lvx(att), sums));
+    Vector sum = vector_product(lvx(row), q[0]);
+    for (int v = 1; v < vectors; v++) {
+        sum = vmaddfp(lvx(row + LANES * v), q[v], sum);
+    }
+    return sum;
 }
 
-// att (positions) += scale times a part of q, of a few vectors, times the same part of every row of keys
+// att (positions) = what mask leaves of it + scale * a part of q * the same part of every row of keys
 static ALWAYS_INLINE void add_scores(float *att, const float *q, const float *keys, int positions, int64_t stride,
-                              Vector scale, int vectors)
+                                     Vector scale, Vector mask, int vectors)
 {
     Vector scaled[4];
     for (int v = 0; v < vectors; v++) {
         scaled[v] = vector_product(lvx(q + LANES * v), scale);
     }
-    int t = 0;
-    for (; t + LANES <= positions; t += LANES, keys += LANES * stride) {
-        Rows rows = {{keys, keys + stride, keys + 2 * stride, keys + 3 * stride}};
-        add_scores_of(att + t, scaled, &rows, vectors);
-    }
-    if (t < positions) {
-        Rows rows = last_rows(keys, positions - t, stride);
-        add_scores_of(att + t, scaled, &rows, vectors);
-    }
-}
-
-static inline void add_values_of(Vector *sums, const float *att, const Rows *v, int vectors)
-{
-    Vector weights = lvx(att);
-    Vector w[4] = {vspltw(weights, 0), vspltw(weights, 1), vspltw(weights, 2), vspltw(weights, 3)};
-    for (int i = 0; i < vectors; i++) {
-        for (int row = 0; row < LANES; row++) {
-            Vector *sum = &sums[vectors * (row & 1) + i];
-            *sum = vmaddfp(w[row], lvx(v->row[row] + LANES * i), *sum);
+    for (int t = 0; t < positions;) {
+        int here = positions - t, blocks = here < LANES ? 1 : here / LANES;
+        Rows k = rows_from(keys + t * stride, here, stride);
+        for (int end = t + LANES * blocks; t < end; t += LANES) {
+            Vector sums = sums_of_lanes(product_of(scaled, k.row[0], vectors), product_of(scaled, k.row[1], vectors),
+                                        product_of(scaled, k.row[2], vectors), product_of(scaled, k.row[3], vectors));
+            stvx(att + t, vaddfp(vand(lvx(att + t), mask), sums));
+            for (int row = 0; row < LANES; row++) {
+                k.row[row] += LANES * stride;
+            }
         }
     }
 }
 
 // xb, a few vectors = scale times the same part of every row of values, weighted by att (positions)
 static ALWAYS_INLINE void weigh_values(float *xb, const float *att, const float *values, int positions, int64_t stride,
-                                Vector scale, int vectors)
+                                       Vector scale, int vectors)
 {
     Vector sums[8];  // of even rows, of odd rows
     for (int i = 0; i < 2 * vectors; i++) {
         sums[i] = vector_zero();
     }
-    int t = 0;
-    for (; t + LANES <= positions; t += LANES, values += LANES * stride) {
-        Rows rows = {{values, values + stride, values + 2 * stride, values + 3 * stride}};
-        add_values_of(sums, att + t, &rows, vectors);
-    }
-    if (t < positions) {
-        Rows rows = last_rows(values, positions - t, stride);
-        add_values_of(sums, att + t, &rows, vectors);
+    for (int t = 0; t < positions;) {
+        int here = positions - t, blocks = here < LANES ? 1 : here / LANES;
+        Rows v = rows_from(values + t * stride, here, stride);
+        for (int end = t + LANES * blocks; t < end; t += LANES) {
+            Vector weights = lvx(att + t);
+            Vector w[LANES] = {vspltw(weights, 0), vspltw(weights, 1), vspltw(weights, 2), vspltw(weights, 3)};
+            for (int row = 0; row < LANES; row++) {
+                for (int i = 0; i < vectors; i++) {
+                    Vector *sum = &sums[vectors * (row & 1) + i];
+                    *sum = vmaddfp(w[row], lvx(v.row[row] + LANES * i), *sum);
+                }
+                v.row[row] += LANES * stride;
+            }
+        }
     }
     for (int i = 0; i < vectors; i++) {
         stvx(xb + LANES * i, vector_product(vaddfp(sums[i], sums[vectors + i]), scale));
     }
 }
 
-// Ones in the lanes of a last vector that count.
-static const _Alignas(ALIGNMENT) uint32_t COUNTED[LANES][LANES] = {
-    {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX},
-    {UINT32_MAX, 0, 0, 0},
-    {UINT32_MAX, UINT32_MAX, 0, 0},
-    {UINT32_MAX, UINT32_MAX, UINT32_MAX, 0},
-};
+// A function for each number of floats that a part of a head may have.
+#define PARTS(floats)                                                                                              \
+    static void scores_##floats(float *att, const float *q, const float *keys, int positions, int64_t stride,      \
+                                Vector scale, Vector mask)                                                         \
+    {                                                                                                              \
+        add_scores(att, q, keys, positions, stride, scale, mask, (floats) / LANES);                                \
+    }                                                                                                              \
+    static void values_##floats(float *xb, const float *att, const float *values, int positions, int64_t stride,   \
+                                Vector scale)                                                                      \
+    {                                                                                                              \
+        weigh_values(xb, att, values, positions, stride, scale, (floats) / LANES);                                 \
+    }
+PARTS(4)
+PARTS(8)
+PARTS(16)
 
-// att (positions) becomes the powers of two of its scores, and 0 up to a multiple of four; their sum.
-static inline float weights_of(float *att, Vector most, int positions)
+// att (positions) becomes the powers of two of what its scores are below the largest; their sum, or 0 where one is
+// no finite number. Lanes behind the last position hold its score on entry, and count as 2^-100.
+static inline float weights_of(float *att, int positions)
 {
+    static const _Alignas(ALIGNMENT) uint32_t BEHIND[LANES][LANES] = {
+        {0, 0, 0, 0},
+        {0, UINT32_MAX, UINT32_MAX, UINT32_MAX},
+        {0, 0, UINT32_MAX, UINT32_MAX},
+        {0, 0, 0, UINT32_MAX},
+    };
+    int last = (positions - 1) & -LANES;
+    Vector most, sum = vector_zero();
+    if (!find_largest(&most, att, last + LANES)) {
+        return 0.0f;
+    }
     Exp_Constants c = exp_constants();
-    int whole = (positions - 1) & -LANES;
-    Vector sum = exponentials2(att, most, whole, &c);
-    Vector counted = lvx((const float *)(const void *)COUNTED[positions & (LANES - 1)]);
-    Vector last = vand(exp2_below(lvx(att + whole), most, &c), counted);
-    stvx(att + whole, last);
-    return vector_sum(vaddfp(sum, last));
+    Vector behind = lvx((const float *)(const void *)BEHIND[positions & (LANES - 1)]);
+    stvx(att + last, vsel(lvx(att + last), vector_of(-0x1p127f), behind));
+    for (int t = 0; t <= last; t += LANES) {
+        Vector power = vector_exp2(greater(c.lowest2, vsubfp(lvx(att + t), most)), &c);
+        sum = vaddfp(sum, power);
+        stvx(att + t, power);
+    }
+    return vector_sum(sum);
 }
 
 static void attend_vmx(float *xb, float *att, const float *q, const float *keys, const float *values, int positions,
@@ -276,37 +260,35 @@ static void attend_vmx(float *xb, float *att, const float *q, const float *keys,
         kernels_scalar.attend(xb, att, q, keys, values, positions, head_size, kv_dim);
         return;
     }
-    int padded = (positions + LANES - 1) & -LANES;
-    for (int t = 0; t < padded; t += LANES) {
-        stvx(att + t, vector_zero());
-    }
-    Vector scale = vector_of(LOG2E / sqrtf((float)head_size));
+    Vector scale = vector_of(LOG2E / sqrtf((float)head_size)), mask = vector_zero();
     int i = 0;
     for (; i + 16 <= head_size; i += 16) {
-        add_scores(att, q + i, keys + i, positions, kv_dim, scale, 4);
+        scores_16(att, q + i, keys + i, positions, kv_dim, scale, mask);
+        mask = vspltisw(-1);
     }
     if (i + 8 <= head_size) {
-        add_scores(att, q + i, keys + i, positions, kv_dim, scale, 2);
+        scores_8(att, q + i, keys + i, positions, kv_dim, scale, mask);
+        mask = vspltisw(-1);
         i += 8;
     }
     if (i < head_size) {
-        add_scores(att, q + i, keys + i, positions, kv_dim, scale, 1);
+        scores_4(att, q + i, keys + i, positions, kv_dim, scale, mask);
     }
-    Vector most;
-    if (!find_largest(&most, att, padded)) {
+    float sum = weights_of(att, positions);
+    if (sum == 0.0f) {
         kernels_scalar.attend(xb, att, q, keys, values, positions, head_size, kv_dim);
         return;
     }
-    scale = vector_of(1.0f / weights_of(att, most, positions));
+    scale = vector_of(1.0f / sum);
     for (i = 0; i + 16 <= head_size; i += 16) {
-        weigh_values(xb + i, att, values + i, positions, kv_dim, scale, 4);
+        values_16(xb + i, att, values + i, positions, kv_dim, scale);
     }
     if (i + 8 <= head_size) {
-        weigh_values(xb + i, att, values + i, positions, kv_dim, scale, 2);
+        values_8(xb + i, att, values + i, positions, kv_dim, scale);
         i += 8;
     }
     if (i < head_size) {
-        weigh_values(xb + i, att, values + i, positions, kv_dim, scale, 1);
+        values_4(xb + i, att, values + i, positions, kv_dim, scale);
     }
 }
 
@@ -370,6 +352,7 @@ static int argmax_vmx(const float *x, int size)
 const Kernels kernels_vmx = {
     .rmsnorm = rmsnorm_vmx,
     .rope = rope_vmx,
+    .divide = divide_vmx,
     .softmax = softmax_vmx,
     .attend = attend_vmx,
     .swiglu = swiglu_vmx,

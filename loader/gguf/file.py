@@ -62,7 +62,7 @@ class Gguf:
         self._cursor = cursor = Cursor(source, order)
         cursor.number(ValueType.UINT32, "the version")
         tensor_count = cursor.count("tensors", _LEAST_TENSOR)
-        entries = _entries(cursor, cursor.count("metadata keys", _LEAST_ENTRY))
+        entries, self._spans = _entries(cursor, cursor.count("metadata keys", _LEAST_ENTRY))
         self.metadata = Metadata(self.path, cursor.data, order, entries)
         self.alignment = self._alignment()
         rows = [_tensor_row(cursor, self.alignment) for _ in range(tensor_count)]
@@ -88,9 +88,7 @@ class Gguf:
     def image(self, byte_order: ByteOrder) -> Image:
         """The file in `byte_order`: what stands between the tensors stays as it is."""
         swap = byte_order is not self.byte_order
-        head = self._cursor.data[: self._head]
-        for offsets, width in self._cursor.swaps() if swap else ():
-            head = swap_numbers(head, offsets, width)
+        head = self._head_in(byte_order)
         segments = [Segment(len(head), U8, head)]
         end = self._head
         for tensor in sorted(self.tensors, key=lambda tensor: tensor.offset):
@@ -101,6 +99,18 @@ class Gguf:
             end = tensor.offset + tensor.nbytes
         segments.append(Segment(self.size - end, U8, end))
         return Image(self.source, segments, swap)
+
+    def pairs(self, byte_order: ByteOrder) -> dict[str, bytes]:
+        """Each key's bytes in a file of that byte order: its length, the key, type and value."""
+        head = self._head_in(byte_order)
+        return {key: head[start:stop] for key, (start, stop) in self._spans.items()}
+
+    def _head_in(self, byte_order: ByteOrder) -> bytes:
+        """What stands before the tensors."""
+        head = self._cursor.data[: self._head]
+        for offsets, width in self._cursor.swaps() if byte_order is not self.byte_order else ():
+            head = swap_numbers(head, offsets, width)
+        return head
 
     def check_unchanged(self) -> None:
         """Raises LoaderError if the file has changed since it was opened."""
@@ -181,8 +191,10 @@ def open_gguf(source: Source) -> Gguf:
         raise
 
 
-def _entries(cursor: Cursor, count: int) -> dict[str, Entry]:
+def _entries(cursor: Cursor, count: int) -> tuple[dict[str, Entry], dict[str, tuple[int, int]]]:
+    """The values by their keys, and from where to where each stands in the file, with its key."""
     entries: dict[str, Entry] = {}
+    spans: dict[str, tuple[int, int]] = {}
     for _ in range(count):
         place = cursor.position
         raw = cursor.string("a metadata key", LONGEST_KEY)
@@ -190,7 +202,8 @@ def _entries(cursor: Cursor, count: int) -> dict[str, Entry]:
         if key in entries:
             raise cursor.fault(place, f"a second metadata key {printable(raw)}")
         entries[key] = cursor.value(printable(raw))
-    return entries
+        spans[key] = place, cursor.position
+    return entries, spans
 
 
 def _tensor_row(cursor: Cursor, alignment: int) -> tuple[Tensor, int]:

@@ -14,9 +14,10 @@ from loader.extension import MOST_END_TOKENS, RANGES, Extension, shortest
 from loader.gguf.file import Gguf
 from loader.gguf.metadata import Metadata
 from loader.gguf.names import ARCHITECTURE, DIMENSIONS, tensor_name
-from loader.kinds import ChatTemplate, Vocabulary
+from loader.kinds import Vocabulary
 from loader.layout import Config, Key, keys, shape_of
 from loader.legible import printable
+from loader.templates import template_of
 from loader.weights import Origin, Weights, check_shape
 
 if TYPE_CHECKING:
@@ -113,13 +114,6 @@ def _extension(metadata: Metadata, config: Config) -> Extension:
     )
 
 
-def template_of(text: str) -> ChatTemplate:
-    """The template by what only it contains."""
-    if "<|im_start|>" in text:
-        return ChatTemplate.CHATML
-    return ChatTemplate.LLAMA2 if "[INST]" in text else ChatTemplate.NONE
-
-
 def _in_range(metadata: Metadata, key: str, name: str, default: float | None) -> float:
     value = metadata.real(f"{ARCHITECTURE}.{key}", default)
     least, most = RANGES[name]
@@ -146,7 +140,9 @@ def _end_tokens(metadata: Metadata, config: Config) -> tuple[int, ...]:
         if f"tokenizer.ggml.{which}_token_id" in metadata
     ]
     if "tokenizer.ggml.token_type" in metadata and "tokenizer.ggml.tokens" in metadata:
-        pieces, types = metadata.texts("tokenizer.ggml.tokens"), metadata.numbers("tokenizer.ggml.token_type")
-        controls = (types[: len(pieces)] == _CONTROL).nonzero()[0].tolist()
-        ends += [token for token in controls if pieces[token] in _END_TEXTS and token < config.vocab_size]
+        types = metadata.numbers("tokenizer.ggml.token_type")
+        controls = (types[: config.vocab_size] == _CONTROL).nonzero()[0].tolist()
+        ends += [
+            token for token in controls if metadata.text_at("tokenizer.ggml.tokens", token) in _END_TEXTS
+        ]
     return tuple(dict.fromkeys(ends))[:MOST_END_TOKENS] or Extension().end_tokens

@@ -127,7 +127,18 @@ class Metadata:
         """An array of strings. Raises LoaderError if it is missing or another type."""
         entry = self.array(key, frozenset({ValueType.STRING}), "strings")
         assert entry.starts is not None
-        return [self._string(start) for start in entry.starts.tolist()]
+        starts: list[int] = entry.starts.tolist()
+        if not starts:
+            return []
+        ends = [*starts[1:], starts[-1] + 8 + len(self._string(starts[-1]))]
+        data = self._data
+        return [data[start + 8 : end] for start, end in zip(starts, ends, strict=True)]
+
+    def text_at(self, key: str, index: int) -> bytes:
+        """An item of an array of strings; empty beyond its end. Raises LoaderError as `texts` does."""
+        starts = self.array(key, frozenset({ValueType.STRING}), "strings").starts
+        assert starts is not None
+        return self._string(int(starts[index])) if index < len(starts) else b""
 
     def numbers(self, key: str) -> np.ndarray[Any, np.dtype[Any]]:
         """An array of numbers, in the file's byte order. Raises LoaderError if missing or another type."""

@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from laboratory.outside import calls, models, programs, registers, rings, tokenizers
+from laboratory.outside import calls, exchange, models, programs, registers, rings, tokenizers
 from laboratory.outside.watch import Watch
 
 TARGETS: dict[str, ModuleType] = {
-    "loader": models, "elf": programs, "calls": calls, "rings": rings, "registers": registers,
-    "tokenizers": tokenizers,
+    "loader": models, "exchange": exchange, "elf": programs, "calls": calls, "rings": rings,
+    "registers": registers, "tokenizers": tokenizers,
 }  # fmt: skip
 
 _CPU_SECONDS = 2.0

@@ -92,13 +92,18 @@ def _addi(target: int, base: int, by: int) -> int:
     return 14 << 26 | target << 21 | base << 16 | by
 
 
+def _add(target: int, a: int, b: int) -> int:
+    return 31 << 26 | target << 21 | a << 16 | b << 11 | 266 << 1
+
+
 def _lvx(target: int, base: int) -> int:
     return 31 << 26 | target << 21 | base << 11 | 103 << 1
 
 
 def _with_data(rng: random.Random, words: list[int], step: int, vectors: bool, unicorn_agrees: bool) -> Trial:
     """A loop whose streams move by `step` bytes, and memory for it."""
-    words += [_addi(base, base, step) for base in (9, 10, 11)]
+    in_register = step == 16 and rng.random() < 0.5
+    words += [_add(base, base, 12) if in_register else _addi(base, base, step) for base in (9, 10, 11)]
     rounds = rng.randrange(1, 200)
     room = _DATA_BYTES - rounds * step - 8 * 64
     spots = tuple(_DATA + (rng.randrange(0, room) & (-16 if vectors else -4)) for _ in range(3))

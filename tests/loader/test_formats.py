@@ -12,6 +12,7 @@ import pytest
 
 import loader
 from loader import ByteOrder, Format, LoaderError
+from loader.extension import Extension
 from loader.tensor_types import F32
 
 
@@ -149,3 +150,25 @@ def test_tokenizer_gives_pieces_and_scores_in_both_orders(maker: Callable[..., A
     assert read[0].pieces == read[1].pieces
     assert len(read[0]) == 20 and read[0].max_token_length == 6
     assert read[1].pieces[13] == (b" caf\xc3\xa9", -13.0)
+
+
+@pytest.mark.parametrize("kind", ["v1", "v2"])
+def test_words_behind_the_header_s_fields_swap_only_where_they_are_ours(
+    kind: str, maker: Callable[..., Any], tmp_path: Path
+) -> None:
+    junk = bytes(range(1, 209))
+    data = bytearray(maker(kind).data)
+    data[48:256] = junk
+    (tmp_path / "x.bin").write_bytes(data)
+    model = loader.open(tmp_path / "x.bin")
+    assert model.extension == Extension()
+    assert whole(model.image(ByteOrder.BIG))[44:256] == bytes(4) + junk
+    extension = Extension(rope_theta=5e5, begin_token=7, end_tokens=(3, 4), adds_space_prefix=False)
+    for order in ByteOrder:
+        data = bytearray(maker(kind, order.value).data)
+        data[44:256] = extension.pack(order)
+        (tmp_path / "x.bin").write_bytes(data)
+        model = loader.open(tmp_path / "x.bin")
+        assert model.extension == extension
+        for other in ByteOrder:
+            assert whole(model.image(other))[44:256] == extension.pack(other)

@@ -34,9 +34,12 @@ def refused(path: Path, wrong: Wrong, order: str = "little") -> str:
     return refusal(path, file.data(order))
 
 
-def raw(name: str, ne: tuple[int, ...], type: int = 0, **more: int) -> Wrong:
+def raw(
+    name: str, ne: tuple[int, ...], type: int = 0, offset: int | None = None, n_dims: int | None = None
+) -> Wrong:
     """Adds a tensor without data."""
-    return lambda file: file.tensors.append(TensorRow(name.encode(), ne, type, b"", **more))
+    row = TensorRow(name.encode(), ne, type, b"", offset=offset, n_dims=n_dims)
+    return lambda file: file.tensors.append(row)
 
 
 def value(key: str, type: str, number: object) -> Wrong:
@@ -212,14 +215,20 @@ CASES: dict[str, tuple[Wrong, str]] = {
 }
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("case", CASES)
+_LITTLE_ONLY = ("a string of", "an array of", "texts of", "a text in an array")  # their wrong bytes are
+
+
+@pytest.mark.parametrize(
+    ("case", "order"),
+    [
+        (case, order)
+        for case in CASES
+        for order in ("little", "big")
+        if order == "little" or not case.startswith(_LITTLE_ONLY)
+    ],
+)
 def test_a_file_that_lies_is_refused(case: str, order: str, tmp_path: Path) -> None:
     wrong, message = CASES[case]
-    if order == "big" and any(
-        word in case for word in ("string of", "array", "texts of", "text in an array")
-    ):
-        pytest.skip("the wrong bytes of this case are little-endian")
     assert message in refused(tmp_path / "x", wrong, order)
 
 

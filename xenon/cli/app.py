@@ -33,14 +33,20 @@ from xenon.notes import XenonWarning
 COMMANDS: dict[str, dict[str, Any]] = {
     "convert": {},
     "inspect": {},
+    "export": {},
     "generate": {},
+    "chat": {},
     "tokenize": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "profile": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
     "bench": {},
+    "perplexity": {},
+    "verify": {},
     "budget": {},
     "estimate": {},
+    "pull": {},
+    "list": {},
     "cache": {},
 }
 _HELP = """Port a small language model to a big-endian PowerPC console, and run it without owning one.

@@ -10,7 +10,7 @@ from xenon.cli.errors import UsageError
 from xenon.errors import ErrorCode, XenonError
 
 if TYPE_CHECKING:
-    from loader import ByteOrder, Conversion, Gguf, Model, Recipe, Tokenizer, Weights
+    from loader import ByteOrder, Conversion, Gguf, HuggingFaceFolder, Model, Recipe, Tokenizer, Weights
 
 FormatName = Literal["v0", "v1", "v2", "console", "gguf"]
 Quantisation = Literal["int8", "q8_0", "q4_1", "f16", "bf16"]
@@ -39,39 +39,47 @@ class Wishes:
 def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[Conversion]:
     """Everything to be converted, with all inputs read and checked."""
     import loader
+    from xenon.models.find import model_path
 
     if model is None and tokenizer is None:
         raise UsageError("missing MODEL", _USAGE)
     if model is None:
         return [loader.plan(loader.open_tokenizer(str(tokenizer)), wishes.order, None, wishes.out)]
-    opened = loader.open_any(model) if tokenizer is None else loader.open(model)
+    path = model_path(model)
+    if path != model and wishes.out is None:
+        wishes.out = Path()  # not beside a pulled model
+    opened = loader.open_any(path) if tokenizer is None else loader.open(path)
     plans = [_planned_model(opened, wishes)]
     if tokenizer is not None and isinstance(opened, loader.Model):
         second = loader.open_tokenizer(tokenizer)
         loader.check_vocabulary(opened, second)
         folder = None if wishes.out is None else plans[0].target.parent
         plans.append(loader.plan(second, wishes.order, None, folder))
-    if isinstance(opened, loader.Gguf) and plans[0].kind is loader.FileKind.MODEL:
+    if tokenizer is None and plans[0].kind is loader.FileKind.MODEL:
         plans += _tokenizer_of(opened, plans[0], wishes)
     return plans
 
 
-def _tokenizer_of(gguf: Gguf, model: Conversion, wishes: Wishes) -> list[Conversion]:
-    """The tokenizer in a GGUF file, beside the checkpoint; a note says where there is none for the guest."""
+def _tokenizer_of(
+    source: Model | Tokenizer | Gguf | HuggingFaceFolder, model: Conversion, wishes: Wishes
+) -> list[Conversion]:
+    """The tokenizer in a GGUF file or a folder, beside the checkpoint; a note says why there is none."""
     import loader
 
-    if "tokenizer.ggml.model" not in gguf.metadata:
-        return []
     try:
-        tokenizer = loader.open_tokenizer(gguf.path)
+        if isinstance(source, loader.Gguf) and "tokenizer.ggml.model" in source.metadata:
+            tokenizer = loader.tokenizer_of_gguf(source)
+        elif isinstance(source, loader.HuggingFaceFolder) and (source.path / "tokenizer.json").is_file():
+            tokenizer = loader.open_tokenizer(source.path / "tokenizer.json")
+        else:
+            return []
     except loader.LoaderError as error:
         wishes.notes.append(f"no tokenizer is written: {error.message}")
         return []
-    folder = None if wishes.out is None else model.target.parent
-    return [loader.plan(tokenizer, wishes.order, None, folder)]
+    return [loader.plan(tokenizer, wishes.order, None, model.target.parent)]
 
 
-def _planned_model(opened: Model | Tokenizer | Gguf, wishes: Wishes) -> Conversion:
+def _planned_model(opened: Model | Tokenizer | Gguf | HuggingFaceFolder, wishes: Wishes) -> Conversion:
     import loader
 
     if isinstance(opened, loader.Tokenizer) or not _is_made(opened, wishes):
@@ -88,10 +96,12 @@ def _planned_model(opened: Model | Tokenizer | Gguf, wishes: Wishes) -> Conversi
     return plan
 
 
-def _is_made(opened: Model | Gguf, wishes: Wishes) -> bool:
+def _is_made(opened: Model | Gguf | HuggingFaceFolder, wishes: Wishes) -> bool:
     """Whether the output is a checkpoint made of the tensors, and not the file itself, swapped."""
     import loader
 
+    if isinstance(opened, loader.HuggingFaceFolder):
+        return True
     if isinstance(opened, loader.Gguf):
         if wishes.format is not None:
             return wishes.format != "gguf"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +20,9 @@ def convert(
     model: Annotated[
         Path | None,
         typer.Argument(
-            metavar="MODEL", help="A llama2.c checkpoint, a GGUF file, or a tokenizer.", show_default=False
+            metavar="MODEL",
+            help="A llama2.c checkpoint, GGUF file, Hugging Face folder, or tokenizer.",
+            show_default=False,
         ),
     ] = None,
     tokenizer: Annotated[
@@ -69,7 +72,8 @@ def convert(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Convert a model and its tokenizer to big-endian, or back, or make a checkpoint of a GGUF file.
+    """Convert a model and its tokenizer to big-endian, or back, or make a checkpoint of a GGUF file or of a
+    folder from the Hugging Face hub.
 
     Each output appears whole or not at all, and no input is ever changed.
 
@@ -98,15 +102,20 @@ def convert(
     else:
         with ProgressBar("converting") as progress:
             loader.write(conversions, force, progress)
-    if as_json:
-        print_json({"written": not dry_run, "outputs": [conversion.as_dict() for conversion in conversions]})
-        return
-    for conversion in conversions:
-        print(("would write " if dry_run else "wrote ") + _sentence(conversion))
-        for line in _rounding(conversion):
-            print(line)
+    print_conversions(conversions, written=not dry_run, as_json=as_json)
     for note in wishes.notes:
         print(f"note: {note}", file=sys.stderr)
+
+
+def print_conversions(conversions: Sequence[Conversion], written: bool, as_json: bool) -> None:
+    """Say what was written, or would be, and what rounding changed."""
+    if as_json:
+        print_json({"written": written, "outputs": [conversion.as_dict() for conversion in conversions]})
+        return
+    for conversion in conversions:
+        print(("wrote " if written else "would write ") + _sentence(conversion))
+        for line in _rounding(conversion):
+            print(line)
 
 
 def _sentence(conversion: Conversion) -> str:
@@ -124,4 +133,5 @@ def _rounding(conversion: Conversion) -> list[str]:
     return [
         f"  {name:{width}}  error: max {deviation.max_relative:.2e}, rms {deviation.rms_relative:.2e}"
         for name, deviation in deviations.items()
+        if deviation.max_relative
     ]

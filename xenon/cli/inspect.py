@@ -13,13 +13,16 @@ from xenon.cli.errors import UsageError
 from xenon.cli.output import print_json, shown
 
 if TYPE_CHECKING:
-    from loader import Facts, Gguf, Model, Tokenizer
+    from loader import Facts, Gguf, HuggingFaceFolder, Model, Tokenizer
 
 DIFFERS = ("path", "byte_order", "sha256")  # between two byte orders of one model
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint, a tokenizer, or a GGUF file.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A checkpoint, tokenizer, GGUF file, or Hugging Face folder."),
+    ],
     tensors: Annotated[
         bool, typer.Option("--tensors", help="List every tensor, or every piece of a tokenizer.")
     ] = False,
@@ -40,11 +43,12 @@ def inspect(
            <(xenon-llm inspect --diffable stories15M.be.bin)
     """
     import loader
+    from xenon.models.find import model_path
 
     if as_json and diffable:
         raise UsageError("--json and --diffable exclude each other", "xenon-llm inspect --help")
-    source = loader.open_any(file)
-    facts = loader.facts(source) | {"path": shown(file)}
+    source = loader.open_any(model_path(file))
+    facts = loader.facts(source) | {"path": shown(source.path)}
     if diffable:
         print("\n".join(sorted(_lines(source, facts))))
     elif as_json:
@@ -56,13 +60,13 @@ def inspect(
             _print_table(list(_parts(source)))
 
 
-def _part(source: Model | Tokenizer | Gguf) -> str:
+def _part(source: Model | Tokenizer | Gguf | HuggingFaceFolder) -> str:
     import loader
 
     return "vocabulary" if isinstance(source, loader.Tokenizer) else "tensors"
 
 
-def _parts(source: Model | Tokenizer | Gguf, checksums: bool = False) -> Iterator[Facts]:
+def _parts(source: Model | Tokenizer | Gguf | HuggingFaceFolder, checksums: bool = False) -> Iterator[Facts]:
     """The tensors of a model, or the pieces of a tokenizer."""
     import loader
 
@@ -71,7 +75,7 @@ def _parts(source: Model | Tokenizer | Gguf, checksums: bool = False) -> Iterato
     return loader.tensor_facts(source, checksums)
 
 
-def _lines(source: Model | Tokenizer | Gguf, facts: Facts) -> Iterator[str]:
+def _lines(source: Model | Tokenizer | Gguf | HuggingFaceFolder, facts: Facts) -> Iterator[str]:
     for key, value in facts.items():
         if key not in DIFFERS:
             yield f"{key}: {json.dumps(value)}"

@@ -19,7 +19,8 @@ class _PlainFirst:
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
         wanted, info = param.type_descriptor.annotation, param.type_descriptor.parameter_info
-        if isinstance(wanted, type) and not any(getattr(info, bound, None) for bound in _BOUNDS):
+        bounds = (getattr(info, bound, None) for bound in _BOUNDS)
+        if isinstance(wanted, type) and all(bound is None or bound is False for bound in bounds):
             if type(value) is wanted:
                 return value
             if isinstance(value, str) and wanted is int and _WHOLE.fullmatch(value):

@@ -11,8 +11,10 @@ import numpy as np
 import loader
 from laboratory.outside.mutations import damaged, edge
 from loader import ByteOrder, Config, Format, LoaderError, Model, Tokenizer
+from loader.extension import EXTENSION_AT, MATRIX_CLASSES, Extension
 from loader.header import MAGIC
 from loader.layout import file_size
+from loader.tensor_types import BF16, F16, F32, TensorType
 
 MEMORY_BYTES = 64 << 20
 """What a trial may take at most."""
@@ -55,7 +57,8 @@ def trial(rng: random.Random, folder: Path) -> int:
         except LoaderError as error:
             assert str(source) in error.message, error.message
         else:
-            _read(rng, opened)
+            if isinstance(opened, (Model, Tokenizer)):
+                _read(rng, opened)
     _convert(rng, source, target)
     return 1
 
@@ -149,6 +152,9 @@ def _model(rng: random.Random) -> bytes:
         seq_len=rng.choice((1, 4, 8)),
         shared_classifier=rng.random() < 0.5,
         group_size=rng.choice((1, 2, 4)) if version is Format.V2 else None,
+        types=tuple(rng.choice((F32, F16, BF16)) for _ in MATRIX_CLASSES)
+        if version is Format.CONSOLE
+        else None,
     )
     mark = rng.choice("<>")
     shared = config.shared_classifier
@@ -165,10 +171,19 @@ def _model(rng: random.Random) -> bytes:
         sizes[5] *= 1 if shared else -1
         head = struct.pack(f"{mark}7i", *sizes)
     else:
-        number = list(Format).index(version)
-        head = struct.pack(f"{mark}Ii7i", MAGIC, number, *sizes) + bytes([shared])
-        head = (head + struct.pack(f"{mark}i", config.group_size or 0)).ljust(256, b"\0")
+        head = struct.pack(f"{mark}Ii7i", MAGIC, version.value, *sizes) + bytes([shared])
+        head += struct.pack(f"{mark}i", config.group_size or 0)
+        if config.types is not None or rng.random() < 0.2:
+            codes = tuple(type.number or 0 for type in config.types or ()) or (0,) * len(MATRIX_CLASSES)
+            order = ByteOrder.LITTLE if mark == "<" else ByteOrder.BIG
+            extension = Extension(rope_theta=5e4, end_tokens=(0,))
+            head = head.ljust(EXTENSION_AT, b"\0") + extension.pack(order, codes)
+        head = head.ljust(256, b"\0")
     return head + np.random.default_rng(rng.getrandbits(32)).bytes(file_size(config, version) - len(head))
+
+
+def _types(rng: random.Random) -> tuple[TensorType, ...]:
+    return tuple(rng.choice((F32, F16, BF16)) for _ in MATRIX_CLASSES)
 
 
 def _tokenizer(rng: random.Random) -> bytes:

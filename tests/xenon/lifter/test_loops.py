@@ -70,3 +70,16 @@ def test_one_unusual_number_in_the_middle_of_a_running_sum(
     trial = Trial(words, False, 97, (_DATA + 0x400, _DATA + 0x2000, _DATA), data)
     results = laboratory.results(trial)
     assert len(set(results.values())) == 1
+
+
+@pytest.mark.parametrize("step", [0, 16, 144, 1000, 4096, 4608, 5008, -16, -4096])
+def test_streams_that_move_by_a_register(laboratory: LoopLaboratory, step: int) -> None:
+    """r9 and r10, two pages apart, move by r11, also backwards: v3 += a line * the other, which changes."""
+    loads, products = (0x7C2048CE, 0x7C4050CE), (0x106118AE, 0x1042180A)
+    words = (*loads, *products, 0x7C4051CE, 0x7D295A14, 0x7D4A5A14)
+    rounds = min(400, 2 * 4096 // max(abs(step), 16))
+    first = _DATA if step >= 0 else _DATA + 2 * 4096 - 16
+    data = struct.pack(f">{_WORDS}I", *(0x3F800000 + 977 * index for index in range(_WORDS)))
+    registers = (first, first + 2 * 4096, step & 0xFFFF_FFFF)  # lis extends the sign
+    results = laboratory.results(Trial(words, False, rounds, registers, data))
+    assert len(set(results.values())) == 1

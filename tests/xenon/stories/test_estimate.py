@@ -101,11 +101,18 @@ def test_a_prompt_takes_the_layers_once_for_eight_positions_and_no_classifier() 
     assert timing.prompt_work(replace(config, seq_len=3)).positions == 3
 
 
+def test_other_operations_of_a_position_are_those_of_the_vector_kernels() -> None:
+    config = Config(8, 12, 2, 2, 1, 20, 16, shared_classifier=True)
+    layer = 2 * (8 + 4) + 13 * 2 * 4 + 21 * 12 + 2 * 8 + 2 * 3 * 8  # RoPE, softmax, SwiGLU, sums, norms
+    assert timing.token_work(config, 3).other_operations == 2 * layer + 3 * 8
+
+
 def test_a_prompt_is_read_as_fast_as_its_pass_allows() -> None:
     config = Shape.STORIES_15M.config
     pass_, rows = timing.prompt_work(config), {row.variant: row for row in timing.estimate(config)}
     lines = pass_.weight_bytes / 128
-    one_core = lines * 200e-9 + pass_.multiply_adds / (4 * 3.2e9)  # 16 chains: a vmaddfp each cycle
+    operations = pass_.multiply_adds + pass_.other_operations
+    one_core = lines * 200e-9 + operations / (4 * 3.2e9)  # 16 chains: a vmaddfp each cycle
     assert rows["VMX, one core"].prompt_tokens_per_second == pytest.approx(8 / one_core)
     three_cores = rows["VMX, prefetched, three cores"]
     assert three_cores.prompt_tokens_per_second == pytest.approx(8 / (pass_.weight_bytes / 10.8e9))

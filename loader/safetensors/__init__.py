@@ -1,0 +1,1 @@
+"""safetensors, Hugging Face's file format, and folders of it. Source: safetensors, `README.md` (Format)."""
