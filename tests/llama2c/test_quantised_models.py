@@ -121,7 +121,9 @@ def test_a_type_computes_as_the_same_weights_in_fp32(
     expected = model.host(reference, model.fp32, "-k", kernel)
     if kind == "int8 16":  # the vector unit leaves these groups to the scalar kernel
         expected = expected if kernel == "scalar" else found
-        np.testing.assert_allclose(found, model.host(reference, model.fp32, "-k", "scalar"), rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(
+            found, model.host(reference, model.fp32, "-k", "scalar"), rtol=1e-3, atol=1e-5
+        )
     np.testing.assert_array_equal(found, expected)
 
 
@@ -181,10 +183,14 @@ def test_floats_are_rounded_to_halves_as_numpy_does(reference: Reference) -> Non
     halves = np.arange(1 << 15, dtype=np.uint16).view(np.float16).astype(np.float64)
     finite = halves[np.isfinite(halves)]
     between = (finite[1:] + finite[:-1]) / 2  # ties
-    values = np.concatenate([finite, between, between * (1 + 2**-20), between * (1 - 2**-20)]).astype(np.float32)
+    values = np.concatenate([finite, between, between * (1 + 2**-20), between * (1 - 2**-20)]).astype(
+        np.float32
+    )
     rng = np.random.default_rng(5)
     random = rng.integers(0, 1 << 32, 1 << 18, np.uint32).view(np.float32)
-    values = np.concatenate([values, -values, random, np.array([65519.9, 65520, 1e9, np.inf, 1e-8], np.float32)])
+    values = np.concatenate(
+        [values, -values, random, np.array([65519.9, 65520, 1e9, np.inf, 1e-8], np.float32)]
+    )
     with np.errstate(over="ignore", invalid="ignore"):
         expected = values.astype(np.float16)
     found = reference.narrow(values)
@@ -198,7 +204,11 @@ WRONG = {
     "group type": (84, struct.pack("I", 256), b"byte 84: tensor type 256, which this program does not know"),
     "theta": (48, struct.pack("f", 0.5), b"byte 48: rope_theta, expected 1 to 1e12, or 0 for llama2.c's"),
     "no theta": (48, struct.pack("f", np.nan), b"byte 48: rope_theta, expected 1 to 1e12, or 0"),
-    "epsilon": (52, struct.pack("f", -1.0), b"byte 52: rms_norm_eps, expected 1e-30 to 1, or 0 for llama2.c's"),
+    "epsilon": (
+        52,
+        struct.pack("f", -1.0),
+        b"byte 52: rms_norm_eps, expected 1e-30 to 1, or 0 for llama2.c's",
+    ),
     "begin": (56, struct.pack("I", 273), b"byte 56: token 272, expected 0 to 271"),
     "end": (72, struct.pack("I", 0xFFFFFFFF), b"byte 72: token 4294967294, expected 0 to 271"),
     "flags": (76, struct.pack("I", 4), b"byte 76: tokenizer flags 4, expected 0 to 3"),
