@@ -82,10 +82,10 @@ class XellConsole:
         if self._entry is not None:
             raise XenonError("this console has booted already", "make a new XellConsole for each program")
         image = parse_image(start.name, start.program, self.loader)
-        self._entry = load_image(self.machine.memory, image, start, self.loader)
+        entry = load_image(self.machine.memory, image, start, self.loader)
         self.machine.pages.map(0, RAM_BYTES, _EVERYTHING)
         functions = image.functions()
-        self._name = start.name
+        self._entry, self._name = entry, start.name
         self._metal = BareMetal(self.machine, start.name, functions, self._registers)
         self.machine.know(functions)
         return image
