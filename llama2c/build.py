@@ -17,10 +17,20 @@ SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 
 PORT = (
-    *"allocations checkpoint figures forward forward_cpu forward_gpu gpu kernels_scalar".split(),
-    *"kernels_vmx maths matmul memory parallel sampler sort tensor_types text transformer".split(),
+    *"allocations checkpoint evaluate figures forward forward_cpu forward_dump forward_gpu gpu".split(),
+    *"halves header kernels_scalar kernels_vmx maths matmul memory parallel sampler sort".split(),
+    *"tensor_types text transformer".split(),
     *"byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
+    *"answer conversation inference records stops".split(),
     "fp32",  # the tensor types, a line each
+    "f16",
+    "bf16",
+    "q4_0",
+    "q4_1",
+    "q5_0",
+    "q5_1",
+    "q8_0",
+    "int8",
 )
 
 # Every floating-point operation means the same on both sides: no contraction, no reassociation, no library

@@ -66,7 +66,7 @@ class _Kernels(ctypes.Structure):
     """Kernels in src/kernels.h."""
 
     _fields_ = (
-        ("rmsnorm", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, _INT)),
+        ("rmsnorm", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, _INT, ctypes.c_float)),
         ("rope", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, *(_INT,) * 2)),
         ("divide", ctypes.CFUNCTYPE(None, _FLOATS, ctypes.c_float, _INT)),
         ("softmax", ctypes.CFUNCTYPE(None, _FLOATS, _INT)),
@@ -133,7 +133,7 @@ class Reference:
         library = ctypes.CDLL(os.fspath(self.path))
         host, floats = ctypes.POINTER(_Host), ctypes.POINTER(ctypes.c_float)
         library.reference_main.argtypes = (host, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p))
-        library.reference_load.argtypes = (host, ctypes.c_char_p, ctypes.c_int)
+        library.reference_load.argtypes = (host, ctypes.c_char_p, ctypes.c_int, ctypes.c_int)
         library.reference_vocab_size.argtypes = ()
         library.reference_tokenizer.argtypes = (host, ctypes.c_char_p, ctypes.c_int, ctypes.c_int64)
         library.reference_encode.argtypes = (
@@ -152,6 +152,8 @@ class Reference:
             *(ctypes.c_uint32, *(ctypes.c_void_p,) * 3),
             *(ctypes.c_int,) * 4,
         )
+        library.reference_narrow.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+        library.reference_narrow.restype = None
         library.reference_kernels.argtypes = (ctypes.c_int,)
         library.reference_kernels.restype = ctypes.POINTER(_Kernels)
         library.reference_maths.argtypes = (ctypes.c_char_p, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
@@ -207,13 +209,17 @@ class Reference:
         machine.check()
         return status, bytes(written[1]), bytes(written[2])
 
-    def load(self, model: Buffer, vmx: bool = False) -> None:
-        """Load a checkpoint in the host's byte order for `forward`. Raises ReferenceFailedError."""
+    def load(self, model: Buffer, vmx: bool = False, half_cache: bool = False) -> None:
+        """Load a checkpoint in the host's byte order for `forward`.
+
+        `half_cache` keeps keys and values in half precision. Raises ReferenceFailedError.
+        """
         messages = bytearray()
         machine = _Machine({_MODEL: model}, self.memory_bytes, lambda _, data: messages.extend(data))
         with self._lock:
             self._loaded = None
-            if not self._library.reference_load(ctypes.byref(machine.host), _MODEL, vmx):
+            kv_bytes = 2 if half_cache else 4
+            if not self._library.reference_load(ctypes.byref(machine.host), _MODEL, vmx, kv_bytes):
                 raise ReferenceFailedError(_said(messages) or "no memory is free")
             self._loaded = machine
 
@@ -309,6 +315,32 @@ class Reference:
         self._library.reference_matmul(
             _FP32, out.ctypes.data, x.ctypes.data, w.ctypes.data, n, d, x.size // n, vmx
         )
+        return out
+
+    def product(
+        self, code: int, w: bytes, x: NDArray[np.float32], rows: int, vmx: bool = False
+    ) -> NDArray[np.float32]:
+        """w (rows, n), planes of the type with ggml's number `code` as in a console's file, times each row of
+        x (positions, n): (positions, rows). Raises KeyError for another type."""
+        import numpy as np
+
+        held, address, _ = _page_aligned(w)
+        copy, place, _ = _page_aligned(x.astype(np.float32).tobytes())
+        positions, n = x.shape
+        out = np.empty((positions, rows), np.float32)
+        known = self._library.reference_matmul(code, out.ctypes.data, place, address, n, rows, positions, vmx)
+        del held, copy
+        if not known:
+            raise KeyError(code)
+        return out
+
+    def narrow(self, x: NDArray[np.float32]) -> NDArray[np.uint16]:
+        """The bits of each x rounded to half precision."""
+        import numpy as np
+
+        x = np.ascontiguousarray(x, np.float32)
+        out = np.empty(x.shape, np.uint16)
+        self._library.reference_narrow(out.ctypes.data, x.ctypes.data, x.size)
         return out
 
     def kernel(self, name: str, *arguments: NDArray[np.float32] | float, vmx: bool = False) -> int | None:

@@ -27,11 +27,13 @@ class Grain(IntEnum):
     """Every lane is zero, infinite, NaN or at least 2 to the power of minus ...; the value is a biased
     exponent, so that a higher one promises more."""
 
+    NORMAL = 0  # or whatever is not denormal
     MULTIPLE = 1  # or a multiple of 2^-126: no denormal
-    FACTOR = 127 - 40
+    FACTOR = 127 - 40  # or a multiple of 2^-63
+    INTEGER = 127  # and an integer
 
 
-_LEAST = {Grain.MULTIPLE: 127 - 103, Grain.FACTOR: Grain.FACTOR}  # what a check asks for
+_LEAST = {Grain.NORMAL: 2, Grain.MULTIPLE: 127 - 103, Grain.FACTOR: Grain.FACTOR}  # what a check asks for
 
 Read = Callable[[Slot], Value]
 
@@ -49,10 +51,14 @@ class Speculation:
     """Collects the conditions under which a loop body's results are correct.
 
     With `over_rounds` they are tested once, when the loop exits or checks its pages again; otherwise in each
-    round. `changed` are the slots that the body writes.
+    round. `changed` are the slots that the body writes. `retreat`, of instructions that are no loop, is the
+    label where they are done again: no operand is assumed to have a grain.
     """
 
-    def __init__(self, emitter: Emitter, changed: frozenset[Slot], over_rounds: bool) -> None:
+    def __init__(
+        self, emitter: Emitter, changed: frozenset[Slot], over_rounds: bool, retreat: str | None = None
+    ) -> None:
+        self.retreat = retreat
         self._emitter = emitter
         self._changed = changed
         self._over_rounds = over_rounds
@@ -106,6 +112,22 @@ class Speculation:
             self._keep_least(words, grain)
         self._grains[root] = grain
 
+    def need_of_sum(self, factors: tuple[Value, Value], addend: Value) -> Grain:
+        """Words of two factors and an addend must have the grains that keep their sum right; the sum's.
+
+        An integer times a multiple of 2^-63 is another, and so is its sum with one, rounded.
+        """
+        for words in factors:
+            self.need(words, Grain.FACTOR)
+        root = self._root(addend)
+        slot = self._initial.get(root)
+        runs = slot is not None and slot in self._changed  # a running sum, which grows from round to round
+        known = self._grains.get(root, Grain.INTEGER)
+        whole = any(self._grains.get(self._root(words)) == Grain.INTEGER for words in factors)
+        grain = Grain.FACTOR if whole and not runs and known >= Grain.FACTOR else Grain.MULTIPLE
+        self.need(addend, grain)
+        return grain
+
     def _keep_least(self, words: Value, grain: Grain) -> None:
         """Keep the least of all lanes in question: doubled, so that the sign is gone, and one less, so that
         zero is the greatest."""
@@ -115,6 +137,10 @@ class Speculation:
         if least is None and self._over_rounds:
             least = self._emitter.read(type, self._emitter.named(_least_slot(grain, type)))
         self._least[grain, type] = turned if least is None else least.intrinsic("umin", turned)
+
+    def not_tiny(self, words: Value) -> None:
+        """No lane of a result may be 2^-126 or less, but for zeros."""
+        self._keep_least(words, Grain.NORMAL)
 
     # Behind the body
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import llama2c
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR
-from loader.extension import Extension
+from loader.tensor_types import F32
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB
+from xenon.models.find import model_path, tokenizer_path
 from xenon.stories.engine import Decision
 from xenon.stories.settings import Engine, Matmul, Sampling
 
 MODEL_PATH, TOKENIZER_PATH, PROMPT_PATH = "/model.bin", "/tokenizer.bin", "/prompt"  # on the console's disc
+TOKENS_PATH = "/tokens"
 MOST_PROMPT_ARGUMENT = 16 * KIB  # bytes of a prompt on the command line; a longer one is a file
 STACK_BYTES = 1 * MIB
 
@@ -35,8 +37,14 @@ def guest_arguments(prompt: bytes, sampling: Sampling, decision: Decision) -> li
     if is_prompt_file(prompt):
         place = arguments.index("-i")
         arguments[place : place + 2] = ["-f", PROMPT_PATH]
-    figures = ["-r", str(FIGURES_DESCRIPTOR)]
+    figures = ["-r", str(FIGURES_DESCRIPTOR), "-v", decision.kv.value]
     return [*arguments, *figures, *(["-g"] if decision.engine is Engine.GPU else [])]
+
+
+def conversation_arguments(decision: Decision) -> list[str]:
+    """The guest's command line for a conversation in the console."""
+    words = [MODEL_PATH, "-d", "-z", TOKENIZER_PATH, "-k", decision.matmul.value, "-c", str(decision.context)]
+    return [*words, "-v", decision.kv.value, *(["-g"] if decision.engine is Engine.GPU else [])]
 
 
 def is_prompt_file(prompt: bytes) -> bool:
@@ -54,16 +62,22 @@ def story_arguments(
         *(model, "-z", tokenizer, "-i", prompt),
         *("-t", _decimal(sampling.temperature), "-p", _decimal(sampling.top_p)),
         *("-s", str(sampling.seed), "-n", str(sampling.steps), "-k", matmul.value, "-c", str(context)),
+        *(["-m", _decimal(sampling.min_p)] if sampling.min_p else []),
+        *(["-a", _decimal(sampling.repeat_penalty)] if sampling.repeat_penalty != 1 else []),
+        *(word for text in sampling.stop for word in ("-b", text.encode("utf-8", "surrogateescape"))),
         *(["-e"] if sampling.ignore_eos else []),
         *(["-x"] if sampling.special else []),
     ]
 
 
 def open_model(model: str | os.PathLike[str] | loader.Model | None) -> loader.Model:
-    """The model (None: the bundled one). Raises loader.LoaderError."""
+    """The model (None: the bundled one), by its path or the name of one that was pulled.
+
+    Raises loader.LoaderError, XenonError for a name that stands for nothing.
+    """
     if isinstance(model, loader.Model):
         return model
-    return loader.open(llama2c.bundled_model() if model is None else model)
+    return loader.open(llama2c.bundled_model() if model is None else model_path(model))
 
 
 def open_tokenizer(
@@ -76,27 +90,20 @@ def open_tokenizer(
     if tokenizer is None:
         return loader.find_tokenizer(model)
     if not isinstance(tokenizer, loader.Tokenizer):
-        tokenizer = loader.open_tokenizer(tokenizer)
+        tokenizer = loader.open_tokenizer(tokenizer_path(tokenizer))
     loader.check_vocabulary(model, tokenizer)
     return tokenizer
 
 
-def check_fp32(model: loader.Model) -> None:
-    """Raises XenonError for a model of another tensor type than fp32, which the guest does not run."""
+def matrix_types(model: loader.Model) -> dict[str, int]:
+    """The tensor types of a model's matrices, by their names in the guest: planes of each."""
     if model.format is loader.Format.V2:
-        raise XenonError(
-            f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)",
-            "llama2.c's export.py writes fp32 as its versions 0 and 1",
-        )
-    if model.format is loader.Format.CONSOLE:
-        raise XenonError(f"{model.path}: a model of quantised blocks; the guest runs fp32 models (v0 and v1)")
-    needs, has = model.extension, Extension()
-    for name in ("rope_theta", "rms_norm_eps"):
-        if getattr(needs, name) != getattr(has, name):
-            raise XenonError(
-                f"{model.path}: {name} {getattr(needs, name):g}; the guest computes with llama2.c's,"
-                f" {getattr(has, name):g}"
-            )
+        return {"int8": 2}
+    types = model.config.types
+    if types is None:
+        return {"fp32": 1}
+    used = types[:-1] if model.config.shared_classifier else types
+    return {"fp32" if type is F32 else type.label: len(type.parts) for type in used}
 
 
 def guest_error(messages: bytes) -> str:
