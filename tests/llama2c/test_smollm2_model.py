@@ -35,9 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("console", Recipe(Format.CONSOLE, context=CONTEXT)),
         ("int8", Recipe(Format.V2, context=CONTEXT)),
     ):
-        plan = loader.plan_checkpoint(
-            loader.weights(source), ByteOrder.BIG, recipe, folder / f"{name}.bin"
-        )
+        plan = loader.plan_checkpoint(loader.weights(source), ByteOrder.BIG, recipe, folder / f"{name}.bin")
         loader.write([plan], force=True)
     return folder
 
