@@ -36,6 +36,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "export": {},
     "generate": {},
     "tokenize": {},
+    "pack": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "profile": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},

@@ -168,7 +168,7 @@ def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
     for part in placements(run.program):
         yield part.purpose, part.size, part.address
     yield "stack", align_up(run.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES, None
-    extents = _extents(run)
+    extents = extents_of(run)
     if extents.mapped:
         yield ("shared " if run.gpu else "") + f"file {run.model_path}", run.model.size, None
     for allocation in allocations(extents):
@@ -176,7 +176,7 @@ def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
         yield ("shared " if shared else "") + allocation.name, allocation.size, None
 
 
-def _extents(run: Run) -> Extents:
+def extents_of(run: Run) -> Extents:
     """The numbers of a run. Raises XenonError for a model that the guest does not run."""
     model, config = run.model, run.model.config
     check_fp32(model)

@@ -1,0 +1,123 @@
+# Where XeLL starts the program: thread 0 at its first byte, threads 1 to 5 at +0x60, all in 64-bit real mode.
+# XeLL writes 12 bytes at +8. `pack` writes where the files are at +0x20.
+    .machine "970"
+    .abiversion 2
+
+    .macro set_toc                  # changes LR
+    bl      900f
+900: mflr   2
+    addis   2, 2, .TOC.-900b@ha
+    addi    2, 2, .TOC.-900b@l
+    .endm
+
+    .section .text.start, "ax", @progbits
+    .globl _start
+    .type _start, @function
+_start:
+    b       first_thread
+    .org    _start + 0x18
+    .ascii  "XLLMPRG1"              # how `pack` knows the program
+    .globl xell_files
+xell_files:
+    .quad   0, 0                    # where they are, bytes
+    .org    _start + 0x60
+    b       next_thread
+    .size _start, . - _start
+
+    .type first_thread, @function
+first_thread:                       # r3: the device tree
+    mr      30, 3
+    bl      prepare
+    set_toc
+    addis   1, 2, first_stack_end@toc@ha
+    addi    1, 1, first_stack_end@toc@l
+    li      0, 0
+    stdu    0, -32(1)               # back chain 0: the outermost frame
+    mr      3, 30
+    bl      xell_main
+    nop
+    b       stop
+    .size first_thread, . - first_thread
+
+    .type next_thread, @function
+next_thread:                        # r3: the thread's number
+    mr      30, 3
+    bl      prepare
+    set_toc
+    addi    5, 30, -1
+    cmpldi  5, 4
+    bgt     stop
+    addis   4, 2, xell_mailboxes@toc@ha
+    addi    4, 4, xell_mailboxes@toc@l
+    sldi    5, 30, 7
+    add     30, 4, 5
+    li      5, 1
+    stw     5, 0(30)                # arrived
+1:  or      31, 31, 31              # very low priority
+    ld      1, 8(30)                # stack_end
+    cmpdi   1, 0
+    beq     1b
+    or      2, 2, 2                 # medium priority
+    lwsync
+    li      0, 0
+    stdu    0, -32(1)
+    mr      3, 30
+    bl      xell_run_thread
+    nop
+    b       stop
+    .size next_thread, . - next_thread
+
+    .type prepare, @function
+prepare:                            # floating point and vectors on, denormals are zero for vectors, FPSCR 0
+    mfmsr   0
+    ori     0, 0, 0x2000
+    oris    0, 0, 0x0200
+    mtmsrd  0
+    isync
+    vspltisw 0, 1
+    vspltisw 1, 8
+    vslw    0, 0, 1
+    vslw    0, 0, 1                 # 0x00010000: NJ
+    mtvscr  0
+    .irp    field, 0, 1, 2, 3, 4, 5, 6, 7
+    mtfsfi  \field, 0
+    .endr
+    blr
+    .size prepare, . - prepare
+
+    .globl stop
+    .type stop, @function
+stop:                               # a thread that branches to itself has ended
+    or      31, 31, 31
+1:  b       1b
+    .size stop, . - stop
+
+    .globl call_on_stack
+    .type call_on_stack, @function
+call_on_stack:                      # (stack end, function): never returns
+    mr      1, 3
+    li      0, 0
+    stdu    0, -32(1)
+    mr      12, 4
+    mtctr   4
+    bctrl
+    b       stop
+    .size call_on_stack, . - call_on_stack
+
+    .globl time_base
+    .type time_base, @function
+time_base:                          # the low half may read 0 while it wraps: at most four looks
+    li      4, 4
+    mtctr   4
+1:  mftb    3
+    clrldi. 4, 3, 32
+    bne     2f
+    bdnz    1b
+2:  blr
+    .size time_base, . - time_base
+
+    .bss
+    .balign 128
+    .space  16384
+first_stack_end:
+    .section .note.GNU-stack, "", @progbits
