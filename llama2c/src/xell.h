@@ -30,7 +30,7 @@ typedef struct {
     void *argument;
 } Mailbox;
 
-// Whether text was sent: after the first timeout the UART counts as absent.
+// Sends text; CR goes before LF. After a first timeout the serial port counts as absent.
 void uart_write(const void *bytes, uint64_t size);
 // Milliseconds since 2001-11-15 00:00 UTC; 0 where the SMC does not answer.
 uint64_t smc_clock(void);
@@ -59,5 +59,7 @@ const void *file_whole(int64_t handle);
 // Finds the framebuffer that is on. Returns its address, 0 where there is none.
 uint64_t screen_start(void);
 void screen_write(const void *bytes, uint64_t size);
+// ASCII from the space to the tilde, then Latin-1 from the no-break space on.
+extern const uint8_t screen_font[191][16];
 
 #endif
