@@ -15,11 +15,11 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from xenon.errors import ErrorCode, XenonError
-from xenon.hardware.bus import Bus
+from xenon.hardware.bus import Bus, Device
 from xenon.hardware.cpu import Cpu, Trap, TrapKind
 from xenon.hardware.gpu import GPU_REGISTERS, Gpu
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, XENON, MemoryMap
+from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, XENON, MemoryMap, Range
 from xenon.hardware.pages import Pages
 from xenon.powerpc.functions import Functions
 from xenon.recompiler.cpu_kind import CpuKind
@@ -58,6 +58,13 @@ class Personality(Protocol):
         once. What it raises ends the run of this CPU."""
 
 
+class StoppableDevice(Device, Protocol):
+    """A device of a machine."""
+
+    def stop(self) -> None:
+        """Come to rest for good, from any thread."""
+
+
 def check_threads(threads: int) -> None:
     """Raises XenonError for a number of hardware threads that the console does not have."""
     if not 1 <= threads <= HARDWARE_THREADS:
@@ -71,11 +78,20 @@ def check_threads(threads: int) -> None:
 class Machine:
     """The hardware of one console, for any personality, which may reserve more of its `memory_map`.
 
+    `devices` are on the bus in the GPU's place, each at a window. With `privileged`, CPUs come back with a
+    trap at each instruction that only an operating system uses.
+
     Raises XenonError for a memory size or a number of threads that cannot be, and for a way to run CPUs that
     is not installed.
     """
 
-    def __init__(self, settings: MachineSettings | None = None, memory_map: MemoryMap = XENON) -> None:
+    def __init__(
+        self,
+        settings: MachineSettings | None = None,
+        memory_map: MemoryMap = XENON,
+        devices: Sequence[tuple[Range, StoppableDevice]] | None = None,
+        privileged: bool = False,
+    ) -> None:
         settings = settings or MachineSettings()
         check_threads(settings.threads)
         self.memory = UnifiedMemory(settings.memory_bytes, memory_map)
@@ -86,13 +102,15 @@ class Machine:
         """Set once `stop` is called."""
         self.on_stop: list[Callable[[], None]] = [self.stopping.set]
         """What `stop` calls first: everything that wakes what waits."""
-        devices = ((GPU_REGISTERS, self.gpu),)
-        for window, device in devices:
+        for window, device in ((GPU_REGISTERS, self.gpu),) if devices is None else devices:
             self.bus.attach(window, device)
             self.on_stop.append(device.stop)
         self.cpus, self.recompiler = make_cpus(
             self.pages, self.bus, settings.threads, settings.cpu, settings.measured
         )
+        if privileged:
+            for cpu in self.cpus:
+                cpu.trap_privileged()
         self._tier_up: TierUp | None = None
         self._host_threads: dict[int, _HostThread] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, IntFlag
 from typing import Protocol
@@ -23,6 +24,7 @@ class TrapKind(Enum):
     BAD_ADDRESS = "bad address"
     ILLEGAL_INSTRUCTION = "illegal instruction"
     TRAP_INSTRUCTION = "trap instruction"
+    PRIVILEGED = "privileged instruction"
     MISALIGNED = "misaligned access"
     UNAVAILABLE = "instruction of a unit that Xenon does not have"
     EXCEPTION = "exception"
@@ -75,6 +77,13 @@ class Registers:
     fpr: tuple[int, ...]
     fpscr: int
     msr: int
+
+    def lines(self) -> Iterator[str]:
+        """The general registers, CR, CTR and FPSCR, for a report."""
+        for row in range(8):
+            numbers = (row, row + 8, row + 16, row + 24)
+            yield "  " + "  ".join(f"r{number:<2} {self.gpr[number]:016x}" for number in numbers)
+        yield f"  CR  {self.cr:08x}  CTR {self.ctr:016x}  FPSCR {self.fpscr:08x}"
 
 
 class Cpu(Protocol):

@@ -47,6 +47,8 @@ class MemoryMap:
     ram_bytes: int
     reserved: tuple[Range, ...]
     """In the order of addresses, without overlap."""
+    has_views: bool = True
+    """Whether CPUs see RAM in the physical views, too: not in real mode, where no address is translated."""
 
     @property
     def reserved_bytes(self) -> int:

@@ -98,12 +98,12 @@ class Pages:
         self._stale: dict[int, int] = {}  # page of code: how often devices have written to it
         self._stale_lock = threading.Lock()  # held for moments only, also within a CPU's run
 
-    def listen(self, listener: PageListener) -> None:
-        """Tell `listener` of every change, in the order in which listeners came. Nothing may be mapped
-        yet."""
+    def listen(self, listener: PageListener, before: bool = False) -> None:
+        """Tell `listener` of every change, in the order in which listeners came, with `before` ahead of all
+        that are there. Nothing may be mapped yet."""
         if any(self._rights):
             raise XenonError("pages are mapped already", "make all CPUs before memory is mapped")
-        self._listeners.append(listener)
+        self._listeners.insert(0 if before else len(self._listeners), listener)
 
     def map(self, address: int, size: int, protection: Protection) -> None:
         """Let the program use these pages, at their physical address and in the physical views."""

@@ -109,7 +109,7 @@ def _build(
         f"  PC  {place}",
         f"  LR  {_place(functions, registers.lr)}",
         "",
-        *_register_lines(registers),
+        *registers.lines(),
         "",
         *_code_lines(process, functions, pc),
         "",
@@ -124,13 +124,6 @@ def _build(
 def _place(functions: Functions, address: int) -> str:
     name = functions.describe(address)
     return f"0x{address:08x}" + (f"  {name}" if name else "")
-
-
-def _register_lines(registers: Registers) -> Iterator[str]:
-    for row in range(8):
-        numbers = (row, row + 8, row + 16, row + 24)
-        yield "  " + "  ".join(f"r{number:<2} {registers.gpr[number]:016x}" for number in numbers)
-    yield f"  CR  {registers.cr:08x}  CTR {registers.ctr:016x}  FPSCR {registers.fpscr:08x}"
 
 
 def _code_lines(process: Process, functions: Functions, pc: int) -> Iterator[str]:

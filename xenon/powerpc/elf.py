@@ -60,7 +60,8 @@ class ElfHeader:
 
 @dataclass(frozen=True, slots=True)
 class ProgramHeader:
-    """A segment: `file_size` bytes from `offset` belong at `address`, where it takes `memory_size` bytes.
+    """A segment: `file_size` bytes from `offset` belong at `address`, where it takes `memory_size` bytes; a
+    loader without translation takes `physical_address`.
 
     `header_offset` is the position of this entry in the file.
     """
@@ -73,6 +74,7 @@ class ProgramHeader:
     address: int
     file_size: int
     memory_size: int
+    physical_address: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +120,12 @@ class _Structures:
 
     def program_header(self, data: memoryview, index: int, header_offset: int) -> ProgramHeader:
         if self.bits == 64:
-            kind, flags, offset, address, _, file_size, memory_size, _ = self.segment.unpack(data)
+            kind, flags, offset, address, physical, file_size, memory_size, _ = self.segment.unpack(data)
         else:
-            kind, offset, address, _, file_size, memory_size, flags, _ = self.segment.unpack(data)
-        return ProgramHeader(index, header_offset, kind, flags, offset, address, file_size, memory_size)
+            kind, offset, address, physical, file_size, memory_size, flags, _ = self.segment.unpack(data)
+        return ProgramHeader(
+            index, header_offset, kind, flags, offset, address, file_size, memory_size, physical
+        )
 
     def symbols(self, data: memoryview) -> Iterator[tuple[int, int, int, int, int]]:
         """(offset of the name, type, section, value, size) of each whole entry."""

@@ -24,6 +24,7 @@ from xenon.hardware.unicorn.native_code import NativeCode
 from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.pause import Pause
 from xenon.hardware.unicorn.position import Position
+from xenon.hardware.unicorn.privileged import PrivilegedInstructions
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.reservations import Reservations
@@ -104,12 +105,18 @@ class UnicornCpu:
         pages.listen(engine_map)
         self._limit = InstructionLimit(engine)
         self._refused = RefusedAccesses(engine, pages, engine_map)
+        self._privileged = PrivilegedInstructions(engine, pages, self.native_hooks, self._refused)
         bus = bus or Bus()
         bus.stop_cpus.append(self.stop)
         self._devices = DeviceWindows(engine, bus)
         self.reservations = Reservations(
             engine, pages, self.native_hooks, self._refused, self._devices, self._limit, instruments
         )
+
+    def trap_privileged(self) -> None:
+        """Come back with PRIVILEGED at each instruction that only an operating system uses (see
+        privileged.py); nothing may be mapped yet."""
+        self._privileged.listen()
 
     def attach(self, native: NativeCode) -> None:
         """Let this code run in the engine's place where its hooks say so."""

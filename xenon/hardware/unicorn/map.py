@@ -92,7 +92,7 @@ class UnicornMap:
         Only when it is asked for, because few programs do.
         """
         source = physical(address)
-        if source == address:
+        if source == address or not self._memory.map.has_views:
             return False
         for first, last, rights in self._engine.mem_regions():
             if first <= source <= last and last < RAM_BYTES:

@@ -98,7 +98,8 @@ class Reservations:
         """Execute these instructions here from now on; nothing may be mapped yet."""
         if not self._is_listening:
             self._is_listening = True
-            self._pages.listen(self)
+            self._pages.listen(self, before=True)  # another CPU may jump into the page once it is shown
+            self._pages.listen(self)  # and nobody can write to it any more
 
     def share(
         self,

@@ -1,0 +1,53 @@
+"""Instructions of an operating system, by their words: special registers, MSR, translation, interrupts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xenon.powerpc.isa import Encoding, encoding, table
+
+FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL = 0x7C00_02A6, 0x7C00_02E6, 0x7C00_03A6
+FROM_MSR, TO_MSR, TO_MSR_DOUBLEWORD = 0x7C00_00A6, 0x7C00_0124, 0x7C00_0164
+FORM = 0xFC00_07FE
+"""The bits of a word that say which of these instructions it is."""
+
+_OTHERS = ("rfid", "hrfid", "tlbiel", "tlbie", "tlbsync", "slbmte", "slbie", "slbia", "slbmfev", "slbmfee")
+_SPECIAL = (FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL)
+_USERS = frozenset((1, 8, 9, 256, 272, 273, 274, 275))
+"""XER, LR, CTR, VRSAVE, SPRG0 to SPRG3: any engine holds these."""
+
+
+def _forms() -> frozenset[int]:
+    return frozenset(row.opcode for row in table() if row.mnemonic in _OTHERS) | {
+        *_SPECIAL,
+        FROM_MSR,
+        TO_MSR,
+        TO_MSR_DOUBLEWORD,
+    }
+
+
+_FORMS = _forms()
+
+
+def special_register(word: int) -> int:
+    """The number of the special register in an instruction, whose two halves stand the other way round."""
+    return word >> 16 & 31 | (word >> 11 & 31) << 5
+
+
+def is_privileged(word: int) -> bool:
+    """Whether a word is one of these instructions."""
+    form = word & FORM
+    return form in _FORMS and not (form in _SPECIAL and special_register(word) in _USERS)
+
+
+def privileged_words(words: NDArray[np.uint32]) -> list[int]:
+    """The indices of those words that are such instructions."""
+    likely = np.isin(words & np.uint32(FORM), np.fromiter(_FORMS, np.uint32, len(_FORMS)))
+    return [int(index) for index in np.flatnonzero(likely) if is_privileged(int(words[index]))]
+
+
+def named(word: int) -> str:
+    """The mnemonic of an instruction of Xenon's, else the word."""
+    row: Encoding | None = encoding(word)
+    return row.mnemonic if row else f"0x{word:08x}"
