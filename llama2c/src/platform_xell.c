@@ -136,6 +136,9 @@ void xell_run_thread(Mailbox *mailbox)
 
 void platform_wait(_Atomic int32_t *word, int32_t value)
 {
+    if (xell_mailboxes[1].ended) {
+        stop();
+    }
     __asm__ volatile("or 31, 31, 31");
     for (int turn = 0; turn < WAIT_TURNS && *word == value; turn++) {
     }
@@ -236,6 +239,9 @@ void platform_exit(int status)
         smc_ring_of_light(0, ALL_RED);
     } else {
         smc_ring_of_light(ALL_GREEN, 0);
+    }
+    for (int i = 1; i < XELL_THREADS; i++) {
+        xell_mailboxes[i].ended = 1;
     }
     stop();
 }

@@ -21,10 +21,11 @@ typedef struct {
 // Reads the tree at an address; 0 where there is none.
 int device_tree_read(Device_Tree *tree, uint64_t address);
 
-// A thread's mailbox: the thread sets arrived, waits for a stack, and runs task(argument) on it. xell_start.S has the
-// offsets.
+// A thread's mailbox: the thread sets arrived, waits for a stack, and runs task(argument) on it. The offsets are in
+// xell_start.S as well.
 typedef struct {
     _Alignas(128) _Atomic int32_t arrived;
+    _Atomic int32_t ended;  // the program, so that the thread stops
     _Atomic(void *) stack_end;
     void (*task)(void *);
     void *argument;

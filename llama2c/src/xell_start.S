@@ -54,6 +54,9 @@ next_thread:                        # r3: the thread's number
     li      5, 1
     stw     5, 0(30)                # arrived
 1:  or      31, 31, 31              # very low priority
+    lwz     5, 4(30)                # ended
+    cmpwi   5, 0
+    bne     stop
     ld      1, 8(30)                # stack_end
     cmpdi   1, 0
     beq     1b
@@ -87,8 +90,10 @@ prepare:                            # floating point and vectors on, denormals a
 
     .globl stop
     .type stop, @function
-stop:                               # a thread that branches to itself has ended
+stop:                               # CTRL 0: the thread sleeps for good
     or      31, 31, 31
+    li      0, 0
+    mtspr   152, 0
 1:  b       1b
     .size stop, . - stop
 
