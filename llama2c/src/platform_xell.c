@@ -30,7 +30,7 @@ static uint64_t clock_start;  // nanoseconds
 static unsigned char figures[FIGURES_BYTES];
 static enum { BEFORE_STORY, IN_STORY, AFTER_STORY } part = BEFORE_STORY;
 
-static void put(const void *bytes, uint64_t size)
+static void show(const void *bytes, uint64_t size)
 {
     uart_write(bytes, size);
     screen_write(bytes, size);
@@ -68,10 +68,10 @@ static void enter_part(int stream)
 {
     if (part == BEFORE_STORY && stream == STANDARD_OUTPUT) {
         part = IN_STORY;
-        put(STORY, sizeof STORY - 1);
+        show(STORY, sizeof STORY - 1);
     } else if (part == IN_STORY && stream != STANDARD_OUTPUT) {
         part = AFTER_STORY;
-        put(END, sizeof END - 1);
+        show(END, sizeof END - 1);
     }
 }
 
@@ -82,7 +82,7 @@ void platform_write(int stream, const void *bytes, uint64_t size)
         return;
     }
     enter_part(stream);
-    put(bytes, size);
+    show(bytes, size);
 }
 
 uint64_t platform_nanoseconds(void)

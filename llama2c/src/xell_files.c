@@ -58,7 +58,7 @@ static int is_whole(const char *name)
     return next == size;
 }
 
-static int add(File_Piece piece)
+static int add_piece(File_Piece piece)
 {
     if (count == MOST_ENTRIES) {
         return 0;
@@ -87,7 +87,7 @@ int files_add(Range range)
         uint32_t first = *(const uint32_t *)range.start;
         // A lone checkpoint: v1 by its magic, v0 by a width that can be.
         int is_model = first == CHECKPOINT_MAGIC || (first > 0 && first <= 1 << 16);
-        return is_model && add((File_Piece){"model.bin", (const uint8_t *)range.start, room, 0, room});
+        return is_model && add_piece((File_Piece){"model.bin", (const uint8_t *)range.start, room, 0, room});
     }
     if (header->bytes > room || header->bytes < sizeof *header || header->entries > MOST_ENTRIES ||
         header->entries * sizeof(Entry) > header->bytes - sizeof *header) {
@@ -104,7 +104,7 @@ int files_add(Range range)
     for (uint64_t i = 0; i < header->entries; i++) {
         const Entry *entry = &entries[i];
         // A whole file of an archive that was added before hides this one.
-        if (file_named(entry->name) < 0 && !add((File_Piece){entry->name, (const uint8_t *)range.start + entry->offset,
+        if (file_named(entry->name) < 0 && !add_piece((File_Piece){entry->name, (const uint8_t *)range.start + entry->offset,
                                                                  entry->length, entry->position, entry->size})) {
             return 0;
         }

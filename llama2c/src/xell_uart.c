@@ -7,7 +7,7 @@ enum { MAY_SEND = 0x02000000, TURNS = 1000000 };
 
 static int absent = 0;
 
-static void put(uint8_t byte)
+static void send_byte(uint8_t byte)
 {
     volatile uint32_t *status = (volatile uint32_t *)(UART + STATUS);
     for (int turn = 0; !(*status & MAY_SEND); turn++) {
@@ -24,10 +24,10 @@ void uart_write(const void *bytes, uint64_t size)
 {
     for (const uint8_t *byte = bytes, *end = byte + size; byte < end && !absent; byte++) {
         if (*byte == '\n') {
-            put('\r');
+            send_byte('\r');
         }
         if (!absent) {
-            put(*byte);
+            send_byte(*byte);
         }
     }
 }

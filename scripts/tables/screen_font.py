@@ -1,4 +1,4 @@
-"""Writes llama2c/src/xell_font.c, the font of 8 x 16 pixels for bare metal, from the drawings beside this file.
+"""Writes llama2c/src/xell_font.c, the font of 8 x 16 pixels for bare metal, from the drawings beside it.
 
     python scripts/tables/screen_font.py
 

@@ -17,25 +17,15 @@ from llama2c.allocations import allocations
 from loader.image import Segment
 from loader.tensor_types import U8
 from xenon.errors import ErrorCode, XenonError
-from xenon.hardware.memory_map import HARDWARE_THREADS
+from xenon.hardware.memory_map import HARDWARE_THREADS, SYSTEM, Range
 from xenon.linux.program import read_program
 from xenon.pack.archive import FilePiece, archive_bytes, pack_archive
 from xenon.pack.container import BareProgram, container, page_up, read_guest
-from xenon.pack.limits import (
-    DEVICE_TREE,
-    FRAMEBUFFER,
-    IMAGE_END,
-    INITRD_BYTES,
-    INITRD_START,
-    LOADER_CODE,
-    RAM_END,
-    TFTP_BYTES,
-    Generation,
-    MemoryArea,
-)
+from xenon.pack.limits import IMAGE_END, INITRD_BYTES, TFTP_BYTES, MemoryArea
 from xenon.stories.budget import Run, extents_of
 from xenon.stories.guest import MODEL_PATH, STACK_BYTES, check_fp32, guest_program
 from xenon.stories.settings import Sampling
+from xenon.xell.layout import PLACES, Loader
 
 ELF_NAME, INITRD_NAME, KBOOT_NAME = "xenon.elf", "model.img", "kboot.conf"
 _MODEL, _TOKENIZER, _ARGUMENTS = "model.bin", "tokenizer.bin", "arguments"
@@ -112,8 +102,8 @@ def plan(tale: Tale, layout: Layout | None = None) -> Stick:
     program = bare_program()
     sizes = _Sizes(program, tale)
     chosen = sizes.choose(layout)
-    areas = {generation: _memory(tale, sizes, chosen, generation) for generation in Generation}
-    return Stick(chosen, _files(tale, sizes, chosen), areas[Generation.NEW], _notes(sizes, chosen))
+    areas = {kind: _memory(tale, sizes, chosen, kind) for kind in Loader}
+    return Stick(chosen, _files(tale, sizes, chosen), areas[Loader.NEW], _notes(sizes, chosen))
 
 
 def bare_program() -> BareProgram:
@@ -224,12 +214,12 @@ def _notes(sizes: _Sizes, layout: Layout) -> tuple[str, ...]:
     return ()
 
 
-def _memory(tale: Tale, sizes: _Sizes, layout: Layout, generation: Generation) -> tuple[MemoryArea, ...]:
+def _memory(tale: Tale, sizes: _Sizes, layout: Layout, kind: Loader) -> tuple[MemoryArea, ...]:
     """Physical memory while the story is told, in the order of addresses: llama2c/src/xell_heap.c.
 
     Raises XenonError where an allocation finds no room.
     """
-    program, begin = sizes.program, INITRD_START[generation]
+    program, places = sizes.program, PLACES[kind]
     taken = [MemoryArea(program.address, program.address + len(program.image), "program")]
     rest = archive_bytes([sizes.model - sizes.first_half])
     in_image = {Layout.ONE: sizes.whole, Layout.INITRD: 0, Layout.SPLIT: rest}[layout]
@@ -238,10 +228,8 @@ def _memory(tale: Tale, sizes: _Sizes, layout: Layout, generation: Generation) -
         taken.append(MemoryArea(start, start + in_image, "files in the image"))
     if layout is not Layout.ONE:
         size = sizes.whole if layout is Layout.INITRD else archive_bytes([sizes.first_half, *sizes.small])
-        taken.append(MemoryArea(begin, begin + size, "initrd"))
-    held = [*taken, LOADER_CODE, FRAMEBUFFER]
-    if generation is Generation.NEW:
-        held.append(DEVICE_TREE[generation])  # the old loader's lies in its own area
+        taken.append(MemoryArea(places.initrd.start, places.initrd.start + size, "initrd"))
+    held = [*taken, *map(_area, (places.loader, places.device_tree, SYSTEM))]
     free = _gaps(max(area.end for area in taken if area.purpose != "initrd"), held)
     for purpose, size in _requests(tale, layout):
         index = next((i for i, gap in enumerate(free) if gap.size >= size), None)
@@ -258,12 +246,16 @@ def _memory(tale: Tale, sizes: _Sizes, layout: Layout, generation: Generation) -
     return tuple(sorted(held))
 
 
+def _area(place: Range) -> MemoryArea:
+    return MemoryArea(place.start, place.end, place.purpose)
+
+
 def _gaps(start: int, held: list[MemoryArea]) -> list[MemoryArea]:
     """Whole pages from `start` up to the end of RAM that no area touches."""
     gaps, place = [], page_up(start)
     for area in sorted(held):
         if area.start > place:
-            gaps.append(MemoryArea(place, min(area.start & ~0xFFF, RAM_END), ""))
+            gaps.append(MemoryArea(place, min(area.start & ~0xFFF, SYSTEM.start), ""))
         place = max(place, page_up(area.end))
     return [gap for gap in gaps if gap.size > 0]
 
