@@ -73,7 +73,7 @@ def font() -> list[Glyph]:
     for code in CHARACTERS:
         character = chr(code)
         if character not in drawn:
-            letter, accent = unicodedata.normalize("NFD", character)
+            letter, accent = list(unicodedata.normalize("NFD", character))
             drawn[character] = with_accent(drawn[letter], accent, letter.isupper())
         glyphs.append(drawn[character])
     return glyphs

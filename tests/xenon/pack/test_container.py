@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 import llama2c
 from xenon.errors import XenonError
@@ -49,7 +50,9 @@ def test_pyelftools_reads_what_both_loaders_want(packed: bytes) -> None:
         assert segment["p_paddr"] % 128 == 0
         assert segment.data() == section.data()
     assert segments[1].data() == ARCHIVE
-    names = {symbol.name: symbol["st_value"] for symbol in elf.get_section_by_name(".symtab").iter_symbols()}
+    table = elf.get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection)
+    names = {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
     assert names["_start"] == elf["e_entry"] == IMAGE_BASE
     assert {"main", "forward"} < set(names)
 
