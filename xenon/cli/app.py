@@ -38,6 +38,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "tokenize": {},
     "pack": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
+    "boot": {},
     "profile": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
     "bench": {},
@@ -55,6 +56,8 @@ A model of your own made big-endian, and whether it fits in the console:
   xenon-llm budget stories15M.bin
 Any static program for big-endian PowerPC Linux:
   xenon-llm run ./hello
+A program on a USB stick for a real console, as XeLL starts it:
+  xenon-llm boot usb/ --screen picture.png
 """
 
 

@@ -107,7 +107,7 @@ def hint_at_recompiler(seconds: float, cpu: CpuKind | None) -> None:
 
 
 class OutputFile:
-    """A text file that appears whole or not at all. Its place is tried before the work that fills it begins.
+    """A file that appears whole or not at all. Its place is tried before the work that fills it begins.
 
     It takes the place of a file that is there, see loader.new_file. A device or a pipe is written to.
     Leave the `with` block to give up what was not written. Raises XenonError for a place that cannot be
@@ -134,11 +134,22 @@ class OutputFile:
 
     def write(self, text: str) -> None:
         """All of it, once."""
-        data = text.encode("utf-8", "replace")
+        self.add(text.encode("utf-8", "replace"))
+        self.finish()
+
+    def finish(self) -> None:
+        """Let the file appear."""
+        try:
+            if self._file is not None:
+                self._file.publish()
+        except OSError as error:
+            raise self._error(error) from error
+
+    def add(self, data: bytes) -> None:
+        """A piece of it; `finish` comes behind the last."""
         try:
             if self._file is not None:
                 self._file.write(data)
-                self._file.publish()
             elif self._device is not None:
                 while data:
                     data = data[os.write(self._device, data) :]

@@ -35,7 +35,7 @@ _MOST_WAIT = 0.2  # seconds: a signal that comes just before a wait does not end
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """Where the console has its time from: nanoseconds of a clock that never goes back, and the time of day."""
+    """Where the console has its time from: a clock that never goes back, and the time of day."""
 
     nanoseconds: Callable[[], int] = time.monotonic_ns
     unix_seconds: Callable[[], float] = time.time

@@ -86,7 +86,7 @@ def _bad_address(trap: Trap) -> tuple[str, str]:
     real = trap.address & _REAL_ADDRESS
     for device in _DEVICES:
         if device.start <= real < device.end:
-            return f"{what}: {device.purpose}, of which the console has no model here", ""
+            return f"{what}: {device.purpose}, which this console has no model of", ""
     if CACHED_VIEW <= trap.address < _WHOLE_VIEWS:
         return (
             f"{what}: there are no views of RAM in real mode",

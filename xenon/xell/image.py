@@ -67,7 +67,8 @@ def read_program_file(path: Path, name: str) -> bytes:
     with InputFile(path, _HINT) as file:
         if file.size >= LARGEST_FILE:
             raise XenonError(
-                f"{name}: has {file.size} bytes, XeLL takes fewer than {LARGEST_FILE} ({in_units(LARGEST_FILE)})"
+                f"{name}: has {file.size} bytes, XeLL takes fewer than {LARGEST_FILE} "
+                f"({in_units(LARGEST_FILE)})"
             )
         return file.read(LARGEST_FILE // MIB * MIB, "a program")
 
@@ -170,7 +171,7 @@ def _check_entry(image: BootImage) -> None:
         block.address <= entry and arguments_end <= block.address + len(block.data) for block in image.blocks
     ):
         raise XenonError(
-            f"{image.name}: byte 24: entry point 0x{entry:x} and the {arguments_end - entry} bytes from it on, "
-            "where XeLL writes the arguments, are outside of the program",
+            f"{image.name}: byte 24: the {arguments_end - entry} bytes from entry point 0x{entry:x} on, where "
+            "XeLL writes the arguments, are outside of the program",
             "the entry point is a low physical address",
         )

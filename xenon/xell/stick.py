@@ -36,8 +36,8 @@ class Start:
 
 
 def find_start(path: Path, loader: Loader, label: str | None = None) -> Start:
-    """What XeLL would start of a folder, or a program file as it stands. `label`: of kboot.conf's entries this
-    one instead of the default.
+    """What XeLL would start of a folder, or a program file as it stands. `label`: the entry of kboot.conf to
+    take instead of the default.
 
     Raises XenonError for a folder without anything to start, and for what XeLL would refuse or go wrong with.
     """
@@ -86,8 +86,8 @@ def _read_initrd(path: Path, loader: Loader) -> bytes:
     with InputFile(path) as file:
         if file.size > room.size:
             raise XenonError(
-                f"{path}: an initrd of {file.size} bytes, expected at most {room.size} ({in_units(room.size)}): "
-                f"the {loader.value} loader puts it at 0x{room.start:x}, below its own code"
+                f"{path}: an initrd of {file.size} bytes, expected at most {room.size} "
+                f"({in_units(room.size)}): the {loader.value} loader puts it at 0x{room.start:x}, below its own code"
             )
         return file.read(room.size, "an initrd")
 

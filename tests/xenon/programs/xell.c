@@ -190,7 +190,6 @@ void run(u8 *tree, word entry, word fifth) {
     else if (same("work", task)) write_hex(work(7));
     else if (same("threads", task)) count_threads(task[8] - '0');
     else if (same("stale", task)) write_hex(*(volatile u32 *)0x2000000);
-    else if (same("zero", task)) ((void (*)(void))0)();
     else if (same("jump-zero", task)) __asm__ volatile("mtctr %0\n\tbctrl" : : "r"(0UL) : "ctr", "lr");
     else if (same("flash", task)) REGISTER(0x80000200C8000000UL) = 0;
     else if (same("view", task)) REGISTER(0x80010000UL) = 0;

@@ -1,0 +1,126 @@
+"""`xenon-llm boot`: what XeLL would start from a USB stick, in the console."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xenon.cli.errors import UsageError
+from xenon.cli.options import CpuOption, TimeoutOption
+from xenon.hardware.display import SCREENS
+from xenon.xell.layout import Loader
+
+_STANDARD_OUTPUT = "-"
+
+
+def boot(
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER|FILE", help="What is on the stick; or one program, an ELF32 file."),
+    ],
+    entry: Annotated[
+        str | None,
+        typer.Option(metavar="LABEL", help="Start this entry of kboot.conf.", show_default="its default"),
+    ] = None,
+    loader: Annotated[
+        Loader,
+        typer.Option(
+            metavar="new|old", help="XeLL's generation: new since 2020, old is XeLL Reloaded 0.993."
+        ),
+    ] = Loader.NEW,
+    uart: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|-", help="Where the serial port leads to; a FILE gets each byte as it is."
+        ),
+    ] = _STANDARD_OUTPUT,
+    screen: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Save what the television shows at the end.")
+    ] = None,
+    resolution: Annotated[
+        str,
+        typer.Option(metavar="WxH", help=f"The video mode that XeLL has set: {', '.join(SCREENS)}."),
+    ] = "1280x720",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1..6",
+            help="Hardware threads that arrive; on a console all six do.",
+            show_default="this computer's processors",
+        ),
+    ] = None,
+    timeout: TimeoutOption = None,
+    cpu: CpuOption = None,
+) -> None:
+    """Start a program as XeLL does on a real Xbox 360: on bare metal, with its screen and its serial port.
+
+    A folder is taken for the stick: kboot.conf chooses program, initrd and command line, else xenon.elf is
+    started. What either loader refuses, or breaks, is an error that names the rule. The program ends by
+    switching the console off.
+
+    \b
+    What a stick does, and what the television shows:
+      xenon-llm boot usb/ --screen story.png
+    The same on a console with an old XeLL, on all hardware threads:
+      xenon-llm boot usb/ --loader old --threads 6
+    One program, and the bytes of its serial port:
+      xenon-llm boot xenon.elf --uart log.bin --timeout 60
+
+    \b
+    Exit codes: 0 switched off, or every thread asleep; 1 bad input, 2 wrong command line,
+      3 the program is at fault, or uses a device that has no model here, 124 time limit, 130 Ctrl-C.
+    """
+    from xenon.cli.output import OutputFile, shown
+    from xenon.hardware.memory_map import HARDWARE_THREADS
+    from xenon.linux.thread_calls import host_processors
+    from xenon.machine import MachineSettings
+    from xenon.xell.console import XellConsole
+    from xenon.xell.png import png_file
+
+    if resolution not in SCREENS:
+        raise UsageError(
+            f"--resolution {resolution!r}: no such video mode", f"there are {', '.join(SCREENS)}"
+        )
+    if threads is None:
+        threads = min(host_processors(), HARDWARE_THREADS)
+    settings = MachineSettings(cpu=cpu, threads=threads)
+    console = XellConsole(settings, loader, SCREENS[resolution])
+    console.boot(path, entry)
+    with ExitStack() as files:
+        log = None if uart == _STANDARD_OUTPUT else files.enter_context(OutputFile(Path(uart), [path]))
+        image = None if screen is None else files.enter_context(OutputFile(screen, [path]))
+        text = LineEnds()
+        try:
+            with closing(console.run(timeout)) as pieces:
+                for piece in pieces:
+                    if log is not None:
+                        log.add(piece)
+                    else:
+                        sys.stdout.buffer.write(text.converted(piece))
+                        sys.stdout.buffer.flush()
+        finally:  # how far it came is of use however it ended
+            if log is not None:
+                log.finish()
+            if image is not None:
+                image.add(png_file(console.picture()))
+                image.finish()
+    if image is not None and sys.stderr.isatty():
+        print(f"{shown(os.fspath(screen or ''))}: {resolution} pixels", file=sys.stderr)
+
+
+class LineEnds:
+    """The serial port's text with this computer's line ends: CR LF becomes LF."""
+
+    def __init__(self) -> None:
+        self._has_return = False
+
+    def converted(self, data: bytes) -> bytes:
+        """A piece of the text; a carriage return at its end waits for what follows it."""
+        data = b"\r" * self._has_return + data
+        self._has_return = data.endswith(b"\r")
+        return data.removesuffix(b"\r").replace(b"\r\n", b"\n")
