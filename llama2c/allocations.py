@@ -37,10 +37,13 @@ class Extents:
     kv_dim: int
     vocab_size: int
     seq_len: int
+    kv_bytes: int
+    quantised_planes: int
     weight_bytes: int
     tokenizer_bytes: int
     prompt_bytes: int
     prompt_file_bytes: int
+    conversations: int
     pieces: int
     longest_piece: int
     mapped: bool
@@ -79,6 +82,11 @@ def allocations(extents: Extents) -> Iterator[Allocation]:
 def batch_positions() -> int:
     """Positions of a prompt that the guest takes through the layers in one pass over the weights."""
     return _table().call("BATCH", [])
+
+
+def most_request_bytes() -> int:
+    """Bytes of the longest request of a conversation."""
+    return _table().call("MOST_REQUEST_BYTES", [])
 
 
 def whole_lines(nbytes: int) -> int:

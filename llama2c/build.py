@@ -18,10 +18,19 @@ GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 XELL_GUEST = GUEST.with_name("xell.elf")
 
 PORT = (
-    *"allocations checkpoint figures forward forward_cpu forward_gpu gpu kernels_scalar".split(),
+    *"allocations checkpoint figures forward forward_cpu forward_gpu gpu halves header kernels_scalar".split(),
     *"kernels_vmx maths matmul memory parallel sampler sort tensor_types text transformer".split(),
     *"byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
+    *"conversation inference records stops".split(),
     "fp32",  # the tensor types, a line each
+    "f16",
+    "bf16",
+    "q4_0",
+    "q4_1",
+    "q5_0",
+    "q5_1",
+    "q8_0",
+    "int8",
 )
 
 # Every floating-point operation means the same on both sides: no contraction, no reassociation, no library

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
@@ -41,6 +42,14 @@ BYTE_PAIR_FUNCTIONS = (
     *("white_space", "contraction", "printer_print"),
 )
 """Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
+_KERNEL_NAMES = ("rows_vmx", "batch_vmx", "rows_scalar", "batch_scalar", "row")
+TYPE_FUNCTIONS = {
+    label: tuple(f"{label}_{name}" for name in _KERNEL_NAMES)
+    for label in ("f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "int8")
+}
+"""Beside HOT_FUNCTIONS, those of a run with matrices of a tensor type that is not fp32, by the type's name."""
+HALF_CACHE_FUNCTIONS = ("halves_widen", "halves_narrow", "widen_rows")
+"""Beside HOT_FUNCTIONS, those of a run that keeps keys and values in half precision."""
 # Functions that a run with the other kernels has no use for, unless vectors do not fit its shapes.
 _UNUSED = {
     "vmx": {"expf"} | {name for name in HOT_FUNCTIONS if name.endswith("_scalar")},
@@ -48,13 +57,21 @@ _UNUSED = {
 }
 
 
-def hot_functions(kernel: str, byte_pairs: bool = False) -> tuple[str, ...]:
+def hot_functions(
+    kernel: str, byte_pairs: bool = False, types: Collection[str] = (), half_cache: bool = False
+) -> tuple[str, ...]:
     """The hot functions of a run with `-k kernel`, "vmx" or "scalar". Raises KeyError for another name.
 
-    `byte_pairs` says that the tokenizer is one of byte-level BPE.
+    `byte_pairs` says that the tokenizer is one of byte-level BPE. `types` are the names of the matrices'
+    tensor types, fp32's may be missing; `half_cache` says that keys and values are halves.
     """
-    names = (*HOT_FUNCTIONS, *BYTE_PAIR_FUNCTIONS) if byte_pairs else HOT_FUNCTIONS
-    return tuple(name for name in names if name not in _UNUSED[kernel])
+    own = [name for label, functions in TYPE_FUNCTIONS.items() if label in types for name in functions]
+    if half_cache:
+        own += HALF_CACHE_FUNCTIONS
+    names = (*own, *HOT_FUNCTIONS, *(BYTE_PAIR_FUNCTIONS if byte_pairs else ()))
+    unused = _UNUSED[kernel]
+    other = "_scalar" if kernel == "vmx" else "_vmx"
+    return tuple(name for name in names if name not in unused and not name.endswith(other))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class _Kernels(ctypes.Structure):
     """Kernels in src/kernels.h."""
 
     _fields_ = (
-        ("rmsnorm", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, _INT)),
+        ("rmsnorm", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, _INT, ctypes.c_float)),
         ("rope", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, *(_INT,) * 2)),
         ("divide", ctypes.CFUNCTYPE(None, _FLOATS, ctypes.c_float, _INT)),
         ("softmax", ctypes.CFUNCTYPE(None, _FLOATS, _INT)),
@@ -133,7 +133,7 @@ class Reference:
         library = ctypes.CDLL(os.fspath(self.path))
         host, floats = ctypes.POINTER(_Host), ctypes.POINTER(ctypes.c_float)
         library.reference_main.argtypes = (host, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p))
-        library.reference_load.argtypes = (host, ctypes.c_char_p, ctypes.c_int)
+        library.reference_load.argtypes = (host, ctypes.c_char_p, ctypes.c_int, ctypes.c_int)
         library.reference_vocab_size.argtypes = ()
         library.reference_tokenizer.argtypes = (host, ctypes.c_char_p, ctypes.c_int, ctypes.c_int64)
         library.reference_encode.argtypes = (
@@ -207,13 +207,15 @@ class Reference:
         machine.check()
         return status, bytes(written[1]), bytes(written[2])
 
-    def load(self, model: Buffer, vmx: bool = False) -> None:
-        """Load a checkpoint in the host's byte order for `forward`. Raises ReferenceFailedError."""
+    def load(self, model: Buffer, vmx: bool = False, half_cache: bool = False) -> None:
+        """Load a checkpoint in the host's byte order for `forward`; `half_cache` keeps keys and values in half
+        precision. Raises ReferenceFailedError."""
         messages = bytearray()
         machine = _Machine({_MODEL: model}, self.memory_bytes, lambda _, data: messages.extend(data))
         with self._lock:
             self._loaded = None
-            if not self._library.reference_load(ctypes.byref(machine.host), _MODEL, vmx):
+            kv_bytes = 2 if half_cache else 4
+            if not self._library.reference_load(ctypes.byref(machine.host), _MODEL, vmx, kv_bytes):
                 raise ReferenceFailedError(_said(messages) or "no memory is free")
             self._loaded = machine
 

@@ -58,6 +58,8 @@ class ChatTemplate(Enum):
     NONE = 0
     CHATML = 1
     LLAMA2 = 2
+    SMOLLM = 3
+    """ChatML with SmolLM's own system message where there is no other."""
 
     def __str__(self) -> str:
         return self.name.lower()

@@ -12,13 +12,16 @@ TYPE_CHECKING = False  # as typing has it, whose import takes longer than all of
 if TYPE_CHECKING:
     from xenon.console import Console
     from xenon.errors import ErrorCode, XenonError
+    from xenon.stories.conversation import Answer, Conversation
     from xenon.stories.session import Session
     from xenon.stories.settings import Engine, Matmul, Sampling, Setup
     from xenon.stories.telling import Statistics, Telling
 
 __version__ = "0.1.0"
 __all__ = [
+    "Answer",
     "Console",
+    "Conversation",
     "Engine",
     "ErrorCode",
     "Matmul",
@@ -32,7 +35,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Answer": "xenon.stories.conversation",
     "Console": "xenon.console",
+    "Conversation": "xenon.stories.conversation",
     "Engine": "xenon.stories.settings",
     "ErrorCode": "xenon.errors",
     "Matmul": "xenon.stories.settings",

@@ -58,6 +58,7 @@ Extents extents_of(const Config *config)
         .kv_dim = head_size * (uint64_t)config->n_kv_heads,
         .vocab_size = (uint64_t)config->vocab_size,
         .seq_len = (uint64_t)config->seq_len,
+        .kv_bytes = (uint64_t)config->kv_bytes,
     };
 }
 

@@ -1,24 +1,29 @@
-// Reads llama2.c checkpoints. Layouts: llama2.c run.c (v0) and export.py (v1); docs/formats.md has them as tables.
+// Reads the tensors of a checkpoint. Layouts: llama2.c run.c (v0), runq.c and export.py (v1, v2); docs/formats.md has
+// them as tables, and the console's own.
 #include "checkpoint.h"
 
 #include <stdint.h>
 
 #include "allocations.h"
+#include "header.h"
 #include "memory.h"
 #include "platform.h"
 #include "text.h"
 
-enum { V0_HEADER = 28, V1_HEADER = 256, SHARED_CLASSIFIER = 36, MAX_TENSORS = 14 };
-enum { MAX_DIM = 1 << 20, MAX_LAYERS = 1 << 12 };
-static const uint32_t MAGIC = 0x616b3432;  // "ak42"
-static const uint32_t MAGIC_SWAPPED = 0x32346b61;
-static const uint32_t MATRIX_TYPE = 0;  // the code of the matrices' type in v0 and v1: fp32
+enum { MAX_TENSORS = 14, ROW_UNIT = 16 };
 
 typedef struct {
-    Matrix *matrix;        // whose data it is; NULL for floats
+    Matrix *matrix;        // whose data it is, the first of `layers`; NULL for floats
     const float **vector;  // where the address of floats goes; NULL as well for what is passed over
-    uint64_t bytes;
+    uint64_t bytes;        // of a part in the file
+    int layers;
 } Tensor;
+
+// What of a tensor lies behind one another without a gap: the planes of each layer have such a part each.
+typedef struct {
+    uint64_t bytes;
+    uint64_t place;  // in memory, from the tensor's start
+} Part;
 
 static int complain(const char *path, const char *what)
 {
@@ -26,71 +31,46 @@ static int complain(const char *path, const char *what)
     return 0;
 }
 
-static int check(const char *path, const char *name, int64_t value, int64_t limit)
+static uint64_t filled(uint64_t bytes, uint64_t fill)
 {
-    if (value < 1 || value > limit) {
-        print(STANDARD_ERROR, "error: %s: %s %d, expected 1 to %d\n", path, name, value, limit);
-        return 0;
-    }
-    return 1;
+    return (bytes + fill) & ~fill;
 }
 
-static int check_config(const char *path, const Config *p)
+static Matrix shaped(const Header *h, int class, int d, int n)
 {
-    if (!check(path, "dim", p->dim, MAX_DIM) || !check(path, "hidden_dim", p->hidden_dim, MAX_DIM) ||
-        !check(path, "n_layers", p->n_layers, MAX_LAYERS) || !check(path, "n_heads", p->n_heads, p->dim) ||
-        !check(path, "n_kv_heads", p->n_kv_heads, p->n_heads) || !check(path, "vocab_size", p->vocab_size, MAX_DIM) ||
-        !check(path, "seq_len", p->seq_len, MAX_DIM)) {
-        return 0;
-    }
-    if (p->dim % p->n_heads || p->dim / p->n_heads % 2 || p->n_heads % p->n_kv_heads) {
-        return complain(path, "the heads do not divide the model's width into even parts");
-    }
-    return 1;
+    const Tensor_Type *type = h->types[class];
+    int console = h->version == CONSOLE_VERSION, apart = console || h->version == 2;
+    int block = type->items ? type->items : h->group_size;
+    return (Matrix){type, 0, d, n, block, console ? ROW_UNIT - 1 : 0, apart ? CACHE_LINE - 1 : 0};
 }
 
-static void read_config(Config *p, const uint32_t *words)
-{
-    int *fields[] = {&p->dim, &p->hidden_dim, &p->n_layers, &p->n_heads, &p->n_kv_heads, &p->vocab_size, &p->seq_len};
-    for (int i = 0; i < 7; i++) {
-        *fields[i] = (int)words[i];
-    }
-}
-
-static void shape_matrices(Weights *w, const Config *p, const Tensor_Type *type)
+static void shape_matrices(Weights *w, const Config *p, const Header *h)
 {
     int dim = p->dim, hidden_dim = p->hidden_dim, kv_dim = dim / p->n_heads * p->n_kv_heads;
-    w->token_embedding_table = w->wcls = (Matrix){type, 0, p->vocab_size, dim};
-    w->wq = w->wo = (Matrix){type, 0, dim, dim};
-    w->wk = w->wv = (Matrix){type, 0, kv_dim, dim};
-    w->w1 = w->w3 = (Matrix){type, 0, hidden_dim, dim};
-    w->w2 = (Matrix){type, 0, dim, hidden_dim};
-}
-
-// Every row of every matrix has dim or hidden_dim items.
-static int check_blocks(const char *path, const Config *p, const Tensor_Type *type)
-{
-    if (p->dim % type->items || p->hidden_dim % type->items) {
-        print(STANDARD_ERROR, "error: %s: dim %d, hidden_dim %d, expected multiples of %d for %s\n", path,
-              (int64_t)p->dim, (int64_t)p->hidden_dim, (int64_t)type->items, type->name);
-        return 0;
-    }
-    return 1;
+    w->token_embedding_table = shaped(h, EMBEDDING, p->vocab_size, dim);
+    w->wq = shaped(h, WQ, dim, dim);
+    w->wk = shaped(h, WK, kv_dim, dim);
+    w->wv = shaped(h, WV, kv_dim, dim);
+    w->wo = shaped(h, WO, dim, dim);
+    w->w1 = shaped(h, W1, hidden_dim, dim);
+    w->w2 = shaped(h, W2, dim, hidden_dim);
+    w->w3 = shaped(h, W3, hidden_dim, dim);
+    w->wcls = shaped(h, WCLS, p->vocab_size, dim);
 }
 
 // n matrices behind one another, w the first.
 static Tensor matrices(Matrix *w, int n)
 {
-    return (Tensor){w, 0, (uint64_t)row_bytes(w, (int64_t)n * w->d)};
+    return (Tensor){w, 0, 0, n};
 }
 
 static Tensor floats(const float **place, uint64_t count)
 {
-    return (Tensor){0, place, count * sizeof(float)};
+    return (Tensor){0, place, count * sizeof(float), 1};
 }
 
-// The tensors of either format in file order. Every size is below 2^62: check_config bounds the factors.
-static int list_tensors(Tensor *tensors, const Config *p, Weights *w, int version, int shared)
+// The tensors in file order. Every size is below 2^62: header_read bounds the factors.
+static int list_tensors(Tensor *tensors, const Config *p, Weights *w, const Header *h)
 {
     int l = p->n_layers;
     uint64_t dim = (uint64_t)p->dim, layers = (uint64_t)l;
@@ -101,13 +81,43 @@ static int list_tensors(Tensor *tensors, const Config *p, Weights *w, int versio
     Tensor wq = matrices(&w->wq, l), wk = matrices(&w->wk, l), wv = matrices(&w->wv, l), wo = matrices(&w->wo, l);
     Tensor w1 = matrices(&w->w1, l), w2 = matrices(&w->w2, l), w3 = matrices(&w->w3, l);
     Tensor v0[] = {embedding, attention_norm, wq, wk, wv, wo, ffn_norm, w1, w2, w3, final_norm, freq, freq};
-    Tensor v1[] = {attention_norm, ffn_norm, final_norm, embedding, wq, wk, wv, wo, w1, w2, w3};
-    int n = version == 0 ? 13 : 11;
-    memcpy(tensors, version == 0 ? v0 : v1, (size_t)n * sizeof(Tensor));
-    if (!shared) {
+    Tensor later[] = {attention_norm, ffn_norm, final_norm, embedding, wq, wk, wv, wo, w1, w2, w3};
+    int n = h->version == 0 ? 13 : 11;
+    memcpy(tensors, h->version == 0 ? v0 : later, (size_t)n * sizeof(Tensor));
+    if (!h->shared) {
         tensors[n++] = matrices(&w->wcls, 1);
     }
     return n;
+}
+
+static int parts_of(const Tensor *tensor)
+{
+    const Matrix *w = tensor->matrix;
+    return w && w->plane_fill ? MOST_PLANES * tensor->layers : 1;
+}
+
+static Part part_of(const Tensor *tensor, int i)
+{
+    const Matrix *w = tensor->matrix;
+    if (!w) {
+        return (Part){tensor->bytes, 0};
+    }
+    if (!w->plane_fill) {
+        return (Part){(uint64_t)(tensor->layers * matrix_bytes(w)), 0};
+    }
+    int layer = i / MOST_PLANES, plane = i % MOST_PLANES;
+    uint64_t place = (uint64_t)(layer * matrix_bytes(w));
+    for (int before = 0; before < plane; before++) {
+        place += (uint64_t)plane_bytes(w, before);
+    }
+    return (Part){(uint64_t)(w->d * row_bytes(w, plane)), place};
+}
+
+// Bytes of a tensor in memory: whole cache lines.
+static uint64_t memory_bytes(const Tensor *tensor)
+{
+    const Matrix *w = tensor->matrix;
+    return LINES(w ? (uint64_t)(tensor->layers * matrix_bytes(w)) : tensor->bytes);
 }
 
 static int is_wanted(const Tensor *tensor)
@@ -119,106 +129,124 @@ static void place(const Tensor *tensor, const void *memory)
 {
     if (tensor->matrix) {
         tensor->matrix->data = memory;
-    } else {
+    } else if (tensor->vector) {
         *tensor->vector = memory;
     }
 }
 
-// One aligned region, every tensor at a multiple of a cache line in it, read straight from the disc.
-static int read_tensors(int64_t handle, uint64_t offset, const Tensor *tensors, int n, const char *path)
+typedef struct {
+    const char *path;
+    int64_t handle;
+    uint64_t size;    // of the file
+    uint64_t first;   // where its tensors begin
+    uint64_t fill;    // each of its parts is filled up to a multiple of this plus 1
+    Tensor tensors[MAX_TENSORS];
+    int n;
+} File;
+
+// One aligned region, every tensor and every plane at a multiple of a cache line in it, read straight from the disc.
+static int read_tensors(const File *file)
 {
-    uint64_t total = 0;
-    for (int i = 0; i < n; i++) {
-        total += is_wanted(&tensors[i]) ? LINES(tensors[i].bytes) : 0;
+    uint64_t total = 0, offset = file->first;
+    for (int i = 0; i < file->n; i++) {
+        total += is_wanted(&file->tensors[i]) ? memory_bytes(&file->tensors[i]) : 0;
     }
     char *memory = allocate(MEMORY_WEIGHTS, (Extents){.weight_bytes = total});
     if (!memory) {
-        print(STANDARD_ERROR, "error: %s: the weights need %u bytes, and that much memory is not free\n", path, total);
+        print(STANDARD_ERROR, "error: %s: the weights need %u bytes, and that much memory is not free\n", file->path,
+              total);
         return 0;
     }
-    for (int i = 0; i < n; i++) {
-        if (is_wanted(&tensors[i])) {
-            if (platform_read(handle, offset, memory, tensors[i].bytes) < 0) {
-                return complain(path, "cannot be read to its end");
+    for (int i = 0; i < file->n; i++) {
+        const Tensor *tensor = &file->tensors[i];
+        for (int k = 0; k < parts_of(tensor); k++) {
+            Part part = part_of(tensor, k);
+            if (is_wanted(tensor) && part.bytes &&
+                platform_read(file->handle, offset, memory + part.place, part.bytes) < 0) {
+                return complain(file->path, "cannot be read to its end");
             }
-            place(&tensors[i], memory);
-            memory += LINES(tensors[i].bytes);
+            offset += filled(part.bytes, file->fill);
         }
-        offset += tensors[i].bytes;
+        place(tensor, memory);
+        memory += is_wanted(tensor) ? memory_bytes(tensor) : 0;
     }
     return 1;
 }
 
-static int map_tensors(int64_t handle, uint64_t offset, uint64_t size, const Tensor *tensors, int n, const char *path)
+static int map_tensors(const File *file)
 {
-    const char *file = platform_map(handle, size);
-    if (!file) {
-        print(STANDARD_ERROR, "error: %s: the file needs %u bytes, and that much memory is not free\n", path, size);
+    const char *memory = platform_map(file->handle, file->size);
+    if (!memory) {
+        print(STANDARD_ERROR, "error: %s: the file needs %u bytes, and that much memory is not free\n", file->path,
+              file->size);
         return 0;
     }
-    for (int i = 0; i < n; i++) {
-        place(&tensors[i], file + offset);
-        offset += tensors[i].bytes;
+    memory += file->first;
+    for (int i = 0; i < file->n; i++) {
+        const Tensor *tensor = &file->tensors[i];
+        place(tensor, memory);
+        for (int k = 0; k < parts_of(tensor); k++) {
+            memory += filled(part_of(tensor, k).bytes, file->fill);
+        }
     }
     return 1;
 }
 
-static int load(Transformer *transformer, int64_t handle, const uint32_t *header, uint64_t size, const char *path)
+// Whether the file has the size that its header says: 1, or 0 after a message. *aligned: whether all parts lie in it as
+// they would in memory.
+static int check_size(const File *file, int *aligned)
 {
-    Config *p = &transformer->config;
-    int version = header[0] == MAGIC ? (int)header[1] : 0;
-    if (header[0] == MAGIC_SWAPPED) {
-        return complain(path, "the other byte order: convert it first");
+    uint64_t expected = file->first;
+    for (int i = 0; i < file->n; i++) {
+        for (int k = 0; k < parts_of(&file->tensors[i]); k++) {
+            Part part = part_of(&file->tensors[i], k);
+            *aligned = *aligned && (part.bytes == 0 || expected % CACHE_LINE == 0);
+            expected += filled(part.bytes, file->fill);
+        }
     }
-    if (header[0] == MAGIC && version != 1) {
-        print(STANDARD_ERROR, "error: %s: byte 4: version %d, this program runs v0 and v1 (fp32)\n", path, (int64_t)version);
+    if (expected != file->size) {
+        print(STANDARD_ERROR, "error: %s: %u bytes, expected %u\n", file->path, file->size, expected);
         return 0;
     }
-    read_config(p, version == 0 ? header : header + 2);
-    int shared = version == 0 ? p->vocab_size > 0 : ((const unsigned char *)header)[SHARED_CLASSIFIER] != 0;
-    if (version == 0 && p->vocab_size < 0) {
-        p->vocab_size = (int)(0u - (uint32_t)p->vocab_size);  // the smallest int stays negative and is refused below
-    }
-    const Tensor_Type *type = tensor_type(MATRIX_TYPE);
-    if (!check_config(path, p) || !check_blocks(path, p, type)) {
+    return 1;
+}
+
+static int load(Transformer *transformer, File *file, const uint32_t *words)
+{
+    Header header;
+    if (!header_read(&header, &transformer->config, words, file->path)) {
         return 0;
     }
-    shape_matrices(&transformer->weights, p, type);
-    Tensor tensors[MAX_TENSORS];
-    int n = list_tensors(tensors, p, &transformer->weights, version, shared);
-    uint64_t offset = version == 0 ? V0_HEADER : V1_HEADER, expected = offset;
-    int aligned = version == 1;
-    for (int i = 0; i < n; i++) {
-        aligned = aligned && expected % CACHE_LINE == 0;
-        expected += tensors[i].bytes;
-    }
-    if (expected != size) {
-        print(STANDARD_ERROR, "error: %s: %u bytes, expected %u\n", path, size, expected);
+    Weights *w = &transformer->weights;
+    shape_matrices(w, &transformer->config, &header);
+    file->n = list_tensors(file->tensors, &transformer->config, w, &header);
+    file->first = header.version == 0 ? V0_HEADER_BYTES : HEADER_BYTES;
+    file->fill = header.version == CONSOLE_VERSION ? CACHE_LINE - 1 : 0;
+    int aligned = header.version != 0;
+    if (!check_size(file, &aligned) || (aligned ? !map_tensors(file) : !read_tensors(file))) {
         return 0;
     }
-    if (aligned ? !map_tensors(handle, offset, size, tensors, n, path) : !read_tensors(handle, offset, tensors, n, path)) {
-        return 0;
-    }
-    if (shared) {
-        transformer->weights.wcls = transformer->weights.token_embedding_table;
+    if (header.shared) {
+        w->wcls = w->token_embedding_table;
     }
     return 1;
 }
 
 int checkpoint_load(Transformer *transformer, const char *path)
 {
-    uint32_t header[V1_HEADER / 4] = {0};
+    uint32_t words[HEADER_BYTES / 4] = {0};
     int64_t handle = platform_open(path);
     int64_t size = handle < 0 ? handle : platform_size(handle);
     if (size < 0) {
         return complain(path, "cannot be opened");
     }
-    if (size < V0_HEADER) {
+    if (size < V0_HEADER_BYTES) {
         print(STANDARD_ERROR, "error: %s: %d bytes, too short for a checkpoint's header\n", path, size);
         return 0;
     }
-    if (platform_read(handle, 0, header, (uint64_t)(size < V1_HEADER ? size : V1_HEADER)) < 0) {
+    if (platform_read(handle, 0, words, (uint64_t)(size < HEADER_BYTES ? size : HEADER_BYTES)) < 0) {
         return complain(path, "cannot be read");
     }
-    return load(transformer, handle, header, (uint64_t)size, path);
+    File file = {.path = path, .handle = handle, .size = (uint64_t)size};
+    return load(transformer, &file, words);
 }

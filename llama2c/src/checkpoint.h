@@ -1,4 +1,4 @@
-// Reads llama2.c checkpoints: v0 (legacy) and v1, fp32, in the machine's own byte order.
+// Reads checkpoints, llama2.c's and the console's, in the machine's own byte order.
 #ifndef CHECKPOINT_H
 #define CHECKPOINT_H
 

@@ -2,26 +2,20 @@
 #include "figures.h"
 
 #include "platform.h"
+#include "records.h"
 #include "text.h"
-
-static void put_bytes(unsigned char *bytes, uint64_t value, int size)
-{
-    for (int i = 0; i < size; i++) {
-        bytes[i] = (unsigned char)(value >> 8 * (size - 1 - i));
-    }
-}
 
 void figures_write(const Figures *figures, int descriptor)
 {
     unsigned char record[FIGURES_BYTES];
-    put_bytes(record, FIGURES_MAGIC, 4);
-    put_bytes(record + 4, FIGURES_VERSION, 4);
-    put_bytes(record + 8, figures->prompt_tokens, 8);
-    put_bytes(record + 16, figures->prompt_nanoseconds, 8);
-    put_bytes(record + 24, figures->first_tokens, 8);
-    put_bytes(record + 32, figures->first_nanoseconds, 8);
-    put_bytes(record + 40, figures->tokens, 8);
-    put_bytes(record + 48, figures->nanoseconds, 8);
+    put_big_endian(record, FIGURES_MAGIC, 4);
+    put_big_endian(record + 4, FIGURES_VERSION, 4);
+    put_big_endian(record + 8, figures->prompt_tokens, 8);
+    put_big_endian(record + 16, figures->prompt_nanoseconds, 8);
+    put_big_endian(record + 24, figures->first_tokens, 8);
+    put_big_endian(record + 32, figures->first_nanoseconds, 8);
+    put_big_endian(record + 40, figures->tokens, 8);
+    put_big_endian(record + 48, figures->nanoseconds, 8);
     platform_write(descriptor, record, sizeof record);
 }
 

@@ -20,8 +20,8 @@ void forward(const Operations *operations, void *machine, const Transformer *tra
         Matrix w1 = layer(w->w1, l), w2 = layer(w->w2, l), w3 = layer(w->w3, l);
 
         // Attention: q, k and v of these positions; k and v become their rows of the layer's caches (seq_len, kv_dim).
-        float *keys = s->key_cache + l * p->seq_len * kv_dim;
-        float *values = s->value_cache + l * p->seq_len * kv_dim;
+        int64_t cache = l * p->seq_len * kv_dim * p->kv_bytes;
+        void *keys = (char *)s->key_cache + cache, *values = (char *)s->value_cache + cache;
         float *k = o->cache_rows(machine, keys, s->k);
         float *v = o->cache_rows(machine, values, s->v);
         o->rmsnorm(machine, s->xb, s->x, w->rms_att_weight + l * dim, dim);

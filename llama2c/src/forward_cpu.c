@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "allocations.h"
+#include "halves.h"
 #include "kernels.h"
 #include "maths.h"
 #include "matmul.h"
@@ -43,7 +44,8 @@ static void rmsnorm(void *machine, float *out, const float *x, const float *weig
     const Cpu *cpu = machine;
     for (int i = 0; i < cpu->positions; i++) {
         int64_t row = (int64_t)i * size;
-        kernels(cpu)->rmsnorm(out + row, x + row, weight, size);
+        kernels(cpu)->rmsnorm(out + row, x + row, weight, size,
+                              cpu->transformer->config.rms_norm_eps);
     }
 }
 
@@ -77,20 +79,32 @@ static void rope(void *machine, float *x, int heads)
     }
 }
 
-// In the cache itself, where store_rows then has nothing to do.
-static float *cache_rows(void *machine, float *cache, float *vectors)
+static inline int kv_dim_of(const Config *p)
 {
-    (void)vectors;
-    const Cpu *cpu = machine;
-    const Config *p = &cpu->transformer->config;
-    return cache + (int64_t)cpu->pos * head_size_of(p) * p->n_kv_heads;
+    return head_size_of(p) * p->n_kv_heads;
 }
 
-static void store_rows(void *machine, float *cache, const float *rows)
+static inline int holds_halves(const Config *p)
 {
-    (void)machine;
-    (void)cache;
-    (void)rows;
+    return p->kv_bytes == sizeof(uint16_t);
+}
+
+// Floats in the cache itself, where store_rows then has nothing to do.
+static float *cache_rows(void *machine, void *cache, float *vectors)
+{
+    const Cpu *cpu = machine;
+    const Config *p = &cpu->transformer->config;
+    return holds_halves(p) ? vectors : (float *)cache + (int64_t)cpu->pos * kv_dim_of(p);
+}
+
+static void store_rows(void *machine, void *cache, const float *rows)
+{
+    const Cpu *cpu = machine;
+    const Config *p = &cpu->transformer->config;
+    if (holds_halves(p)) {
+        int kv_dim = kv_dim_of(p);
+        halves_narrow((uint16_t *)cache + (int64_t)cpu->pos * kv_dim, rows, cpu->positions * kv_dim);
+    }
 }
 
 enum { LEAST_SHARE = 16384 };  // multiply-adds that are worth a thread of their own
@@ -121,11 +135,33 @@ static void attend_heads(const void *context, int start, int end)
     }
 }
 
-static void share_attention(void *machine, float *out, const float *q, const float *keys, const float *values)
+typedef struct {
+    const uint16_t *keys, *values;
+    float *wide_keys, *wide_values;
+    int kv_dim;
+} Widening;
+
+static void widen_rows(const void *context, int start, int end)
+{
+    const Widening *w = context;
+    int64_t first = (int64_t)start * w->kv_dim;
+    halves_widen(w->wide_keys + first, w->keys + first, (end - start) * w->kv_dim);
+    halves_widen(w->wide_values + first, w->values + first, (end - start) * w->kv_dim);
+}
+
+static void share_attention(void *machine, float *out, const float *q, const void *keys, const void *values)
 {
     const Cpu *cpu = machine;
     const Config *p = &cpu->transformer->config;
     Attention attention = {cpu, out, q, keys, values};
+    if (holds_halves(p)) {
+        const Run_State *s = &cpu->transformer->state;
+        int kv_dim = kv_dim_of(p);
+        Widening widening = {keys, values, s->keys, s->values, kv_dim};
+        parallel_for(cpu->pos + cpu->positions, LEAST_SHARE / kv_dim + 1, widen_rows, &widening);
+        attention.keys = s->keys;
+        attention.values = s->values;
+    }
     int64_t work = (int64_t)2 * (cpu->pos + 1) * head_size_of(p) * cpu->positions;  // of a head, at least
     int grain = (int)(LEAST_SHARE / work) + 1;
     parallel_for(p->n_heads, grain, attend_heads, &attention);

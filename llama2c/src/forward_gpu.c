@@ -53,39 +53,59 @@ static const uint32_t *program_of(Recorder *r, const char *name)
 // Activations (positions, size), of which a pass uses as many rows as it has positions.
 static Gpu_Array activations(const Recorder *r, const float *x, int size)
 {
-    return (Gpu_Array){x, (uint64_t)r->positions * (uint64_t)size};
+    return (Gpu_Array){x, (uint64_t)r->positions * (uint64_t)size, 0};
 }
 
-// The rows from row on, as many as count.
-static Gpu_Array rows_of(const Matrix *w, int row, int count)
+// Arrays of the rows from row on, as many as count, one for each plane: their number.
+static int rows_of(Gpu_Array *arrays, const Matrix *w, int row, int count)
 {
-    const char *data = w->data;
-    return (Gpu_Array){data + row_bytes(w, row), ((uint64_t)row_bytes(w, count) + 3) / 4};
+    int planes = 0;
+    for (; planes < MOST_PLANES && row_bytes(w, planes); planes++) {
+        uint64_t words = ((uint64_t)(row_bytes(w, planes) * count) + 3) / 4;
+        arrays[planes] = (Gpu_Array){plane_row(w, planes, row), words, w->type->planes[planes].number_bytes};
+    }
+    return planes;
 }
 
-// The table may need several fetch constants.
+// What a program needs to know of w besides: nothing of fp32; else the items of a block, and the bytes of a row of each
+// plane. The number of shapes.
+static int shapes_of(int *shapes, const Matrix *w)
+{
+    if (w->type == &tensor_fp32) {
+        return 0;
+    }
+    int n = 0;
+    shapes[n++] = w->block;
+    for (int k = 0; k < MOST_PLANES && row_bytes(w, k); k++) {
+        shapes[n++] = (int)row_bytes(w, k);
+    }
+    return n;
+}
+
+// The table may need several fetch constants for each plane.
 static void record_embed(void *machine, float *x, const Matrix *table)
 {
     Recorder *r = machine;
     int dim = table->n, rows = table->d;
-    Gpu_Array arrays[1 + MOST_PIECES] = {activations(r, x, dim)};
-    int most = GPU_MOST_WORDS / dim, pieces = 0;
+    Gpu_Array arrays[1 + MOST_PIECES * MOST_PLANES] = {activations(r, x, dim)};
+    int most = GPU_MOST_WORDS / dim, n = 1;
     for (int row = 0; row < rows; row += most) {
-        arrays[1 + pieces++] = rows_of(table, row, rows - row < most ? rows - row : most);
+        n += rows_of(arrays + n, table, row, rows - row < most ? rows - row : most);
     }
-    int shapes[] = {dim, rows, most};
-    gpu_draw(r->commands, program_of(r, table->type->embedding_program), arrays, 1 + pieces, shapes, COUNT(shapes));
+    int shapes[3 + 1 + MOST_PLANES] = {dim, rows, most};
+    int n_shapes = 3 + shapes_of(shapes + 3, table);
+    gpu_draw(r->commands, program_of(r, table->type->embedding_program), arrays, n, shapes, n_shapes);
 }
 
 static void record_rmsnorm(void *machine, float *out, const float *x, const float *weight, int size)
 {
     Recorder *r = machine;
-    Gpu_Array arrays[] = {activations(r, out, size), activations(r, x, size), {weight, (uint64_t)size}};
+    Gpu_Array arrays[] = {activations(r, out, size), activations(r, x, size), {weight, (uint64_t)size, 0}};
     int shapes[] = {size};
     DRAW(r, "rmsnorm", arrays, shapes);
 }
 
-// In as many draws as fetch constants need to describe w in fp32, whatever its type: allocations.h knows no types.
+// In as many draws as fetch constants need to describe w in fp32, whatever its type.
 static void record_matmul(void *machine, float *out, const float *x, const Matrix *w)
 {
     Recorder *r = machine;
@@ -94,9 +114,12 @@ static void record_matmul(void *machine, float *out, const float *x, const Matri
     for (int row = 0; row < d; row += most) {
         int rows = d - row < most ? d - row : most;
         uint64_t words = (uint64_t)(r->positions - 1) * (uint64_t)d + (uint64_t)rows;  // of out, from row on
-        Gpu_Array arrays[] = {{out + row, words}, rows_of(w, row, rows), activations(r, x, n)};
-        int shapes[] = {n, rows, d};
-        DRAW(r, w->type->matmul_program, arrays, shapes);
+        Gpu_Array arrays[2 + MOST_PLANES] = {{out + row, words, 0}};
+        int planes = rows_of(arrays + 1, w, row, rows);
+        arrays[1 + planes] = activations(r, x, n);
+        int shapes[3 + 1 + MOST_PLANES] = {n, rows, d};
+        int n_shapes = 3 + shapes_of(shapes + 3, w);
+        gpu_draw(r->commands, program_of(r, w->type->matmul_program), arrays, 2 + planes, shapes, n_shapes);
     }
 }
 
@@ -105,36 +128,36 @@ static void record_rope(void *machine, float *x, int heads)
     Recorder *r = machine;
     int head_size = r->transformer->config.dim / r->transformer->config.n_heads;
     const float *angles = r->transformer->state.rope_freq;
-    Gpu_Array arrays[] = {activations(r, x, heads * head_size), {angles, (uint64_t)head_size / 2}};
+    Gpu_Array arrays[] = {activations(r, x, heads * head_size), {angles, (uint64_t)head_size / 2, 0}};
     int shapes[] = {head_size, heads};
     DRAW(r, "rope", arrays, shapes);
 }
 
 // In the vectors: which rows of the cache they become is known only when the commands run.
-static float *record_cache_rows(void *machine, float *cache, float *vectors)
+static float *record_cache_rows(void *machine, void *cache, float *vectors)
 {
     (void)machine;
     (void)cache;
     return vectors;
 }
 
-static void record_store_rows(void *machine, float *cache, const float *rows)
+static void record_store_rows(void *machine, void *cache, const float *rows)
 {
     Recorder *r = machine;
     const Config *p = &r->transformer->config;
     int kv_dim = p->dim / p->n_heads * p->n_kv_heads;
-    Gpu_Array arrays[] = {{cache, (uint64_t)kv_dim * (uint64_t)p->seq_len}, activations(r, rows, kv_dim)};
+    Gpu_Array arrays[] = {{cache, (uint64_t)kv_dim * (uint64_t)p->seq_len, 0}, activations(r, rows, kv_dim)};
     int shapes[] = {kv_dim, p->seq_len};
     DRAW(r, "store_rows", arrays, shapes);
 }
 
-static void record_attend(void *machine, float *out, const float *q, const float *keys, const float *values)
+static void record_attend(void *machine, float *out, const float *q, const void *keys, const void *values)
 {
     Recorder *r = machine;
     const Config *p = &r->transformer->config;
     int head_size = p->dim / p->n_heads;
     uint64_t cache = (uint64_t)p->seq_len * (uint64_t)head_size * (uint64_t)p->n_kv_heads;
-    Gpu_Array arrays[] = {activations(r, out, p->dim), activations(r, q, p->dim), {keys, cache}, {values, cache}};
+    Gpu_Array arrays[] = {activations(r, out, p->dim), activations(r, q, p->dim), {keys, cache, 0}, {values, cache, 0}};
     int shapes[] = {head_size, p->n_heads, p->n_kv_heads, p->seq_len};
     DRAW(r, "attention", arrays, shapes);
 }
@@ -160,7 +183,7 @@ static void record_add(void *machine, float *x, const float *y, int size)
 static void record_take_row(void *machine, float *out, const float *x, int size)
 {
     Recorder *r = machine;
-    Gpu_Array arrays[] = {{out, (uint64_t)size}, {x, (uint64_t)BATCH * (uint64_t)size}};
+    Gpu_Array arrays[] = {{out, (uint64_t)size, 0}, {x, (uint64_t)BATCH * (uint64_t)size, 0}};
     int shapes[] = {size, BATCH};
     DRAW(r, "take_row", arrays, shapes);
 }
@@ -182,7 +205,7 @@ static const Operations RECORD = {
 static void record_pick(Recorder *r, const char *program, const void *out, int out_words)
 {
     int vocab_size = r->transformer->config.vocab_size;
-    Gpu_Array arrays[] = {{out, (uint64_t)out_words}, {r->transformer->state.logits, (uint64_t)vocab_size}};
+    Gpu_Array arrays[] = {{out, (uint64_t)out_words, 0}, {r->transformer->state.logits, (uint64_t)vocab_size, 0}};
     int shapes[] = {vocab_size};
     DRAW(r, program, arrays, shapes);
 }
@@ -192,7 +215,7 @@ static int record(Forward_Gpu *engine, const Transformer *transformer)
     Recorder recorder = {.programs = engine->programs, .transformer = transformer};
     recorder.commands = &engine->forward;
     recorder.positions = BATCH;
-    gpu_float_constant(recorder.commands, EPSILON_CONSTANT, EPSILON);
+    gpu_float_constant(recorder.commands, EPSILON_CONSTANT, transformer->config.rms_norm_eps);
     forward(&RECORD, &recorder, transformer);
     recorder.commands = &engine->classify;
     recorder.positions = 1;
@@ -205,14 +228,45 @@ static int record(Forward_Gpu *engine, const Transformer *transformer)
     if (recorder.lacks_room) {
         return complain("more programs than allocations.h counts");
     }
-    return (engine->forward.count == engine->forward.room && engine->classify.count == engine->classify.room) ||
+    return (engine->forward.count <= engine->forward.room && engine->classify.count <= engine->classify.room) ||
            complain("a command buffer that allocations.h does not foresee");
 }
 
-static int has_programs(const Tensor_Type *type)
+// Whether programs compute with w, whose rows must be whole words there.
+static int has_programs(const Matrix *w)
 {
-    return (type->matmul_program && type->embedding_program) ||
-           complain("no program of the GPU computes with the model's tensor type");
+    if (!w->type->matmul_program || !w->type->embedding_program) {
+        return complain("no program of the GPU computes with the model's tensor type");
+    }
+    for (int k = 0; k < MOST_PLANES; k++) {
+        if (row_bytes(w, k) % 4) {
+            return complain("a row of the model's matrices is no whole number of words");
+        }
+    }
+    return w->type != &tensor_fp32 || row_bytes(w, 0) == (int64_t)sizeof(float) * w->n ||
+           complain("rows of fp32 are not a whole number of vectors");
+}
+
+static int all_have_programs(const Weights *w)
+{
+    return has_programs(&w->token_embedding_table) && has_programs(&w->wq) && has_programs(&w->wk) &&
+           has_programs(&w->wv) && has_programs(&w->wo) && has_programs(&w->w1) && has_programs(&w->w2) &&
+           has_programs(&w->w3) && has_programs(&w->wcls);
+}
+
+// Planes of the matrices that are no fp32, at most.
+static uint64_t quantised_planes(const Weights *w)
+{
+    const Matrix *all[] = {&w->token_embedding_table, &w->wq, &w->wk, &w->wv, &w->wo, &w->w1, &w->w2, &w->w3, &w->wcls};
+    uint64_t most = 0;
+    for (int i = 0; i < COUNT(all); i++) {
+        uint64_t planes = 0;
+        while (all[i]->type != &tensor_fp32 && planes < MOST_PLANES && row_bytes(all[i], (int)planes)) {
+            planes++;
+        }
+        most = planes > most ? planes : most;
+    }
+    return most;
 }
 
 static int fits(const Config *p)
@@ -255,7 +309,7 @@ static void share(const Transformer *transformer)
 {
     const Weights *w = &transformer->weights;
     const Run_State *s = &transformer->state;
-    // The first tensor of either format, at most a header behind the allocation's start.
+    // The first tensor of any format, at most a header behind the allocation's start.
     const char *table = w->token_embedding_table.data, *norm = (const char *)w->rms_att_weight;
     platform_share(table < norm ? table : norm);
     platform_share(s->x);
@@ -266,14 +320,19 @@ static void share(const Transformer *transformer)
 int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer)
 {
     *engine = (Forward_Gpu){.forward = {0}};
-    if (!fits(&transformer->config) || !has_programs(transformer->weights.wq.type)) {
+    if (transformer->config.kv_bytes != sizeof(float)) {
+        return complain("it keeps keys and values as floats only");
+    }
+    if (!fits(&transformer->config) || !all_have_programs(&transformer->weights)) {
         return 0;
     }
     int started = gpu_start(&engine->gpu);
     if (started <= 0) {
         return complain(started ? "no memory is free for the ring buffer" : "this machine has no GPU");
     }
-    if (!take_memory(engine, extents_of(&transformer->config))) {
+    Extents extents = extents_of(&transformer->config);
+    extents.quantised_planes = quantised_planes(&transformer->weights);
+    if (!take_memory(engine, extents)) {
         return 0;
     }
     transformer->state.k = engine->k;

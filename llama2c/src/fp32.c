@@ -10,7 +10,7 @@ enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };  // of a tile: rows of w times posit
 static inline __attribute__((always_inline)) void tile_scalar(const Product *p, int i, int position, int positions)
 {
     int n = p->w.n;
-    const float *row = (const float *)p->w.data + (int64_t)i * n;
+    const float *row = plane_row(&p->w, 0, i);
     const float *x = p->x + (int64_t)position * n;
     float sums[MOST_POSITIONS] = {0};
     for (int j = 0; j < n; j++) {
@@ -52,7 +52,7 @@ static inline __attribute__((always_inline)) void tile_vmx(const Product *p, int
     const float *w[MOST_ROWS], *x[MOST_POSITIONS];
     Vector sums[MOST_ROWS][MOST_POSITIONS][4];
     for (int r = 0; r < rows; r++) {
-        w[r] = (const float *)p->w.data + (int64_t)(i + r) * n;
+        w[r] = plane_row(&p->w, 0, i + r);
         for (int b = 0; b < positions; b++) {
             for (int k = 0; k < 4; k++) {
                 sums[r][b][k] = vector_zero();
@@ -119,14 +119,14 @@ static void batch_vmx(const void *context, int start, int end)
 
 static void copy_row(float *out, const Matrix *w, int64_t i)
 {
-    memcpy(out, (const float *)w->data + i * w->n, (size_t)w->n * sizeof(float));
+    memcpy(out, plane_row(w, 0, i), (size_t)w->n * sizeof(float));
 }
 
 const Tensor_Type tensor_fp32 = {
     .name = "fp32",
     .code = 0,
     .items = 1,
-    .bytes = sizeof(float),
+    .planes = {{.item_bytes = sizeof(float), .number_bytes = sizeof(float)}},
     .rows = {rows_scalar, rows_vmx},
     .batch = {batch_scalar, batch_vmx},
     .vmx_items = 4,

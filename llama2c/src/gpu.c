@@ -8,7 +8,7 @@
 // Registers, by dword index.
 enum { CP_RB_BASE = 0x01c0, CP_RB_CNTL = 0x01c1, CP_RB_RPTR_ADDR = 0x01c3, CP_RB_WPTR = 0x01c5, CP_ME_CNTL = 0x01f6,
        COHER_SIZE_HOST = 0x0a2f, COHER_STATUS_HOST = 0x0a31 };
-static const uint32_t RESET_POINTERS = 0x80000000, NO_UPDATE = 0x08000000, SWAP_8_IN_32 = 2, COHER_BUSY = 0x80000000;
+static const uint32_t RESET_POINTERS = 0x80000000, NO_UPDATE = 0x08000000, SWAP_8_IN_16 = 1, SWAP_8_IN_32 = 2, COHER_BUSY = 0x80000000;
 // Packets of type 3.
 enum { IM_LOAD = 0x27, SET_CONSTANT = 0x2d, DRAW_INDX_2 = 0x36, WAIT_REG_MEM = 0x3c, INDIRECT_BUFFER = 0x3f,
        ME_INIT = 0x48, EVENT_WRITE_SHD = 0x58 };
@@ -76,6 +76,11 @@ int gpu_start(Gpu *gpu)
     return 1;
 }
 
+static uint32_t endian_mode(int number_bytes)
+{
+    return number_bytes == 1 ? 0 : number_bytes == 2 ? SWAP_8_IN_16 : SWAP_8_IN_32;
+}
+
 void gpu_draw(Commands *commands, const uint32_t *program, const Gpu_Array *arrays, int n_arrays, const int *shapes,
               int n_shapes)
 {
@@ -83,7 +88,7 @@ void gpu_draw(Commands *commands, const uint32_t *program, const Gpu_Array *arra
     emit(commands, FETCH << 16);
     for (int i = 0; i < n_arrays; i++) {
         emit(commands, platform_physical(arrays[i].address) | VERTEX_FETCH);
-        emit(commands, (uint32_t)arrays[i].words << 2 | SWAP_8_IN_32);
+        emit(commands, (uint32_t)arrays[i].words << 2 | endian_mode(arrays[i].number_bytes));
     }
     emit(commands, type_3(SET_CONSTANT, 1 + (uint32_t)n_shapes));
     emit(commands, LOOP << 16);

@@ -22,6 +22,7 @@ typedef struct {
 typedef struct {
     const void *address;  // in unified memory
     uint64_t words;
+    int number_bytes;  // of its numbers: 1, 2, or 4, for which 0 stands as well
 } Gpu_Array;
 
 enum { GPU_MOST_COMMANDS = (1 << 20) - 1 };  // dwords of a command buffer
@@ -30,7 +31,7 @@ enum { GPU_MOST_COMMANDS = (1 << 20) - 1 };  // dwords of a command buffer
 // is no room.
 int gpu_start(Gpu *gpu);
 
-// Recording. One execution of a program: the arrays are vf0 and following, of 32-bit words in the byte order of the
+// Recording. One execution of a program: the arrays are vf0 and following, of numbers in the byte order of the
 // CPU; the shapes are i0 and following.
 void gpu_draw(Commands *commands, const uint32_t *program, const Gpu_Array *arrays, int n_arrays, const int *shapes,
               int n_shapes);

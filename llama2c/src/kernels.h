@@ -5,8 +5,8 @@
 #include "transformer.h"
 
 typedef struct {
-    // out (size) = x / rms(x) * weight, with EPSILON in the root; out may be x
-    void (*rmsnorm)(float *out, const float *x, const float *weight, int size);
+    // out (size) = x / rms(x) * weight, with epsilon in the root; out may be x
+    void (*rmsnorm)(float *out, const float *x, const float *weight, int size, float epsilon);
     // Turns every neighbouring pair of every head in x (heads, head_size) by the angle of its own
     // cosines and sines (head_size / 2).
     void (*rope)(float *x, const float *cosines, const float *sines, int heads, int head_size);

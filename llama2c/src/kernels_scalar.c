@@ -5,14 +5,14 @@
 #include "maths.h"
 #include "memory.h"
 
-static void rmsnorm_scalar(float *out, const float *x, const float *weight, int size)
+static void rmsnorm_scalar(float *out, const float *x, const float *weight, int size, float epsilon)
 {
     float ss = 0.0f;
     for (int j = 0; j < size; j++) {
         ss += x[j] * x[j];
     }
     ss /= (float)size;
-    ss += EPSILON;
+    ss += epsilon;
     ss = 1.0f / sqrtf(ss);
     for (int j = 0; j < size; j++) {
         out[j] = weight[j] * (ss * x[j]);

@@ -17,10 +17,10 @@ static inline int fits(const float *a, const float *b, const float *c, int size)
     return beside == 0 && (size & (LANES - 1)) == 0;
 }
 
-static void rmsnorm_vmx(float *out, const float *x, const float *weight, int size)
+static void rmsnorm_vmx(float *out, const float *x, const float *weight, int size, float epsilon)
 {
     if (!fits(out, x, weight, size)) {
-        kernels_scalar.rmsnorm(out, x, weight, size);
+        kernels_scalar.rmsnorm(out, x, weight, size, epsilon);
         return;
     }
     Vector sum0 = vector_zero(), sum1 = sum0, sum2 = sum0, sum3 = sum0;
@@ -36,7 +36,7 @@ static void rmsnorm_vmx(float *out, const float *x, const float *weight, int siz
         sum0 = vmaddfp(lvx(x + j), lvx(x + j), sum0);
     }
     float ss = vector_sum(vaddfp(vaddfp(sum0, sum1), vaddfp(sum2, sum3)));
-    Vector scale = vector_of(1.0f / sqrtf(ss / (float)size + EPSILON));
+    Vector scale = vector_of(1.0f / sqrtf(ss / (float)size + epsilon));
     for (j = 0; j < size; j += LANES) {
         stvx(out + j, vector_product(lvx(weight + j), vector_product(scale, lvx(x + j))));
     }

@@ -1,16 +1,14 @@
-// The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out.
+// The program: llama2.c's generate mode. A checkpoint, a tokenizer and a prompt in, a story out. Or a conversation.
 #include "allocations.h"
 #include "checkpoint.h"
+#include "conversation.h"
 #include "figures.h"
-#include "forward_cpu.h"
-#include "forward_gpu.h"
+#include "inference.h"
 #include "memory.h"
 #include "parallel.h"
 #include "platform.h"
 #include "printer.h"
-#include "sampler.h"
 #include "text.h"
-#include "tokenizer.h"
 
 typedef struct {
     const char *checkpoint;
@@ -18,33 +16,40 @@ typedef struct {
     const char *prompt;
     uint64_t prompt_bytes;
     const char *prompt_file;  // instead of them
-    float temperature;
-    float topp;
+    Sampling how;
     uint64_t seed;
     uint64_t steps;  // 0: as many as the context holds
     uint64_t context;  // 0: the model's own
     uint64_t record;   // the descriptor that takes the figures; 0: none does
     Kernel kernel;
+    int half_cache;
     int write_logits;
     int ignore_end;
     int gpu;
     int special;
     int write_tokens;
+    int converse;
+    Stops stops;
 } Options;
 
 enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT | -f FILE] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-c CONTEXT] [-k scalar|vmx] [-r DESCRIPTOR] [-g] [-l] [-e] [-x] [-w]\n"
+    "              [-c CONTEXT] [-k scalar|vmx] [-v f32|f16] [-r DESCRIPTOR] [-m MIN_P] [-a PENALTY] [-b STOP]... [-g] [-l]\n"
+    "              [-e] [-x] [-w] [-d]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
     "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
     "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n"
+    "  -v  how keys and values are kept (f32)\n"
     "  -r  write the run's figures as a record to this descriptor\n"
     "  -g  let the GPU compute                 -x  special tokens written in the prompt count as such\n"
-    "  -f  a file that is the story's beginning\n"
+    "  -f  a file that is the story's beginning        -b  end before this text\n"
+    "  -m  pick no token less likely than this share of the likeliest, 0 to 1 (0)\n"
+    "  -a  divide the logits of the last 64 tokens by this, 1 is none (1.0)\n"
+    "  -d  a conversation: requests on standard input, records on standard output\n"
     "  -w  write the prompt's tokens, a number a line, and end; the checkpoint is not read\n";
 
 static int parse_range(const char *text, double most, float *value)
@@ -77,9 +82,15 @@ static int parse_option(Options *o, char letter, const char *value)
         o->prompt_file = value;
         return 1;
     case 't':
-        return parse_range(value, 1e30, &o->temperature);
+        return parse_range(value, 1e30, &o->how.temperature);
     case 'p':
-        return parse_range(value, 1, &o->topp);
+        return parse_range(value, 1, &o->how.topp);
+    case 'm':
+        return parse_range(value, 1, &o->how.min_p);
+    case 'a':
+        return parse_range(value, 1e30, &o->how.repeat_penalty) && o->how.repeat_penalty > 0;
+    case 'b':
+        return stops_add(&o->stops, value, strlen(value));
     case 's':
         return parse_unsigned(value, &o->seed) && o->seed > 0;
     case 'n':
@@ -88,6 +99,9 @@ static int parse_option(Options *o, char letter, const char *value)
         return parse_unsigned(value, &o->context) && o->context > 0;
     case 'k':
         return parse_kernel(value, &o->kernel);
+    case 'v':
+        o->half_cache = strcmp(value, "f16") == 0;
+        return o->half_cache || strcmp(value, "f32") == 0;
     case 'r':
         return parse_unsigned(value, &o->record) && o->record > STANDARD_ERROR && o->record <= INT32_MAX;
     default:
@@ -113,6 +127,8 @@ static int parse_options(Options *o, int count, char **arguments)
             o->special = 1;
         } else if (strcmp(option, "-w") == 0) {
             o->write_tokens = 1;
+        } else if (strcmp(option, "-d") == 0) {
+            o->converse = 1;
         } else if (option[0] != '-' || !option[1] || option[2] || i + 1 >= count ||
                    !parse_option(o, option[1], arguments[++i])) {
             print(STANDARD_ERROR, "error: %s %s: not understood\n", option, i < count ? arguments[i] : "");
@@ -123,51 +139,22 @@ static int parse_options(Options *o, int count, char **arguments)
 }
 
 typedef struct {
-    Transformer *transformer;
-    Forward_Gpu *gpu;  // NULL: the CPU computes
+    Inference inference;
     const Tokenizer *tokenizer;
-    Sampler *sampler;
-    const Options *options;
-    int pos;           // of the next token to go through the layers
+    Options *options;
     Printer printer;
     Figures figures;
 } Story;
 
-// The layers for the next tokens: 1, or 0 when the GPU does not answer.
-static int pass(Story *story, const int *tokens, int positions)
-{
-    int answered = 1;
-    if (story->gpu) {
-        answered = forward_gpu(story->gpu, tokens, positions, story->pos);
-    } else {
-        forward_cpu(story->transformer, tokens, positions, story->pos);
-    }
-    story->pos += positions;
-    return answered;
-}
-
 // The logits of a position of the last pass, under -l written as well; NULL when the GPU does not answer.
 static float *logits_of(Story *story, int position)
 {
-    Transformer *transformer = story->transformer;
-    float *logits = story->gpu ? classify_gpu(story->gpu, position) : classify_cpu(transformer, position);
+    float *logits = inference_logits(&story->inference, position);
     if (logits && story->options->write_logits) {
-        platform_write(STANDARD_OUTPUT, logits, (uint64_t)transformer->config.vocab_size * sizeof(float));
+        uint64_t vocab_size = (uint64_t)story->inference.transformer->config.vocab_size;
+        platform_write(STANDARD_OUTPUT, logits, vocab_size * sizeof(float));
     }
     return logits;
-}
-
-// The next token by the last logits, of which the GPU has its own; -1 when the GPU does not answer.
-static int pick(const Story *story, float *logits)
-{
-    if (!story->gpu) {
-        return sampler_sample(story->sampler, logits);
-    }
-    if (story->sampler->temperature == 0.0f) {
-        return forward_gpu_argmax(story->gpu);
-    }
-    const float *probabilities = forward_gpu_softmax(story->gpu, story->sampler->temperature);
-    return probabilities ? sampler_pick(story->sampler, probabilities) : -1;
 }
 
 // Whether next parts this story from another.
@@ -191,15 +178,15 @@ static float *read_prompt(Story *story, const int *prompt, int known)
     int tokens = known < (int)story->options->steps ? known : (int)story->options->steps;
     float *logits = 0;
     uint64_t start = platform_nanoseconds();
-    for (int positions = (tokens - 1) % BATCH + 1; story->pos < tokens; positions = BATCH) {
-        int first = story->pos;
+    for (int positions = (tokens - 1) % BATCH + 1; story->inference.pos < tokens; positions = BATCH) {
+        int first = story->inference.pos;
         for (int i = first; i < first + positions && i + 1 < known; i++) {
             print_token(story, prompt[i], prompt[i + 1]);
         }
-        if (!pass(story, prompt + first, positions)) {
+        if (!inference_pass(&story->inference, prompt + first, positions)) {
             return 0;
         }
-        int unwanted = story->options->write_logits ? 0 : story->pos < tokens ? positions : positions - 1;
+        int unwanted = story->options->write_logits ? 0 : story->inference.pos < tokens ? positions : positions - 1;
         for (int i = unwanted; i < positions; i++) {
             logits = logits_of(story, i);
             if (!logits) {
@@ -217,20 +204,25 @@ static float *read_prompt(Story *story, const int *prompt, int known)
 }
 
 // Goes on after token, by its logits, with what the sampler picks, and prints each as it comes; ends at a token that
-// parts two stories. 1, or 0 when the GPU does not answer.
+// parts two stories, or before a stop string. 1, or 0 when the GPU does not answer.
 static int generate(Story *story, int token, float *logits)
 {
     Figures *figures = &story->figures;
     uint64_t start = 0;  // of the first step
     int next;
-    while ((next = pick(story, logits)) >= 0 && !ends(story, next)) {
+    story->printer.stops = story->options->stops.count ? &story->options->stops : 0;
+    while ((next = inference_pick(&story->inference, logits)) >= 0 && !ends(story, next)) {
         print_token(story, token, next);
+        if (story->options->stops.stopped) {
+            break;
+        }
         token = next;
-        if (story->pos == (int)story->options->steps) {
+        sampler_accept(story->inference.sampler, token);
+        if (story->inference.pos == (int)story->options->steps) {
             break;
         }
         start = start ? start : platform_nanoseconds();
-        logits = pass(story, &token, 1) ? logits_of(story, 0) : 0;
+        logits = inference_pass(&story->inference, &token, 1) ? logits_of(story, 0) : 0;
         if (!logits) {
             return 0;
         }
@@ -257,14 +249,15 @@ static int tell(Story *story, const int *prompt, int prompt_tokens)
     if (!logits) {
         return 0;
     }
-    if (known == prompt_tokens && story->pos == prompt_tokens && !generate(story, prompt[known - 1], logits)) {
+    sampler_forget(story->inference.sampler, prompt, known);
+    if (known == prompt_tokens && story->inference.pos == prompt_tokens && !generate(story, prompt[known - 1], logits)) {
         return 0;
     }
     if (!options->write_logits) {
         printer_end(&story->printer);
         platform_write(STANDARD_OUTPUT, "\n", 1);
     }
-    if (story->pos > 1) {
+    if (story->inference.pos > 1) {
         figures_print(&story->figures);
     }
     if (options->record) {
@@ -273,7 +266,7 @@ static int tell(Story *story, const int *prompt, int prompt_tokens)
     return 1;
 }
 
-// The model's own context becomes the one asked for; its file says the own one, so this comes after loading.
+// The model's own context becomes the one asked for, and the caches hold what is asked for; its file says the own one, so this comes after loading.
 static int cut_context(Config *config, const Options *o)
 {
     if (o->context > (uint64_t)config->seq_len) {
@@ -284,6 +277,7 @@ static int cut_context(Config *config, const Options *o)
     if (o->context) {
         config->seq_len = (int)o->context;
     }
+    config->kv_bytes = o->half_cache ? 2 : 4;
     return 1;
 }
 
@@ -340,13 +334,22 @@ static int check_length(const Options *o, int64_t prompt_tokens, int seq_len)
     return 1;
 }
 
+// The prompt's tokens in tokenizer->tokens, at least one: their number, or -1 after a message.
+static int64_t prepare_prompt(Tokenizer *tokenizer, Options *o, int seq_len)
+{
+    int64_t n = encode_prompt(tokenizer, o);
+    if (n == 0) {
+        tokenizer->tokens[n++] = tokenizer_begin(tokenizer);
+    }
+    return n < 0 || check_length(o, n, seq_len) ? n : -1;
+}
+
 int main(int argument_count, char **arguments)
 {
     Options options = {
         .tokenizer = "tokenizer.bin",
         .prompt = "",
-        .temperature = 1.0f,
-        .topp = 0.9f,
+        .how = {.temperature = 1.0f, .topp = 0.9f, .repeat_penalty = 1.0f},
         .seed = platform_nanoseconds() | 1,
         .steps = UINT64_MAX,
         .kernel = platform_has_vmx() ? KERNEL_VMX : KERNEL_SCALAR,
@@ -366,21 +369,22 @@ int main(int argument_count, char **arguments)
         !tokenizer_load(&tokenizer, options.tokenizer, (uint32_t)config->vocab_size)) {
         return EXIT_FAILED;
     }
+    tokenizer.pieces.begin = config->no_begin_token ? -1 : config->begin_token;
+    memcpy(tokenizer.pieces.ends, config->end_tokens, sizeof tokenizer.pieces.ends);
+    tokenizer.pieces.space = !config->no_space_prefix;
     if (options.steps == UINT64_MAX) {
         options.steps = config->seq_len < DEFAULT_STEPS ? (uint64_t)config->seq_len : DEFAULT_STEPS;
     } else if (options.steps == 0) {
         options.steps = (uint64_t)config->seq_len;
     }
-    int64_t prompt_tokens = encode_prompt(&tokenizer, &options);
-    if (prompt_tokens == 0) {
-        tokenizer.tokens[prompt_tokens++] = tokenizer_begin(&tokenizer);
-    }
-    if (prompt_tokens < 0 || !check_length(&options, prompt_tokens, config->seq_len)) {
+    Conversation conversation;
+    int64_t prompt_tokens = 0;
+    if (options.converse ? !conversation_start(&conversation, &tokenizer, config->seq_len)
+                         : (prompt_tokens = prepare_prompt(&tokenizer, &options, config->seq_len)) < 0) {
         return EXIT_FAILED;
     }
     if (!transformer_start(&transformer) ||
-        !sampler_start(&sampler, kernels_of(options.kernel), config->vocab_size, options.temperature, options.topp,
-                       options.seed)) {
+        !sampler_start(&sampler, kernels_of(options.kernel), config->vocab_size, options.how, options.seed)) {
         print(STANDARD_ERROR, "error: %s: no memory is free for a context of %d tokens\n", options.checkpoint,
               (int64_t)config->seq_len);
         return EXIT_FAILED;
@@ -393,11 +397,11 @@ int main(int argument_count, char **arguments)
         return EXIT_FAILED;
     }
     Story story = {
-        .transformer = &transformer,
-        .gpu = options.gpu ? &gpu : 0,
+        .inference = {&transformer, options.gpu ? &gpu : 0, &sampler, 0},
         .tokenizer = &tokenizer,
-        .sampler = &sampler,
         .options = &options,
     };
-    return tell(&story, tokenizer.tokens, (int)prompt_tokens) ? 0 : EXIT_FAILED;
+    int done = options.converse ? conversation_serve(&conversation, &story.inference)
+                                : tell(&story, tokenizer.tokens, (int)prompt_tokens);
+    return done ? 0 : EXIT_FAILED;
 }

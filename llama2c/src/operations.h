@@ -9,18 +9,18 @@
 typedef struct {
     // x (B, dim) = each token's row of table (vocab_size, dim)
     void (*embed)(void *machine, float *x, const Matrix *table);
-    // out (B, size) = x / rms(x) * weight of each position, with EPSILON in the root; out may be x
+    // out (B, size) = x / rms(x) * weight of each position, with rms_norm_eps in the root; out may be x
     void (*rmsnorm)(void *machine, float *out, const float *x, const float *weight, int size);
     // out (B, d) = w (d, n) x (n) of each position
     void (*matmul)(void *machine, float *out, const float *x, const Matrix *w);
     // Turns every neighbouring pair of every head in x (B, heads, head_size) by the angle of its position.
     void (*rope)(void *machine, float *x, int heads);
     // Where the positions' rows of cache (seq_len, kv_dim) are computed: in the cache, or in vectors (B, kv_dim).
-    float *(*cache_rows)(void *machine, float *cache, float *vectors);
+    float *(*cache_rows)(void *machine, void *cache, float *vectors);
     // The positions' rows of cache = rows, which cache_rows gave
-    void (*store_rows)(void *machine, float *cache, const float *rows);
+    void (*store_rows)(void *machine, void *cache, const float *rows);
     // out (B, dim) = of each head the values up to the position, weighted by softmax(q . k / sqrt(head_size))
-    void (*attend)(void *machine, float *out, const float *q, const float *keys, const float *values);
+    void (*attend)(void *machine, float *out, const float *q, const void *keys, const void *values);
     // hb (B, size) = silu(hb) * hb2
     void (*swiglu)(void *machine, float *hb, const float *hb2, int size);
     // x (B, size) += y

@@ -57,6 +57,11 @@ int pieces_read(Pieces *p, uint32_t count, const char *file, uint64_t size, cons
 {
     p->count = count ? count : count_pieces(file, size);
     p->sorted = 0;
+    p->begin = p->ends[0] = TOKEN_BOS;
+    for (int i = 1; i < MOST_END_TOKENS; i++) {
+        p->ends[i] = -1;
+    }
+    p->space = 1;
     if (p->count <= TOKEN_BOS) {
         return refuse(path, size, "too few pieces for one that begins a text (the other byte order?)");
     }
@@ -142,7 +147,7 @@ static int64_t split_characters(const Pieces *p, const char *text, uint64_t size
     return n;
 }
 
-static int sort_pieces(Pieces *p)
+int pieces_sort(Pieces *p)
 {
     p->sorted = allocate(MEMORY_TOKENIZER_ORDER, (Extents){.pieces = p->count});
     if (!p->sorted) {
@@ -168,14 +173,16 @@ uint32_t pieces_longest(const Pieces *p)
 int64_t pieces_encode(Pieces *p, const char *text, uint64_t length, int *tokens, const Merge_Scratch *scratch)
 {
     int64_t n = 0;
-    tokens[n++] = TOKEN_BOS;
+    if (p->begin >= 0) {
+        tokens[n++] = p->begin;
+    }
     if (!length) {
         return n;
     }
-    if (!p->sorted && !sort_pieces(p)) {
+    if (!p->sorted && !pieces_sort(p)) {
         return -1;
     }
-    int space = look_up(p, " ", 1);
+    int space = p->space ? look_up(p, " ", 1) : NO_TOKEN;
     if (space != NO_TOKEN) {
         tokens[n++] = space;
     }

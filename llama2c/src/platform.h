@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum { STANDARD_OUTPUT = 1, STANDARD_ERROR = 2 };
+enum { STANDARD_INPUT = 0, STANDARD_OUTPUT = 1, STANDARD_ERROR = 2 };
 
 // A handle, or a negative errno.
 int64_t platform_open(const char *path);
@@ -18,6 +18,10 @@ const void *platform_map(int64_t handle, uint64_t size);
 // Zeroed memory aligned to a page, told to the machine under a purpose; NULL when there is no room.
 void *platform_allocate(const char *purpose, uint64_t size);
 void platform_write(int stream, const void *bytes, uint64_t size);
+// Reads size bytes of the standard input: their number, which is less where the input ends.
+uint64_t platform_receive(void *buffer, uint64_t size);
+// Whether the standard input has something to read, or has ended. Does not wait.
+int platform_input_waiting(void);
 uint64_t platform_nanoseconds(void);
 int platform_has_vmx(void);
 // Hardware threads of the machine, the caller's own among them; 1 where only that one can be had.

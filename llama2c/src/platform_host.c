@@ -61,6 +61,18 @@ void platform_write(int stream, const void *bytes, uint64_t size)
     host.write(stream, bytes, size);
 }
 
+uint64_t platform_receive(void *buffer, uint64_t size)
+{
+    (void)buffer;
+    (void)size;
+    return 0;
+}
+
+int platform_input_waiting(void)
+{
+    return 0;
+}
+
 uint64_t platform_nanoseconds(void)
 {
     return host.nanoseconds();

@@ -5,10 +5,11 @@
 #include "memory.h"
 #include "text.h"
 
-enum { SYS_EXIT_GROUP = 234, SYS_WRITE = 4, SYS_MMAP = 90, SYS_PRCTL = 171, SYS_PREAD64 = 179,
-       SYS_FUTEX = 221, SYS_CLOCK_GETTIME = 246, SYS_OPENAT = 286, SYS_LSEEK = 19 };
+enum { SYS_EXIT_GROUP = 234, SYS_READ = 3, SYS_WRITE = 4, SYS_MMAP = 90, SYS_POLL = 167, SYS_PRCTL = 171,
+       SYS_PREAD64 = 179, SYS_FUTEX = 221, SYS_CLOCK_GETTIME = 246, SYS_OPENAT = 286, SYS_LSEEK = 19 };
 enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 enum { O_RDWR = 2, PAGE = 4096 };
+enum { POLLIN = 1 };
 enum { EIO = 5, EINTR = 4, AT_FDCWD = -100, SEEK_END = 2, CLOCK_MONOTONIC = 1 };
 enum { PROT_READ = 1, PROT_WRITE = 2, MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_FAILED_LIMIT = 4095 };
 enum { PR_SET_VMA = 0x53564d41, PR_SET_VMA_ANON_NAME = 0 };
@@ -101,6 +102,28 @@ void platform_write(int stream, const void *bytes, uint64_t size)
         }
         done += put > 0 ? (uint64_t)put : 0;
     }
+}
+
+uint64_t platform_receive(void *buffer, uint64_t size)
+{
+    uint64_t done = 0;
+    while (done < size) {
+        int64_t got = system_call(SYS_READ, STANDARD_INPUT, (int64_t)((char *)buffer + done), (int64_t)(size - done), 0, 0, 0);
+        if (got <= 0 && got != -EINTR) {
+            break;
+        }
+        done += got > 0 ? (uint64_t)got : 0;
+    }
+    return done;
+}
+
+int platform_input_waiting(void)
+{
+    struct {
+        int32_t descriptor;
+        int16_t events, returned;
+    } input = {STANDARD_INPUT, POLLIN, 0};
+    return system_call(SYS_POLL, (int64_t)&input, 1, 0, 0, 0, 0) > 0;
 }
 
 uint64_t platform_nanoseconds(void)

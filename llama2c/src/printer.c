@@ -2,6 +2,7 @@
 #include "printer.h"
 
 #include "platform.h"
+#include "records.h"
 #include "utf8.h"
 
 // What llama2.c prints: a single byte only when it is ASCII text or white space, anything longer as it is.
@@ -11,6 +12,42 @@ static int llama2c_prints(Piece piece)
     return piece.length > 1 || (byte >= 0x20 && byte < 0x7f) || (byte >= '\t' && byte <= '\r');
 }
 
+static void put_out(const Printer *printer, const char *bytes, uint32_t length)
+{
+    if (!length) {
+        return;
+    }
+    if (printer->as_records) {
+        record_write(RECORD_TEXT, bytes, length);
+    } else {
+        platform_write(STANDARD_OUTPUT, bytes, length);
+    }
+}
+
+static void put(const Printer *printer, const char *bytes, uint32_t length)
+{
+    if (!printer->stops) {
+        put_out(printer, bytes, length);
+        return;
+    }
+    char free[2 * MOST_STOP_BYTES];  // of stop strings
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < length; i++) {
+        count += stops_take(printer->stops, bytes[i], free + count);
+        if (count > MOST_STOP_BYTES) {
+            put_out(printer, free, count);
+            count = 0;
+        }
+    }
+    put_out(printer, free, count);
+}
+
+static void put_held(Printer *printer)
+{
+    put(printer, printer->held, printer->count);
+    printer->count = 0;
+}
+
 static void print_whole_characters(Printer *printer, Piece piece)
 {
     uint32_t used = 0;
@@ -18,12 +55,12 @@ static void print_whole_characters(Printer *printer, Piece piece)
     while (printer->count && used < piece.length) {
         printer->held[printer->count++] = piece.bytes[used++];
         if (!utf8_unfinished(printer->held, printer->count)) {
-            printer_end(printer);
+            put_held(printer);
         }
     }
     uint32_t rest = printer->count ? 0 : utf8_unfinished(piece.bytes + used, piece.length - used);
     if (piece.length - used > rest) {
-        platform_write(STANDARD_OUTPUT, piece.bytes + used, piece.length - used - rest);
+        put(printer, piece.bytes + used, piece.length - used - rest);
     }
     for (uint32_t i = piece.length - rest; rest && i < piece.length; i++) {
         printer->held[printer->count++] = piece.bytes[i];
@@ -33,19 +70,23 @@ static void print_whole_characters(Printer *printer, Piece piece)
 void printer_print(Printer *printer, const Tokenizer *tokenizer, int previous, int token)
 {
     Piece piece = tokenizer_decode(tokenizer, previous, token);
-    if (tokenizer->kind == TOKENIZER_BYTE_PAIRS) {
-        if (!byte_pairs_is_control(&tokenizer->byte_pairs, token)) {
-            print_whole_characters(printer, piece);
-        }
-    } else if (llama2c_prints(piece)) {
-        platform_write(STANDARD_OUTPUT, piece.bytes, piece.length);
+    int byte_pairs = tokenizer->kind == TOKENIZER_BYTE_PAIRS;
+    if (byte_pairs ? byte_pairs_is_control(&tokenizer->byte_pairs, token) : !llama2c_prints(piece)) {
+        return;
+    }
+    printer->printed += piece.length;
+    if (byte_pairs) {
+        print_whole_characters(printer, piece);
+    } else {
+        put(printer, piece.bytes, piece.length);
     }
 }
 
 void printer_end(Printer *printer)
 {
-    if (printer->count) {
-        platform_write(STANDARD_OUTPUT, printer->held, printer->count);
-        printer->count = 0;
+    put_held(printer);
+    if (printer->stops && !printer->stops->stopped) {
+        put_out(printer, printer->stops->pending, printer->stops->pending_count);
+        printer->stops->pending_count = 0;
     }
 }

@@ -23,12 +23,16 @@ EXPORT int reference_main(const Host *host, int argument_count, char **arguments
 
 static Transformer transformer;
 
-// Loads a checkpoint for reference_forward and reference_classify: 1, or 0 after a message on the machine's standard error.
-EXPORT int reference_load(const Host *host, const char *path, int vmx)
+// Loads a checkpoint for reference_forward and reference_classify, with caches of floats (4 bytes) or halves (2): 1, or 0 after a message on the machine's standard error.
+EXPORT int reference_load(const Host *host, const char *path, int vmx, int kv_bytes)
 {
     host_use(host);
     transformer.kernel = vmx ? KERNEL_VMX : KERNEL_SCALAR;
-    return checkpoint_load(&transformer, path) && transformer_start(&transformer);
+    if (!checkpoint_load(&transformer, path)) {
+        return 0;
+    }
+    transformer.config.kv_bytes = kv_bytes;
+    return transformer_start(&transformer);
 }
 
 EXPORT int reference_vocab_size(void)
@@ -85,7 +89,7 @@ EXPORT int64_t reference_decode(int previous, int token, const char **bytes)
 EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const void *w, int n, int d, int positions,
                             int vmx)
 {
-    Matrix matrix = {tensor_type(code), w, d, n};
+    Matrix matrix = {tensor_type(code), w, d, n, 1, 0, 0};
     if (!matrix.type) {
         return 0;
     }

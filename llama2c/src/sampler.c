@@ -4,11 +4,39 @@
 #include "allocations.h"
 #include "sort.h"
 
-int sampler_start(Sampler *s, const Kernels *kernels, int vocab_size, float temperature, float topp, uint64_t seed)
+int sampler_start(Sampler *s, const Kernels *kernels, int vocab_size, Sampling how, uint64_t seed)
 {
-    *s = (Sampler){.kernels = kernels, .temperature = temperature, .topp = topp, .state = seed, .vocab_size = vocab_size};
+    *s = (Sampler){.kernels = kernels, .how = how, .state = seed, .vocab_size = vocab_size};
     s->nucleus = allocate(MEMORY_SAMPLER, (Extents){.vocab_size = (uint64_t)vocab_size});
     return s->nucleus != 0;
+}
+
+void sampler_forget(Sampler *s, const int *tokens, int n)
+{
+    s->seen = 0;
+    for (int i = n > REPEAT_WINDOW ? n - REPEAT_WINDOW : 0; i < n; i++) {
+        sampler_accept(s, tokens[i]);
+    }
+}
+
+void sampler_accept(Sampler *s, int token)
+{
+    s->recent[s->seen++ % REPEAT_WINDOW] = token;
+}
+
+static void penalise(const Sampler *s, float *logits)
+{
+    int n = s->seen < REPEAT_WINDOW ? (int)s->seen : REPEAT_WINDOW;
+    for (int i = 0; i < n; i++) {
+        int token = s->recent[i], first = 0;
+        while (s->recent[first] != token) {
+            first++;
+        }
+        if (first == i) {  // each once, however often it was said
+            float logit = logits[token];
+            logits[token] = logit > 0.0f ? logit / s->how.repeat_penalty : logit * s->how.repeat_penalty;
+        }
+    }
 }
 
 // In [0, 1), with the 24 bits that a float holds.
@@ -39,11 +67,16 @@ static int by_probability(const void *context, uint32_t a, uint32_t b)
     return probabilities[a] > probabilities[b] ? -1 : probabilities[a] < probabilities[b];
 }
 
-// The smallest set of likeliest tokens whose probabilities add up to more than topp; one of them by the coin.
-static int sample_topp(Sampler *s, const float *probabilities, float coin)
+// The smallest set of likeliest tokens whose probabilities add up to more than topp, without those below min-p's bound;
+// one of them by the coin.
+static int sample_topp(Sampler *s, const float *probabilities, float topp, float coin)
 {
     uint32_t candidates = 0;
-    float cutoff = (1.0f - s->topp) / (float)(s->vocab_size - 1);  // less likely ones cannot be in the set
+    float cutoff = (1.0f - topp) / (float)(s->vocab_size - 1);  // less likely ones cannot be in the set
+    if (s->how.min_p > 0.0f) {
+        float bound = s->how.min_p * probabilities[s->kernels->argmax(probabilities, s->vocab_size)];
+        cutoff = bound > cutoff ? bound : cutoff;
+    }
     for (int i = 0; i < s->vocab_size; i++) {
         if (probabilities[i] >= cutoff) {
             s->nucleus[candidates++] = (uint32_t)i;
@@ -57,7 +90,7 @@ static int sample_topp(Sampler *s, const float *probabilities, float coin)
     uint32_t last = candidates - 1;
     for (uint32_t i = 0; i < candidates; i++) {
         cumulative += probabilities[s->nucleus[i]];
-        if (cumulative > s->topp) {
+        if (cumulative > topp) {
             last = i;
             break;
         }
@@ -74,10 +107,13 @@ static int sample_topp(Sampler *s, const float *probabilities, float coin)
 
 int sampler_sample(Sampler *s, float *logits)
 {
-    if (s->temperature == 0.0f) {
+    if (s->how.repeat_penalty != 1.0f) {
+        penalise(s, logits);
+    }
+    if (s->how.temperature == 0.0f) {
         return s->kernels->argmax(logits, s->vocab_size);
     }
-    s->kernels->divide(logits, s->temperature, s->vocab_size);
+    s->kernels->divide(logits, s->how.temperature, s->vocab_size);
     s->kernels->softmax(logits, s->vocab_size);
     return sampler_pick(s, logits);
 }
@@ -85,8 +121,9 @@ int sampler_sample(Sampler *s, float *logits)
 int sampler_pick(Sampler *s, const float *probabilities)
 {
     float coin = random_float(&s->state);
-    if (s->topp <= 0.0f || s->topp >= 1.0f || s->vocab_size == 1) {
+    int nucleus = s->how.topp > 0.0f && s->how.topp < 1.0f;
+    if ((!nucleus && !(s->how.min_p > 0.0f)) || s->vocab_size == 1) {
         return sample_multinomial(probabilities, s->vocab_size, coin);
     }
-    return sample_topp(s, probabilities, coin);
+    return sample_topp(s, probabilities, nucleus ? s->how.topp : 1.0f, coin);
 }

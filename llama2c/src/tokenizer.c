@@ -78,6 +78,11 @@ int tokenizer_make_room(Tokenizer *t, uint64_t bytes)
     return 1;
 }
 
+int tokenizer_prepare(Tokenizer *t)
+{
+    return t->kind != TOKENIZER_PIECES || t->pieces.sorted || pieces_sort(&t->pieces);
+}
+
 int64_t tokenizer_encode(Tokenizer *t, const char *text, uint64_t length, int special)
 {
     if (PROMPT_TOKENS(length) > t->room) {
@@ -110,11 +115,24 @@ Piece tokenizer_decode(const Tokenizer *t, int previous, int token)
 
 int tokenizer_begin(const Tokenizer *t)
 {
-    uint32_t begin = t->kind == TOKENIZER_PIECES ? TOKEN_BOS : t->byte_pairs.header->begin;
+    uint32_t begin = t->kind == TOKENIZER_PIECES ? (uint32_t)t->pieces.begin : t->byte_pairs.header->begin;
     return begin == ABSENT ? 0 : (int)begin;
+}
+
+int tokenizer_adds_begin(const Tokenizer *t)
+{
+    return t->kind == TOKENIZER_PIECES ? t->pieces.begin >= 0 : (t->byte_pairs.header->flags & FLAG_ADD_BEGIN) != 0;
 }
 
 int tokenizer_ends(const Tokenizer *t, int token)
 {
-    return t->kind == TOKENIZER_PIECES ? token == TOKEN_BOS : byte_pairs_ends(&t->byte_pairs, token);
+    if (t->kind != TOKENIZER_PIECES) {
+        return byte_pairs_ends(&t->byte_pairs, token);
+    }
+    for (int i = 0; i < MOST_END_TOKENS; i++) {
+        if (token == t->pieces.ends[i]) {
+            return 1;
+        }
+    }
+    return 0;
 }

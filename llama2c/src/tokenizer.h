@@ -22,6 +22,8 @@ typedef struct {
 int tokenizer_load(Tokenizer *tokenizer, const char *path, uint32_t vocab_size);
 // Makes room for texts of up to so many bytes: 1, or 0 after a message. Once, before the first text.
 int tokenizer_make_room(Tokenizer *tokenizer, uint64_t bytes);
+// Does what the first text would take memory for: 1, or 0 after a message.
+int tokenizer_prepare(Tokenizer *tokenizer);
 // The tokens of a text into tokenizer->tokens: their number, or -1 after a message. `special` says whether control
 // tokens that the text contains count as such, and not as the characters they are written with.
 int64_t tokenizer_encode(Tokenizer *tokenizer, const char *text, uint64_t length, int special);
@@ -29,6 +31,8 @@ int64_t tokenizer_encode(Tokenizer *tokenizer, const char *text, uint64_t length
 Piece tokenizer_decode(const Tokenizer *tokenizer, int previous, int token);
 // The token that begins a text which has none of its own.
 int tokenizer_begin(const Tokenizer *tokenizer);
+// Whether the tokens of every text begin with that one.
+int tokenizer_adds_begin(const Tokenizer *tokenizer);
 // Whether a text ends where the model says this token.
 int tokenizer_ends(const Tokenizer *tokenizer, int token);
 

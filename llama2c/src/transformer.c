@@ -20,7 +20,7 @@ int transformer_start(Transformer *transformer)
 #include "allocations.def"
     int head_size = (int)p.head_size;
     for (int i = 0; i < head_size / 2; i++) {
-        s->rope_freq[i] = 1.0f / powf(10000.0f, (float)(2 * i) / (float)head_size);
+        s->rope_freq[i] = 1.0f / powf(transformer->config.rope_theta, (float)(2 * i) / (float)head_size);
     }
     return 1;
 }

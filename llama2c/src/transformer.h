@@ -4,7 +4,7 @@
 
 #include "tensor_types.h"
 
-static const float EPSILON = 1e-5f;  // in the root of every rmsnorm
+enum { MOST_END_TOKENS = 4 };
 
 typedef struct {
     int dim;         // of the embedding and the residual stream
@@ -14,6 +14,13 @@ typedef struct {
     int n_kv_heads;  // key and value heads; n_heads / n_kv_heads query heads share one
     int vocab_size;
     int seq_len;     // the longest context
+    float rope_theta;    // the base of the rotary embedding's frequencies
+    float rms_norm_eps;  // in the root of every rmsnorm
+    int begin_token;     // of a text
+    int end_tokens[MOST_END_TOKENS];  // of a text; -1 where there are fewer
+    int no_begin_token;   // whether a prompt has none
+    int no_space_prefix;  // whether no space is put before a prompt
+    int kv_bytes;         // of an item of the caches: 4, floats, or 2, halves
 } Config;
 
 // A matrix of n_layers is the first layer's; layer() gives the others.
@@ -40,15 +47,17 @@ typedef struct {
     float *hb;           // (BATCH, hidden_dim)
     float *hb2;          // (BATCH, hidden_dim)
     float *q;            // (BATCH, dim)
-    float *k;            // (BATCH, kv_dim) for operations that cannot compute it in the cache
+    float *k;            // (BATCH, kv_dim) where it is not computed in the cache
     float *v;            // (BATCH, kv_dim)
+    float *keys;         // (seq_len, kv_dim) of the layer at hand, where the caches hold halves
+    float *values;       // (seq_len, kv_dim)
     float *att;          // (n_heads, seq_len in whole vectors) attention scores of a position
     float *logits;       // (vocab_size) of one position
     float *rope_freq;    // (head_size / 2) angle per position
     float *rope_cos;     // (BATCH, head_size / 2) at each position of the pass
     float *rope_sin;     // (BATCH, head_size / 2)
-    float *key_cache;    // (n_layers, seq_len, kv_dim)
-    float *value_cache;  // (n_layers, seq_len, kv_dim)
+    void *key_cache;     // (n_layers, seq_len, kv_dim), floats or halves
+    void *value_cache;   // (n_layers, seq_len, kv_dim)
 } Run_State;
 
 typedef struct {

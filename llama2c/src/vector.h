@@ -11,6 +11,9 @@
 
 typedef vector float Vector;
 typedef vector unsigned int Vector_Words;
+typedef vector signed int Vector_Integers;
+typedef vector signed short Vector_Halves;
+typedef vector signed char Vector_Bytes;
 
 static inline Vector vector_zero(void)
 {
@@ -88,6 +91,60 @@ static inline Vector vmrglw(Vector a, Vector b)
     return vec_mergel(a, b);
 }
 
+// The first and the last half of 16 bytes with sign, as halfwords; of eight halfwords, as words.
+static inline Vector vupkhsb(Vector v)
+{
+    return (Vector)vec_unpackh((Vector_Bytes)v);
+}
+
+static inline Vector vupklsb(Vector v)
+{
+    return (Vector)vec_unpackl((Vector_Bytes)v);
+}
+
+static inline Vector vupkhsh(Vector v)
+{
+    return (Vector)vec_unpackh((Vector_Halves)v);
+}
+
+static inline Vector vupklsh(Vector v)
+{
+    return (Vector)vec_unpackl((Vector_Halves)v);
+}
+
+static inline Vector vsububm(Vector a, Vector b)
+{
+    return (Vector)((Vector_Bytes)a - (Vector_Bytes)b);
+}
+
+static inline Vector vsrb(Vector a, Vector b)
+{
+    return (Vector)vec_sr((vector unsigned char)a, (vector unsigned char)b);
+}
+
+static inline Vector vor(Vector a, Vector b)
+{
+    return (Vector)((Vector_Words)a | (Vector_Words)b);
+}
+
+static inline Vector vcmpequw(Vector a, Vector b)
+{
+    return (Vector)vec_cmpeq((Vector_Words)a, (Vector_Words)b);
+}
+
+// vcfsx: words with sign over 2 to the power of `places`.
+#define vcfsx(v, places) vec_ctf((Vector_Integers)(v), places)
+#define vspltisb(value) ((Vector)vec_splat_s8(value))
+
+// vperm, vand, vcmpequb: bytes of ones where the bits of a word are, which all lanes hold; bit 16 half first.
+static inline Vector vector_spread_bits(Vector word, int half)
+{
+    static const vector unsigned char PLACES[2] = {{3, 3, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2},
+                                                   {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0}};
+    static const vector unsigned char BITS = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    return (Vector)vec_cmpeq((vector unsigned char)vec_perm(word, word, PLACES[half]) & BITS, BITS);
+}
+
 #define vspltw(v, lane) vec_splat(v, lane)
 #define vspltisw(value) ((Vector)vec_splat_s32(value))
 
@@ -108,6 +165,8 @@ static inline float vector_lane(Vector v, int lane)
 typedef union {
     float lane[4];
     uint32_t words[4];
+    int16_t halves[8];
+    uint8_t bytes[16];
 } Vector;
 
 static inline Vector vector_zero(void)
@@ -212,12 +271,92 @@ VECTOR_OF_WORDS(vand, x & y)
 VECTOR_OF_WORDS(vadduwm, x + y)
 VECTOR_OF_WORDS(vsubuwm, x - y)
 VECTOR_OF_WORDS(vslw, x << (y & 31))
+VECTOR_OF_WORDS(vor, x | y)
+VECTOR_OF_WORDS(vcmpequw, x == y ? UINT32_MAX : 0)
 
 static inline Vector vsel(Vector a, Vector b, Vector mask)
 {
     Vector result;
     for (int i = 0; i < 4; i++) {
         result.words[i] = (a.words[i] & ~mask.words[i]) | (b.words[i] & mask.words[i]);
+    }
+    return result;
+}
+
+#define VECTOR_OF_BYTES(name, expression)            \
+    static inline Vector name(Vector a, Vector b)    \
+    {                                                \
+        Vector result;                               \
+        for (int i = 0; i < 16; i++) {               \
+            uint8_t x = a.bytes[i], y = b.bytes[i];  \
+            result.bytes[i] = (uint8_t)(expression); \
+        }                                            \
+        return result;                               \
+    }
+VECTOR_OF_BYTES(vsububm, x - y)
+VECTOR_OF_BYTES(vsrb, x >> (y & 7))
+
+static inline Vector vector_halves_of(const uint8_t *bytes)
+{
+    Vector result;
+    for (int i = 0; i < 8; i++) {
+        result.halves[i] = (int8_t)bytes[i];
+    }
+    return result;
+}
+
+static inline Vector vector_words_of(const int16_t *halves)
+{
+    Vector result;
+    for (int i = 0; i < 4; i++) {
+        result.words[i] = (uint32_t)(int32_t)halves[i];
+    }
+    return result;
+}
+
+static inline Vector vupkhsb(Vector v)
+{
+    return vector_halves_of(v.bytes);
+}
+
+static inline Vector vupklsb(Vector v)
+{
+    return vector_halves_of(v.bytes + 8);
+}
+
+static inline Vector vupkhsh(Vector v)
+{
+    return vector_words_of(v.halves);
+}
+
+static inline Vector vupklsh(Vector v)
+{
+    return vector_words_of(v.halves + 4);
+}
+
+static inline Vector vcfsx(Vector v, int places)
+{
+    Vector result;
+    for (int i = 0; i < 4; i++) {
+        result.lane[i] = (float)(int32_t)v.words[i] / (float)(1u << places);
+    }
+    return result;
+}
+
+static inline Vector vspltisb(int value)
+{
+    Vector result;
+    for (int i = 0; i < 16; i++) {
+        result.bytes[i] = (uint8_t)value;
+    }
+    return result;
+}
+
+static inline Vector vector_spread_bits(Vector word, int half)
+{
+    Vector result;
+    for (int i = 0; i < 16; i++) {
+        result.bytes[i] = word.words[0] >> (16 * half + i) & 1 ? 0xff : 0;
     }
     return result;
 }
@@ -260,6 +399,12 @@ static inline Vector vector_of(float value)
 {
     _Alignas(16) float lanes[4] = {value, value, value, value};
     return lvx(lanes);
+}
+
+// The same 16 bytes, whatever they are; address must be a multiple of 16.
+static inline Vector vector_load(const void *address)
+{
+    return lvx(address);
 }
 
 static inline Vector vector_of_word(uint32_t word)

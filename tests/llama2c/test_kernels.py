@@ -72,10 +72,10 @@ def test_rmsnorm_is_near_the_exact_one(reference: Reference, size: int) -> None:
     exact = weight * (x.astype(np.float64) / np.sqrt(np.mean(x.astype(np.float64) ** 2) + 1e-5))
     for vmx in KERNELS:
         out = aligned((size,), np.zeros(size))
-        reference.kernel("rmsnorm", out, x, weight, size, vmx=vmx)
+        reference.kernel("rmsnorm", out, x, weight, size, 1e-5, vmx=vmx)
         np.testing.assert_allclose(out, exact, rtol=1e-6 + size * 2.0**-24)
     in_place = aligned((size,), x.astype(np.float64))
-    reference.kernel("rmsnorm", in_place, in_place, weight, size, vmx=True)
+    reference.kernel("rmsnorm", in_place, in_place, weight, size, 1e-5, vmx=True)
     np.testing.assert_array_equal(in_place, out)
 
 
@@ -204,7 +204,7 @@ def test_what_is_no_number_stays_none(reference: Reference, name: str) -> None:
             np.testing.assert_array_equal(x[5], odd)
         else:
             out = aligned((16,), np.zeros(16))
-            reference.kernel("rmsnorm", out, x, normal((16,)), 16, vmx=vmx)
+            reference.kernel("rmsnorm", out, x, normal((16,)), 16, 1e-5, vmx=vmx)
             assert np.isnan(out[5])
 
 
@@ -214,7 +214,7 @@ def test_what_vectors_cannot_load_is_left_to_the_scalar_kernels(reference: Refer
     results = []
     for vmx in KERNELS:
         x = aligned((68,), wide.astype(np.float64))[offset : offset + 64]
-        reference.kernel("rmsnorm", x, x, weight, 64, vmx=vmx)
+        reference.kernel("rmsnorm", x, x, weight, 64, 1e-5, vmx=vmx)
         reference.kernel("swiglu", x, weight, 64, vmx=vmx)
         reference.kernel("softmax", x, 64, vmx=vmx)
         results.append(x)

@@ -35,6 +35,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "inspect": {},
     "export": {},
     "generate": {},
+    "chat": {},
     "tokenize": {},
     "pack": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},

@@ -15,13 +15,14 @@ from xenon.cli.options import (
     ContextOption,
     EngineOption,
     JsonOption,
+    KeyValueOption,
     MemoryOption,
     ModelArgument,
     ThreadsOption,
     TokenizerOption,
 )
 from xenon.cli.output import OutputFile, parse_size, print_json
-from xenon.stories.settings import Engine, Setup
+from xenon.stories.settings import Engine, KeyValueType, Setup
 
 if TYPE_CHECKING:
     from xenon.stories.budget import Budget
@@ -33,6 +34,7 @@ def budget(
     model: ModelArgument = None,
     tokenizer: TokenizerOption = None,
     context: ContextOption = None,
+    kv: KeyValueOption = KeyValueType.F32,
     memory: MemoryOption = "512MiB",
     threads: ThreadsOption = None,
     engine: EngineOption = Engine.AUTO,
@@ -62,7 +64,7 @@ def budget(
     from xenon.stories.session import Session
 
     size = parse_size("--memory", memory)
-    setup = Setup(engine, threads=threads, context=context, memory_bytes=size)
+    setup = Setup(engine, threads=threads, context=context, memory_bytes=size, kv=kv)
     with ExitStack() as stack:
         inputs = [path for path in (model, tokenizer) if path is not None]
         drawing = stack.enter_context(OutputFile(svg, inputs)) if svg else None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xenon.cli.errors import UsageError
-from xenon.cli.options import JsonOption, ModelArgument
+from xenon.cli.options import JsonOption, KeyValueOption, ModelArgument
 from xenon.cli.output import print_json, shown
 from xenon.cli.shape_option import ShapeOption
+from xenon.stories.settings import KeyValueType
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def estimate(
     model: ModelArgument = None,
     shape: ShapeOption = None,
+    kv: KeyValueOption = KeyValueType.F32,
     as_json: JsonOption = False,
 ) -> None:
     """Calculate the tokens a second that a real Xbox 360 could reach with a model, and what would limit it.
@@ -36,36 +38,35 @@ def estimate(
 
     name, config = _config(model, shape)
     if as_json:
-        print_json(as_dict(name, config))
+        print_json(as_dict(name, config, kv.nbytes))
     else:
-        _print(name, config)
+        _print(name, config, kv.nbytes)
 
 
 def _config(model: Path | None, shape: Shape | None) -> tuple[str, Config]:
-    """A name and the dimensions of a fp32 model."""
-    from xenon.stories.guest import check_fp32, open_model
+    """A name and the dimensions of a model."""
+    from xenon.stories.guest import open_model
 
     if shape is not None:
         if model is not None:
             raise UsageError("a model and --shape", "give one of them")
         return shape.value, shape.config
     opened = open_model(model)
-    check_fp32(opened)
     return shown(opened.path), opened.config
 
 
-def _print(name: str, config: Config) -> None:
+def _print(name: str, config: Config, kv_bytes: int) -> None:
     from xenon.hardware.memory_map import in_units
     from xenon.stories import estimate as timing
 
     most = config.seq_len - 1
-    asked, late = timing.token_work(config), timing.token_work(config, most)
+    asked, late = timing.token_work(config), timing.token_work(config, most, kv_bytes)
     print(
         f"{name}: {in_units(asked.weight_bytes)} of weights and {asked.multiply_adds / 1e6:.2f} million "
         f"multiply-adds a token; {in_units(late.cache_bytes)} of keys and values at position {most}\n"
     )
     print(f"{'calculated for an Xbox 360':32}{'tokens/s':>10}{f'at {most}':>10}{'prompt':>10}  limited by")
-    last = timing.estimate(config, most)
+    last = timing.estimate(config, most, kv_bytes)
     for early, end in zip(timing.estimate(config), last, strict=True):
         limit = early.limit if early.limit == end.limit else f"{early.limit}, then {end.limit}"
         if early.prompt_limit != early.limit:

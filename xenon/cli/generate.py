@@ -13,8 +13,12 @@ from xenon.cli.options import (
     ContextOption,
     CpuOption,
     EngineOption,
+    KeyValueOption,
     MatmulOption,
     MemoryOption,
+    MinPOption,
+    RepeatPenaltyOption,
+    StopOption,
     ThreadsOption,
     TimeoutOption,
     TokenizerOption,
@@ -27,7 +31,7 @@ from xenon.cli.output import (
     prompt_from_stdin,
     shown,
 )
-from xenon.stories.settings import Engine, Sampling, Setup
+from xenon.stories.settings import Engine, KeyValueType, Sampling, Setup
 
 if TYPE_CHECKING:
     from xenon.stories.session import Session, Statistics, Telling
@@ -52,6 +56,9 @@ def generate(
     top_p: Annotated[
         float, typer.Option("--top-p", "-p", help="0 to 1; sample from this share of the likeliest tokens.")
     ] = 0.9,
+    min_p: MinPOption = 0.0,
+    repeat_penalty: RepeatPenaltyOption = 1.0,
+    stop: StopOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", "-s", help="Repeats a story.", show_default="random")
     ] = None,
@@ -68,6 +75,7 @@ def generate(
     matmul: MatmulOption = None,
     threads: ThreadsOption = None,
     context: ContextOption = None,
+    kv: KeyValueOption = KeyValueType.F32,
     memory: MemoryOption = "512MiB",
     cpu: CpuOption = None,
     ignore_eos: Annotated[
@@ -104,9 +112,11 @@ def generate(
     from xenon.stories.session import Session
 
     text = _prompt(prompt, file)
-    sampling = Sampling(temperature, top_p, seed, steps, ignore_eos, special)
+    sampling = Sampling(
+        temperature, top_p, seed, steps, ignore_eos, special, min_p, repeat_penalty, tuple(stop or ())
+    )
     size = parse_size("--memory", memory)
-    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size)
+    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv)
     session = Session(model, tokenizer, setup)
     with session.tell(text, sampling, timeout) as story:
         if not quiet:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xenon.recompiler.cpu_kind import CpuKind
-from xenon.stories.settings import Engine, Matmul
+from xenon.stories.settings import Engine, KeyValueType, Matmul
 
 ModelArgument = Annotated[
     Path | None, typer.Argument(metavar="[MODEL]", help="A llama2.c checkpoint.", show_default="bundled")
@@ -26,6 +26,10 @@ ContextOption = Annotated[
         help="Positions to keep keys and values for; fewer take less memory.",
         show_default="the model's",
     ),
+]
+KeyValueOption = Annotated[
+    KeyValueType,
+    typer.Option(metavar="f32|f16", help="How keys and values are kept; f16 takes half the memory."),
 ]
 MemoryOption = Annotated[
     str, typer.Option(metavar="SIZE", help="RAM of the console, as 256MiB; 32 MiB are the system's.")
@@ -58,6 +62,18 @@ CpuOption = Annotated[
     typer.Option(
         metavar="unicorn|recompiler", help="How guest code is run.", show_default="the faster installed"
     ),
+]
+MinPOption = Annotated[
+    float,
+    typer.Option("--min-p", help="0 to 1; leave out tokens less likely than this share of the likeliest."),
+]
+RepeatPenaltyOption = Annotated[
+    float,
+    typer.Option("--repeat-penalty", help="Above 0; more than 1 makes the last 64 tokens less likely."),
+]
+StopOption = Annotated[
+    list[str] | None,
+    typer.Option("--stop", metavar="TEXT", help="End before this text. Repeatable."),
 ]
 EnvironmentOption = Annotated[
     list[str] | None,

@@ -60,10 +60,9 @@ def _multiply_add(lifter: Lifter, instruction: Instruction) -> None:
     numbers = (instruction.ra, instruction.rb, instruction.rc)
     raw = [lifter.vector(number, FLOATS_4) for number in numbers]
     if lifter.speculation is not None:
-        grains = ((numbers[0], Grain.FACTOR), (numbers[2], Grain.FACTOR), (numbers[1], Grain.MULTIPLE))
-        for number, grain in grains:
-            lifter.speculation.need(lifter.vector(number, WORDS_4), grain)
-        _speculated(lifter, instruction, _fused(raw[0], raw[1], raw[2], negative), raw)
+        words = [lifter.vector(number, WORDS_4) for number in numbers]
+        grain = lifter.speculation.need_of_sum((words[0], words[2]), words[1])
+        _speculated(lifter, instruction, _fused(raw[0], raw[1], raw[2], negative), raw, grain)
         return
     a, b, c = (_floats(lifter, number) for number in numbers)
     usual = _fused(a, b, c, negative)
@@ -94,11 +93,17 @@ def _fused(a: Value, b: Value, c: Value, negative: bool) -> Value:
     return -result if negative else result
 
 
-def _speculated(lifter: Lifter, instruction: Instruction, result: Value, operands: list[Value]) -> None:
+def _speculated(
+    lifter: Lifter,
+    instruction: Instruction,
+    result: Value,
+    operands: list[Value],
+    grain: Grain = Grain.MULTIPLE,
+) -> None:
     """Set VT to a result of operands that cannot make it denormal."""
     assert lifter.speculation is not None
     lifter.speculation.number(result, operands)
-    lifter.speculation.promise(result, Grain.MULTIPLE)
+    lifter.speculation.promise(result, grain)
     lifter.set_vector(instruction.rt, result)
 
 
@@ -238,9 +243,25 @@ def _compare(lifter: Lifter, instruction: Instruction) -> None:
         lifter.set_field(6, everywhere, lifter.constant(BIT, False), bits.icmp("eq", 0))
 
 
+_HALVES = vector(8, int_type(16))
+_UNPACKED = {"b": (BYTES_16, _HALVES), "h": (_HALVES, WORDS_4)}
+
+
+@RULES.add("vupkhsb vupklsb vupkhsh vupklsh")
+def _unpack(lifter: Lifter, instruction: Instruction) -> None:
+    """The first or the last half of the elements, as numbers with sign of twice the width."""
+    narrow, wide = _UNPACKED[instruction.mnemonic[-1]]
+    first = wide.lanes if instruction.mnemonic[4] == "h" else 0
+    half = lifter.vector(instruction.rb, narrow).shuffle(range(first, first + wide.lanes))
+    lifter.set_vector(instruction.rt, half.sext(wide.bits))
+
+
 @RULES.add("vcfsx vcfux")
 def _from_integers(lifter: Lifter, instruction: Instruction) -> None:
     words = lifter.vector(instruction.rb, WORDS_4)
     whole = words.to_float(FLOATS_4, signed=instruction.mnemonic == "vcfsx")
     scale = 2.0**-instruction.ra  # UIM; exact
-    lifter.set_vector(instruction.rt, whole * scale)
+    result = whole * scale
+    if lifter.speculation is not None:
+        lifter.speculation.promise(result, Grain.FACTOR if instruction.ra else Grain.INTEGER)
+    lifter.set_vector(instruction.rt, result)

@@ -28,7 +28,8 @@ class Grain(IntEnum):
     exponent, so that a higher one promises more."""
 
     MULTIPLE = 1  # or a multiple of 2^-126: no denormal
-    FACTOR = 127 - 40
+    FACTOR = 127 - 40  # or a multiple of 2^-63
+    INTEGER = 127  # and an integer
 
 
 _LEAST = {Grain.MULTIPLE: 127 - 103, Grain.FACTOR: Grain.FACTOR}  # what a check asks for
@@ -105,6 +106,22 @@ class Speculation:
         else:
             self._keep_least(words, grain)
         self._grains[root] = grain
+
+    def need_of_sum(self, factors: tuple[Value, Value], addend: Value) -> Grain:
+        """Words of two factors and an addend must have the grains that keep their sum right; the sum's.
+
+        An integer times a multiple of 2^-63 is another, and so is its sum with one, rounded.
+        """
+        for words in factors:
+            self.need(words, Grain.FACTOR)
+        root = self._root(addend)
+        slot = self._initial.get(root)
+        runs = slot is not None and slot in self._changed  # a running sum, which grows from round to round
+        known = self._grains.get(root, Grain.INTEGER)
+        whole = any(self._grains.get(self._root(words)) == Grain.INTEGER for words in factors)
+        grain = Grain.FACTOR if whole and not runs and known >= Grain.FACTOR else Grain.MULTIPLE
+        self.need(addend, grain)
+        return grain
 
     def _keep_least(self, words: Value, grain: Grain) -> None:
         """Keep the least of all lanes in question: doubled, so that the sign is gone, and one less, so that

@@ -23,7 +23,7 @@ from xenon.pack.archive import FilePiece, archive_bytes, pack_archive
 from xenon.pack.container import BareProgram, container, page_up, read_guest
 from xenon.pack.limits import IMAGE_END, INITRD_BYTES, TFTP_BYTES, MemoryArea
 from xenon.stories.budget import Run, extents_of
-from xenon.stories.guest import MODEL_PATH, STACK_BYTES, check_fp32, guest_program
+from xenon.stories.guest import MODEL_PATH, STACK_BYTES, guest_program, matrix_types
 from xenon.stories.settings import Sampling
 from xenon.xell.layout import PLACES, Loader
 
@@ -34,6 +34,8 @@ timeout=5
 default=xenon-llm
 xenon-llm="uda0:/{ELF_NAME} initrd=uda0:/{INITRD_NAME}"
 """
+# Tensor types by the bytes that they take of those of fp32, as a fraction.
+_SMALLER = (("f16", 1, 2), ("q8_0", 34, 128), ("q4_1", 20, 128))
 _SLACK = 0x10000  # bytes of a container beside its image: headers, symbols
 
 
@@ -69,8 +71,14 @@ class Tale:
             texts += ["-n", str(sampling.steps)]
         if self.context is not None:
             texts += ["-c", str(self.context)]
+        if sampling.min_p:
+            texts += ["-m", repr(float(sampling.min_p))]
+        if sampling.repeat_penalty != 1:
+            texts += ["-a", repr(float(sampling.repeat_penalty))]
         texts += ["-e"] * sampling.ignore_eos + ["-x"] * sampling.special
         words = [text.encode() for text in texts]
+        for text in sampling.stop:
+            words += [b"-b", text.encode("utf-8", "surrogateescape")]
         if self.prompt:
             words += [b"-i", self.prompt]
         return b"".join(word + b"\0" for word in words)
@@ -117,7 +125,6 @@ def bare_program() -> BareProgram:
 
 
 def _check(tale: Tale) -> None:
-    check_fp32(tale.model)
     positions = tale.model.config.seq_len
     for what, value in (("steps", tale.sampling.steps), ("a context of", tale.context)):
         if value is not None and value > positions:
@@ -144,11 +151,21 @@ class _Sizes:
         self.room = IMAGE_END - _SLACK - program.files_address
         """Bytes of an archive that an image has room for; a file takes no more than its image."""
         self.path = tale.model.path
+        self.types = set(matrix_types(tale.model))
 
     @property
     def first_half(self) -> int:
         """Bytes of the model in the initrd, of a model that is cut."""
         return min(INITRD_BYTES - archive_bytes([0, 0, 0]) - sum(self.small) - 3 * 4096, self.model) & ~0xFFF
+
+    def _nearest(self, most: int) -> str:
+        """What would fit instead."""
+        if self.types == {"fp32"}:
+            for label, numerator, denominator in _SMALLER:
+                size = self.model * numerator // denominator
+                if size <= most:
+                    return f"with its matrices converted to {label} it takes about {size:,} bytes, which fit"
+        return "a smaller model fits, such as llama2.c's stories15M"
 
     def choose(self, wanted: Layout | None) -> Layout:
         """The layout. Raises XenonError where the files do not fit in it, or in any."""
@@ -167,7 +184,7 @@ class _Sizes:
             most = self.first_half + INITRD_BYTES - self.program.files_address - _SLACK - 4096
             raise XenonError(
                 f"{self.path}: {self.model:,} bytes, XeLL loads a model of at most {most:,}",
-                "a smaller model fits, such as one of llama2.c's stories15M",
+                self._nearest(most),
                 ErrorCode.OUT_OF_MEMORY,
             )
         if not fits[wanted]:

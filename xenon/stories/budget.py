@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from llama2c.allocations import Extents, Users, allocations, whole_lines
+from llama2c.allocations import Extents, Users, allocations, most_request_bytes, whole_lines
 from loader import Format, Model, Tokenizer
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory import OutOfMemoryError, Owner, UnifiedMemory
@@ -20,7 +20,7 @@ from xenon.linux.layout import LINUX_MAP
 from xenon.linux.loading import STACK_GUARD_BYTES, placements
 from xenon.linux.owners import owner_named
 from xenon.linux.program import Program
-from xenon.stories.guest import MOST_PROMPT_ARGUMENT, check_fp32
+from xenon.stories.guest import MOST_PROMPT_ARGUMENT, matrix_types
 
 _HELPFUL = 3  # regions that a refusal names
 
@@ -30,7 +30,8 @@ class Run:
     """A run to predict: the guest and its stack, the model and its tokenizer, the length of the prompt.
 
     `context` is in positions (None: the model's own). `model_path` is the model's name on the console's disc.
-    `gpu` says that the GPU computes.
+    `gpu` says that the GPU computes, `kv_bytes` how many bytes each number of keys and values takes,
+    `conversation` that the guest serves one and has no prompt.
     """
 
     program: Program
@@ -43,6 +44,8 @@ class Run:
     memory_bytes: int = RAM_BYTES
     threads: int = 1
     gpu: bool = False
+    kv_bytes: int = 4
+    conversation: bool = False
 
     @property
     def positions(self) -> int:
@@ -113,6 +116,7 @@ class Budget:
             "context": self.run.positions,
             "prompt_bytes": self.run.prompt_bytes,
             "threads": self.run.threads,
+            "kv_bytes": self.run.kv_bytes,
             "memory_bytes": self.run.memory_bytes,
             "total_bytes": self.total,
             "fits": self.fits,
@@ -127,7 +131,7 @@ class Budget:
 def predict(run: Run) -> Budget:
     """The regions of a run, placed as the kernel would place them.
 
-    Raises XenonError for a model that the guest does not run, and a memory size or a context that cannot be.
+    Raises XenonError for a memory size or a context that cannot be.
     """
     most = run.model.config.seq_len
     if not 1 <= run.positions <= most:
@@ -177,9 +181,9 @@ def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
 
 
 def extents_of(run: Run) -> Extents:
-    """The numbers of a run. Raises XenonError for a model that the guest does not run."""
+    """The numbers of a run."""
     model, config = run.model, run.model.config
-    check_fp32(model)
+    planes = [count for name, count in matrix_types(model).items() if name != "fp32"]
     rows = run.tokenizer.table_rows(config.vocab_size)
     # The guest uses a file in place where all its tensors are aligned, which v0 files never are.
     aligned = all(part.offset % CACHE_LINE_BYTES == 0 for part in model.tensors)
@@ -193,13 +197,18 @@ def extents_of(run: Run) -> Extents:
         kv_dim=config.kv_dim,
         vocab_size=config.vocab_size,
         seq_len=run.positions,
-        weight_bytes=sum(whole_lines(part.nbytes) for part in model.tensors if part.is_weight),
+        kv_bytes=run.kv_bytes,
+        quantised_planes=max(planes, default=0),
+        weight_bytes=sum(
+            whole_lines(part.nbytes) for part in model.tensors if not part.name.startswith("freq_cis_")
+        ),
         tokenizer_bytes=run.tokenizer.size,
-        prompt_bytes=run.prompt_bytes,
+        prompt_bytes=most_request_bytes() if run.conversation else run.prompt_bytes,
         prompt_file_bytes=run.prompt_bytes if run.prompt_bytes > MOST_PROMPT_ARGUMENT else 0,
+        conversations=int(run.conversation),
         pieces=rows,
         longest_piece=max((len(piece.text) for piece in run.tokenizer.pieces[:rows]), default=0),
-        mapped=model.format is Format.V1 and aligned,
+        mapped=model.format is not Format.V0 and aligned,
         gpu=run.gpu,
         threads=run.threads,
     )

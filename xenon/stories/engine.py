@@ -17,20 +17,21 @@ from xenon.hardware.gpu.programs import MOST_SCORES, MOST_TABLE_PIECES
 from xenon.hardware.memory_map import HARDWARE_THREADS
 from xenon.linux.thread_calls import host_processors
 from xenon.recompiler.cpu_kind import CpuKind, default_kind
-from xenon.stories.settings import Engine, Matmul, Setup
+from xenon.stories.settings import Engine, KeyValueType, Matmul, Setup
 
 _GPU_WINS_FROM_DIM = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A Setup with every question answered: `engine` is CPU or GPU, `context` is in positions; `matmul` is
-    the CPU's; `machine` is the console's."""
+    """A Setup with every question answered: `engine` is CPU or GPU, `context` is in positions; `matmul` and
+    `kv` are the CPU's; `machine` is the console's."""
 
     engine: Engine
     matmul: Matmul
     context: int
     machine: MachineSettings
+    kv: KeyValueType
 
 
 def decide(setup: Setup, model: Model) -> Decision:
@@ -47,7 +48,7 @@ def decide(setup: Setup, model: Model) -> Decision:
         threads = 1 if engine is Engine.GPU else default_threads()
     check_threads(threads)
     machine = MachineSettings(setup.memory_bytes, cpu, threads)
-    return Decision(engine, setup.matmul or Matmul.VMX, context, machine)
+    return Decision(engine, setup.matmul or Matmul.VMX, context, machine, setup.kv)
 
 
 def choose_engine(setup: Setup, config: Config, context: int) -> Engine:
@@ -60,6 +61,7 @@ def choose_engine(setup: Setup, config: Config, context: int) -> Engine:
     if setup.engine is not Engine.AUTO:
         return setup.engine
     cpu_wanted = setup.matmul is not None or setup.threads is not None or setup.cpu is not None
+    cpu_wanted = cpu_wanted or setup.kv is KeyValueType.F16
     if cpu_wanted or default_kind() is CpuKind.RECOMPILER:
         return Engine.CPU
     return faster_engine(config, context)

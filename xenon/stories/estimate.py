@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import prod
 
 from llama2c.allocations import batch_positions
 from loader import Config
+from loader.layout import plane_tensors, shape_of
 
 _IEEE = "Andrews & Baker, Xbox 360 System Architecture, IEEE Micro 26(2) 2006"
 _CELL = "GCC, gcc/config/rs6000/cell.md, for the closely related Cell PPE"
@@ -96,6 +98,7 @@ class TokenWork:
         return self.weight_bytes + self.cache_bytes
 
 
+_MATRICES = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
 # Float operations of the vector kernels for each float, as llama2c/src/kernels_vmx.c has them.
 _NORM, _ROPE, _SUM = 3, 2, 1
 _SOFTMAX = 2 + 1 + 9 + 1  # largest, less the largest, 2^x with its least argument, sum
@@ -113,28 +116,52 @@ def _others(config: Config, position: int) -> int:
     return config.n_layers * layer + _NORM * config.dim
 
 
-def token_work(config: Config, position: int = 0) -> TokenWork:
-    """The work of the token at `position` (0: the first, which has no past to look at); fp32."""
+def _nbytes(config: Config, name: str) -> int:
+    """Bytes of a matrix, of one layer, in the model's types."""
+    shape = shape_of(config, name)
+    if config.types is not None:
+        return sum(nbytes for *_, nbytes in plane_tensors(config, name, shape, ""))
+    count = prod(shape)
+    return 4 * count if config.group_size is None else count + 4 * count // config.group_size
+
+
+def token_work(config: Config, position: int = 0, kv_bytes: int = 4) -> TokenWork:
+    """The work of the token at `position` (0: the first, which has no past to look at); keys and values take
+    `kv_bytes` each."""
     dim, kv_dim, hidden = config.dim, config.kv_dim, config.hidden_dim
     layer = 2 * dim * dim + 2 * dim * kv_dim + 3 * dim * hidden
     matrices = config.n_layers * layer + config.vocab_size * dim
-    vectors = (2 * config.n_layers + 1) * dim + (0 if config.shared_classifier else dim)  # norms, embedding
+    norms = 4 * (2 * config.n_layers + 1) * dim
+    layers = config.n_layers * sum(_nbytes(config, name) for name in _MATRICES)
+    own = 0 if config.shared_classifier else _embedding_row(config)
     past = 2 * config.n_layers * position
     return TokenWork(
-        4 * (matrices + vectors), 4 * past * kv_dim, matrices + past * dim, _others(config, position)
+        layers + _classifier(config) + own + norms,
+        kv_bytes * past * kv_dim,
+        matrices + past * dim,
+        _others(config, position),
     )
 
 
+def _classifier(config: Config) -> int:
+    return _nbytes(config, "token_embedding_table" if config.shared_classifier else "wcls")
+
+
+def _embedding_row(config: Config) -> int:
+    return _nbytes(config, "token_embedding_table") // config.vocab_size
+
+
 def prompt_work(config: Config) -> TokenWork:
-    """The work of a pass over the first positions of a prompt, as many as the guest takes together; fp32.
+    """The work of a pass over the first positions of a prompt, as many as the guest takes together.
 
     Logits are computed behind the last pass only, and not counted.
     """
     positions = min(batch_positions(), config.seq_len)
     token = token_work(config)
     classifier = config.vocab_size * config.dim
-    own = 0 if config.shared_classifier else config.dim  # of the embedding, in token_work
-    weights = token.weight_bytes - 4 * (classifier + own) + 4 * positions * config.dim
+    row = _embedding_row(config)
+    own = 0 if config.shared_classifier else row  # in token_work
+    weights = token.weight_bytes - _classifier(config) - own + positions * row
     past = 2 * config.n_layers * sum(range(positions))
     adds = positions * (token.multiply_adds - classifier) + past * config.dim
     others = sum(_others(config, position) for position in range(positions))
@@ -220,10 +247,10 @@ VARIANTS = (
 )
 
 
-def estimate(config: Config, position: int = 0) -> list[Estimate]:
-    """Every variant's speed with a model of these dimensions (fp32), for the token at `position` and for the
+def estimate(config: Config, position: int = 0, kv_bytes: int = 4) -> list[Estimate]:
+    """Every variant's speed with a model of these dimensions and types, for the token at `position` and for the
     beginning of a prompt."""
-    work = token_work(config, position)
+    work = token_work(config, position, kv_bytes)
     estimates = []
     for variant in VARIANTS:
         prompt = prompt_work(config) if variant.batches else token_work(config)
@@ -234,10 +261,10 @@ def estimate(config: Config, position: int = 0) -> list[Estimate]:
     return estimates
 
 
-def as_dict(name: str, config: Config) -> dict[str, object]:
+def as_dict(name: str, config: Config, kv_bytes: int = 4) -> dict[str, object]:
     """The whole report as plain values for JSON: the first token, the last one, and what it rests on."""
     last = config.seq_len - 1
-    estimates = zip(estimate(config), estimate(config, last), strict=True)
+    estimates = zip(estimate(config), estimate(config, last, kv_bytes), strict=True)
     return {
         "model": name,
         "work_of_the_first_token": asdict(token_work(config)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import llama2c
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR
-from loader.extension import Extension
+from loader.tensor_types import F32
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB
 from xenon.stories.engine import Decision
@@ -35,8 +35,14 @@ def guest_arguments(prompt: bytes, sampling: Sampling, decision: Decision) -> li
     if is_prompt_file(prompt):
         place = arguments.index("-i")
         arguments[place : place + 2] = ["-f", PROMPT_PATH]
-    figures = ["-r", str(FIGURES_DESCRIPTOR)]
+    figures = ["-r", str(FIGURES_DESCRIPTOR), "-v", decision.kv.value]
     return [*arguments, *figures, *(["-g"] if decision.engine is Engine.GPU else [])]
+
+
+def conversation_arguments(decision: Decision) -> list[str]:
+    """The guest's command line for a conversation in the console."""
+    words = [MODEL_PATH, "-d", "-z", TOKENIZER_PATH, "-k", decision.matmul.value, "-c", str(decision.context)]
+    return [*words, *(["-g"] if decision.engine is Engine.GPU else [])]
 
 
 def is_prompt_file(prompt: bytes) -> bool:
@@ -54,6 +60,9 @@ def story_arguments(
         *(model, "-z", tokenizer, "-i", prompt),
         *("-t", _decimal(sampling.temperature), "-p", _decimal(sampling.top_p)),
         *("-s", str(sampling.seed), "-n", str(sampling.steps), "-k", matmul.value, "-c", str(context)),
+        *(["-m", _decimal(sampling.min_p)] if sampling.min_p else []),
+        *(["-a", _decimal(sampling.repeat_penalty)] if sampling.repeat_penalty != 1 else []),
+        *(word for text in sampling.stop for word in ("-b", text.encode("utf-8", "surrogateescape"))),
         *(["-e"] if sampling.ignore_eos else []),
         *(["-x"] if sampling.special else []),
     ]
@@ -81,22 +90,15 @@ def open_tokenizer(
     return tokenizer
 
 
-def check_fp32(model: loader.Model) -> None:
-    """Raises XenonError for a model of another tensor type than fp32, which the guest does not run."""
+def matrix_types(model: loader.Model) -> dict[str, int]:
+    """The tensor types of a model's matrices, by their names in the guest: planes of each."""
     if model.format is loader.Format.V2:
-        raise XenonError(
-            f"{model.path}: an int8 model (v2); the guest runs fp32 models (v0 and v1)",
-            "llama2.c's export.py writes fp32 as its versions 0 and 1",
-        )
-    if model.format is loader.Format.CONSOLE:
-        raise XenonError(f"{model.path}: a model of quantised blocks; the guest runs fp32 models (v0 and v1)")
-    needs, has = model.extension, Extension()
-    for name in ("rope_theta", "rms_norm_eps"):
-        if getattr(needs, name) != getattr(has, name):
-            raise XenonError(
-                f"{model.path}: {name} {getattr(needs, name):g}; the guest computes with llama2.c's,"
-                f" {getattr(has, name):g}"
-            )
+        return {"int8": 2}
+    types = model.config.types
+    if types is None:
+        return {"fp32": 1}
+    used = types[:-1] if model.config.shared_classifier else types
+    return {"fp32" if type is F32 else type.label: len(type.parts) for type in used}
 
 
 def guest_error(messages: bytes) -> str:

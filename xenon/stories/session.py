@@ -23,15 +23,15 @@ from xenon.stories.guest import (
     PROMPT_PATH,
     STACK_BYTES,
     TOKENIZER_PATH,
-    check_fp32,
     guest_arguments,
     guest_error,
     guest_program,
     is_prompt_file,
+    matrix_types,
     open_model,
     open_tokenizer,
 )
-from xenon.stories.settings import DEFAULT_STEPS, Engine, Matmul, Sampling, Setup
+from xenon.stories.settings import DEFAULT_STEPS, Engine, KeyValueType, Matmul, Sampling, Setup
 from xenon.stories.telling import Statistics, Telling
 
 __all__ = ["Engine", "Matmul", "Sampling", "Session", "Setup", "Statistics", "Telling", "Watch"]
@@ -63,11 +63,10 @@ class Session:
         self.model = open_model(model)
         self.decision = decide(setup or Setup(), self.model)
         """Who computes, and on what."""
-        check_fp32(self.model)
         self.tokenizer = open_tokenizer(self.model, tokenizer)
 
-    def budget(self, prompt: str | bytes = "") -> Budget:
-        """What a story with this prompt would take of the console's memory, to the byte.
+    def budget(self, prompt: str | bytes = "", conversation: bool = False) -> Budget:
+        """What a story with this prompt, or a conversation, takes of the console's memory, to the byte.
 
         Raises XenonError for a memory size that cannot be.
         """
@@ -83,6 +82,8 @@ class Session:
             memory_bytes=machine.memory_bytes,
             threads=machine.threads,
             gpu=self.decision.engine is Engine.GPU,
+            kv_bytes=self.decision.kv.nbytes,
+            conversation=conversation,
         )
         return predict(run)
 
@@ -139,7 +140,7 @@ class Session:
         """Boot a console and yield the guest's text; returns what the story took."""
         start = time.perf_counter()
         machine = replace(self.decision.machine, measured=watch is not None)
-        hot = self._hot_functions()
+        hot = self.hot_functions()
         console = Console(machine, pipes=(FIGURES_DESCRIPTOR,))
         console.disc.add(MODEL_PATH, self.model.image(loader.ByteOrder.BIG))
         console.disc.add(TOKENIZER_PATH, self.tokenizer.image(loader.ByteOrder.BIG))
@@ -166,7 +167,7 @@ class Session:
                     if piece := decoder.decode(output.data):
                         yield piece
         if console.exit_status != 0:
-            raise self._guest_error(messages)
+            raise self.guest_error(messages)
         if rest := decoder.decode(b"", final=True):
             yield rest
         return self._statistics(Figures.parse(record), first, console.memory.high_water, sampling.seed or 0)
@@ -188,12 +189,13 @@ class Session:
             engine=self.decision.engine,
         )
 
-    def _hot_functions(self) -> tuple[str, ...]:
+    def hot_functions(self) -> tuple[str, ...]:
         """The hot functions that this session will execute; none if the GPU computes."""
         if self.decision.engine is Engine.GPU:
             return ()
         byte_pairs = self.tokenizer.kind is loader.TokenizerKind.BYTE_PAIRS
-        return hot_functions(self.decision.matmul.value, byte_pairs)
+        halves = self.decision.kv is KeyValueType.F16
+        return hot_functions(self.decision.matmul.value, byte_pairs, matrix_types(self.model), halves)
 
     def _check(self, prompt: bytes, sampling: Sampling) -> None:
         """Raises XenonError for what the context of the session cannot hold."""
@@ -213,7 +215,7 @@ class Session:
                 "shorten the prompt",
             )
 
-    def _guest_error(self, messages: bytes) -> XenonError:
+    def guest_error(self, messages: bytes) -> XenonError:
         """The guest's own last words, with the paths it knows put back to the user's."""
         line = guest_error(messages).replace(MODEL_PATH, str(self.model.path))
         line = line.replace(TOKENIZER_PATH, str(self.tokenizer.path))

@@ -31,7 +31,7 @@ int main(int argument_count, char **arguments)
     float *att = out + FLOATS;
     for (unsigned i = 0; i < sizeof SIZES / sizeof SIZES[0]; i++) {
         int n = SIZES[i];
-        k->rmsnorm(out, x, y, n);
+        k->rmsnorm(out, x, y, n, 1e-5f);
         write_floats(out, n);
         k->divide(copied(out, x), 0.7f, n);
         write_floats(out, n);

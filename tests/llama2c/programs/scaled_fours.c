@@ -40,7 +40,7 @@ static void rows_as_floats(const void *context, int start, int end)
     _Alignas(16) float row[MOST_ITEMS];
     for (int i = start; i < end; i++) {
         scale_row(row, &p->w, i);
-        Product floats = {p->out + i, p->x, {&tensor_fp32, row, 1, p->w.n}, 1};
+        Product floats = {p->out + i, p->x, {&tensor_fp32, row, 1, p->w.n, 1, 0, 0}, 1};
         tensor_fp32.rows[KERNEL_VMX](&floats, 0, 1);
     }
 }
@@ -49,7 +49,7 @@ const Tensor_Type tensor_scaled_fours = {
     .name = "scaled fours",
     .code = 1000,
     .items = 4,
-    .bytes = sizeof(Block),
+    .planes = {{.block_bytes = sizeof(Block)}},
     .rows = {rows_fours, rows_as_floats},
     .vmx_items = 4,
     .vmx_alignment = 1,

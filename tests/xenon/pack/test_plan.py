@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,8 +98,13 @@ def test_a_layout_without_room_names_the_numbers(large: Tale) -> None:
 def test_a_model_that_never_fits_is_refused_with_what_would(tmp_path: Path) -> None:
     model, tokenizer = write_shape(Shape.STORIES_42M, tmp_path)
     tale = Tale(loader.open(model), loader.open_tokenizer(tokenizer))
-    with pytest.raises(XenonError, match=r"[\d,]+ bytes, XeLL loads a model of at most 6\d,\d{3},\d{3}$"):
+    with pytest.raises(
+        XenonError, match=r"[\d,]+ bytes, XeLL loads a model of at most 6\d,\d{3},\d{3}$"
+    ) as caught:
         plan(tale)
+    assert re.fullmatch(
+        r"with its matrices converted to q8_0 it takes about [\d,]+ bytes, which fit", caught.value.hint
+    )
 
 
 def test_a_context_that_is_too_long_is_refused(tale: Tale) -> None:

@@ -1,0 +1,143 @@
+// The kernels of tensor types of 16 bits an item, each of which is a float by itself. They have the bits of fp32.c with
+// the same weights, as long as none of those is denormal. A type's file defines how an item is widened, by a Width.
+#ifndef WIDE_H
+#define WIDE_H
+
+#include "halves.h"
+#include "tensor_types.h"
+#include "vector.h"
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+typedef enum { HALVES, UPPER_HALVES } Width;  // IEEE 754 binary16; the upper halves of floats
+
+enum { ITEMS = 16, MOST_POSITIONS = 4 };  // of a round; that share their loads
+
+static ALWAYS_INLINE float widened(uint16_t item, Width width)
+{
+    return width == HALVES ? half_to_float(item) : (Float_Bits){.bits = (uint32_t)item << 16}.value;
+}
+
+static ALWAYS_INLINE void widen_row(float *out, const Matrix *w, Width width, int64_t i)
+{
+    const uint16_t *row = plane_row(w, 0, i);
+    for (int j = 0; j < w->n; j++) {
+        out[j] = widened(row[j], width);
+    }
+}
+
+static ALWAYS_INLINE void row_scalar(const Product *p, Width width, int i, int position, int positions)
+{
+    int n = p->w.n;
+    const uint16_t *row = plane_row(&p->w, 0, i);
+    const float *x = p->x + (int64_t)position * n;
+    float sums[MOST_POSITIONS] = {0};
+    for (int j = 0; j < n; j++) {
+        float weight = widened(row[j], width);
+        for (int b = 0; b < positions; b++) {
+            sums[b] += weight * x[(int64_t)b * n + j];
+        }
+    }
+    for (int b = 0; b < positions; b++) {
+        p->out[(int64_t)(position + b) * p->w.d + i] = sums[b];
+    }
+}
+
+static ALWAYS_INLINE Vector widened_words(Vector words, Width width, const Half_Constants *c)
+{
+    return width == HALVES ? widened_half(words, c) : vslw(words, vspltisw(-16));  // by the low five bits: 16
+}
+
+// Row i of w times x of the given positions, by the order of tile_vmx in fp32.c.
+static ALWAYS_INLINE void row_vmx(const Product *p, Width width, int i, int position, int positions)
+{
+    int n = p->w.n;
+    const uint16_t *row = plane_row(&p->w, 0, i);
+    const float *x[MOST_POSITIONS];
+    Vector sums[MOST_POSITIONS][4];
+    Half_Constants c = half_constants();
+    for (int b = 0; b < positions; b++) {
+        x[b] = p->x + (int64_t)(position + b) * n;
+        for (int k = 0; k < 4; k++) {
+            sums[b][k] = vector_zero();
+        }
+    }
+    for (int j = 0; j < n; j += ITEMS) {
+        Vector first = vector_load(row + j), second = vector_load(row + j + ITEMS / 2);
+        Vector words[4] = {vupkhsh(first), vupklsh(first), vupkhsh(second), vupklsh(second)};
+        for (int k = 0; k < 4; k++) {
+            Vector weights = widened_words(words[k], width, &c);
+            for (int b = 0; b < positions; b++) {
+                sums[b][k] = vmaddfp(weights, lvx(x[b] + j + 4 * k), sums[b][k]);
+            }
+        }
+    }
+    for (int b = 0; b < positions; b++) {
+        const Vector *part = sums[b];
+        Vector sum = vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3]));
+        p->out[(int64_t)(position + b) * p->w.d + i] = vector_sum(sum);
+    }
+}
+
+static ALWAYS_INLINE void batch_of_rows(const Product *p, Width width, Kernel kernel, int start, int end)
+{
+    for (int i = start; i < end; i++) {
+        int b = 0;
+        for (; b + MOST_POSITIONS <= p->positions; b += MOST_POSITIONS) {
+            if (kernel == KERNEL_VMX) {
+                row_vmx(p, width, i, b, MOST_POSITIONS);
+            } else {
+                row_scalar(p, width, i, b, MOST_POSITIONS);
+            }
+        }
+        for (; b < p->positions; b++) {
+            if (kernel == KERNEL_VMX) {
+                row_vmx(p, width, i, b, 1);
+            } else {
+                row_scalar(p, width, i, b, 1);
+            }
+        }
+    }
+}
+
+// The functions of a type, whose names begin with its own, and its row.
+#define WIDE_TYPE(type, type_code, width)                                          \
+    static void type##_row(float *out, const Matrix *w, int64_t i)                 \
+    {                                                                              \
+        widen_row(out, w, width, i);                                               \
+    }                                                                              \
+    static void type##_rows_scalar(const void *context, int start, int end)        \
+    {                                                                              \
+        for (int i = start; i < end; i++) {                                        \
+            row_scalar(context, width, i, 0, 1);                                   \
+        }                                                                          \
+    }                                                                              \
+    static void type##_batch_scalar(const void *context, int start, int end)       \
+    {                                                                              \
+        batch_of_rows(context, width, KERNEL_SCALAR, start, end);                  \
+    }                                                                              \
+    static void type##_rows_vmx(const void *context, int start, int end)           \
+    {                                                                              \
+        for (int i = start; i < end; i++) {                                        \
+            row_vmx(context, width, i, 0, 1);                                      \
+        }                                                                          \
+    }                                                                              \
+    static void type##_batch_vmx(const void *context, int start, int end)          \
+    {                                                                              \
+        batch_of_rows(context, width, KERNEL_VMX, start, end);                     \
+    }                                                                              \
+    const Tensor_Type tensor_##type = {                                            \
+        .name = #type,                                                             \
+        .code = type_code,                                                         \
+        .items = 1,                                                                \
+        .planes = {{.item_bytes = 2, .number_bytes = 2}},                                             \
+        .rows = {type##_rows_scalar, type##_rows_vmx},                             \
+        .batch = {type##_batch_scalar, type##_batch_vmx},                          \
+        .vmx_items = ITEMS,                                                        \
+        .vmx_alignment = 16,                                                       \
+        .row = type##_row,                                                         \
+        .matmul_program = "matmul " #type,                                         \
+        .embedding_program = "embedding " #type,                                   \
+    }
+
+#endif

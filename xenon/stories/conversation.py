@@ -1,0 +1,359 @@
+"""A conversation with a model that stays loaded in a console: only what is new is computed."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import takewhile
+
+import loader
+from loader.extension import Extension
+from loader.kinds import ChatTemplate
+from xenon.errors import ErrorCode, XenonError
+from xenon.stories.conversation_guest import ConversationGuest, Ending, Reason
+from xenon.stories.session import Session
+from xenon.stories.settings import MOST_STOPS, Sampling, Setup
+from xenon.stories.templates import TEMPLATES, Part, joined
+
+_SENTENCEPIECE_EOS = 2
+_ANSWERS_SHARE = 4  # older turns are dropped until this part of the context is free for an answer
+
+
+@dataclass(slots=True)
+class Turn:
+    """What the user said, and what the model answered; `answer` holds the answer's tokens."""
+
+    user: str
+    text: str = ""
+    answer: tuple[int, ...] = ()
+    asked: dict[bool, tuple[int, ...]] = field(default_factory=dict)
+    """Its tokens up to the answer, as the first turn and as a later one."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a conversation took so far. `read_tokens` are those of prompts, dropped turns make some anew."""
+
+    turns: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    read_tokens: int = 0
+    read_seconds: float = 0.0
+
+    @property
+    def speed(self) -> float:
+        """Tokens a second of the answers."""
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def read_speed(self) -> float:
+        """Tokens a second of the prompts."""
+        return self.read_tokens / self.read_seconds if self.read_seconds > 0 else 0.0
+
+    def count(self, ending: Ending) -> None:
+        self.turns += 1
+        self.tokens += len(ending.tokens)
+        self.seconds += ending.seconds
+        self.read_tokens += ending.read_tokens
+        self.read_seconds += ending.read_seconds
+
+
+class Answer(Iterator[str]):
+    """An answer as it comes: iterate for its text. `close`, or leaving a `with` block, stops it.
+
+    `dropped` is the number of the oldest turns that it had to make room for. Iteration raises what
+    `Console.run` raises, and then the conversation has ended.
+    """
+
+    def __init__(
+        self,
+        guest: ConversationGuest,
+        finish: Callable[[str, Ending | None], None],
+        dropped: int,
+        limit: Reason,
+    ) -> None:
+        self._guest = guest
+        self._finish = finish
+        self._limit = limit  # what the most tokens of the request stand for
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._text = ""
+        self.dropped = dropped
+        self.ending: Ending | None = None
+        """How it ended; None before."""
+
+    def __next__(self) -> str:
+        while self.ending is None:
+            if piece := self._next_piece():
+                return piece
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop the answer, if it is not at its end. The conversation keeps what was said."""
+        if self.ending is None:
+            self._guest.stop()
+        while self.ending is None:
+            self._next_piece()
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _next_piece(self) -> str:
+        """The next piece of text; it may be empty."""
+        try:
+            data = self._guest.receive_text()
+            ending = data if isinstance(data, Ending) else None
+            rest = b"" if isinstance(data, Ending) else data
+            piece = self._decoder.decode(rest, final=ending is not None)
+            self._text += piece
+            if ending is not None:
+                self._finish(self._text, ending)
+        except BaseException:
+            self._finish(self._text, None)
+            raise
+        if ending is not None:
+            limited = ending.reason is Reason.MOST_TOKENS
+            self.ending = replace(ending, reason=self._limit) if limited else ending
+        return piece
+
+
+class Conversation:
+    """A conversation with a model on the console's disc; see Session for `model`, `tokenizer` and `setup`.
+
+    `template` says how turns are written (None: as the model's file says), `system` is the system message
+    (None: the template's own, "": none). Close it, or use it in a `with` block. One thread talks; `stop` may
+    come from any other, and from a handler of signals, which should call it for Ctrl-C: an exception that
+    breaks off an answer ends the console as well.
+
+    Raises what Session raises, OutOfMemoryError for a model that the memory cannot hold, and XenonError for a
+    system message that the context cannot hold.
+
+        with xenon.Conversation("smollm2.be.bin") as conversation:
+            for piece in conversation.say("What is the capital of France?"):
+                print(piece, end="", flush=True)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | loader.Model | None = None,
+        tokenizer: str | os.PathLike[str] | loader.Tokenizer | None = None,
+        setup: Setup | None = None,
+        template: ChatTemplate | None = None,
+        system: str | None = None,
+    ) -> None:
+        self.session = Session(model, tokenizer, setup)
+        extension = self.session.model.extension
+        self.template = TEMPLATES[extension.chat_template if template is None else template]
+        self.system = (self.template.default_system if system is None else system) or None
+        self.turns: list[Turn] = []
+        """The turns that the model knows of, the oldest first."""
+        self.totals = Totals()
+        self._tokens: list[int] = []
+        self._ends: tuple[int, ...] = ()
+        self._stops: tuple[str, ...] = ()
+        self._seed: int | None = None
+        self._answering = False
+        self.session.budget(conversation=True).check()
+        self._guest = ConversationGuest(self.session)
+        try:
+            self._opening = self._encode(self.template.opening(self.system))
+            self._closing = self._encode(self.template.closing())
+            self._check_room(self._opening, "the system message")
+            self._settle(self._opening)
+            self._find_ends()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def special_tokens_missing(self) -> tuple[str, ...]:
+        """Special tokens of the template that the tokenizer does not have; they are written as text."""
+        parts = [Part(text, control=True) for text in self.template.control_tokens]
+        return tuple(part.text for part in parts if len(self._encode([part])) != 1)
+
+    @property
+    def context(self) -> int:
+        """The most tokens that the conversation can have."""
+        return self._guest.context
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The conversation as the model has it."""
+        return tuple(self._tokens)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the console does not run any more."""
+        return self._guest.has_ended
+
+    @property
+    def memory_used(self) -> int:
+        """Bytes of the console's memory."""
+        return self._guest.memory_used
+
+    def logits(self) -> tuple[float, ...]:
+        """The logits after the last token, (vocab_size)."""
+        return self._guest.logits()
+
+    def say(self, text: str, sampling: Sampling | None = None) -> Answer:
+        """Say something; the answer comes as it is iterated. `sampling.steps` are its most tokens.
+
+        When the context is full the oldest turns are dropped and the rest is computed again. Raises
+        XenonError, and changes nothing, for a text that is empty, that cannot be encoded, or that does not
+        fit in the context.
+        """
+        self._check_idle()
+        if not text:
+            raise XenonError("nothing was said", code=ErrorCode.BAD_VALUE)
+        sampling = sampling or Sampling()
+        self._guest.prepare_to_stop()
+        turn = Turn(text)
+        dropped, tokens = self._fitted(turn, sampling.steps or self.context)
+        del self.turns[:dropped]
+        self.turns.append(turn)
+        self._settle(tokens)
+        room = self.context - len(tokens) - len(self._closing)
+        most = min(sampling.steps or room, room)
+        limit = Reason.CONTEXT if most == room and sampling.steps != room else Reason.MOST_TOKENS
+        stop = (*sampling.stop, *self._stops)[:MOST_STOPS]
+        self._guest.generate(replace(self._seeded(sampling), stop=stop), most, self._ends)
+        self._answering = True
+        return Answer(self._guest, partial(self._finish, turn), dropped, limit)
+
+    def stop(self) -> None:
+        """Let the answer end before its next token; the conversation goes on."""
+        self._guest.stop()
+
+    def clear(self) -> None:
+        """Forget all turns; the system message stays. The same seed then gives the same answers again."""
+        self._check_idle()
+        self.turns.clear()
+        self._seed = None
+        self._settle(self._opening)
+
+    def close(self) -> None:
+        """Stop the console."""
+        self._guest.close()
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _finish(self, turn: Turn, text: str, ending: Ending | None) -> None:
+        """Put the answer into the conversation; no ending: it broke off, and the conversation has ended."""
+        self._answering = False
+        turn.text = text
+        if ending is None:
+            return
+        turn.answer = ending.tokens
+        self._tokens += ending.tokens
+        self._settle([*self._tokens, *self._closing])
+        self.totals.count(ending)
+
+    def _check_idle(self) -> None:
+        if self._answering:
+            raise XenonError("an answer is not at its end", "iterate it, or close it")
+
+    def _seeded(self, sampling: Sampling) -> Sampling:
+        """The random numbers go on as long as the seed stays the same; without one they begin anywhere."""
+        if self._seed is not None and (sampling.seed or self._seed) == self._seed:
+            return replace(sampling, seed=None)
+        self._seed = sampling.seed or secrets.randbelow(2**31 - 1) + 1
+        return replace(sampling, seed=self._seed)
+
+    def _fitted(self, turn: Turn, most: int) -> tuple[int, list[int]]:
+        """How many of the oldest turns must go for one more, and the tokens that remain with it."""
+        wanted = len(self._closing) + min(most, self.context // _ANSWERS_SHARE)
+        for dropped in range(len(self.turns) + 1):
+            tokens = self._written([*self.turns[dropped:], turn])
+            if len(tokens) + wanted <= self.context:
+                return dropped, tokens
+        self._check_room(tokens, "the message")
+        return len(self.turns), tokens
+
+    def _check_room(self, tokens: Sequence[int], what: str) -> None:
+        """Raises XenonError unless a token of an answer and what closes it fit behind the tokens."""
+        opening = len(self._opening)
+        room = self.context - opening * (tokens is not self._opening) - len(self._closing) - 1
+        needed = len(tokens) - opening * (tokens is not self._opening)
+        if needed > room:
+            raise XenonError(
+                f"{what} is {needed} tokens with its template, and the context of {self.session.model.path}, "
+                f"{self.context} tokens, has room for {max(room, 0)}",
+                "shorten it",
+            )
+
+    def _written(self, turns: Sequence[Turn]) -> list[int]:
+        """The tokens of a conversation up to where the last turn's answer begins."""
+        tokens = list(self._opening)
+        for index, turn in enumerate(turns):
+            first = index == 0
+            if first not in turn.asked:
+                turn.asked[first] = self._encode(self.template.turn(turn.user, self.system, first))
+            tokens += turn.asked[first]
+            if turn is not turns[-1]:
+                tokens += [*turn.answer, *self._closing]
+        return tokens
+
+    def _settle(self, tokens: Sequence[int]) -> None:
+        """Let the model have these tokens; those at the beginning that it has already stay."""
+        same = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self._tokens, tokens, strict=False))
+        )
+        if same < len(self._tokens):
+            self._guest.go_back(same)
+        if same < len(tokens):
+            self._guest.add(tokens[same:])
+        self._tokens = list(tokens)
+
+    def _encode(self, parts: Sequence[Part]) -> tuple[int, ...]:
+        """The tokens of a template's parts. Text between special tokens is encoded in one, as the model has
+        learned it."""
+        tokens: list[int] = []
+        byte_pairs = self.session.tokenizer.kind is loader.TokenizerKind.BYTE_PAIRS
+        for part in joined(parts):
+            if part.ends:
+                tokens.append(self._end_of_answer())
+                continue
+            text = " " * (part.spaced and byte_pairs) + part.text
+            tokens += self._guest.encode(_encoded(text), special=part.control, goes_on=not part.begins)
+        return tuple(tokens)
+
+    def _end_of_answer(self) -> int:
+        """The token that Llama 2's template puts behind an answer; llama2.c's files do not say it."""
+        extension = self.session.model.extension
+        return _SENTENCEPIECE_EOS if extension == Extension() else extension.end_tokens[0]
+
+    def _find_ends(self) -> None:
+        """What ends an answer beside the tokenizer's end tokens: those of the model's file and of the
+        template. A special token that the tokenizer does not have ends it as text."""
+        extension = self.session.model.extension
+        ends = list(extension.end_tokens) if extension != Extension() else []
+        for part in self.template.after:
+            if part.ends:
+                ends.append(self._end_of_answer())
+            elif part.control:
+                tokens = self._encode([part])
+                if len(tokens) == 1:
+                    ends += tokens
+                else:
+                    self._stops = (*self._stops, part.text)
+        self._ends = tuple(dict.fromkeys(ends))
+
+
+def _encoded(text: str) -> bytes:
+    """Its bytes; surrogate escapes are those that they stand for. Raises XenonError for other surrogates."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise XenonError(
+            f"the message has half a surrogate pair at character {error.start}", "messages are Unicode"
+        ) from error
