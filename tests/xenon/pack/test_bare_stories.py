@@ -74,9 +74,9 @@ def test_threads_that_arrive_change_no_byte(tale: Tale, tmp_path: Path) -> None:
 def test_a_model_in_two_halves_is_put_together(
     tale: Tale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "INITRD_BYTES", 700_000)
+    monkeypatch.setattr(planning, "INITRD_BYTES", 800_000)
     stick = plan(tale, Layout.SPLIT)
-    assert len(stick.files[INITRD_NAME]) <= 700_000
+    assert len(stick.files[INITRD_NAME]) <= 800_000
     assert story_in(booted(written(stick, tmp_path / "usb"))) == generated(tale)
 
 

@@ -11,8 +11,8 @@ from support import shared_file
 
 import loader
 from loader import synthetic
-from loader.kinds import ChatTemplate
 from loader.templates import template_of
+from loader.kinds import ChatTemplate
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.stories.conversation import Conversation
 from xenon.stories.settings import Engine, Sampling, Setup
