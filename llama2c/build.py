@@ -51,7 +51,8 @@ XENON = (
 # What differs between the guests.
 LINUX = ("platform_linux.c", "start.S", "-Wl,-T,guest.ld")
 XELL = (
-    *"platform_xell.c xell_files.c xell_font.c xell_heap.c xell_screen.c xell_smc.c xell_tree.c".split(),
+    *"platform_xell.c xell_exceptions.c xell_files.c xell_font.c xell_heap.c xell_screen.c".split(),
+    *"xell_smc.c xell_tree.c".split(),
     *("xell_uart.c", "xell_start.S", "-Wl,-T,xell.ld"),
 )
 HOST = "-shared -fPIC -fvisibility=hidden".split()

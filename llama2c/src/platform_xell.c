@@ -16,7 +16,6 @@ static const char STORY[] = "---- story ----\n", END[] = "---- end of story ----
 
 extern const uint64_t xell_files[2];
 extern const char image_end[];
-_Noreturn void stop(void);
 _Noreturn void call_on_stack(void *stack_end, void (*function)(void));
 
 Mailbox xell_mailboxes[XELL_THREADS];
@@ -30,7 +29,7 @@ static uint64_t clock_start;  // nanoseconds
 static unsigned char figures[FIGURES_BYTES];
 static enum { BEFORE_STORY, IN_STORY, AFTER_STORY } part = BEFORE_STORY;
 
-static void show(const void *bytes, uint64_t size)
+void show(const void *bytes, uint64_t size)
 {
     uart_write(bytes, size);
     screen_write(bytes, size);
@@ -331,6 +330,7 @@ _Noreturn void xell_main(uint64_t tree_address)
 {
     uart_write("\n", 1);
     uint64_t screen = screen_start();
+    exceptions_start();
     print(STANDARD_ERROR, "xenon-llm: started by XeLL\n");
     has_tree = device_tree_read(&tree, tree_address);
     print_hexadecimal(has_tree ? "device tree: " : "no device tree: ", tree_address);

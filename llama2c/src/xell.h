@@ -57,6 +57,12 @@ int file_read(int64_t handle, uint64_t offset, void *buffer, uint64_t size);
 // The file in one piece: where it lies, or a copy of what lies in several places; NULL when there is no room.
 const void *file_whole(int64_t handle);
 
+// Puts a handler behind every exception vector, which prints what the registers hold and stops.
+void exceptions_start(void);
+_Noreturn void stop(void);
+// To the serial port and the screen.
+void show(const void *bytes, uint64_t size);
+
 // Finds the framebuffer that is on. Returns its address, 0 where there is none.
 uint64_t screen_start(void);
 void screen_write(const void *bytes, uint64_t size);

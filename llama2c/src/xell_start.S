@@ -121,8 +121,66 @@ time_base:                          # the low half may read 0 while it wraps: at
 2:  blr
     .size time_base, . - time_base
 
+# Copied to each vector, with the vector's address in the second instruction and the last one made absolute.
+    .globl vector_stub
+vector_stub:
+    mtspr   272, 3                  # SPRG0
+    li      3, 0
+    b       take_exception
+
+    .globl take_exception
+    .type take_exception, @function
+take_exception:                     # r3: the vector; LR is still the program's
+    mtspr   273, 3
+    mtspr   274, 1
+    mfspr   3, 1023                 # the thread
+    lis     1, exception_frames@ha
+    la      1, exception_frames@l(1)
+    mulli   3, 3, 4096
+    add     1, 1, 3
+    .irp    n, 0, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    std     \n, 8*\n(1)
+    .endr
+    mfspr   3, 274
+    std     3, 8*1(1)
+    mfspr   3, 272
+    std     3, 8*3(1)
+    mfspr   3, 273                  # the vector
+    std     3, 8*32(1)
+    mfspr   3, 1023
+    std     3, 8*33(1)
+    mfspr   3, 26                   # SRR0
+    std     3, 8*34(1)
+    mfspr   3, 27                   # SRR1
+    std     3, 8*35(1)
+    mfspr   3, 19                   # DAR
+    std     3, 8*36(1)
+    mfspr   3, 18                   # DSISR
+    std     3, 8*37(1)
+    mflr    3
+    std     3, 8*38(1)
+    mfctr   3
+    std     3, 8*39(1)
+    mfcr    3
+    std     3, 8*40(1)
+    mfxer   3
+    std     3, 8*41(1)
+    mr      30, 1
+    bl      prepare
+    set_toc
+    addi    1, 30, 4096 - 64
+    li      0, 0
+    stdu    0, -32(1)
+    mr      3, 30
+    bl      xell_exception
+    nop
+    b       stop
+    .size take_exception, . - take_exception
+
     .bss
     .balign 128
+exception_frames:                   # a page for each thread: what its registers hold, and a stack
+    .space  6 * 4096
     .space  16384
 first_stack_end:
     .section .note.GNU-stack, "", @progbits
