@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Protocol
 
 from xenon.powerpc import elf
 from xenon.powerpc.elf import Elf
@@ -12,6 +13,12 @@ HEADER, SEGMENT, SECTION = struct.Struct(">16sHHI3II6H"), struct.Struct(">8I"), 
 SYMBOL = struct.Struct(">IIIBBH")
 _SYMBOL_64 = struct.Struct(">IBBHQQ")
 _SECTION_64 = struct.Struct(">2I4Q2I2Q")
+
+
+class Stick(Protocol):
+    """Makes a folder whose program does a task (see tests/xenon/programs/xell.c)."""
+
+    def __call__(self, task: str, initrd: bytes | None = None) -> Path: ...
 
 
 def as_elf32(data: bytes) -> bytes:

@@ -36,8 +36,8 @@ _NAMES = {
     18: "DSISR", 19: "DAR", 22: "DEC", 25: "SDR1", 26: "SRR0", 27: "SRR1", 136: "CTRL", 152: "CTRL",
     268: "TB", 269: "TBU", 284: "TBL", 285: "TBU", 286: "TB", 287: "PVR", 304: "HSPRG0", 305: "HSPRG1",
     310: "HDEC", 312: "RMOR", 313: "HRMOR", 314: "HSRR0", 315: "HSRR1", 318: "LPCR",
-    946: "PPE_TLB_Index_Hint", 947: "PPE_TLB_Index", 948: "PPE_TLB_VPN", 949: "PPE_TLB_RPN", 1008: "HID0", 1009: "HID1", 1012: "HID4",
-    1013: "DABR", 1017: "HID6", 1023: "PIR",
+    946: "PPE_TLB_Index_Hint", 947: "PPE_TLB_Index", 948: "PPE_TLB_VPN", 949: "PPE_TLB_RPN",
+    1008: "HID0", 1009: "HID1", 1012: "HID4", 1013: "DABR", 1017: "HID6", 1023: "PIR",
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,24 +70,25 @@ class XellConsole:
         self._awake = len(self.machine.cpus)
         self._lock = threading.Lock()
 
-    def boot(self, path: Path, label: str | None = None) -> BootImage:
-        """Load what XeLL would start of a folder or a file; `label` takes an entry of its menu.
+    def boot(self, path: Path, label: str | None = None, hot: Sequence[str] = ()) -> BootImage:
+        """Load what XeLL would start of a folder or a file; `label` takes an entry of its menu, `hot` are the
+        functions that the recompiler begins with.
 
         Raises XenonError, which names the rule, for what XeLL would refuse or go wrong with.
         """
-        return self.load(find_start(path, self.loader, label))
+        return self.load(find_start(path, self.loader, label), hot)
 
-    def load(self, start: Start) -> BootImage:
+    def load(self, start: Start, hot: Sequence[str] = ()) -> BootImage:
         """Load a program. Raises XenonError for one that the loader does not take."""
         if self._entry is not None:
             raise XenonError("this console has booted already", "make a new XellConsole for each program")
         image = parse_image(start.name, start.program, self.loader)
-        self._entry = load_image(self.machine.memory, image, start, self.loader)
+        entry = load_image(self.machine.memory, image, start, self.loader)
         self.machine.pages.map(0, RAM_BYTES, _EVERYTHING)
         functions = image.functions()
-        self._name = start.name
+        self._entry, self._name = entry, start.name
         self._metal = BareMetal(self.machine, start.name, functions, self._registers)
-        self.machine.know(functions)
+        self.machine.know(functions, hot)
         return image
 
     def run(self, timeout: float | None = None) -> Generator[bytes, None, None]:

@@ -87,6 +87,12 @@ def parse_image(name: str, data: bytes, loader: Loader) -> BootImage:
         raise XenonError(f"{name}: byte 5: is little-endian, expected big-endian", _HINT)
     if file.header.machine not in (elf.MACHINE_POWERPC, elf.MACHINE_POWERPC64):
         raise XenonError(f"{name}: byte 18: is a program for {file.machine_name}, expected PowerPC", _HINT)
+    places = PLACES[loader]
+    if len(data) > places.argv - places.file:
+        raise XenonError(
+            f"{name}: has {len(data)} bytes, expected at most {places.argv - places.file}: the "
+            f"{loader.value} loader keeps the arguments behind its copy of the file"
+        )
     blocks = tuple(_segments(file) if loader is Loader.NEW else _sections(file))
     if not blocks:
         table = "segments" if loader is Loader.NEW else "sections"
@@ -148,16 +154,17 @@ def _check_place(name: str, block: Block, loader: Loader) -> None:
             "let the program take memory from free RAM instead of .bss",
         )
     for part in places.working:
-        if _overlap(block, part):
-            raise XenonError(
-                f"{found}: overlaps the {loader.value} loader's {part.purpose} "
-                f"(0x{part.start:x} to 0x{part.end:x})",
-                _LINK_HINT,
-            )
+        check_apart(name, block, part, loader)
 
 
-def _overlap(block: Block, part: Range) -> bool:
-    return block.address < part.end and part.start < block.end
+def check_apart(name: str, block: Block, part: Range, loader: Loader) -> None:
+    """Raises XenonError for a block that overlaps what the loader keeps in RAM."""
+    if block.address < part.end and part.start < block.end:
+        raise XenonError(
+            f"{name}: {block.what} lies at 0x{block.address:x} to 0x{block.end:x}: overlaps the "
+            f"{loader.value} loader's {part.purpose} (0x{part.start:x} to 0x{part.end:x})",
+            _LINK_HINT,
+        )
 
 
 def _check_entry(image: BootImage) -> None:
@@ -171,7 +178,7 @@ def _check_entry(image: BootImage) -> None:
         block.address <= entry and arguments_end <= block.address + len(block.data) for block in image.blocks
     ):
         raise XenonError(
-            f"{image.name}: byte 24: the {arguments_end - entry} bytes from entry point 0x{entry:x} on, where "
-            "XeLL writes the arguments, are outside of the program",
+            f"{image.name}: byte 24: the {arguments_end - entry} bytes from entry point 0x{entry:x} on, "
+            "where XeLL writes the arguments, are outside of the program",
             "the entry point is a low physical address",
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import MIB, SYSTEM, Range
 from xenon.xell.device_tree import device_tree
-from xenon.xell.image import BootImage
+from xenon.xell.image import BootImage, check_apart
 from xenon.xell.layout import ARGUMENT_MAGIC, ARGUMENTS_AT, CACHED_VIEW, PLACES, SECONDARY_AT, Loader
 from xenon.xell.stick import Start
 
@@ -40,8 +40,14 @@ class Entry:
 
 
 def load_image(memory: UnifiedMemory, image: BootImage, start: Start, loader: Loader) -> Entry:
-    """Write everything to RAM; the framebuffer is black."""
+    """Write everything to RAM; the framebuffer is black. Raises XenonError for an initrd that would lie over
+    the program."""
     places = PLACES[loader]
+    initrd = None
+    if start.initrd is not None:
+        initrd = Range("initrd", places.initrd.start, len(start.initrd))
+        for block in image.blocks:
+            check_apart(image.name, block, initrd, loader)
     fill_with_stale_bytes(memory)
     memory.write(places.file, start.program)
     for block in image.blocks:
@@ -49,9 +55,7 @@ def load_image(memory: UnifiedMemory, image: BootImage, start: Start, loader: Lo
             if base is not None:
                 memory.write(base + block.address, block.data)
                 memory.clear(base + block.address + len(block.data), base + block.end)
-    initrd = None
-    if start.initrd is not None:
-        initrd = Range("initrd", places.initrd.start, len(start.initrd))
+    if initrd is not None and start.initrd is not None:
         memory.write(initrd.start, start.initrd)
     memory.write(places.device_tree.start, device_tree(start.bootargs, initrd))
     # argv: one pointer and a 0, then the string.

@@ -87,7 +87,8 @@ def _read_initrd(path: Path, loader: Loader) -> bytes:
         if file.size > room.size:
             raise XenonError(
                 f"{path}: an initrd of {file.size} bytes, expected at most {room.size} "
-                f"({in_units(room.size)}): the {loader.value} loader puts it at 0x{room.start:x}, below its own code"
+                f"({in_units(room.size)}): the {loader.value} loader puts it at 0x{room.start:x}, "
+                "below its own code"
             )
         return file.read(room.size, "an initrd")
 

@@ -149,3 +149,29 @@ def test_code_that_a_device_writes_while_it_is_dropped_stays_stale(pages: Pages)
     pages.drop_stale_code()
     assert not pages.has_stale_code
     assert listener.forgotten == [(HERE, PAGE_BYTES)] * 2
+
+
+def test_a_listener_may_be_told_before_all_others() -> None:
+    pages = Pages(UnifiedMemory())
+    told: list[str] = []
+
+    class Named:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def be_pausable(self) -> None: ...
+
+        def map(self, address: int, size: int, shown: Protection) -> None:
+            told.append(self.name)
+
+        def unmap(self, address: int, size: int) -> None: ...
+
+        def protect(self, address: int, size: int, shown: Protection) -> None: ...
+
+        def forget_code(self, address: int, size: int) -> None: ...
+
+    pages.listen(Named("cpu"))
+    pages.listen(Named("hooks"), before=True)
+    pages.listen(Named("behind"))
+    pages.map(0x10000, PAGE_BYTES, Protection.READ)
+    assert told == ["hooks", "cpu", "behind"]
