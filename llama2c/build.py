@@ -18,8 +18,9 @@ GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 XELL_GUEST = GUEST.with_name("xell.elf")
 
 PORT = (
-    *"allocations checkpoint figures forward forward_cpu forward_gpu gpu halves header kernels_scalar".split(),
-    *"kernels_vmx maths matmul memory parallel sampler sort tensor_types text transformer".split(),
+    *"allocations checkpoint evaluate figures forward forward_cpu forward_dump forward_gpu gpu".split(),
+    *"halves header kernels_scalar kernels_vmx maths matmul memory parallel sampler sort".split(),
+    *"tensor_types text transformer".split(),
     *"byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
     *"conversation inference records stops".split(),
     "fp32",  # the tensor types, a line each

@@ -152,6 +152,8 @@ class Reference:
             *(ctypes.c_uint32, *(ctypes.c_void_p,) * 3),
             *(ctypes.c_int,) * 4,
         )
+        library.reference_narrow.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+        library.reference_narrow.restype = None
         library.reference_kernels.argtypes = (ctypes.c_int,)
         library.reference_kernels.restype = ctypes.POINTER(_Kernels)
         library.reference_maths.argtypes = (ctypes.c_char_p, *(ctypes.c_void_p,) * 3, ctypes.c_int64)
@@ -311,6 +313,32 @@ class Reference:
         self._library.reference_matmul(
             _FP32, out.ctypes.data, x.ctypes.data, w.ctypes.data, n, d, x.size // n, vmx
         )
+        return out
+
+    def product(
+        self, code: int, w: bytes, x: NDArray[np.float32], rows: int, vmx: bool = False
+    ) -> NDArray[np.float32]:
+        """w (rows, n), planes of the type with ggml's number `code` as in a console's file, times each row of x
+        (positions, n): (positions, rows). Raises KeyError for another type."""
+        import numpy as np
+
+        held, address, _ = _page_aligned(w)
+        copy, place, _ = _page_aligned(x.astype(np.float32).tobytes())
+        positions, n = x.shape
+        out = np.empty((positions, rows), np.float32)
+        known = self._library.reference_matmul(code, out.ctypes.data, place, address, n, rows, positions, vmx)
+        del held, copy
+        if not known:
+            raise KeyError(code)
+        return out
+
+    def narrow(self, x: NDArray[np.float32]) -> NDArray[np.uint16]:
+        """The bits of each x rounded to half precision."""
+        import numpy as np
+
+        x = np.ascontiguousarray(x, np.float32)
+        out = np.empty(x.shape, np.uint16)
+        self._library.reference_narrow(out.ctypes.data, x.ctypes.data, x.size)
         return out
 
     def kernel(self, name: str, *arguments: NDArray[np.float32] | float, vmx: bool = False) -> int | None:

@@ -20,6 +20,7 @@ class ConsoleFile:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self.header = data[:256]
         self.mark = "<" if data[:4] == struct.pack("<I", 0x616B3432) else ">"
         words = struct.unpack(f"{self.mark}64I", data[:256])
         assert words[0] == 0x616B3432 and words[1] == 256 and words[11] == 0x78656E31

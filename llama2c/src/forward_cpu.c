@@ -218,3 +218,17 @@ float *classify_cpu(const Transformer *transformer, int wanted)
     classify(&COMPUTE, &cpu, transformer);
     return transformer->state.logits;
 }
+
+void forward_cpu_through(const Transformer *transformer, const int *tokens, int positions, int pos, Through *through,
+                         void *context)
+{
+    Cpu cpu = {.transformer = transformer, .tokens = tokens, .pos = pos, .positions = positions};
+    rope_turn_to(&transformer->state, pos, positions, head_size_of(&transformer->config));
+    through(&COMPUTE, &cpu, transformer, context);
+}
+
+void classify_cpu_through(const Transformer *transformer, int wanted, Through *through, void *context)
+{
+    Cpu cpu = {.transformer = transformer, .positions = 1, .wanted = wanted};
+    through(&COMPUTE, &cpu, transformer, context);
+}

@@ -2,6 +2,7 @@
 #include "allocations.h"
 #include "checkpoint.h"
 #include "conversation.h"
+#include "evaluate.h"
 #include "figures.h"
 #include "inference.h"
 #include "memory.h"
@@ -28,6 +29,8 @@ typedef struct {
     int gpu;
     int special;
     int write_tokens;
+    int write_tensors;
+    const char *evaluated;  // a file of tokens to run instead of a story
     int converse;
     Stops stops;
 } Options;
@@ -37,7 +40,7 @@ enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT | -f FILE] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
     "              [-c CONTEXT] [-k scalar|vmx] [-v f32|f16] [-r DESCRIPTOR] [-m MIN_P] [-a PENALTY] [-b STOP]... [-g] [-l]\n"
-    "              [-e] [-x] [-w] [-d]\n"
+    "              [-e] [-x] [-w] [-d] [-u FILE] [-y]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
@@ -50,7 +53,8 @@ static const char USAGE[] =
     "  -m  pick no token less likely than this share of the likeliest, 0 to 1 (0)\n"
     "  -a  divide the logits of the last 64 tokens by this, 1 is none (1.0)\n"
     "  -d  a conversation: requests on standard input, records on standard output\n"
-    "  -w  write the prompt's tokens, a number a line, and end; the checkpoint is not read\n";
+    "  -w  write the prompt's tokens, a number a line, and end; the checkpoint is not read\n"
+    "  -u  run a file of tokens instead: a record of each one's likelihood, under -l the logits, under -y every tensor\n";
 
 static int parse_range(const char *text, double most, float *value)
 {
@@ -102,6 +106,9 @@ static int parse_option(Options *o, char letter, const char *value)
     case 'v':
         o->half_cache = strcmp(value, "f16") == 0;
         return o->half_cache || strcmp(value, "f32") == 0;
+    case 'u':
+        o->evaluated = value;
+        return 1;
     case 'r':
         return parse_unsigned(value, &o->record) && o->record > STANDARD_ERROR && o->record <= INT32_MAX;
     default:
@@ -127,6 +134,8 @@ static int parse_options(Options *o, int count, char **arguments)
             o->special = 1;
         } else if (strcmp(option, "-w") == 0) {
             o->write_tokens = 1;
+        } else if (strcmp(option, "-y") == 0) {
+            o->write_tensors = 1;
         } else if (strcmp(option, "-d") == 0) {
             o->converse = 1;
         } else if (option[0] != '-' || !option[1] || option[2] || i + 1 >= count ||
@@ -320,6 +329,16 @@ static int write_tokens(Options *o)
     return n < 0 ? EXIT_FAILED : 0;
 }
 
+// Instead of a story: the tokens of a file.
+static int evaluate(const Options *o, Inference *inference)
+{
+    Evaluation evaluation = {o->evaluated, inference};
+    int done = o->write_tensors  ? evaluate_tensors(&evaluation)
+               : o->write_logits ? evaluate_logits(&evaluation)
+                                 : evaluate_tokens(&evaluation);
+    return done ? 0 : EXIT_FAILED;
+}
+
 static int check_length(const Options *o, int64_t prompt_tokens, int seq_len)
 {
     if (prompt_tokens > seq_len) {
@@ -401,6 +420,9 @@ int main(int argument_count, char **arguments)
         .tokenizer = &tokenizer,
         .options = &options,
     };
+    if (options.evaluated) {
+        return evaluate(&options, &story.inference);
+    }
     int done = options.converse ? conversation_serve(&conversation, &story.inference)
                                 : tell(&story, tokenizer.tokens, (int)prompt_tokens);
     return done ? 0 : EXIT_FAILED;

@@ -2,6 +2,7 @@
 #include "allocations.h"
 #include "checkpoint.h"
 #include "forward_cpu.h"
+#include "halves.h"
 #include "kernels.h"
 #include "maths.h"
 #include "matmul.h"
@@ -86,15 +87,23 @@ EXPORT int64_t reference_decode(int previous, int token, const char **bytes)
 }
 
 // out (positions, d) = w (d, n), of the type with this code, times each x (positions, n): 1, or 0 for another code.
+// The planes of w lie as in the console's file.
 EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const void *w, int n, int d, int positions,
                             int vmx)
 {
-    Matrix matrix = {tensor_type(code), w, d, n, 1, 0, 0};
-    if (!matrix.type) {
+    const Tensor_Type *type = tensor_type(code);
+    if (!type || !type->items) {
         return 0;
     }
+    Matrix matrix = {type, w, d, n, type->items, code ? 15 : 0, 127};
     matmul(out, x, &matrix, positions, vmx ? KERNEL_VMX : KERNEL_SCALAR);
     return 1;
+}
+
+// out (n) = x in half precision
+EXPORT void reference_narrow(uint16_t *out, const float *x, int n)
+{
+    halves_narrow(out, x, n);
 }
 
 EXPORT const Kernels *reference_kernels(int vmx)

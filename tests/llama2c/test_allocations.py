@@ -79,13 +79,18 @@ def test_the_gpu_shares_what_it_reads_and_has_its_own() -> None:
     assert [(row.name, row.size) for row in rows if row.users is Users.GPU] == [
         ("gpu ring buffer", 2048 + 128),
         ("gpu vectors", 256 + 256 + 1152 + 128),
-        ("gpu command buffers", array_bytes(forward) + array_bytes(classify) + 2 * 128 + 384),
+        ("gpu command buffers", array_bytes(forward) + array_bytes(classify) + 2 * 128 + 640),
     ]
 
 
 def test_a_matrix_beyond_a_fetch_constant_takes_more_draws() -> None:
-    words = table().call("MATMUL_WORDS", [4096, 4096])
-    assert words == 2 * table().call("MATMUL_WORDS", [4096, 4095]) == 2 * 18
+    words = table().call("MATMUL_WORDS", [SMALL, 4096, 4096])
+    assert words == 2 * table().call("MATMUL_WORDS", [SMALL, 4096, 4095]) == 2 * 18
+
+
+def test_each_plane_of_a_quantised_matrix_takes_two_words_and_a_shape() -> None:
+    words = [table().call("MATMUL_WORDS", [replace(SMALL, quantised_planes=n), 64, 64]) for n in (0, 1, 2, 3)]
+    assert words == [18, 18 + 2, 18 + 2 + 3, 18 + 2 + 6]
 
 
 def test_the_numbers_are_those_of_the_machine() -> None:
@@ -102,9 +107,12 @@ def test_the_numbers_are_those_of_the_machine() -> None:
 
 def test_the_gpu_has_room_for_every_program_of_a_run_and_every_program_is_the_gpus() -> None:
     forward = re.findall(r'"([a-z_]+)"', (build.SOURCES / "forward_gpu.c").read_text())
-    of_the_type = re.findall(r'_program = "([a-z_]+)"', (build.SOURCES / "fp32.c").read_text())
-    assert len({*forward, *of_the_type}) == table().call("GPU_PROGRAMS", [])
-    assert {*forward, *of_the_type} <= set(PROGRAMS)
+    types = re.findall(r"TENSOR_TYPE\((\w+)\)", (build.SOURCES / "tensor_types.def").read_text())
+    names = ["" if name == "fp32" else f" {name}" for name in types]
+    products = {f"matmul{name}" for name in names}
+    # A run has one type of embedding.
+    assert len({*forward, *products, "embedding"}) == table().call("GPU_PROGRAMS", [])
+    assert {*forward, *products, *(f"embedding{name}" for name in names)} == set(PROGRAMS)
 
 
 def test_no_source_allocates_past_the_table() -> None:

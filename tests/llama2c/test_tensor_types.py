@@ -33,8 +33,8 @@ def add_type(sources: Path) -> None:
     table = sources / "tensor_types.def"
     row = "TENSOR_TYPE(fp32)\n"
     table.write_text(table.read_text().replace(row, f"{row}TENSOR_TYPE(scaled_fours)\n"))
-    checkpoint = sources / "checkpoint.c"
-    checkpoint.write_text(checkpoint.read_text().replace("MATRIX_TYPE = 0;", "MATRIX_TYPE = 1000;"))
+    header = sources / "header.c"
+    header.write_text(header.read_text().replace("MATRIX_TYPE = 0;", "MATRIX_TYPE = 1000;"))
 
 
 @pytest.fixture(scope="module")

@@ -43,8 +43,12 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "profile": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
     "bench": {},
+    "perplexity": {},
+    "verify": {},
     "budget": {},
     "estimate": {},
+    "pull": {},
+    "list": {},
     "cache": {},
 }
 _HELP = """Port a small language model to a big-endian PowerPC console, and run it without owning one.

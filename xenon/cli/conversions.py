@@ -39,12 +39,16 @@ class Wishes:
 def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[Conversion]:
     """Everything to be converted, with all inputs read and checked."""
     import loader
+    from xenon.models.find import model_path
 
     if model is None and tokenizer is None:
         raise UsageError("missing MODEL", _USAGE)
     if model is None:
         return [loader.plan(loader.open_tokenizer(str(tokenizer)), wishes.order, None, wishes.out)]
-    opened = loader.open_any(model) if tokenizer is None else loader.open(model)
+    path = model_path(model)
+    if path != model and wishes.out is None:
+        wishes.out = Path()  # not beside a pulled model
+    opened = loader.open_any(path) if tokenizer is None else loader.open(path)
     plans = [_planned_model(opened, wishes)]
     if tokenizer is not None and isinstance(opened, loader.Model):
         second = loader.open_tokenizer(tokenizer)

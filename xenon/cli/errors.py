@@ -32,8 +32,10 @@ _HINTS = {
     "gpu-limit": "--engine cpu runs it",
     "granted-twice": "give one of them another name: --file HOST=GUEST",
     "no-address-space": "raise the limit (ulimit -v), or take fewer --threads",
+    "no-such-model": "{likely}xenon-llm list shows the models that have names",
     "no-tokenizer": "-z TOKENIZER names the model's tokenizer",
     "no-version": "leave --format out",
+    "not-pulled": "xenon-llm pull {name}",
     "target-exists": "--force overwrites it, -o OUT names another file",
     "target-refused": "-o OUT names another file",
     "test-too-long": "the context holds {positions} positions, and the first is not timed: "

@@ -52,10 +52,11 @@ def export(
     import loader
     from loader.output import check_target
     from loader.tensor_types import BF16, F16, F32, Q4_1, Q8_0
+    from xenon.models.find import model_path
 
     types = {"f32": F32, "f16": F16, "bf16": BF16, "q8_0": Q8_0, "q4_1": Q4_1}
     wanted = None if type is None else types[type]
-    source = loader.open_any(model)
+    source = loader.open_any(model_path(model))
     if out.suffix == ".gguf":
         conversions = [loader.plan_gguf(source, out, loader.ByteOrder(to), wanted)]
     elif out.suffix and not out.is_dir():

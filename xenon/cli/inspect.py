@@ -45,14 +45,15 @@ def inspect(
            <(xenon-llm inspect --diffable stories15M.be.bin)
     """
     import loader
+    from xenon.models.find import model_path
 
     if as_json and diffable:
         raise UsageError("--json and --diffable exclude each other", "xenon-llm inspect --help")
     if (packed := _packed(file)) is not None:
         print_json(packed) if as_json else _print_text(packed)
         return
-    source = loader.open_any(file)
-    facts = loader.facts(source) | {"path": shown(file)}
+    source = loader.open_any(model_path(file))
+    facts = loader.facts(source) | {"path": shown(source.path)}
     if diffable:
         print("\n".join(sorted(_lines(source, facts))))
     elif as_json:

@@ -117,6 +117,10 @@ def profile(
     size = parse_size("--memory", memory)
     inputs = tuple(path for path in (what, tokenizer) if path is not None)
     report = ReportOptions(top, blocks, as_json, output, flame, inputs)
+    if what is not None:
+        from xenon.models.find import model_path
+
+        what = model_path(what)
     if what is not None and _is_program(what):
         for_stories = {
             **{"prompt": prompt, "temperature": temperature, "top_p": top_p, "seed": seed, "steps": steps},

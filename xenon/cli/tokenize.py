@@ -51,13 +51,15 @@ def tokenize(
         raise UsageError("--json and --ids exclude each other", "xenon-llm tokenize --help")
     import llama2c
     import loader
+    from xenon.models.find import tokenizer_path
     from xenon.stories.tokenizing import tokenize as tokens_of
 
     if file is not None:
         data = prompt_from_file(file)
     else:
         data = prompt_from_stdin() if text == "-" else (text or "").encode("utf-8", "surrogateescape")
-    opened = loader.open_tokenizer(llama2c.bundled_tokenizer() if tokenizer is None else tokenizer)
+    path = llama2c.bundled_tokenizer() if tokenizer is None else tokenizer_path(tokenizer)
+    opened = loader.open_tokenizer(path)
     tokens = tokens_of(opened, data, special, cpu, timeout)
     pieces = opened.pieces
     if ids:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xenon.notes import note
+from xenon.user_cache import user_cache
 
 _MAGIC = b"xenon-llm code 2\n"
 _DIGEST_BYTES = 32
@@ -28,14 +29,9 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def cache_folder() -> Path | None:
-    """XDG_CACHE_HOME/xenon-llm/code, ~/.cache/xenon-llm/code where that is not set; None for a user without a
-    home."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        base = Path(home) if home and Path(home).is_absolute() else Path.home() / ".cache"
-    except RuntimeError:
-        return None
-    return base / "xenon-llm" / "code"
+    """The folder `code` of the user's cache folder; None for a user without a home."""
+    base = user_cache()
+    return None if base is None else base / "code"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from llama2c.facts import FIGURES_DESCRIPTOR
 from loader.tensor_types import F32
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB
+from xenon.models.find import model_path, tokenizer_path
 from xenon.stories.engine import Decision
 from xenon.stories.settings import Engine, Matmul, Sampling
 
 MODEL_PATH, TOKENIZER_PATH, PROMPT_PATH = "/model.bin", "/tokenizer.bin", "/prompt"  # on the console's disc
+TOKENS_PATH = "/tokens"
 MOST_PROMPT_ARGUMENT = 16 * KIB  # bytes of a prompt on the command line; a longer one is a file
 STACK_BYTES = 1 * MIB
 
@@ -69,10 +71,13 @@ def story_arguments(
 
 
 def open_model(model: str | os.PathLike[str] | loader.Model | None) -> loader.Model:
-    """The model (None: the bundled one). Raises loader.LoaderError."""
+    """The model (None: the bundled one), by its path or the name of one that was pulled.
+
+    Raises loader.LoaderError, XenonError for a name that stands for nothing.
+    """
     if isinstance(model, loader.Model):
         return model
-    return loader.open(llama2c.bundled_model() if model is None else model)
+    return loader.open(llama2c.bundled_model() if model is None else model_path(model))
 
 
 def open_tokenizer(
@@ -85,7 +90,7 @@ def open_tokenizer(
     if tokenizer is None:
         return loader.find_tokenizer(model)
     if not isinstance(tokenizer, loader.Tokenizer):
-        tokenizer = loader.open_tokenizer(tokenizer)
+        tokenizer = loader.open_tokenizer(tokenizer_path(tokenizer))
     loader.check_vocabulary(model, tokenizer)
     return tokenizer
 

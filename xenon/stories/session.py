@@ -6,7 +6,7 @@ import codecs
 import os
 import secrets
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -23,6 +23,7 @@ from xenon.stories.guest import (
     PROMPT_PATH,
     STACK_BYTES,
     TOKENIZER_PATH,
+    TOKENS_PATH,
     guest_arguments,
     guest_error,
     guest_program,
@@ -128,6 +129,31 @@ class Session:
         seed = sampling.seed or secrets.randbelow(2**31 - 1) + 1
         sampling = replace(sampling, seed=seed, steps=steps)
         return Telling(self._told(text, sampling, timeout, compile_first, watch))
+
+    def evaluate(
+        self, windows: bytes, options: Sequence[str] = (), timeout: float | None = None
+    ) -> Iterator[bytes]:
+        """What the guest writes for a file of tokens that it runs instead of a story (docs/guest.md), piece
+        by piece; `options` are more of its own. Raises what a story raises.
+        """
+        check_timeout(timeout)
+        self.budget().check()
+        console = Console(self.decision.machine)
+        console.disc.add(MODEL_PATH, self.model.image(loader.ByteOrder.BIG))
+        console.disc.add(TOKENIZER_PATH, self.tokenizer.image(loader.ByteOrder.BIG))
+        console.disc.add(TOKENS_PATH, Bytes(windows))
+        sampling = Sampling(temperature=0.0, seed=1, steps=1)
+        arguments = [*guest_arguments(b"", sampling, self.decision), "-u", TOKENS_PATH, *options]
+        console.boot(guest_program(), arguments, stack_bytes=STACK_BYTES, hot=self.hot_functions())
+        messages = b""
+        with closing(console.run(timeout)) as outputs:
+            for output in outputs:
+                if output.fd == _STDOUT:
+                    yield output.data
+                else:
+                    messages += output.data
+        if console.exit_status != 0:
+            raise self.guest_error(messages)
 
     def _told(
         self,

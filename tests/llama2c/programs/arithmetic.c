@@ -47,7 +47,7 @@ int main(int argument_count, char **arguments)
         out[i] = powf(x[i], y[i]);
     }
     write_floats(out, n);
-    Matrix matrix = {&tensor_fp32, w, ROWS, COLUMNS};
+    Matrix matrix = {&tensor_fp32, w, ROWS, COLUMNS, 1, 0, 0};
     matmul(out, v, &matrix, 1, KERNEL_SCALAR);
     write_floats(out, ROWS);
     matmul(out, v, &matrix, 1, KERNEL_VMX);

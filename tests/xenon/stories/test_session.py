@@ -190,18 +190,6 @@ def test_a_tokenizer_for_another_vocabulary_is_refused(make_model: Callable[...,
         xenon.Session(large.model, small.tokenizer)
 
 
-def test_an_int8_model_is_refused_by_name(tmp_path: Path) -> None:
-    import struct
-
-    dims = (32, 32, 1, 2, 2, 64, 16)
-    header = struct.pack("<Ii7iBi", 0x616B3432, 2, *dims, 1, 32).ljust(256, b"\0")
-    count = 64 * 32 + 4 * 32 * 32 + 3 * 32 * 32
-    path = tmp_path / "int8.bin"
-    path.write_bytes(header + bytes(4 * 3 * 32) + bytes(count + count // 32 * 4))
-    with pytest.raises(XenonError, match=r"an int8 model \(v2\)"):
-        xenon.Session(path)
-
-
 def test_a_model_larger_than_the_console_is_refused_before_it_is_read(
     make_model: Callable[..., Made],
 ) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from xenon.hardware.gpu.errors import PacketError
 from xenon.hardware.gpu.operands import Binder, index_constant, positive_float
+from xenon.hardware.gpu.quantised import TYPES, Matrix, Quantised
 
 Run = Callable[[Sequence[int]], None]
 """One execution of a bound program; the argument is the register file with its current constants."""
@@ -67,12 +68,26 @@ def _positions(binder: Binder) -> int:
     return binder.shape(POSITIONS, "positions", MOST_POSITIONS) if binder.is_set(POSITIONS) else 1
 
 
-def _matmul(binder: Binder) -> Run:
-    """d numbers of each i2 in vf0 (B, i2) = vf1 (d, n) times each row of vf2 (B, n)"""
-    n, d, count = binder.shape(0, "n"), binder.shape(1, "d"), _positions(binder)
+def _apart(binder: Binder, count: int, d: int) -> int:
+    """Words from a position's result to the next one's."""
     apart = binder.shape(2, "words of a position in out") if count > 1 else d
     if apart < d:
         raise PacketError(f"i2 (words of a position in out) is {apart}, expected at least i1 (d), {d}")
+    return apart
+
+
+def _piece_rows(binder: Binder, rows: int) -> int:
+    """Rows of a piece of a table."""
+    piece_rows = binder.shape(2, "rows a piece")
+    if rows > piece_rows * MOST_TABLE_PIECES:
+        raise PacketError(f"i1 (rows) is {rows}, expected at most {MOST_TABLE_PIECES} pieces of {piece_rows}")
+    return piece_rows
+
+
+def _matmul(binder: Binder) -> Run:
+    """d numbers of each i2 in vf0 (B, i2) = vf1 (d, n) times each row of vf2 (B, n)"""
+    n, d, count = binder.shape(0, "n"), binder.shape(1, "d"), _positions(binder)
+    apart = _apart(binder, count, d)
     out = binder.vectors(0, "out", count, d, apart)
     w, x = binder.matrix(1, "w", n * d), binder.vectors(2, "x", count, n)
     matrix = w.floats.reshape(d, n)
@@ -94,12 +109,59 @@ def _matmul(binder: Binder) -> Run:
     return run
 
 
+def _matmul_of(type: Quantised) -> Callable[[Binder], Run]:
+    """As matmul, with w in the planes of a type: vf1 and following, x behind them."""
+
+    def bind(binder: Binder) -> Run:
+        n, d, count = binder.shape(0, "n"), binder.shape(1, "d"), _positions(binder)
+        apart = _apart(binder, count, d)
+        out = binder.vectors(0, "out", count, d, apart)
+        w = Matrix(binder, type, 1, d, n)
+        x = binder.vectors(1 + len(type.planes), "x", count, n)
+        step = max(_CACHED_BYTES // (4 * n), 1)
+
+        def run(_: Sequence[int]) -> None:
+            vectors = x.read().reshape(count, n)
+            result = np.empty((count, d), np.float32)
+            for start in range(0, d, step):
+                rows = w.rows(start, min(start + step, d))
+                for vector, product in zip(vectors, result, strict=True):
+                    np.einsum("ij,j->i", rows, vector, out=product[start : start + step])
+            for number, product in enumerate(result):
+                out.write_part(number * apart, product)
+
+        return run
+
+    return bind
+
+
+def _embedding_of(type: Quantised) -> Callable[[Binder], Run]:
+    """As embedding, with pieces that are the planes of a type: vf1 and following, piece by piece."""
+
+    def bind(binder: Binder) -> Run:
+        dim, rows = binder.shape(0, "dim"), binder.shape(1, "rows")
+        piece_rows, count = _piece_rows(binder, rows), _positions(binder)
+        out = binder.vectors(0, "out", count, dim)
+        pieces = [
+            Matrix(binder, type, 1 + index * len(type.planes), min(piece_rows, rows - start), dim)
+            for index, start in enumerate(range(0, rows, piece_rows))
+        ]
+
+        def run(registers: Sequence[int]) -> None:
+            for number in range(count):
+                token = index_constant(registers, FIRST_TOKEN + number, "token", rows)
+                piece, row = divmod(token, piece_rows)
+                out.write_part(number * dim, pieces[piece].rows(row, row + 1)[0])
+
+        return run
+
+    return bind
+
+
 def _embedding(binder: Binder) -> Run:
     """vf0 (B, dim) = rows i8, i9 and so on of a table (rows, dim) in pieces of i2 rows: vf1, vf2 and so on"""
-    dim, rows, piece_rows = binder.shape(0, "dim"), binder.shape(1, "rows"), binder.shape(2, "rows a piece")
-    if rows > piece_rows * MOST_TABLE_PIECES:
-        raise PacketError(f"i1 (rows) is {rows}, expected at most {MOST_TABLE_PIECES} pieces of {piece_rows}")
-    count = _positions(binder)
+    dim, rows = binder.shape(0, "dim"), binder.shape(1, "rows")
+    piece_rows, count = _piece_rows(binder, rows), _positions(binder)
     out = binder.vectors(0, "out", count, dim)
     pieces = [
         binder.matrix(1 + index, "table", min(piece_rows, rows - start) * dim)
@@ -289,5 +351,10 @@ PROGRAMS = {
         ShaderProgram("add", 3, _add),
         ShaderProgram("softmax", 2, _softmax),
         ShaderProgram("argmax", 2, _argmax),
+        *(ShaderProgram(f"matmul {type.name}", 2 + len(type.planes), _matmul_of(type)) for type in TYPES),
+        *(
+            ShaderProgram(f"embedding {type.name}", 1 + MOST_TABLE_PIECES * len(type.planes), _embedding_of(type))
+            for type in TYPES
+        ),
     )
 }
