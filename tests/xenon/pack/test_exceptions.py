@@ -1,9 +1,10 @@
-"""The program on a bare Unicorn, without anything of ours around it: its start, and its report of an exception."""
+"""The program on a bare Unicorn, without anything of ours around it: its start, and an exception."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 import unicorn
@@ -24,7 +25,9 @@ class BareUnicorn:
 
     def __init__(self, program: bytes) -> None:
         self.sent = bytearray()
-        self.engine = unicorn.Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
+        self.engine = cast(
+            Any, unicorn.Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
+        )
         self.engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
         self.engine.mem_map(0, RAM)
         self.engine.mmio_map(SERIAL, PAGE, self._read, None, self._write, None)
