@@ -1,4 +1,4 @@
-"""Runs llama.cpp for compare_llama_cpp.py, which starts it on a Python that has xllamacpp; needs nothing else.
+"""Runs llama.cpp for compare_llama_cpp.py, on a Python that has xllamacpp; it needs nothing else.
 
     python llama_cpp_worker.py MODEL.gguf THREADS WORD CONTEXT
 
