@@ -1,4 +1,4 @@
-"""Compares tokens a CPU second with llama.cpp on the same weights in Q8_0: a prompt of 512, 64 generated.
+"""Compares tokens a CPU second with llama.cpp on the same weights in Q8_0: a prompt, and generated.
 
     python scripts/measuring/compare_llama_cpp.py smollm2.gguf [--threads 1,2] [--turns 3] [--python PYTHON]
 
@@ -150,7 +150,7 @@ def make_files(source: Path, folder: Path) -> None:
 
 
 def measured(model: Path, python: str, threads: Sequence[int], turns: int) -> list[Figure]:
-    """The comparison with each number of threads, after a short run of both."""
+    """The comparison with each number of threads, after a turn of both to warm up."""
     figures = []
     with tempfile.TemporaryDirectory(prefix="xenon-llm-") as work:
         folder = Path(work)
@@ -159,7 +159,7 @@ def measured(model: Path, python: str, threads: Sequence[int], turns: int) -> li
             ours = console(folder, count)
             with LlamaCpp(python, folder / "model.gguf", count) as theirs:
                 for run in (ours, theirs.run):
-                    run(SHORT_PROMPT, 1)
+                    turn(run)
                 pairs = [(turn(ours), turn(theirs.run)) for _ in range(turns)]
             figures += compared(count, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
     return figures

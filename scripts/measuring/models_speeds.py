@@ -64,9 +64,9 @@ def measured(gguf: Path | None) -> str:
     threads = rows[0].session.decision.machine.threads
     table = markdown_table(HEADINGS, [row.cells() for row in rows], right=HEADINGS[2:])
     return f"""
-The default engine with {threads} hardware threads on code compiled before: a prompt of {PROMPT} tokens, {GENERATED}
-generated ones; medians of {TURNS} turns around all rows. The story models' weights are made up, which changes
-no speed. No test compares these.
+The default engine with {threads} hardware threads on code compiled before: a prompt of {PROMPT} tokens, then
+{GENERATED} generated ones; medians of {TURNS} turns around all rows. The story models' weights are made up,
+which changes no speed. No test compares these.
 
 {table}
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(SCRIPT.parent))
 
 import compare_llama_cpp  # noqa: E402
 from compare_llama_cpp import Turn, Work  # noqa: E402
+from llama_cpp_worker import HINT  # noqa: E402
 
 import llama2c  # noqa: E402
 
@@ -69,5 +70,5 @@ def test_without_xllamacpp_there_is_a_hint(tmp_path: Path) -> None:
     words = [sys.executable, str(SCRIPT), "model.gguf", "--python", str(python)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{compare_llama_cpp.HINT}\n"
+    assert done.stderr == f"{HINT}\n"
     assert "pip install xllamacpp" in done.stderr

@@ -1,4 +1,4 @@
-"""docs/models.md: what it computes is what the tool computes, and its stand-ins are as large as real files."""
+"""docs/models.md says what the tool computes, whose stand-ins are as large as real files."""
 
 from __future__ import annotations
 
