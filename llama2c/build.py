@@ -22,7 +22,7 @@ PORT = (
     *"halves header kernels_scalar kernels_vmx maths matmul memory parallel sampler sort".split(),
     *"tensor_types text transformer".split(),
     *"byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
-    *"conversation inference records stops".split(),
+    *"answer conversation inference records stops".split(),
     "fp32",  # the tensor types, a line each
     "f16",
     "bf16",

@@ -47,7 +47,7 @@ TYPE_FUNCTIONS = {
     label: tuple(f"{label}_{name}" for name in _KERNEL_NAMES)
     for label in ("f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "int8")
 }
-"""Beside HOT_FUNCTIONS, those of a run with matrices of a tensor type that is not fp32, by the type's name."""
+"""Beside HOT_FUNCTIONS, those of a run with matrices of a tensor type other than fp32, by its name."""
 HALF_CACHE_FUNCTIONS = ("halves_widen", "halves_narrow", "widen_rows")
 """Beside HOT_FUNCTIONS, those of a run that keeps keys and values in half precision."""
 # Functions that a run with the other kernels has no use for, unless vectors do not fit its shapes.

@@ -210,8 +210,10 @@ class Reference:
         return status, bytes(written[1]), bytes(written[2])
 
     def load(self, model: Buffer, vmx: bool = False, half_cache: bool = False) -> None:
-        """Load a checkpoint in the host's byte order for `forward`; `half_cache` keeps keys and values in half
-        precision. Raises ReferenceFailedError."""
+        """Load a checkpoint in the host's byte order for `forward`.
+
+        `half_cache` keeps keys and values in half precision. Raises ReferenceFailedError.
+        """
         messages = bytearray()
         machine = _Machine({_MODEL: model}, self.memory_bytes, lambda _, data: messages.extend(data))
         with self._lock:
@@ -318,8 +320,8 @@ class Reference:
     def product(
         self, code: int, w: bytes, x: NDArray[np.float32], rows: int, vmx: bool = False
     ) -> NDArray[np.float32]:
-        """w (rows, n), planes of the type with ggml's number `code` as in a console's file, times each row of x
-        (positions, n): (positions, rows). Raises KeyError for another type."""
+        """w (rows, n), planes of the type with ggml's number `code` as in a console's file, times each row of
+        x (positions, n): (positions, rows). Raises KeyError for another type."""
         import numpy as np
 
         held, address, _ = _page_aligned(w)

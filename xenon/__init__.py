@@ -12,7 +12,8 @@ TYPE_CHECKING = False  # as typing has it, whose import takes longer than all of
 if TYPE_CHECKING:
     from xenon.console import Console
     from xenon.errors import ErrorCode, XenonError
-    from xenon.stories.conversation import Answer, Conversation
+    from xenon.stories.answer import Answer
+    from xenon.stories.conversation import Conversation
     from xenon.stories.session import Session
     from xenon.stories.settings import Engine, Matmul, Sampling, Setup
     from xenon.stories.telling import Statistics, Telling
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Answer": "xenon.stories.conversation",
+    "Answer": "xenon.stories.answer",
     "Console": "xenon.console",
     "Conversation": "xenon.stories.conversation",
     "Engine": "xenon.stories.settings",

@@ -3,38 +3,13 @@
 #include "conversation.h"
 
 #include "allocations.h"
+#include "answer.h"
 #include "memory.h"
 #include "platform.h"
-#include "printer.h"
 #include "records.h"
 #include "text.h"
 
 enum { ENCODE_SPECIAL = 1, ENCODE_GOES_ON = 2, ENCODE_FLAGS = 3 };
-enum { GENERATE_IGNORE_END = 1, GENERATE_FLAGS = 1, GENERATION_BYTES = 40, MOST_MORE_ENDS = 16 };
-static const float MOST_FACTOR = 1e30f;
-
-typedef enum { END_TOKEN = 1, END_STOP = 2, END_COUNT = 3, END_INPUT = 4, END_CONTEXT = 5 } End;
-
-// The options of a request to generate: words most, flags, temperature, topp, min_p, repeat_penalty, then the seed in
-// two words (0: the generator goes on), the number of end tokens and of stop strings, the tokens, and each string
-// behind its length.
-typedef struct {
-    uint32_t most;  // tokens; 0: as many as there is room for
-    uint32_t flags;
-    Sampling how;
-    uint64_t seed;
-    uint32_t ends[MOST_MORE_ENDS];  // beside those of the tokenizer
-    uint32_t end_count;
-    Stops stops;
-} Generation;
-
-typedef struct {
-    uint64_t read_tokens, read_nanoseconds;  // those that waited for the layers
-    uint64_t nanoseconds;                    // of the steps after them
-    int first;                               // generated token
-    End end;
-    uint32_t token;                          // that ended it, or ABSENT
-} Answer;
 
 int conversation_start(Conversation *c, Tokenizer *tokenizer, int seq_len)
 {
@@ -52,7 +27,7 @@ int conversation_start(Conversation *c, Tokenizer *tokenizer, int seq_len)
     return 1;
 }
 
-static void refuse_request(const char *why)
+void conversation_refuse(const char *why)
 {
     record_write(RECORD_REFUSED, why, strlen(why));
 }
@@ -67,13 +42,13 @@ static void encode(Conversation *c, uint32_t size)
 {
     uint32_t flags = size < 4 ? UINT32_MAX : word_at(c->request);
     if (flags > ENCODE_FLAGS) {
-        refuse_request("a text without known flags");
+        conversation_refuse("a text without known flags");
         return;
     }
     Tokenizer *t = c->tokenizer;
     int64_t n = tokenizer_encode(t, (const char *)c->request + 4, size - 4, (flags & ENCODE_SPECIAL) != 0);
     if (n < 0) {
-        refuse_request("the text cannot be encoded");
+        conversation_refuse("the text cannot be encoded");
         return;
     }
     int begins = flags & ENCODE_GOES_ON && n && tokenizer_adds_begin(t);
@@ -84,12 +59,12 @@ static void add_tokens(Conversation *c, const Inference *inference, uint32_t siz
 {
     uint32_t n = size / 4, vocab_size = (uint32_t)inference->transformer->config.vocab_size;
     if (size % 4 || n > (uint32_t)(c->room - c->count)) {
-        refuse_request(size % 4 ? "part of a token" : "more tokens than there is room for");
+        conversation_refuse(size % 4 ? "part of a token" : "more tokens than there is room for");
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
         if (word_at(c->request + 4 * i) >= vocab_size) {
-            refuse_request("a token that the vocabulary does not have");
+            conversation_refuse("a token that the vocabulary does not have");
             return;
         }
     }
@@ -99,7 +74,7 @@ static void add_tokens(Conversation *c, const Inference *inference, uint32_t siz
     write_position(c);
 }
 
-static void keep(Conversation *c, Inference *inference, int count)
+void conversation_keep(Conversation *c, Inference *inference, int count)
 {
     c->count = count;
     inference->pos = inference->pos < count ? inference->pos : count;
@@ -108,16 +83,15 @@ static void keep(Conversation *c, Inference *inference, int count)
 static void go_back(Conversation *c, Inference *inference, uint32_t size)
 {
     if (size != 4 || word_at(c->request) > (uint32_t)c->count) {
-        refuse_request("no position of the conversation");
+        conversation_refuse("no position of the conversation");
         return;
     }
-    keep(c, inference, (int)word_at(c->request));
+    conversation_keep(c, inference, (int)word_at(c->request));
     write_position(c);
 }
 
-// The tokens that wait go through the layers, the last one in any case, in batches: the first takes what whole ones
-// leave over. The logits after the last one in *logits, NULL where input came before. 0 when the GPU does not answer.
-static int read_tokens(Conversation *c, Inference *inference, int interruptible, float **logits)
+// In batches: the first takes what whole ones leave over.
+int conversation_read(Conversation *c, Inference *inference, int interruptible, float **logits)
 {
     *logits = 0;
     inference->pos -= inference->pos == c->count;
@@ -141,154 +115,13 @@ static int write_logits(Conversation *c, Inference *inference)
 {
     float *logits;
     if (!c->count) {
-        refuse_request("no tokens");
+        conversation_refuse("no tokens");
         return 1;
     }
-    if (!read_tokens(c, inference, 0, &logits)) {
+    if (!conversation_read(c, inference, 0, &logits)) {
         return 0;
     }
     record_write_words(RECORD_LOGITS, 0, 0, logits, inference->transformer->config.vocab_size);
-    return 1;
-}
-
-static float float_at(const unsigned char *bytes)
-{
-    uint32_t word = word_at(bytes);
-    float value;
-    memcpy(&value, &word, sizeof value);
-    return value;
-}
-
-// 1, or 0 for a request that is none.
-static int parse_generation(Generation *g, const unsigned char *request, uint32_t size)
-{
-    *g = (Generation){.most = 0};
-    if (size < GENERATION_BYTES) {
-        return 0;
-    }
-    g->most = word_at(request);
-    g->flags = word_at(request + 4);
-    g->how = (Sampling){float_at(request + 8), float_at(request + 12), float_at(request + 16), float_at(request + 20)};
-    g->seed = (uint64_t)word_at(request + 24) << 32 | word_at(request + 28);
-    uint32_t ends = word_at(request + 32), stops = word_at(request + 36), used = GENERATION_BYTES;
-    if (ends > MOST_MORE_ENDS || 4 * ends > size - used) {
-        return 0;
-    }
-    for (; g->end_count < ends; used += 4) {
-        g->ends[g->end_count++] = word_at(request + used);
-    }
-    for (uint32_t i = 0; i < stops; i++) {
-        uint32_t length = size - used < 4 ? 0 : word_at(request + used);
-        if (!length || length > size - used - 4 || !stops_add(&g->stops, (const char *)request + used + 4, length)) {
-            return 0;
-        }
-        used += 4 + length;
-    }
-    // A NaN is in no range.
-    const Sampling *how = &g->how;
-    return used == size && g->flags <= GENERATE_FLAGS && how->temperature >= 0 && how->temperature <= MOST_FACTOR &&
-           how->topp >= 0 && how->topp <= 1 && how->min_p >= 0 && how->min_p <= 1 && how->repeat_penalty > 0 &&
-           how->repeat_penalty <= MOST_FACTOR;
-}
-
-// Words: end, the token that ended it or ABSENT, tokens of the conversation, then in two words each what Answer has of
-// times and tokens, and the tokens of the answer.
-static void write_end(const Conversation *c, const Answer *a)
-{
-    const uint64_t figures[] = {a->read_tokens, a->read_nanoseconds, a->nanoseconds};
-    uint32_t words[9] = {(uint32_t)a->end, a->token, (uint32_t)c->count};
-    for (int i = 0; i < 3; i++) {
-        words[3 + 2 * i] = (uint32_t)(figures[i] >> 32);
-        words[4 + 2 * i] = (uint32_t)figures[i];
-    }
-    record_write_words(RECORD_END, words, 9, c->tokens + a->first, c->count - a->first);
-}
-
-static int is_end(const Conversation *c, const Generation *g, int token)
-{
-    for (uint32_t i = 0; i < g->end_count; i++) {
-        if (g->ends[i] == (uint32_t)token) {
-            return 1;
-        }
-    }
-    return tokenizer_ends(c->tokenizer, token);
-}
-
-// One token of the answer more. 1 while the answer goes on.
-static int say(Conversation *c, Inference *inference, const Generation *g, Printer *printer, Answer *a, int next)
-{
-    if (!(g->flags & GENERATE_IGNORE_END) && is_end(c, g, next)) {
-        a->end = END_TOKEN;
-        a->token = (uint32_t)next;
-        return 0;
-    }
-    c->starts[c->count] = (uint32_t)printer->printed;
-    c->tokens[c->count++] = next;
-    sampler_accept(inference->sampler, next);
-    printer_print(printer, c->tokenizer, c->tokens[c->count - 2], next);
-    if (g->stops.stopped) {
-        int count = c->count;
-        while (count > a->first && c->starts[count - 1] >= g->stops.start) {
-            count--;
-        }
-        keep(c, inference, count);
-        a->end = END_STOP;
-        return 0;
-    }
-    if (g->most && (uint32_t)(c->count - a->first) == g->most) {
-        a->end = END_COUNT;
-        return 0;
-    }
-    if (c->count == c->room) {
-        a->end = END_CONTEXT;
-        return 0;
-    }
-    return !platform_input_waiting();
-}
-
-static void start_sampler(const Conversation *c, Sampler *sampler, const Generation *g)
-{
-    sampler->how = g->how;
-    sampler->state = g->seed ? g->seed : sampler->state;
-    sampler_forget(sampler, c->tokens, c->count);
-}
-
-static int generate(Conversation *c, Inference *inference, uint32_t size)
-{
-    static Generation g;  // its strings lie in the request
-    if (!parse_generation(&g, c->request, size) || !c->count) {
-        refuse_request(c->count ? "options that are none" : "no tokens");
-        return 1;
-    }
-    Printer printer = {.stops = g.stops.count ? &g.stops : 0, .as_records = 1};
-    Answer answer = {.first = c->count, .end = c->count == c->room ? END_CONTEXT : END_INPUT, .token = ABSENT};
-    float *logits = 0;
-    uint64_t start = platform_nanoseconds();
-    if (answer.end != END_CONTEXT) {
-        int before = inference->pos;
-        start_sampler(c, inference->sampler, &g);
-        if (!read_tokens(c, inference, 1, &logits)) {
-            return 0;
-        }
-        answer.read_tokens = inference->pos > before ? (uint64_t)(inference->pos - before) : 0;
-    }
-    uint64_t read = platform_nanoseconds();
-    answer.read_nanoseconds = read - start;
-    while (logits) {
-        int next = inference_pick(inference, logits);
-        if (next < 0) {
-            return 0;
-        }
-        if (!say(c, inference, &g, &printer, &answer, next)) {
-            break;
-        }
-        if (!inference_pass(inference, &next, 1) || !(logits = inference_logits(inference, 0))) {
-            return 0;
-        }
-    }
-    printer_end(&printer);
-    answer.nanoseconds = platform_nanoseconds() - read;
-    write_end(c, &answer);
     return 1;
 }
 
@@ -311,9 +144,9 @@ static int serve(Conversation *c, Inference *inference, uint32_t kind, uint32_t 
     case REQUEST_LOGITS:
         return write_logits(c, inference);
     case REQUEST_GENERATE:
-        return generate(c, inference, size);
+        return answer(c, inference, size);
     default:
-        refuse_request("an unknown request");
+        conversation_refuse("an unknown request");
         return 1;
     }
 }

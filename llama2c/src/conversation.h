@@ -20,4 +20,13 @@ int conversation_start(Conversation *conversation, Tokenizer *tokenizer, int seq
 // Serves requests until the input ends: 1, or 0 after a message where a frame is broken or the GPU does not answer.
 int conversation_serve(Conversation *conversation, Inference *inference);
 
+// What requests are served with.
+// Answers that a request was not served, and why.
+void conversation_refuse(const char *why);
+// Keeps so many tokens, from the first on.
+void conversation_keep(Conversation *conversation, Inference *inference, int count);
+// Lets the tokens that wait go through the layers, the last one in any case. The logits after it in *logits, or NULL
+// where input came before and the reading may be interrupted. 0 when the GPU does not answer.
+int conversation_read(Conversation *conversation, Inference *inference, int interruptible, float **logits);
+
 #endif

@@ -12,7 +12,7 @@ typedef enum {
     REQUEST_ADD = 3,       // tokens behind those that are there
     REQUEST_GO_BACK = 4,   // to so many tokens
     REQUEST_LOGITS = 5,    // after the last token
-    REQUEST_GENERATE = 6,  // options, see Generation in conversation.c
+    REQUEST_GENERATE = 6,  // options, see Generation in answer.c
 } Request_Kind;
 
 typedef enum {
@@ -21,7 +21,7 @@ typedef enum {
     RECORD_POSITION = 3,  // tokens that are there
     RECORD_LOGITS = 4,    // float32, (vocabulary)
     RECORD_TEXT = 5,      // as it is generated
-    RECORD_END = 6,       // of generating, see write_end in conversation.c
+    RECORD_END = 6,       // of generating, see write_end in answer.c
     RECORD_REFUSED = 7,   // a request; why
 } Record_Kind;
 

@@ -257,8 +257,16 @@ class Laboratory:
         self._cpu = UnicornCpu(self._pages)
         self._code = CompiledCode(self._cpu, self.recompiler)
 
-    def differences(self, words: Iterable[int], cases: int, seed: int, domain: Domain) -> list[Difference]:
-        """Run `words` as a function on so many random register sets, all of them from `domain`.
+    def differences(
+        self,
+        words: Iterable[int],
+        cases: int,
+        seed: int,
+        domain: Domain,
+        tiers: Iterable[Tier] = (Tier.COMPILED,),
+    ) -> list[Difference]:
+        """Run `words` as a function on so many random register sets, all of them from `domain`; compiled to
+        each of these tiers, and on Unicorn.
 
         Raises AssertionError when the function cannot be compiled or does not return.
         """
@@ -273,17 +281,20 @@ class Laboratory:
         self._memory.write(_TEST, code)
         self._pages.written(_TEST, PAGE_BYTES)
         unicorn = self._run(before)
-        outcome = self.recompiler.compile(_TEST)
-        assert outcome.tier is Tier.COMPILED, outcome.reason
-        calls = self._code.hand_overs
-        compiled = self._run(before)
-        assert self._code.hand_overs > calls
+        differences = []
+        for tier in tiers:
+            outcome = self.recompiler.compile(_TEST, tier=tier)
+            assert outcome.tier is tier, outcome.reason
+            calls = self._code.hand_overs
+            compiled = self._run(before)
+            assert self._code.hand_overs > calls
+            differences += [
+                Difference(words, *blocks)
+                for blocks in zip(before, unicorn, compiled, strict=True)
+                if blocks[1] != blocks[2]
+            ]
         self._pages.written(_TEST, PAGE_BYTES)
-        return [
-            Difference(words, *blocks)
-            for blocks in zip(before, unicorn, compiled, strict=True)
-            if blocks[1] != blocks[2]
-        ]
+        return differences
 
     def _map(self, cases: int) -> None:
         size = align_up(cases * _STRIDE, PAGE_BYTES)

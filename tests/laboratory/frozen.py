@@ -181,7 +181,12 @@ def _store_words() -> list[int]:
     return [*words, *_vectors(0x7C00_01CE), *_copy_memory("scratch")]
 
 
-def run_compiled(cases: Sequence[Case]) -> list[Values]:
+def run_optimised(cases: Sequence[Case]) -> list[Values]:
+    """The same as run_compiled, by the full optimiser."""
+    return run_compiled(cases, optimised=True)
+
+
+def run_compiled(cases: Sequence[Case], optimised: bool = False) -> list[Values]:
     """All registers after each case in compiled code, which is called on a state directly: one function with
     an entry for each case. Raises AssertionError when compiled code hands a case back."""
     from xenon.lifter import layout
@@ -191,7 +196,7 @@ def run_compiled(cases: Sequence[Case]) -> list[Values]:
     words = {_CODE + 8 * number + 4 * half: word for number, case in enumerate(cases)
              for half, word in enumerate((case.word, _BLR))}  # fmt: skip
     entries = tuple(_CODE + 8 * number for number in range(len(cases)))
-    unit = make_unit(words.get, entries, frozenset(), None, console_target(assume_singles=False))
+    unit = make_unit(words.get, entries, frozenset(), None, console_target(False, optimised=optimised))
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(unit.function)
     memory, dispatch = UnifiedMemory(), Dispatch()
     PageTable(memory).set(SCRATCH, PAGE_BYTES, Protection.READ | Protection.WRITE)

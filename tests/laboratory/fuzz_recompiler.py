@@ -22,6 +22,7 @@ from laboratory.differential import (
     random_word,
 )
 from laboratory.loop_trials import LoopLaboratory, random_trial
+from xenon.recompiler.recompiler import Tier
 
 _CASES = 48
 _MOST_MIXED = 24
@@ -77,7 +78,9 @@ def main() -> int:
         if time.monotonic() > deadline:
             break
         words = [random_word(name, opcodes[name], rng) for name in names]
-        differences: list[Difference] = laboratory.differences(words, _CASES, rng.getrandbits(32), domain)
+        differences: list[Difference] = laboratory.differences(
+            words, _CASES, rng.getrandbits(32), domain, (Tier.COMPILED, Tier.OPTIMISED)
+        )
         functions += 1
         for difference in [each for each in differences if not is_excused(each)][:1]:
             failures += 1

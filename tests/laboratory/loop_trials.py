@@ -1,5 +1,6 @@
-"""Random loops, tried in three ways that must agree: compiled as loops, their bodies compiled as functions
-which a loop on Unicorn calls, and on Unicorn alone where no form of them is one of its exceptions.
+"""Random loops, tried in several ways that must agree: compiled as loops to either tier; their bodies
+compiled as functions that a loop on Unicorn calls, and joined with such a loop by the full optimiser;
+and on Unicorn alone where no form of them is one of its exceptions.
 
 Three streams move through memory that holds zeros, denormals, infinities and NaNs here and there; the third
 is written, and may overlap the others.
@@ -147,20 +148,25 @@ class LoopLaboratory:
         start = _CODE + 4 * len(loop)
         inline = [*loop, *trial.words, 0x4200_0000 | -4 * len(trial.words) & 0xFFFC, *_tear_down(), _SC]
         called = [*loop, 0x4800_0001 | (_BODY - start), 0x4200_0000 | -4 & 0xFFFC, *_tear_down(), _SC]
-        results = {"a loop": self._run(trial, inline, start), "calls": self._run(trial, called, _BODY)}
+        results = {
+            "a loop": self._run(trial, inline, start),
+            "an optimised loop": self._run(trial, inline, start, Tier.OPTIMISED),
+            "calls": self._run(trial, called, _BODY),
+            "a leaf": self._run(trial, called, start, Tier.OPTIMISED),
+        }
         if trial.unicorn_agrees:
             results["Unicorn"] = self._run(trial, inline, None)
         return results
 
-    def _run(self, trial: Trial, code: list[int], compiled: int | None) -> bytes:
+    def _run(self, trial: Trial, code: list[int], compiled: int | None, tier: Tier = Tier.COMPILED) -> bytes:
         memory, cpu = self._memory, self._cpu
         memory.write(_CODE, struct.pack(f">{len(code)}I", *code))
         memory.write(_BODY, struct.pack(f">{len(trial.words) + 1}I", *trial.words, _BLR))
         memory.write(_DATA, trial.data)
         self._pages.written(_CODE, 2 * PAGE_BYTES)
         if compiled is not None:
-            outcome = self.recompiler.compile(compiled)
-            assert outcome.tier is Tier.COMPILED, outcome.reason
+            outcome = self.recompiler.compile(compiled, tier=tier)
+            assert outcome.tier is tier, outcome.reason
         calls = self._code.hand_overs
         trap = cpu.run(_CODE)
         assert trap.kind is TrapKind.SYSTEM_CALL, trap

@@ -17,7 +17,6 @@ from loader import ByteOrder, LoaderError
 from xenon.cli import convert, export, inspect
 from xenon.cli.errors import UsageError
 from xenon.errors import ErrorCode, XenonError
-from xenon.stories.guest import check_fp32
 
 
 @pytest.fixture
@@ -183,19 +182,3 @@ def test_export_can_be_tried_without_a_folder(here: Path) -> None:
     assert not (here / "dry").exists()
     with pytest.raises(LoaderError, match="the folder no does not exist"):
         run("export", "m.gguf", "-o", "no/dry", "--dry-run")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--format", "v1"], "rope_theta 100000; the guest computes with llama2.c's, 10000"),
-        (["--format", "console"], "a model of quantised blocks"),
-        (["--format", "v2", "--group", "32"], "an int8 model"),
-    ],
-)
-def test_the_guest_refuses_what_it_would_compute_wrongly(
-    options: list[str], message: str, here: Path
-) -> None:
-    run("convert", "m.gguf", *options, "-o", "x.bin")
-    with pytest.raises(XenonError, match=message):
-        check_fp32(loader.open(here / "x.bin"))

@@ -281,10 +281,10 @@ class ChangesMeanwhile:
         self._machine = machine
         self._change = change
 
-    def compile(self, text: str) -> bytes:
+    def compile(self, text: str, optimised: bool = False) -> bytes:
         from xenon.recompiler.codegen import compile_text
 
-        code = compile_text(text)
+        code = compile_text(text, optimised)
         if self._change:
             self._change = False
             self._machine.run(STW_R5_R10, *FLUSH, r5=li_r3(2), r10=CODE, r12=CODE)

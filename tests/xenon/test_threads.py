@@ -110,7 +110,7 @@ def test_a_compiler_at_work_takes_a_processor(
     build: Build, monkeypatch: pytest.MonkeyPatch, processors: int, expected: int
 ) -> None:
     monkeypatch.setattr("xenon.linux.thread_calls.host_processors", lambda: processors)
-    monkeypatch.setattr("xenon.machine.TierUp.start", lambda tier_up: setattr(tier_up, "is_busy", True))
+    monkeypatch.setattr("xenon.machine.TierUp.start", lambda tier_up: setattr(tier_up, "_is_compiling", True))
     console = Console(MachineSettings(threads=6, cpu=CpuKind.RECOMPILER))
     console.boot(build("sync", "freestanding"), ["at once"])
     assert int(b"".join(output.data for output in console.run(20)), 16) == expected

@@ -13,6 +13,7 @@ from xenon.cli.options import (
     ContextOption,
     CpuOption,
     EngineOption,
+    KeyValueOption,
     MatmulOption,
     MemoryOption,
     MinPOption,
@@ -22,7 +23,7 @@ from xenon.cli.options import (
     TokenizerOption,
 )
 from xenon.cli.output import parse_size, shown
-from xenon.stories.settings import Engine, Sampling, Setup
+from xenon.stories.settings import Engine, KeyValueType, Sampling, Setup
 
 if TYPE_CHECKING:
     from xenon.stories.conversation import Conversation
@@ -80,6 +81,7 @@ def chat(
     matmul: MatmulOption = None,
     threads: ThreadsOption = None,
     context: ContextOption = None,
+    kv: KeyValueOption = KeyValueType.F32,
     memory: MemoryOption = "512MiB",
     cpu: CpuOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answers and nothing else.")] = False,
@@ -121,7 +123,7 @@ def chat(
         stop=tuple(stop or ()),
     )
     size = parse_size("--memory", memory)
-    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size)
+    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv)
     wanted = None if template is None else ChatTemplate[template.name]
     with Conversation(model, tokenizer, setup, wanted, system) as conversation:
         notes = [] if quiet else _notes(conversation, template)

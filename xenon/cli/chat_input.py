@@ -119,7 +119,7 @@ def _write_history(path: Path | None, lines: list[str]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise

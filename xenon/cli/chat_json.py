@@ -27,7 +27,7 @@ _TYPES = ("message", "stop", "clear", "stats", "transcript")
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _Line:
     """A line that was read: its type and its text, or what is wrong with it. None of them: the end."""
 
     kind: str = ""
@@ -35,18 +35,18 @@ class _Request:
     wrong: str = ""
 
 
-class _Requests:
+class _Lines:
     """Reads lines in a thread of its own, so that a request to stop is seen during an answer."""
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._queue: SimpleQueue[_Request] = SimpleQueue()
+        self._queue: SimpleQueue[_Line] = SimpleQueue()
         self._messages = 0  # read so far
         self._stopped = 0  # of them, which a request to stop came behind
         self._begun = 0
         threading.Thread(target=self._read, name="requests", daemon=True).start()
 
-    def next(self) -> _Request:
+    def next(self) -> _Line:
         """The next request but for those to stop."""
         return self._queue.get()
 
@@ -65,7 +65,7 @@ class _Requests:
                 continue
             self._messages += request.kind == "message"
             self._queue.put(request)
-        self._queue.put(_Request())
+        self._queue.put(_Line())
 
 
 def serve(conversation: Conversation, sampling: Sampling, notes: Sequence[str]) -> None:
@@ -79,9 +79,9 @@ def serve(conversation: Conversation, sampling: Sampling, notes: Sequence[str]) 
     )
     for note in notes:
         _print("note", text=note)
-    requests = _Requests(conversation)
+    requests = _Lines(conversation)
     while request := requests.next():
-        if request == _Request():
+        if request == _Line():
             return
         try:
             if request.wrong:
@@ -102,7 +102,7 @@ def serve(conversation: Conversation, sampling: Sampling, notes: Sequence[str]) 
             _print("error", message=error.message, hint=hint_for(error))
 
 
-def _answer(conversation: Conversation, sampling: Sampling, requests: _Requests, text: str) -> None:
+def _answer(conversation: Conversation, sampling: Sampling, requests: _Lines, text: str) -> None:
     try:
         answer = conversation.say(text, sampling)
     finally:
@@ -146,21 +146,21 @@ def _lines() -> Iterator[bytes | None]:
         yield None if too_long else rest
 
 
-def _parsed(number: int, line: bytes | None) -> _Request:
+def _parsed(number: int, line: bytes | None) -> _Line:
     where = f"standard input: line {number}"
     if line is None:
-        return _Request(wrong=f"{where}: more than {MOST_LINE_BYTES} bytes")
+        return _Line(wrong=f"{where}: more than {MOST_LINE_BYTES} bytes")
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        return _Request(wrong=f"{where}: not JSON")
+        return _Line(wrong=f"{where}: not JSON")
     if not isinstance(value, dict) or value.get("type") not in _TYPES:
         kind = json.dumps(value.get("type"))[:100] if isinstance(value, dict) else "no object"
-        return _Request(wrong=f"{where}: type {kind}" if isinstance(value, dict) else f"{where}: {kind}")
+        return _Line(wrong=f"{where}: type {kind}" if isinstance(value, dict) else f"{where}: {kind}")
     text = value.get("text", "")
     if value["type"] == "message" and (not isinstance(text, str) or not text):
-        return _Request("wrong", wrong=f"{where}: a message without a text")
-    return _Request(value["type"], text if isinstance(text, str) else "")
+        return _Line("wrong", wrong=f"{where}: a message without a text")
+    return _Line(value["type"], text if isinstance(text, str) else "")
 
 
 def _print(kind: str, **fields: object) -> None:

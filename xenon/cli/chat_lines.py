@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,9 @@ _HELP = {
     "/save FILE": "write the conversation to a file, as JSON",
     "/stats": "how full the context is, and how fast it went",
 }
-_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+_DIM, _PLAIN, _ERASE_LINE = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
+# What a terminal would obey instead of showing it: a model may say anything.
+_CONTROLS = {code: 0xFFFD for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
 
 class Chat:
@@ -35,6 +38,7 @@ class Chat:
         self._sampling = sampling
         self._quiet = quiet
         self._dims = has_colours(2)
+        self._on_terminal = os.isatty(1)
 
     def run(self) -> None:
         """Until the input ends. Raises KeyboardInterrupt for a second Ctrl-C at the prompt, XenonError for
@@ -100,10 +104,10 @@ class Chat:
                     else f"the {answer.dropped} oldest turns were"
                 )
                 self._note(f"the context is full; {turns} dropped")
-            for piece in answer:
-                out.write(piece.encode("utf-8", "surrogateescape"))
+            for piece in self._awaited(answer):
+                last = piece.translate(_CONTROLS) if self._on_terminal else piece
+                out.write(last.encode("utf-8", "surrogateescape"))
                 out.flush()
-                last = piece
         if not last.endswith("\n"):
             out.write(b"\n")
             out.flush()
@@ -112,6 +116,21 @@ class Chat:
             self._note("stopped")
         elif answer.ending.reason is Reason.CONTEXT:
             self._note("the context is full; the answer ends here")
+
+    def _awaited(self, answer: Iterable[str]) -> Iterator[str]:
+        """The answer; until its first piece a terminal shows that the question is being read."""
+        waits = self._dims and self._on_terminal and not self._quiet
+        if waits:
+            print(f"{_DIM}(reading){_PLAIN}", end="", file=sys.stderr, flush=True)
+        try:
+            for piece in answer:
+                if waits:
+                    print(_ERASE_LINE, end="", file=sys.stderr, flush=True)
+                    waits = False
+                yield piece
+        finally:
+            if waits:
+                print(_ERASE_LINE, end="", file=sys.stderr, flush=True)
 
     def _save(self, name: str) -> None:
         if not name:

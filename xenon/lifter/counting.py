@@ -25,7 +25,6 @@ def count(emitter: Emitter, target: Target, address: int, step: int | Value = 1)
 
 
 def note_function(emitter: Emitter, target: Target, address: int) -> None:
-    """Name the function at this guest address as the one under way, for a sampler; nothing if the target
-    counts nothing."""
-    if target.counters is not None:
-        emitter.write(emitter.constant(I64, address), emitter.field(layout.FUNCTION))
+    """Name the function at this guest address as the one under way, and its tier, for a sampler."""
+    word = address | (layout.OPTIMISED if target.optimised else 0)
+    emitter.write(emitter.constant(I64, word), emitter.field(layout.FUNCTION))

@@ -17,6 +17,7 @@ _SINGLE_OPERANDS = frozenset(
     "fadds fsubs fmuls fdivs fsqrts fmadds fmsubs fnmadds fnmsubs stfs stfsu stfsx stfsux".split()
 )
 _SIGN_COPIES = frozenset("fmr fneg fabs fnabs".split())
+_LANES_MOVED = frozenset("vspltw vsldoi vmrghw vmrglw".split())
 _FLUSHED_RESULT = frozenset("vaddfp vsubfp vmaddfp vnmsubfp".split())
 
 ALL_LIVE = frozenset(
@@ -41,6 +42,11 @@ def proven_after(instruction: Instruction, proven: set[str]) -> None:
         instruction.mnemonic == "vxor" and instruction.ra == instruction.rb
     ):
         proven.add(f"v{instruction.rt}")
+    elif instruction.mnemonic in _LANES_MOVED and not (
+        instruction.mnemonic == "vsldoi" and instruction.rc & 3
+    ):
+        sources = [instruction.rb] if instruction.mnemonic == "vspltw" else [instruction.ra, instruction.rb]
+        _copy(proven, f"v{instruction.rt}", [f"v{number}" for number in sources])
     elif instruction.mnemonic == "vor" and instruction.ra == instruction.rb:
         _copy(proven, f"v{instruction.rt}", [f"v{instruction.ra}"])
     else:

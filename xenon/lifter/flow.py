@@ -16,6 +16,7 @@ _ALWAYS = 0b10100
 _NO_CTR = 0b00100  # BO: CTR is left alone
 _NO_CONDITION = 0b10000  # BO: CR is not looked at
 _UNCONDITIONAL_TRAP = 0x7FE00008
+_LONGEST_LEAF = 300  # instructions
 
 
 class NotUnderstood(Exception):
@@ -114,6 +115,22 @@ def explore(
         return _explore(fetch, entries, functions, None, True)
     except NotUnderstood:
         return _explore(fetch, entries, functions, obstacles, False)
+
+
+def explore_leaves(
+    fetch: Callable[[int], int | None], flow: Flow, functions: Container[int]
+) -> dict[int, Flow]:
+    """The functions that a function calls, and that call no other, by address; not those that are long."""
+    leaves = {}
+    for address in sorted(flow.calls - set(flow.entries)):
+        try:
+            leaf = explore(fetch, (address,), functions)
+        except NotUnderstood:
+            continue
+        ends = {block.end for block in leaf.blocks.values()}
+        if ends <= {End.FALL, End.BRANCH, End.RETURN} and len(leaf.words) <= _LONGEST_LEAF:
+            leaves[address] = leaf
+    return leaves
 
 
 def _explore(

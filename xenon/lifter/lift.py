@@ -103,7 +103,10 @@ class Lifter(GuestRegisters):
         enough = (bits & own).icmp("ne", 0)
         self.branch_if(alone & enough, good, bad, LIKELY)
         self.start(bad)
-        self.leave(self._address, layout.Status.REPEAT, self.exit_registers())
+        if self.speculation is not None and self.speculation.retreat is not None:
+            self.branch(self.speculation.retreat)
+        else:
+            self.leave(self._address, layout.Status.REPEAT, self.exit_registers())
         self.start(good)
         return address
 

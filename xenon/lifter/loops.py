@@ -23,7 +23,8 @@ from xenon.lifter.lift import Lifter
 from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import CTR, MOST_WIDE, slots_of, wide
 from xenon.lifter.speculate import BAD, Speculation, least_slots
-from xenon.lifter.streams import find_streams, safe_rounds
+from xenon.lifter.streams import branch_unless_all_good, find_streams, safe_rounds
+from xenon.lifter.unpacked import find_unpacked
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
@@ -104,7 +105,7 @@ class Loop:
         self._lifter = host.lifter
         self._guards = addresses.guards
         self._streams = find_streams(self._guards, addresses.steps)
-        self._sums = find_side_by_side(block, addresses.places)
+        self._sums = find_side_by_side(block, addresses.places) or find_unpacked(block, addresses.places)
         self._unchecked = all(index in self._streams for index in self._guards)
         self._writes = any(map(writes_memory, block.body))
         names = frozenset().union(*(instruction.writes for instruction in block.instructions))
@@ -133,6 +134,13 @@ class Loop:
         lifter.forget()
         self._host.begin(self._block)
         self._host.poll(start, counted=True)
+        first = f"D{start:x}" if self._unchecked else f"F{start:x}"
+        if self._counted and self._streams:
+            general = lifter.label()
+            all_good = branch_unless_all_good(lifter, self._streams.values(), lifter.get(CTR), general)
+            _write(lifter, _ROUNDS, lifter.get(CTR))
+            lifter.branch_if(all_good, first, general, LIKELY)
+            lifter.start(general)
         rounds = safe_rounds(lifter, self._streams.values())
         if self._counted:
             # At most CTR, which stands for 2^64 where it is 0.
@@ -140,7 +148,6 @@ class Loop:
             less = rounds.intrinsic("usub.sat", 1).intrinsic("umin", before)
             rounds = rounds.icmp("ne", 0).select(less + 1, 0)
         _write(lifter, _ROUNDS, rounds)
-        first = f"D{start:x}" if self._unchecked else f"F{start:x}"
         lifter.branch_if(rounds.icmp("ne", 0), first, f"S{start:x}", LIKELY)
         if not self._unchecked:
             return

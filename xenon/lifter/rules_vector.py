@@ -40,7 +40,7 @@ def _add(lifter: Lifter, instruction: Instruction) -> None:
     add = operator.add if instruction.mnemonic == "vaddfp" else operator.sub
     numbers = (instruction.ra, instruction.rb)
     raw = [lifter.vector(number, FLOATS_4) for number in numbers]
-    if lifter.speculation is not None:
+    if lifter.speculation is not None and lifter.speculation.retreat is None:
         for number in numbers:
             lifter.speculation.need(lifter.vector(number, WORDS_4), Grain.MULTIPLE)
         _speculated(lifter, instruction, add(raw[0], raw[1]), raw)
@@ -49,7 +49,9 @@ def _add(lifter: Lifter, instruction: Instruction) -> None:
     total = add(a, b)
     operands = [total, *raw, total.like(0)]
     result = lifter.number(total, raw, lambda: total.call("nan4", operands, "preserve_allcc "))
-    lifter.set_vector(instruction.rt, _flushed(result.bitcast(WORDS_4)))
+    words = _flushed(result.bitcast(WORDS_4))
+    lifter.same(words, result)
+    lifter.set_vector(instruction.rt, words)
 
 
 @RULES.add("vmaddfp vnmsubfp")
@@ -59,14 +61,19 @@ def _multiply_add(lifter: Lifter, instruction: Instruction) -> None:
     negative = instruction.mnemonic == "vnmsubfp"
     numbers = (instruction.ra, instruction.rb, instruction.rc)
     raw = [lifter.vector(number, FLOATS_4) for number in numbers]
-    if lifter.speculation is not None:
-        words = [lifter.vector(number, WORDS_4) for number in numbers]
-        grain = lifter.speculation.need_of_sum((words[0], words[2]), words[1])
+    if lifter.speculation is not None and lifter.speculation.retreat is None:
+        first, addend, second = (lifter.vector(number, WORDS_4) for number in numbers)
+        grain = lifter.speculation.need_of_sum((first, second), addend)
         _speculated(lifter, instruction, _fused(raw[0], raw[1], raw[2], negative), raw, grain)
         return
     a, b, c = (_floats(lifter, number) for number in numbers)
     usual = _fused(a, b, c, negative)
     words = usual.bitcast(WORDS_4)
+    if lifter.speculation is not None:
+        lifter.speculation.number(usual, raw)
+        lifter.speculation.not_tiny(words)
+        lifter.set_vector(instruction.rt, usual)
+        return
     # Without its sign, doubled: NaN is above 0xff000000, zero and what is not above 2^-126 up to 0x01000000.
     # Turned around the end of the numbers, all of them lie together.
     doubled = words + words

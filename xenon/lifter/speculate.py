@@ -27,12 +27,13 @@ class Grain(IntEnum):
     """Every lane is zero, infinite, NaN or at least 2 to the power of minus ...; the value is a biased
     exponent, so that a higher one promises more."""
 
+    NORMAL = 0  # or whatever is not denormal
     MULTIPLE = 1  # or a multiple of 2^-126: no denormal
     FACTOR = 127 - 40  # or a multiple of 2^-63
     INTEGER = 127  # and an integer
 
 
-_LEAST = {Grain.MULTIPLE: 127 - 103, Grain.FACTOR: Grain.FACTOR}  # what a check asks for
+_LEAST = {Grain.NORMAL: 2, Grain.MULTIPLE: 127 - 103, Grain.FACTOR: Grain.FACTOR}  # what a check asks for
 
 Read = Callable[[Slot], Value]
 
@@ -50,10 +51,14 @@ class Speculation:
     """Collects the conditions under which a loop body's results are correct.
 
     With `over_rounds` they are tested once, when the loop exits or checks its pages again; otherwise in each
-    round. `changed` are the slots that the body writes.
+    round. `changed` are the slots that the body writes. `retreat`, of instructions that are no loop, is the
+    label where they are done again: no operand is assumed to have a grain.
     """
 
-    def __init__(self, emitter: Emitter, changed: frozenset[Slot], over_rounds: bool) -> None:
+    def __init__(
+        self, emitter: Emitter, changed: frozenset[Slot], over_rounds: bool, retreat: str | None = None
+    ) -> None:
+        self.retreat = retreat
         self._emitter = emitter
         self._changed = changed
         self._over_rounds = over_rounds
@@ -132,6 +137,10 @@ class Speculation:
         if least is None and self._over_rounds:
             least = self._emitter.read(type, self._emitter.named(_least_slot(grain, type)))
         self._least[grain, type] = turned if least is None else least.intrinsic("umin", turned)
+
+    def not_tiny(self, words: Value) -> None:
+        """No lane of a result may be 2^-126 or less, but for zeros."""
+        self._keep_least(words, Grain.NORMAL)
 
     # Behind the body
 

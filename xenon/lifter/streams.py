@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xenon.lifter import layout
+from xenon.lifter.emitter import LIKELY
 from xenon.lifter.guards import Guard, Origin, Step
 from xenon.lifter.ir_types import I64
 from xenon.lifter.lift import Lifter
@@ -69,14 +70,54 @@ def safe_rounds(lifter: Lifter, streams: Iterable[Stream]) -> Value:
     return total
 
 
-def _room(lifter: Lifter, stream: Stream) -> Value:
-    """How far a stream may move and stay on good pages, and one more; 0 where it does not begin on one."""
+def branch_unless_all_good(lifter: Lifter, streams: Iterable[Stream], rounds: Value, otherwise: str) -> Value:
+    """A quick look at so many rounds: an i1, whether each stream stays in its page and the next one, and both
+    are good. Goes to the label `otherwise` where that takes a closer look."""
+    lows = {stream: _low(lifter, stream) for stream in streams}
+    moves = {stream.step: _move(lifter, stream.step) for stream in lows}
+    together = lifter.constant(I64, 0)  # all of them are less than memory has bytes, if this is
+    for value in (*lows.values(), *(move for step, move in moves.items() if step.registers)):
+        together = together | value
+    further = rounds + -1
+    look = lifter.label()
+    few = further.icmp("ult", MOST_ROUNDS)
+    lifter.branch_if(few & together.icmp("ult", lifter.target.ram_bytes), look, otherwise, LIKELY)
+    lifter.start(look)
     page_bytes = lifter.target.page_bytes
+    needs: dict[tuple[Step, int], Value] = {}
+    distances = lifter.constant(I64, -1)  # from behind the next page: all must be negative
+    rights: dict[bool, Value] = {}
+    for stream, low in lows.items():
+        kind = stream.step, stream.extent
+        if kind not in needs:
+            needs[kind] = further * moves[stream.step] + (stream.extent - 2 * page_bytes - 1)
+        distances = distances & (needs[kind] + (low & (page_bytes - 1)))
+        bits = lifter.page_bits(lifter.page_of(low))
+        rights[stream.write] = rights[stream.write] & bits if stream.write in rights else bits
+    good = [(bits & layout.page_rights(write)[1]).icmp("ne", 0) for write, bits in rights.items()]
+    return lifter.all_of([*good, distances.icmp("slt", 0)])
+
+
+def _low(lifter: Lifter, stream: Stream) -> Value:
+    """The lowest address of the first round."""
     low = lifter.constant(I64, stream.offset)
     for number in stream.registers:
         low = low + lifter.gpr(number)
-    if stream.aligned:
-        low = low & -16
+    return low & -16 if stream.aligned else low
+
+
+def _move(lifter: Lifter, step: Step) -> Value:
+    """How far a round goes, in bytes."""
+    moved = lifter.constant(I64, step.bytes)
+    for number in step.registers:
+        moved = moved + lifter.gpr(number)
+    return moved
+
+
+def _room(lifter: Lifter, stream: Stream) -> Value:
+    """How far a stream may move and stay on good pages, and one more; 0 where it does not begin on one."""
+    page_bytes = lifter.target.page_bytes
+    low = _low(lifter, stream)
     page = lifter.page_of(low).intrinsic("umin", lifter.target.page_count)  # whose byte is 0
     bits = lifter.page_bits(page)
     own, run = layout.page_rights(stream.write)
@@ -95,8 +136,5 @@ def _rounds(lifter: Lifter, room: Value, step: Step) -> Value:
         if step.bytes == 0:
             return room.icmp("ne", 0).select(lifter.constant(I64, MOST_ROUNDS), 0)
         return (room + (step.bytes - 1)).udiv(step.bytes)
-    moved = lifter.constant(I64, step.bytes)
-    for number in step.registers:
-        moved = moved + lifter.gpr(number)
-    moved = moved.intrinsic("umax", 1)
+    moved = _move(lifter, step).intrinsic("umax", 1)
     return (room + moved + -1).udiv(moved)

@@ -17,6 +17,8 @@ class Target:
     assume_singles: bool = True
     """Assume that an FPR which only single-precision instructions read holds a single on entry. If it does
     not, compiled code returns at once, and the interpreter runs the call."""
+    optimised: bool = False
+    """For the full optimiser: calls of leaf functions are lifted with their callers (see unit.py)."""
     counters: int | None = None
     """Count executed instructions: the distance of the table of counters from the state (see counting.py)."""
 

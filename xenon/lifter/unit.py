@@ -11,9 +11,10 @@ that is counted, B for the block itself; those of loops are in loops.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import resources
+from types import MappingProxyType
 
 from xenon.lifter import layout, slots
 from xenon.lifter.counting import count, note_function
@@ -29,9 +30,12 @@ from xenon.lifter.loops import Loop, is_loop
 from xenon.lifter.rules import RULES
 from xenon.lifter.rules_synchronization import synchronizes
 from xenon.lifter.slots import CTR, LR
+from xenon.lifter.straight import is_worth_two_forms, lift_twice, straight_runs
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
+
+_MOST_INLINED = 120  # guest instructions of a leaf that becomes a part of its callers in any case
 
 
 @cache
@@ -40,15 +44,38 @@ def prelude() -> str:
     return resources.files("xenon.lifter").joinpath("prelude.ll").read_text("utf-8")
 
 
-def lift_unit(flow: Flow, name: str, target: Target) -> str:
-    """The text of a module that defines the function `name`."""
-    return Unit(flow, name, target).text()
+def lift_unit(
+    flow: Flow, name: str, target: Target, leaves: Mapping[int, Flow] = MappingProxyType({})
+) -> str:
+    """The text of a module that defines the function `name`. `leaves` are functions that it calls, by the
+    address where they are called: LLVM may join them with it."""
+    lines = [prelude()]
+    if target.x86:
+        lines.append(f"declare {BYTES_16} @llvm.x86.ssse3.pshuf.b.128({BYTES_16}, {BYTES_16})")
+    lines += [
+        f"declare {type} @llvm.{name}.{type.suffix}({type}, {type})"
+        for type in (BYTES_16, vector(8, int_type(16)), WORDS_4)
+        for name in ("smin", "smax", "umin", "umax")
+    ]
+    names = {address: f"{name}_{address:x}" for address in leaves}
+    for address, leaf in leaves.items():
+        lines += Unit(leaf, names[address], target).lines("internal ", _attributes(leaf))
+    lines += Unit(flow, name, target, names).lines()
+    return "\n".join(lines)
+
+
+def _attributes(leaf: Flow) -> str:
+    return "alwaysinline " if len(leaf.words) <= _MOST_INLINED else ""
 
 
 class Unit:
     """One function on its way to text; the host of its loops (loops.LoopHost)."""
 
-    def __init__(self, flow: Flow, name: str, target: Target) -> None:
+    def __init__(
+        self, flow: Flow, name: str, target: Target, leaves: Mapping[int, str] = MappingProxyType({})
+    ) -> None:
+        """`leaves`: the LLVM names of functions of the same module, by guest address."""
+        self._leaves = leaves
         self._flow = flow
         self._name = name
         self._facts: Facts = find_facts(flow, target.assume_singles)
@@ -66,24 +93,16 @@ class Unit:
             "ca" in self._facts.live[start] for start in flow.entry_points if "ca" in used
         )
 
-    def text(self) -> str:
-        """The module."""
-        lines = [prelude()]
-        if self._target.x86:
-            lines.append(f"declare {BYTES_16} @llvm.x86.ssse3.pshuf.b.128({BYTES_16}, {BYTES_16})")
-        lines += [
-            f"declare {type} @llvm.{name}.{type.suffix}({type}, {type})"
-            for type in (BYTES_16, vector(8, int_type(16)), WORDS_4)
-            for name in ("smin", "smax", "umin", "umax")
-        ]
-        lines += [f"define void @{self._name}(ptr noalias %state) nounwind {{", "entry:"]
+    def lines(self, linkage: str = "", attributes: str = "") -> list[str]:
+        """Its definition."""
+        lines = [f"define {linkage}void @{self._name}(ptr noalias %state) {attributes}nounwind {{", "entry:"]
         reserve_slots(self.lifter, self._used)
         if self._needs_extra:
             require_extra(self.lifter)
         self._enter()
         for start in sorted(self._flow.blocks):
             self._block(self._flow.blocks[start])
-        return "\n".join([*lines, *self.lifter.lines, "}\n"])
+        return [*lines, *self.lifter.lines, "}\n"]
 
     def _enter(self) -> None:
         """A switch by the PC, and from each entry into its block."""
@@ -96,12 +115,18 @@ class Unit:
         lifter.emit("ret void")
         for start in entries:
             lifter.start(f"E{start:x}")
-            lifter.forget()
-            lifter.read_in(self._used)
-            require_singles(lifter, self._facts.assumed.get(start, frozenset()) & self._used, "nowhere")
-            lifter.prove_nothing()
-            note_function(lifter, self._target, self._flow.entries[0])
-            self.jump(start)
+            self._arrive(start)
+
+    def _arrive(self, start: int) -> None:
+        """Control comes to a block from outside, with the registers in the state."""
+        lifter = self.lifter
+        lifter.forget()
+        lifter.prove_nothing()
+        lifter.read_in(self._used)
+        require_singles(lifter, self._facts.assumed.get(start, frozenset()) & self._used, "nowhere")
+        lifter.prove_nothing()
+        note_function(lifter, self._target, self._flow.entries[0])
+        self.jump(start)
 
     # Blocks
 
@@ -118,9 +143,18 @@ class Unit:
 
     def plain(self, block: Block, guards: dict[int, Guard]) -> None:
         """A block whose every address is checked."""
-        self.lifter.start(f"B{block.start:x}")
-        self.lifter.forget()
-        self.body(block, guards)
+        lifter = self.lifter
+        lifter.start(f"B{block.start:x}")
+        lifter.forget()
+        self.begin(block)
+        live = self._liveness(block)
+        for indices in straight_runs(block):
+            lift = partial(self._instructions, block, indices, guards, live)
+            if is_worth_two_forms([block.body[index] for index in indices]):
+                lift_twice(lifter, lift)
+            else:
+                lift()
+        lifter.end_body(live[-1])
         self._end(block)
 
     def begin(self, block: Block) -> None:
@@ -136,15 +170,26 @@ class Unit:
     ) -> None:
         """The instructions of a block but for its branch; `instead` may emit one of them, by its index, and
         then returns True."""
-        lifter = self.lifter
         self.begin(block)
         live = self._liveness(block)
-        for index, instruction in enumerate(block.body):
+        self._instructions(block, range(len(block.body)), guards, live, instead)
+        self.lifter.end_body(live[-1])
+
+    def _instructions(
+        self,
+        block: Block,
+        indices: range,
+        guards: dict[int, Guard],
+        live: list[frozenset[str]],
+        instead: Callable[[int, Instruction], bool] | None = None,
+    ) -> None:
+        lifter = self.lifter
+        for index in indices:
+            instruction = block.body[index]
             lifter.begin_instruction(instruction.address, guards.get(index), live[index])
             if instead is None or not instead(index, instruction):
                 RULES[instruction.mnemonic](lifter, instruction)
             lifter.end_instruction(instruction)
-        lifter.end_body(live[-1])
 
     def _liveness(self, block: Block) -> list[frozenset[str]]:
         """What is live before each instruction of the body, and before the branch."""
@@ -175,9 +220,9 @@ class Unit:
         elif block.end is End.SYSTEM_CALL:
             lifter.leave(block.after, Status.SYSTEM_CALL, lifter.changed)
         elif block.end is End.TAIL:
-            lifter.leave(block.target, Status.GO_ON, lifter.changed)
+            self._go(lifter.constant(I64, block.target), block.target)
         elif block.end is End.JUMP_CTR:
-            lifter.leave(lifter.get(CTR) & -4, Status.GO_ON, lifter.changed)
+            self._go(lifter.get(CTR) & -4, None)
         elif block.end is End.RETURN:
             self._return(block, taken)
         elif block.end is End.CALL:
@@ -261,21 +306,11 @@ class Unit:
         lifter.leave(lifter.get(LR) & -4, Status.GO_ON, lifter.changed)
 
     def _call(self, block: Block, target: Value, known: int | None) -> None:
-        """Call compiled code if the dispatch table has it; else, or when it comes back elsewhere, return.
-        `known` is the target where it is known now."""
+        """Call compiled code if this module or the dispatch table has it; else, or when it comes back
+        elsewhere, return. `known` is the target where it is known now."""
         lifter = self.lifter
-        lifter.write_back(lifter.changed)
-        lifter.write(target, lifter.field(layout.PC))
-        depth = lifter.read(I32, lifter.field(layout.DEPTH))
-        room = depth.icmp("ult", layout.MOST_DEPTH)
-        function = self._served(target, known)
-        served = function.is_not_null()
-        call, back, out = lifter.labels(3)
-        lifter.branch_if(room & served, call, out)
-        lifter.start(call)
-        lifter.write(depth + 1, lifter.field(layout.DEPTH))
-        lifter.emit(f"call void {function.text}(ptr %state)")
-        lifter.write(depth, lifter.field(layout.DEPTH))
+        back, out = lifter.labels(2)
+        self._enter_other(target, known, out)
         pc = lifter.read(I64, lifter.field(layout.PC))
         status = lifter.read(I32, lifter.field(layout.STATUS))
         returned = pc.icmp("eq", block.after)
@@ -283,7 +318,40 @@ class Unit:
         lifter.start(out)
         lifter.emit("ret void")
         lifter.start(back)
-        lifter.branch(f"E{block.after:x}")
+        if known in self._leaves:
+            self._arrive(block.after)  # where LLVM may see what the leaf did
+        else:
+            lifter.branch(f"E{block.after:x}")
+
+    def _go(self, target: Value, known: int | None) -> None:
+        """Go to other code for good: as in a call, but return with it."""
+        out = self.lifter.label()
+        self._enter_other(target, known, out)
+        self.lifter.branch(out)
+        self.lifter.start(out)
+        self.lifter.emit("ret void")
+
+    def _enter_other(self, target: Value, known: int | None, otherwise: str) -> None:
+        """Enter the compiled code of an address, with the registers written back; go to the label `otherwise`
+        where there is none, or too much is under way."""
+        lifter = self.lifter
+        lifter.write_back(lifter.changed)
+        lifter.write(target, lifter.field(layout.PC))
+        depth = lifter.read(I32, lifter.field(layout.DEPTH))
+        room = depth.icmp("ult", layout.MOST_DEPTH)
+        call = lifter.label()
+        leaf = self._leaves.get(known) if known is not None else None
+        if leaf is not None:
+            lifter.branch_if(room, call, otherwise, LIKELY)
+            name = f"@{leaf}"
+        else:
+            function = self._served(target, known)
+            lifter.branch_if(room & function.is_not_null(), call, otherwise)
+            name = function.text
+        lifter.start(call)
+        lifter.write(depth + 1, lifter.field(layout.DEPTH))
+        lifter.emit(f"call void {name}(ptr %state)")
+        lifter.write(depth, lifter.field(layout.DEPTH))
 
     def _served(self, address: Value, known: int | None) -> Value:
         """The host function that the dispatch table has for a guest address, or null."""

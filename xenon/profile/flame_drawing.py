@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from xenon.svg import clean, document, rectangle, text
 
-COLOURS = {"compiled": "#7fb77e", "unicorn": "#f0a35e", "system": "#b8b8c8"}
+COLOURS = {"optimised": "#5a9bc4", "compiled": "#7fb77e", "unicorn": "#f0a35e", "system": "#b8b8c8"}
 """The fill for each activity of a CPU; a function has that of its most frequent one."""
 _OTHER = "#d8d8d8"
 _WIDTH, _MARGIN, _ROW, _TOP = 1200, 10, 18, 64

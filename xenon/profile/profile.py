@@ -18,7 +18,7 @@ class FunctionProfile:
     address: int
     size: int
     name: str
-    tier: str  # compiled, unicorn, or "loop compiled" where only a loop of it is
+    tier: str  # optimised, compiled, unicorn, or "loop compiled" where only a loop of it is
     reason: str
     own: Mapping[Activity, int]  # samples in the function itself
     total: int  # samples in it or in what it called

@@ -136,11 +136,11 @@ class Profiler:
         if recompiler is None:
             return Tier.UNICORN.value, _NO_RECOMPILER
         outcome = recompiler.outcomes.get(recompiler.entries_of(function.start))
-        if outcome is not None and outcome.tier is Tier.COMPILED:
-            return Tier.COMPILED.value, ""
+        if outcome is not None and outcome.tier is not Tier.UNICORN:
+            return outcome.tier.value, ""
         reason = outcome.reason if outcome is not None else _NOT_HOT
         inside = (
-            loop.tier is Tier.COMPILED and function.start < loop.entries[0] < function.end
+            loop.tier is not Tier.UNICORN and function.start < loop.entries[0] < function.end
             for loop in recompiler.outcomes.values()
         )
         return (LOOP_COMPILED if any(inside) else Tier.UNICORN.value), reason

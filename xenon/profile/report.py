@@ -13,7 +13,12 @@ from xenon.recompiler.cpu_kind import CpuKind
 
 _MOST_LINES = 40  # of a block
 _MOST_MNEMONICS = 12
-_NAMES = {Activity.COMPILED: "compiled", Activity.UNICORN: "on Unicorn", Activity.SYSTEM: "system calls"}
+_NAMES = {
+    Activity.OPTIMISED: "optimised",
+    Activity.COMPILED: "compiled",
+    Activity.UNICORN: "on Unicorn",
+    Activity.SYSTEM: "system calls",
+}
 
 
 def lines(profile: Profile, top: int, advice: str = "") -> Iterator[str]:
@@ -78,7 +83,7 @@ def _functions(profile: Profile, top: int, advice: str) -> Iterator[str]:
 
 def _tier(function: FunctionProfile, cpu: CpuKind) -> str:
     """`compiled rows_vmx`; the reason if it is not compiled, and the compiled share if only a part is."""
-    words = f"{function.tier:<8}  {function.name}"
+    words = f"{function.tier:<9}  {function.name}"
     notes = [function.reason] if function.reason and cpu is CpuKind.RECOMPILER else []
     share = function.compiled_instructions / function.instructions if function.instructions else 0.0
     if 0.001 < share < 0.99:

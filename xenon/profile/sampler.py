@@ -30,7 +30,8 @@ Stack = tuple[int, ...]  # starts of functions: the innermost, its caller, and s
 class Activity(Enum):
     """What a CPU does while it is sampled."""
 
-    COMPILED = "compiled"
+    OPTIMISED = "optimised"  # code of the recompiler's second tier
+    COMPILED = "compiled"  # of its first
     UNICORN = "unicorn"
     SYSTEM = "system"  # Linux serves a system call of the program
 
@@ -66,7 +67,9 @@ class Probe:
         if self._position.is_running:
             self._started = True
             if self._compiled is not None and self._compiled.is_running:
-                self._add(Activity.COMPILED, self._stacks.walk(*self._compiled.frame()))
+                _, optimised = self._compiled.under_way
+                compiled = Activity.OPTIMISED if optimised else Activity.COMPILED
+                self._add(compiled, self._stacks.walk(*self._compiled.frame()))
                 return
             activity = Activity.UNICORN
         elif self._is_first and self._started:

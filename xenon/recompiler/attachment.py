@@ -147,13 +147,17 @@ class CompiledCode:
         """Whether compiled code runs right now."""
         return bool(self._state.short(layout.RUNNING).value)
 
+    @property
+    def under_way(self) -> tuple[int, bool]:
+        """While compiled code runs: the function that is under way, and whether its code is optimised."""
+        word = self._state.word(layout.FUNCTION).value
+        return word & ~layout.OPTIMISED, bool(word & layout.OPTIMISED)
+
     def frame(self) -> tuple[int, int, int]:
-        """While compiled code runs that is measured: the function that is under way, and LR and r1 as they
-        were when it was called, or came back to last."""
-        function, link, stack = (
-            self._state.word(offset) for offset in (layout.FUNCTION, layout.LR, layout.GPR + 8)
-        )
-        return function.value, link.value, stack.value
+        """While compiled code runs: the function that is under way, and LR and r1 as they were when it was
+        called, or came back to last."""
+        link, stack = (self._state.word(offset).value for offset in (layout.LR, layout.GPR + 8))
+        return self.under_way[0], link, stack
 
     @property
     def hand_overs(self) -> int:

@@ -13,7 +13,7 @@ import llvmlite.binding as llvm
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.instruments import COMPILED_AT
-from xenon.lifter.flow import explore
+from xenon.lifter.flow import explore, explore_leaves
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.recompiler.bridge import bridge_text
@@ -56,23 +56,29 @@ def compiler_name() -> str:
     return " ".join(map(str, parts))
 
 
-def console_target(assume_singles: bool = True, counting: bool = False) -> Target:
+def console_target(assume_singles: bool = True, counting: bool = False, optimised: bool = False) -> Target:
     """The console's memory, and this computer; with `counting`, code that counts in a CPU's instruments."""
     return Target(
         x86=str(_machine().triple).startswith("x86_64"),
         ram_bytes=RAM_BYTES,
         page_bytes=PAGE_BYTES,
         assume_singles=assume_singles,
+        optimised=optimised,
         counters=COMPILED_AT if counting else None,
     )
 
 
-def compile_text(text: str) -> bytes:
-    """Object code of a module."""
+def compile_text(text: str, optimised: bool = False) -> bytes:
+    """Object code of a module: by three passes, or by the full optimiser, which takes much longer."""
     module = llvm.parse_assembly(text)
     module.verify()
     machine = _machine()
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    builder = llvm.create_pass_builder(machine, options)
+    if optimised:
+        with builder.getModulePassManager() as passes:
+            passes.run(module, builder)
+        return bytes(machine.emit_object(module))
     with llvm.create_new_function_pass_manager() as passes:
         passes.add_sroa_pass()
         passes.add_simplify_cfg_pass()
@@ -121,31 +127,36 @@ def make_unit(
     functions: Container[int],
     cache: CodeCache | None,
     target: Target,
-    worker: Callable[[str], bytes] = compile_text,
+    worker: Callable[[str, bool], bytes] = compile_text,
 ) -> CompiledUnit:
     """Compile the function with these entries for a target by `worker`, or take it from the cache.
 
     Raises NotUnderstood, and what the worker raises.
     """
     flow = explore(fetch, entries, functions)
-    words = flow.words
-    ends = [block.end.name for block in flow.blocks.values()]
-    source = repr((target, entries, sorted(flow.calls), ends, words))
-    name = _key("unit" if target.counters is None else "counting", source)
-    function, cached = _linked(name, lambda: worker(lift_unit(flow, name, target)), cache)
-    pages = frozenset(address // target.page_bytes for address, _ in words)
+    leaves = explore_leaves(fetch, flow, functions) if target.optimised else {}
+    flows = (flow, *leaves.values())
+    parts = [
+        (part.entries, sorted(part.calls), [block.end.name for block in part.blocks.values()], part.words)
+        for part in flows
+    ]
+    name = _key("unit" if target.counters is None else "counting", repr((target, parts)))
+    function, cached = _linked(
+        name, lambda: worker(lift_unit(flow, name, target, leaves), target.optimised), cache
+    )
+    pages = frozenset(address // target.page_bytes for part in flows for address, _ in part.words)
     points = tuple(flow.entry_points)
-    return CompiledUnit(function, points, flow.calls, pages, len(words), cached)
+    return CompiledUnit(function, points, flow.calls, pages, len(flow.words), cached)
 
 
 def bridge(
-    cache: CodeCache | None, worker: Callable[[str], bytes] = compile_text, counting: bool = False
+    cache: CodeCache | None, worker: Callable[[str, bool], bytes] = compile_text, counting: bool = False
 ) -> int:
     """The host address of the hook that hands over (see bridge.py), by `worker` or from the cache."""
     name = _key("bridge", bridge_text("bridge", counting))
     if (address := linker().known(name)) is not None:
         return address
-    return _linked(name, lambda: worker(bridge_text(name, counting)), cache)[0]
+    return _linked(name, lambda: worker(bridge_text(name, counting), False), cache)[0]
 
 
 def _linked(name: str, compiled: Callable[[], bytes], cache: CodeCache | None) -> tuple[int, bool]:

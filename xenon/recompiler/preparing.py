@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
-from xenon.lifter.flow import NotUnderstood, explore
+from xenon.lifter.flow import NotUnderstood, explore, explore_leaves
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of
@@ -45,17 +45,18 @@ def lift_program(
 
     starts = {function.address for function in known}
     starts |= {address + LOCAL_ENTRY_BYTES for address in starts}
-    target = Target(x86, RAM_BYTES, PAGE_BYTES)
+    target = Target(x86, RAM_BYTES, PAGE_BYTES, optimised=True)
     modules, units = {BRIDGE: bridge_text(BRIDGE)}, []
     for address in known.addresses_of(frozenset(functions)):
         entries = entries_of(fetch, address)
         symbol = f"unit_{address:x}"
         try:
             flow = explore(fetch, entries, starts)
-            modules[symbol] = lift_unit(flow, symbol, target)
+            leaves = explore_leaves(fetch, flow, starts)
+            modules[symbol] = lift_unit(flow, symbol, target, leaves)
         except NotUnderstood:
             continue
-        runs = _runs(address for address, _ in flow.words)
+        runs = _runs({address for part in (flow, *leaves.values()) for address, _ in part.words})
         units.append(PreparedUnit(symbol, entries, tuple(flow.entry_points), runs, digest_of(code, runs)))
     return modules, Record(prepared_version(), tuple(units))
 

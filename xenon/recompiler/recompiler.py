@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -27,17 +27,26 @@ if TYPE_CHECKING:
 _MOST_SETTLED = 16  # compilations from a page that the program writes to in between
 
 
-class Tier(Enum):
-    """How a function is run."""
+Compiler = Callable[[str, bool], bytes]
+"""Gives the object code of a module; whether by the full optimiser."""
 
-    COMPILED = "compiled"
+
+def _not_cached(_text: str, _optimised: bool) -> bytes:
+    raise LookupError
+
+
+class Tier(Enum):
+    """How a function is run: on Unicorn, by quickly compiled code, or by code of the full optimiser."""
+
     UNICORN = "unicorn"
+    COMPILED = "compiled"
+    OPTIMISED = "optimised"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a function: compiled, or the reason why not. `inside` is one more entry, at a loop that
-    was hot; `seconds` is what it took."""
+    """What became of a function: to which tier it was compiled, or the reason why not. `inside` is one more
+    entry, at a loop that was hot; `seconds` is what it took."""
 
     entries: tuple[int, ...]
     tier: Tier
@@ -100,6 +109,9 @@ class Recompiler:
         not, Unicorn runs the call."""
         self.worker: Worker | None = None
         """Compiles in a process of its own; None: in this one."""
+        self.optimiser: Worker | None = None
+        """The same for the full optimiser."""
+        self._hooking = threading.Lock()
 
     def know(self, functions: Functions) -> None:
         """Name the program's functions."""
@@ -197,11 +209,12 @@ class Recompiler:
         ]
         return max(starts, default=None)
 
-    def prepare(self, worker: Worker) -> None:
-        """Compile in a process of its own from now on. Raises Stopped, also for a broken llvmlite."""
+    def prepare(self, worker: Worker, optimiser: Worker | None = None) -> None:
+        """Compile in a process of its own from now on, and optimise in another, which starts when there is
+        something to optimise. Raises Stopped, also for a broken llvmlite."""
         if self.worker is worker:
             return
-        self.worker = worker
+        self.worker, self.optimiser = worker, optimiser
         worker.start()  # while llvmlite is imported here
         try:
             from xenon.recompiler import codegen
@@ -224,40 +237,65 @@ class Recompiler:
             address
             for address in addresses
             if self._prepared.unit(self.entries_of(address), self.fetch, self.code_at) is None
-            or self.compile(address).tier is not Tier.COMPILED
+            or self.compile(address).tier is Tier.UNICORN
         ]
 
     def code_at(self, address: int, size: int) -> bytes:
         """So many bytes of memory, as they are now."""
         return bytes(self._memory.view[address : address + size])
 
-    def compile(self, address: int, inside: int | None = None) -> Outcome:
-        """Compile the function at an address, and have the CPUs hand over to it from now on; also at the
-        instruction `inside` it, if there is one.
+    def compile(
+        self,
+        address: int,
+        inside: int | None = None,
+        tier: Tier = Tier.COMPILED,
+        compiler: Compiler | None = None,
+    ) -> Outcome:
+        """Compile the function at an address to a tier, unless it has reached that, and have the CPUs hand
+        over to it from now on; also at the instruction `inside` it, if there is one.
+        `compiler` is what compiles, if not the worker of the tier.
 
         Raises Stopped when the worker was stopped meanwhile.
         """
         entries = self.entries_of(address)
         if (known := self.outcomes.get(entries)) is not None:
-            return known
+            if tier is not Tier.OPTIMISED or known.tier is not Tier.COMPILED:
+                return known
+            inside = known.inside if inside is None else inside
         forgotten: set[int] = set()
         with self._lock:
             self._under_way.append(forgotten)
         try:
-            return self._compile(entries, inside, forgotten)
+            return self._compile(entries, inside, tier, forgotten, compiler)
         finally:
             with self._lock:
                 self._under_way = [pages for pages in self._under_way if pages is not forgotten]
 
-    def _compile(self, entries: tuple[int, ...], inside: int | None, forgotten: set[int]) -> Outcome:
+    def restore(self, address: int, inside: int | None = None) -> bool:
+        """Compile a function to the tier OPTIMISED if the cache has its code; whether it has."""
+        try:
+            return self.compile(address, inside, Tier.OPTIMISED, _not_cached).tier is Tier.OPTIMISED
+        except LookupError:
+            return False
+
+    def _compile(
+        self,
+        entries: tuple[int, ...],
+        inside: int | None,
+        tier: Tier,
+        forgotten: set[int],
+        compiler: Compiler | None,
+    ) -> Outcome:
         start = time.perf_counter()
         points_in = entries if inside is None or inside in entries else (*entries, inside)
         if self._prepared and (unit := self._prepared.unit(points_in, self.fetch, self.code_at)):
-            return self._entered(entries, inside, unit, time.perf_counter() - start, forgotten)
+            return self._entered(entries, inside, Tier.OPTIMISED, unit, start, forgotten)
         from xenon.lifter.flow import NotUnderstood
         from xenon.recompiler import codegen  # llvmlite: not before something is compiled
 
-        compile_text = self.worker.compile if self.worker else codegen.compile_text
+        optimised = tier is Tier.OPTIMISED
+        worker = self.optimiser if optimised else self.worker
+        compile_text = compiler or (worker.compile if worker else codegen.compile_text)
         own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
         try:
             if self.fetch(entries[0]) is None:
@@ -267,14 +305,14 @@ class Recompiler:
                 points_in,
                 self._starts,
                 self.cache,
-                codegen.console_target(self.assume_singles, self.counting),
+                codegen.console_target(self.assume_singles, self.counting, optimised),
                 compile_text,
             )
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self._publish(outcome, _Published(own_pages, ()), 0, forgotten)
             return outcome
-        return self._entered(entries, inside, unit, time.perf_counter() - start, forgotten)
+        return self._entered(entries, inside, tier, unit, start, forgotten)
 
     def _hook(self) -> int:
         """The host address of the hook that hands over: the same one for all functions of a CPU."""
@@ -289,22 +327,24 @@ class Recompiler:
         self,
         entries: tuple[int, ...],
         inside: int | None,
+        tier: Tier,
         unit: CompiledUnit,
-        seconds: float,
+        start: float,
         forgotten: set[int],
     ) -> Outcome:
-        """Have the CPUs hand over to a compiled function, unless its code has changed."""
+        """Have the CPUs hand over to a compiled function, unless its code has changed. `start`: when its
+        compilation began, in seconds of time.perf_counter()."""
         own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
         hook = self._hook()
-        outcome = Outcome(
-            entries, Tier.COMPILED, "", unit.instructions, unit.calls, unit.cached, seconds, inside
-        )
+        seconds = time.perf_counter() - start
+        outcome = Outcome(entries, tier, "", unit.instructions, unit.calls, unit.cached, seconds, inside)
         if not self._publish(
             outcome, _Published(own_pages | unit.pages, unit.points), unit.function, forgotten
         ):
             return Outcome(entries, Tier.UNICORN, "its code has changed while it was compiled")
-        for code in self.attached:
-            code.hook(list(unit.points), hook)
+        with self._hooking:
+            for code in self.attached:
+                code.hook(list(unit.points), hook)
         return outcome
 
     def _publish(self, outcome: Outcome, published: _Published, function: int, forgotten: set[int]) -> bool:
@@ -313,6 +353,11 @@ class Recompiler:
         with self._lock:
             if not published.pages.isdisjoint(forgotten):
                 return False
+            before = self._compiled.get(entries)
+            for point in before.points if before else ():
+                if point not in published.points and self._serving.get(point) == entries:
+                    self.dispatch.remove(point)
+                    del self._serving[point]
             for point in published.points:
                 self.dispatch.set(point, function)
                 self._serving[point] = entries
@@ -322,7 +367,7 @@ class Recompiler:
             self.outcomes[entries] = outcome
             return True
 
-    def compile_all(self, addresses: Iterable[int]) -> None:
+    def compile_all(self, addresses: Iterable[int], tier: Tier = Tier.COMPILED) -> None:
         """Compile these functions and those that they call."""
         waiting = list(addresses)
         seen: set[int] = set()
@@ -330,4 +375,4 @@ class Recompiler:
             address = waiting.pop(0)
             if address not in seen:
                 seen.add(address)
-                waiting += sorted(self.compile(address).calls - seen)
+                waiting += sorted(self.compile(address, tier=tier).calls - seen)

@@ -1,9 +1,11 @@
-"""When a function is compiled: a run starts on Unicorn, and a background thread moves up what is hot.
+"""When a function is compiled, and to which tier: a run starts on Unicorn, and a background thread moves up
+what is hot.
 
 It samples where guest code is. A function that turns up again is compiled, and can be entered at the loop it
 was seen in as well; then, while nothing else is hot, those that it calls. A place that goes on turning up in
-compiled functions becomes an entry of its own. What a program came to need is remembered on disk, and
-compiled, or rather read back, first in its next run.
+compiled functions becomes an entry of its own. A function whose compiled code turns up often goes to the full
+optimiser, which works in a thread and a process of its own. What a program came to need is remembered on
+disk, and compiled, or rather read back, first in its next run.
 """
 
 from __future__ import annotations
@@ -12,20 +14,29 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from xenon.notes import note
 from xenon.recompiler.recompiler import Recompiler, Tier
 from xenon.recompiler.worker import Worker
+
+if TYPE_CHECKING:
+    from xenon.recompiler.attachment import CompiledCode
 
 _PATIENCE = 0.05  # seconds of a run before the compiler is loaded: a short program ends without it
 _SHORT_PATIENCE = 0.03  # where it is known what will be hot
 _PERIOD = 0.01  # seconds between two samples
 _HOT = 2  # samples in a function until it is compiled
 _STUCK = 3  # samples on Unicorn in a compiled function until the place itself becomes an entry
+_HOT_COMPILED = 4  # samples in a function's compiled code until it is optimised
+_OUTDATED = 5  # further samples in code that was replaced until it is made to leave, out of a loop
+_LONG = 4000  # bytes of a hot function that takes so long that others are compiled before it
 _MOST_REMEMBERED = 256  # functions of one program
 
 _Wanted = tuple[int, int | None]  # a function, and a place in it to enter it at, too
+_Remembered = tuple[int, int | None, bool]  # the same, and whether it was optimised
 
 
 def _note_end(reason: object) -> None:
@@ -39,44 +50,60 @@ class TierUp:
         self._recompiler = recompiler
         self._hot = hot
         self._patience = patience
-        self.is_busy = False
-        """Whether the compiler takes a processor of this computer."""
+        self._is_compiling = False
+        self._is_optimising = False
         self._closing = threading.Event()
         self._samples: Counter[tuple[int, ...]] = Counter()
         self._first: list[int] = []  # hot functions that are to be compiled
         self._wanted: list[_Wanted] = []  # what was compiled, to be remembered
         self._calls: list[int] = []  # functions that compiled ones call
+        self._compiled_samples: Counter[int] = Counter()
+        self._optimised: set[int] = set()  # functions that were, in this run or an earlier one
+        self._to_optimise: SimpleQueue[int | None] = SimpleQueue()
+        self._optimiser = Worker()
+        self._optimising = threading.Thread(target=self._work, args=(self._optimise,), daemon=True)
         self._worker = Worker()
-        self._thread = threading.Thread(target=self._work, name="recompiler", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, args=(self._tier_up,), name="recompiler", daemon=True
+        )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the compiler takes a processor of this computer."""
+        return self._is_compiling or self._is_optimising
 
     def start(self) -> None:
         """Guest code begins to run; what is hot and prepared is compiled code from the first instruction."""
         named = {function.name: function.address for function in self._recompiler.functions}
         self._first = self._recompiler.take_prepared(named[name] for name in self._hot if name in named)
-        self.is_busy = bool(self._first) or not self._hot
+        self._is_compiling = bool(self._first) or not self._hot
         try:
             self._thread.start()
         except RuntimeError as error:  # the host gives no thread for it
-            self.is_busy = False
+            self._is_compiling = False
             _note_end(error)
 
     def close(self) -> None:
-        """End the thread; what it was compiling is given up."""
+        """End the threads; what they were compiling is given up."""
         self._closing.set()
         self._worker.stop()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._optimiser.stop()
+        self._to_optimise.put(None)
+        for thread in (self._thread, self._optimising):
+            if thread.is_alive():
+                thread.join()
         self._worker.close()
+        self._optimiser.close()
 
-    def _work(self) -> None:
+    def _work(self, work: Callable[[], None]) -> None:
         """What goes wrong ends this thread, never the run."""
         try:
-            self._tier_up()
+            work()
         except Exception as error:
             if not self._closing.is_set():
                 _note_end(error)
         finally:
-            self.is_busy = False
+            self._is_compiling = self._is_optimising = False
 
     def _tier_up(self) -> None:
         key = self._program_key()
@@ -84,16 +111,18 @@ class TierUp:
         known = self._hot or remembered
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
+        self._optimised = {address for address, _, optimised in remembered if optimised}
+        named = {function.address: function.size for function in self._recompiler.functions}
         try:
             if self._first or not self._hot:  # while the program goes on to show what is hot
-                self._recompiler.prepare(self._worker)
-            for address in self._first:
+                self._recompiler.prepare(self._worker, self._optimiser)
+            for address in sorted(self._first, key=lambda address: named[address] > _LONG):
                 self._compile(address)
-            for address, inside in remembered:
+            for address, inside, _ in remembered:
                 self._compile(address, inside)
             while not self._closing.wait(_PERIOD):
                 was_hot = self._look()
-                self.is_busy = was_hot
+                self._is_compiling = was_hot
                 if not was_hot and self._calls:
                     self._compile(self._calls.pop(0))
         finally:
@@ -103,9 +132,11 @@ class TierUp:
         """Compile a function, unless it is time to close; those that it calls are next."""
         if self._closing.is_set():
             return
-        self._recompiler.prepare(self._worker)
+        self._recompiler.prepare(self._worker, self._optimiser)
+        if address in self._optimised:
+            self._recompiler.restore(address, inside)
         outcome = self._recompiler.compile(address, inside)
-        if outcome.tier is Tier.COMPILED and (address, inside) not in self._wanted:
+        if outcome.tier is not Tier.UNICORN and (address, inside) not in self._wanted:
             self._wanted.append((address, inside))
             self._calls += sorted(outcome.calls)
 
@@ -113,7 +144,10 @@ class TierUp:
         """Take a sample of each CPU, and compile what has become hot. Whether anything had."""
         was_hot = False
         for code in self._recompiler.attached:
-            pc = None if code.is_running else code.cpu.position.sample()
+            if code.is_running:
+                self._look_at_compiled(code)
+                continue
+            pc = code.cpu.position.sample()
             if pc is None or self._recompiler.fetch(pc) is None:
                 continue
             function = self._recompiler.function_at(pc)
@@ -126,11 +160,36 @@ class TierUp:
                     self._samples[entries] = 0
                     self._compile(function.address, self._recompiler.loop_start(pc))
                     was_hot = True
-            elif self._samples[entries] >= _STUCK and (outcome is None or outcome.tier is Tier.COMPILED):
+            elif self._samples[entries] >= _STUCK and (outcome is None or outcome.tier is not Tier.UNICORN):
                 self._samples[entries] = 0
                 self._compile(self._recompiler.loop_start(pc) or pc)
                 was_hot = True
         return was_hot
+
+    def _look_at_compiled(self, code: CompiledCode) -> None:
+        """Take a sample of compiled code."""
+        address, optimised = code.under_way
+        if optimised or not address:
+            return
+        self._compiled_samples[address] += 1
+        outcome = self._recompiler.outcomes.get(self._recompiler.entries_of(address))
+        if outcome is None or outcome.tier is Tier.COMPILED:
+            if self._compiled_samples[address] == _HOT_COMPILED:
+                if self._optimising.ident is None:
+                    self._optimising.start()
+                self._to_optimise.put(address)
+        elif self._compiled_samples[address] >= _HOT_COMPILED + _OUTDATED:
+            self._compiled_samples[address] = _HOT_COMPILED
+            code.cpu.position.sample()  # comes to rest at the start of a loop
+
+    def _optimise(self) -> None:
+        """The work of the second thread."""
+        while (address := self._to_optimise.get()) is not None and not self._closing.is_set():
+            self._is_optimising = True
+            if self._recompiler.compile(address, tier=Tier.OPTIMISED).tier is Tier.OPTIMISED:
+                self._compiled_samples[address] = _HOT_COMPILED
+                self._optimised.add(address)
+            self._is_optimising = not self._to_optimise.empty()
 
     def _program_key(self) -> str:
         """A name for what is remembered of this program: a hash of the code that its functions have."""
@@ -139,21 +198,21 @@ class TierUp:
             digest.update(repr(function).encode() + self._recompiler.code(function))
         return f"program_{digest.hexdigest()[:40]}"
 
-    def _remembered(self, key: str) -> list[_Wanted]:
+    def _remembered(self, key: str) -> list[_Remembered]:
         cache = self._recompiler.cache
         data = cache.get(key) if cache else None
         try:
-            pairs = [tuple(pair) for pair in json.loads(data)] if data else []
+            rows = [tuple(row) for row in json.loads(data)] if data else []
         except (ValueError, TypeError, RecursionError):
             return []
         return [
-            (pair[0], pair[1])
-            for pair in pairs[:_MOST_REMEMBERED]
-            if len(pair) == 2 and isinstance(pair[0], int) and isinstance(pair[1], int | None)
+            (row[0], row[1], bool(row[2]))
+            for row in rows[:_MOST_REMEMBERED]
+            if len(row) == 3 and isinstance(row[0], int) and isinstance(row[1], int | None)
         ]
 
-    def _remember(self, key: str, before: list[_Wanted]) -> None:
+    def _remember(self, key: str, before: list[_Remembered]) -> None:
         cache = self._recompiler.cache
-        wanted = self._wanted[:_MOST_REMEMBERED]
+        wanted = [(*pair, pair[0] in self._optimised) for pair in self._wanted[:_MOST_REMEMBERED]]
         if cache and self._recompiler.functions and set(wanted) - set(before):
             cache.put(key, json.dumps(wanted).encode())

@@ -1,7 +1,7 @@
 """A process that compiles: LLVM takes up to seconds for a function, and a run must not wait for it to end.
 
-Each message is one JSON line with a byte count, then that many bytes. The parent sends LLVM text, the worker
-returns object code.
+Each message is one JSON line with a byte count, then that many bytes. The parent sends LLVM text, and whether
+to optimise it fully; the worker returns object code.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class Worker:
                 except OSError as error:
                     raise Stopped(f"cannot start its process: {reason(error)}") from error
 
-    def compile(self, text: str) -> bytes:
-        """Object code of a module. Raises Stopped."""
+    def compile(self, text: str, optimised: bool = False) -> bytes:
+        """Object code of a module (see codegen.compile_text). Raises Stopped."""
         self.start()
         try:
-            self._socket.sendall(_message(text.encode()), _NO_SIGNAL)
-            return _receive(self._answers)
+            self._socket.sendall(_message(text.encode(), optimised), _NO_SIGNAL)
+            return _receive(self._answers)[0]
         except (OSError, EOFError, ValueError):
             raise Stopped("its process has ended") from None
 
@@ -110,20 +110,21 @@ def _command() -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _START, *folders]
 
 
-def _message(data: bytes) -> bytes:
-    return json.dumps({"size": len(data)}).encode() + b"\n" + data
+def _message(data: bytes, optimised: bool = False) -> bytes:
+    return json.dumps({"size": len(data), "optimised": optimised}).encode() + b"\n" + data
 
 
-def _receive(stream: IO[bytes]) -> bytes:
-    """Raises EOFError where the other side is gone."""
+def _receive(stream: IO[bytes]) -> tuple[bytes, bool]:
+    """The bytes, and whether to optimise them. Raises EOFError where the other side is gone."""
     line = stream.readline()
     if not line:
         raise EOFError
-    size = json.loads(line)["size"]
+    header = json.loads(line)
+    size = header["size"]
     data = stream.read(size)
     if len(data) != size:
         raise EOFError
-    return data
+    return data, header["optimised"]
 
 
 def serve() -> None:
@@ -132,5 +133,6 @@ def serve() -> None:
 
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
-            sys.stdout.buffer.write(_message(compile_text(_receive(sys.stdin.buffer).decode())))
+            text, optimised = _receive(sys.stdin.buffer)
+            sys.stdout.buffer.write(_message(compile_text(text.decode(), optimised)))
             sys.stdout.buffer.flush()

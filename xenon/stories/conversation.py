@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 
@@ -14,113 +13,14 @@ import loader
 from loader.extension import Extension
 from loader.kinds import ChatTemplate
 from xenon.errors import ErrorCode, XenonError
+from xenon.stories.answer import Answer, Totals, Turn
 from xenon.stories.conversation_guest import ConversationGuest, Ending, Reason
 from xenon.stories.session import Session
 from xenon.stories.settings import MOST_STOPS, Sampling, Setup
-from xenon.stories.templates import TEMPLATES, Part, joined
+from xenon.stories.templates import TEMPLATES, TemplatePart, joined
 
 _SENTENCEPIECE_EOS = 2
 _ANSWERS_SHARE = 4  # older turns are dropped until this part of the context is free for an answer
-
-
-@dataclass(slots=True)
-class Turn:
-    """What the user said, and what the model answered; `answer` holds the answer's tokens."""
-
-    user: str
-    text: str = ""
-    answer: tuple[int, ...] = ()
-    asked: dict[bool, tuple[int, ...]] = field(default_factory=dict)
-    """Its tokens up to the answer, as the first turn and as a later one."""
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a conversation took so far. `read_tokens` are those of prompts, dropped turns make some anew."""
-
-    turns: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    read_tokens: int = 0
-    read_seconds: float = 0.0
-
-    @property
-    def speed(self) -> float:
-        """Tokens a second of the answers."""
-        return self.tokens / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def read_speed(self) -> float:
-        """Tokens a second of the prompts."""
-        return self.read_tokens / self.read_seconds if self.read_seconds > 0 else 0.0
-
-    def count(self, ending: Ending) -> None:
-        self.turns += 1
-        self.tokens += len(ending.tokens)
-        self.seconds += ending.seconds
-        self.read_tokens += ending.read_tokens
-        self.read_seconds += ending.read_seconds
-
-
-class Answer(Iterator[str]):
-    """An answer as it comes: iterate for its text. `close`, or leaving a `with` block, stops it.
-
-    `dropped` is the number of the oldest turns that it had to make room for. Iteration raises what
-    `Console.run` raises, and then the conversation has ended.
-    """
-
-    def __init__(
-        self,
-        guest: ConversationGuest,
-        finish: Callable[[str, Ending | None], None],
-        dropped: int,
-        limit: Reason,
-    ) -> None:
-        self._guest = guest
-        self._finish = finish
-        self._limit = limit  # what the most tokens of the request stand for
-        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        self._text = ""
-        self.dropped = dropped
-        self.ending: Ending | None = None
-        """How it ended; None before."""
-
-    def __next__(self) -> str:
-        while self.ending is None:
-            if piece := self._next_piece():
-                return piece
-        raise StopIteration
-
-    def close(self) -> None:
-        """Stop the answer, if it is not at its end. The conversation keeps what was said."""
-        if self.ending is None:
-            self._guest.stop()
-        while self.ending is None:
-            self._next_piece()
-
-    def __enter__(self) -> Answer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _next_piece(self) -> str:
-        """The next piece of text; it may be empty."""
-        try:
-            data = self._guest.receive_text()
-            ending = data if isinstance(data, Ending) else None
-            rest = b"" if isinstance(data, Ending) else data
-            piece = self._decoder.decode(rest, final=ending is not None)
-            self._text += piece
-            if ending is not None:
-                self._finish(self._text, ending)
-        except BaseException:
-            self._finish(self._text, None)
-            raise
-        if ending is not None:
-            limited = ending.reason is Reason.MOST_TOKENS
-            self.ending = replace(ending, reason=self._limit) if limited else ending
-        return piece
 
 
 class Conversation:
@@ -164,7 +64,7 @@ class Conversation:
         try:
             self._opening = self._encode(self.template.opening(self.system))
             self._closing = self._encode(self.template.closing())
-            self._check_room(self._opening, "the system message")
+            self._check_room("the system message", len(self._opening), self.context)
             self._settle(self._opening)
             self._find_ends()
         except BaseException:
@@ -174,7 +74,7 @@ class Conversation:
     @property
     def special_tokens_missing(self) -> tuple[str, ...]:
         """Special tokens of the template that the tokenizer does not have; they are written as text."""
-        parts = [Part(text, control=True) for text in self.template.control_tokens]
+        parts = [TemplatePart(text, control=True) for text in self.template.control_tokens]
         return tuple(part.text for part in parts if len(self._encode([part])) != 1)
 
     @property
@@ -276,14 +176,13 @@ class Conversation:
             tokens = self._written([*self.turns[dropped:], turn])
             if len(tokens) + wanted <= self.context:
                 return dropped, tokens
-        self._check_room(tokens, "the message")
+        opening = len(self._opening)
+        self._check_room("the message", len(tokens) - opening, self.context - opening)
         return len(self.turns), tokens
 
-    def _check_room(self, tokens: Sequence[int], what: str) -> None:
-        """Raises XenonError unless a token of an answer and what closes it fit behind the tokens."""
-        opening = len(self._opening)
-        room = self.context - opening * (tokens is not self._opening) - len(self._closing) - 1
-        needed = len(tokens) - opening * (tokens is not self._opening)
+    def _check_room(self, what: str, needed: int, room: int) -> None:
+        """Raises XenonError unless so many tokens fit with a token of an answer and what closes it."""
+        room -= len(self._closing) + 1
         if needed > room:
             raise XenonError(
                 f"{what} is {needed} tokens with its template, and the context of {self.session.model.path}, "
@@ -314,16 +213,17 @@ class Conversation:
             self._guest.add(tokens[same:])
         self._tokens = list(tokens)
 
-    def _encode(self, parts: Sequence[Part]) -> tuple[int, ...]:
+    def _encode(self, parts: Sequence[TemplatePart]) -> tuple[int, ...]:
         """The tokens of a template's parts. Text between special tokens is encoded in one, as the model has
         learned it."""
         tokens: list[int] = []
-        byte_pairs = self.session.tokenizer.kind is loader.TokenizerKind.BYTE_PAIRS
+        scored = self.session.tokenizer.kind is not loader.TokenizerKind.BYTE_PAIRS
+        prefixed = scored and self.session.model.extension.adds_space_prefix
         for part in joined(parts):
             if part.ends:
                 tokens.append(self._end_of_answer())
                 continue
-            text = " " * (part.spaced and byte_pairs) + part.text
+            text = " " * (part.spaced and not prefixed) + part.text
             tokens += self._guest.encode(_encoded(text), special=part.control, goes_on=not part.begins)
         return tuple(tokens)
 
@@ -355,5 +255,5 @@ def _encoded(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise XenonError(
-            f"the message has half a surrogate pair at character {error.start}", "messages are Unicode"
+            f"the text has half a surrogate pair at character {error.start}", "texts are Unicode"
         ) from error

@@ -44,7 +44,7 @@ def guest_arguments(prompt: bytes, sampling: Sampling, decision: Decision) -> li
 def conversation_arguments(decision: Decision) -> list[str]:
     """The guest's command line for a conversation in the console."""
     words = [MODEL_PATH, "-d", "-z", TOKENIZER_PATH, "-k", decision.matmul.value, "-c", str(decision.context)]
-    return [*words, *(["-g"] if decision.engine is Engine.GPU else [])]
+    return [*words, "-v", decision.kv.value, *(["-g"] if decision.engine is Engine.GPU else [])]
 
 
 def is_prompt_file(prompt: bytes) -> bool:

@@ -24,7 +24,7 @@ KINDS = {
     "aarch64": ("aarch64-linux-none", "generic"),
 }
 # No fast-math: LLVM neither contracts nor reassociates. The only symbol from outside is C's memset.
-_FLAGS = "-O2 -ffp-contract=off -shared -fPIC -nostdlib -w -Wl,--build-id=none -Wl,-s -Wl,-z,undefs".split()
+_FLAGS = "-O3 -ffp-contract=off -shared -fPIC -nostdlib -w -Wl,--build-id=none -Wl,-s -Wl,-z,undefs".split()
 
 
 def prepare(

@@ -14,7 +14,7 @@ SMOLLM_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TemplatePart:
     """A stretch of a prompt. `control` says that it is a special token; other text never is, whoever wrote
     it. `begins` puts the tokenizer's begin token before it; `spaced` a space, unless the tokenizer does;
     `ends` is the model's end token and has no text."""
@@ -36,18 +36,18 @@ class Template:
     """
 
     kind: ChatTemplate
-    system: tuple[Part, ...]
-    user: tuple[Part, ...]
-    after: tuple[Part, ...]
-    first_user: tuple[Part, ...]
-    first_user_with_system: tuple[Part, ...] = ()
+    system: tuple[TemplatePart, ...]
+    user: tuple[TemplatePart, ...]
+    after: tuple[TemplatePart, ...]
+    first_user: tuple[TemplatePart, ...]
+    first_user_with_system: tuple[TemplatePart, ...] = ()
     default_system: str | None = None
 
-    def opening(self, system: str | None) -> list[Part]:
+    def opening(self, system: str | None) -> list[TemplatePart]:
         """What stands before the first turn."""
         return [] if system is None else _filled(self.system, {"system": system})
 
-    def turn(self, user: str, system: str | None, first: bool) -> list[Part]:
+    def turn(self, user: str, system: str | None, first: bool) -> list[TemplatePart]:
         """A turn up to where the answer begins."""
         if not first or (system is not None and self.system):
             parts = self.user
@@ -57,7 +57,7 @@ class Template:
             parts = self.first_user
         return _filled(parts, {"system": system or "", "user": user})
 
-    def closing(self) -> list[Part]:
+    def closing(self) -> list[TemplatePart]:
         """What stands behind an answer."""
         return list(self.after)
 
@@ -68,10 +68,10 @@ class Template:
         return tuple(dict.fromkeys(part.text for part in parts if part.control))
 
 
-def joined(parts: Iterable[Part]) -> list[Part]:
+def joined(parts: Iterable[TemplatePart]) -> list[TemplatePart]:
     """The parts with neighbours that are plain text made one: a tokenizer cuts text between special tokens
     by itself."""
-    result: list[Part] = []
+    result: list[TemplatePart] = []
     for part in parts:
         last = result[-1] if result else None
         if last and not (
@@ -83,7 +83,7 @@ def joined(parts: Iterable[Part]) -> list[Part]:
     return result
 
 
-def _filled(parts: tuple[Part, ...], values: dict[str, str]) -> list[Part]:
+def _filled(parts: tuple[TemplatePart, ...], values: dict[str, str]) -> list[TemplatePart]:
     """The parts with their fields filled in. A field in a value stays as it is typed."""
     return [replace(part, text=_fill(part.text, values)) for part in parts]
 
@@ -96,14 +96,18 @@ def _fill(text: str, values: dict[str, str]) -> str:
     return before + values[name] + _fill(after, values)
 
 
-_START, _END = Part("<|im_start|>", control=True), Part("<|im_end|>", control=True)
-_CHATML_USER = (_START, Part("user\n{user}"), _END, Part("\n"), _START, Part("assistant\n"))
+_START, _END = TemplatePart("<|im_start|>", control=True), TemplatePart("<|im_end|>", control=True)
+_LINE_END = TemplatePart("\n")
+_ASKED = TemplatePart("user\n{user}")
+_CHATML_USER = (_START, _ASKED, _END, _LINE_END, _START, TemplatePart("assistant\n"))
+_LLAMA2_USER = TemplatePart("[INST] {user} [/INST]", begins=True)
+_LLAMA2_SYSTEM = TemplatePart("[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{user} [/INST]", begins=True)
 
 _CHATML = Template(
     ChatTemplate.CHATML,
-    system=(_START, Part("system\n{system}"), _END, Part("\n")),
+    system=(_START, TemplatePart("system\n{system}"), _END, _LINE_END),
     user=_CHATML_USER,
-    after=(_END, Part("\n")),
+    after=(_END, _LINE_END),
     first_user=_CHATML_USER,
 )
 
@@ -113,17 +117,17 @@ TEMPLATES = {
     ChatTemplate.LLAMA2: Template(
         ChatTemplate.LLAMA2,
         system=(),
-        user=(Part("[INST] {user} [/INST]", begins=True),),
-        after=(Part(ends=True),),
-        first_user=(Part("[INST] {user} [/INST]", begins=True),),
-        first_user_with_system=(Part("[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{user} [/INST]", begins=True),),
+        user=(_LLAMA2_USER,),
+        after=(TemplatePart(ends=True),),
+        first_user=(_LLAMA2_USER,),
+        first_user_with_system=(_LLAMA2_SYSTEM,),
     ),
     ChatTemplate.NONE: Template(
         ChatTemplate.NONE,
-        system=(Part("{system}", begins=True),),
-        user=(Part("{user}", spaced=True),),
+        system=(TemplatePart("{system}", begins=True),),
+        user=(TemplatePart("{user}", spaced=True),),
         after=(),
-        first_user=(Part("{user}", begins=True),),
+        first_user=(TemplatePart("{user}", begins=True),),
     ),
 }
 """By the value that a model's header has."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xenon.errors import XenonError
-from xenon.hardware.memory_map import MIB, Range, in_units
+from xenon.hardware.memory_map import MIB, RAM_BYTES, Range, in_units
 from xenon.input_file import InputFile
 from xenon.powerpc import elf
 from xenon.powerpc.elf import Elf
@@ -101,6 +101,8 @@ def parse_image(name: str, data: bytes, loader: Loader) -> BootImage:
         )
     for block in blocks:
         _check_place(name, block, loader)
+    if (total := sum(block.size for block in blocks)) > RAM_BYTES:
+        raise XenonError(f"{name}: its parts overlap: {in_units(total)} to load into {in_units(RAM_BYTES)}")
     image = BootImage(name, file, file.header.entry, blocks)
     _check_entry(image)
     return image

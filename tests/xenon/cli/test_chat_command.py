@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from command_line import COMMAND, run_command_text
+from support import Made
 
 GREEDY = ("-t", "0", "--engine", "gpu")
 CHAT = [*COMMAND, "chat", *GREEDY]
@@ -123,7 +124,7 @@ def test_a_conversation_is_saved_whole(tmp_path: Path) -> None:
     assert re.search(
         r"\d+ of 512 tokens of the context, 2 turns, \d+ tokens read at .* of 512 MiB RAM", done.stderr
     )
-    assert os.listdir(tmp_path) == ["talk.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.json"]
 
 
 def test_a_template_without_its_tokens_is_noted() -> None:
@@ -133,7 +134,7 @@ def test_a_template_without_its_tokens_is_noted() -> None:
     )
 
 
-class Terminal:
+class Typist:
     """A process on a terminal of its own."""
 
     def __init__(self, words: list[str], environment: dict[str, str]) -> None:
@@ -179,11 +180,11 @@ def _take_terminal() -> None:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Typist]]:
+    opened: list[Typist] = []
 
-    def start(*words: str, **environment: str) -> Terminal:
-        opened.append(Terminal([*CHAT, *words], {"XDG_STATE_HOME": str(tmp_path)} | environment))
+    def start(*words: str, **environment: str) -> Typist:
+        opened.append(Typist([*CHAT, *words], {"XDG_STATE_HOME": str(tmp_path)} | environment))
         return opened[-1]
 
     yield start
@@ -193,7 +194,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
 
 
 def test_lines_are_edited_and_remembered_on_a_terminal(
-    terminal: Callable[..., Terminal], tmp_path: Path
+    terminal: Callable[..., Typist], tmp_path: Path
 ) -> None:
     talk = terminal("-q", "-n", "8")
     talk.expect("> ")
@@ -215,7 +216,7 @@ def test_lines_are_edited_and_remembered_on_a_terminal(
     assert again.wait() == 0
 
 
-def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(terminal: Callable[..., Terminal]) -> None:
+def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(terminal: Callable[..., Typist]) -> None:
     talk = terminal("--matmul", "scalar", "--engine", "cpu", "--cpu", "unicorn")  # slowly
     talk.expect("> ")
     talk.type("Sleepy Joe said\r")
@@ -240,7 +241,7 @@ def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(terminal: Callable[.
     assert talk.wait() == 130
 
 
-def test_a_typed_error_leaves_the_conversation(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+def test_a_typed_error_leaves_the_conversation(terminal: Callable[..., Typist], tmp_path: Path) -> None:
     talk = terminal("-n", "8")
     talk.expect("> ")
     talk.type("/nope\r")
@@ -256,11 +257,26 @@ def test_a_typed_error_leaves_the_conversation(terminal: Callable[..., Terminal]
     assert talk.wait() == 0
 
 
-def test_colours_are_for_terminals_that_have_them(terminal: Callable[..., Terminal]) -> None:
+def test_colours_are_for_terminals_that_have_them(terminal: Callable[..., Typist]) -> None:
     coloured = terminal(NO_COLOR="")
     coloured.expect("\x1b[1m> ")
     plain = terminal(TERM="dumb", NO_COLOR="")
     assert "\x1b[1m" not in plain.expect("> ")
+
+
+def test_a_terminal_gets_no_control_characters_of_a_model(
+    terminal: Callable[..., Typist], make_model: Callable[..., Made]
+) -> None:
+    """A model of random weights with a token for every byte says them soon."""
+    made = make_model(seq_len=512)
+    words = ("-q", "-m", str(made.model), "-t", "3", "-p", "1", "-s", "4", "-n", "400")
+    piped = run_command_text("chat", *words, stdin=b"ab\n", timeout=120).stdout
+    assert "\x0b" in piped
+    talk = terminal(*words)
+    talk.expect("> ")
+    talk.type("ab\r\n")
+    shown = talk.expect("> ")
+    assert "�" in shown and "\x0b" not in shown
 
 
 def events(text: str) -> list[Event]:
@@ -304,7 +320,7 @@ def test_json_has_an_event_a_line() -> None:
         ('{"type": ["message"]}', 'line 1: type ["message"]'),
         ('{"type": "message"}', "line 1: a message without a text"),
         ('{"type": "message", "text": 5}', "line 1: a message without a text"),
-        ('{"type": "message", "text": "\\ud800"}', "the message"),
+        ('{"type": "message", "text": "\\ud800"}', "half a surrogate pair"),
         ('{"type": "message", "text": "' + "q " * 700 + '"}', "the message is "),
         ("", "line 1: not JSON"),
     ],

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from laboratory.differential import forms
-from laboratory.frozen import Case, Values, read_cases, run_compiled, run_interpreted
+from laboratory.frozen import Case, Values, read_cases, run_compiled, run_interpreted, run_optimised
 
 ALL = read_cases()
 BATCH = 64  # cases in one compiled function
@@ -22,10 +22,13 @@ def wrong(cases: Sequence[Case], run: Callable[[Sequence[Case]], list[Values]]) 
                 yield f"{case.row()}: {name} is {value:x}, expected {expected[name]:x}"
 
 
+@pytest.mark.parametrize("run", [run_compiled, run_optimised])
 @pytest.mark.parametrize("start", range(0, len(ALL), BATCH))
-def test_compiled_code_ends_as_the_file_says(start: int) -> None:
+def test_compiled_code_ends_as_the_file_says(
+    start: int, run: Callable[[Sequence[Case]], list[Values]]
+) -> None:
     pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
-    assert list(wrong(ALL[start : start + BATCH], run_compiled)) == []
+    assert list(wrong(ALL[start : start + BATCH], run)) == []
 
 
 def test_unicorn_ends_as_the_file_says() -> None:

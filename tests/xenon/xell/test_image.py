@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from random import Random
 
 import pytest
 from xell_files import HEADER, SECTION, SEGMENT
@@ -13,7 +14,7 @@ from xenon.machine import MachineSettings
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.xell.console import XellConsole
 from xenon.xell.image import parse_image
-from xenon.xell.layout import LARGEST_FILE, Loader
+from xenon.xell.layout import LARGEST_FILE, PLACES, Loader
 from xenon.xell.stick import Start, find_start
 
 CODE = bytes(256)
@@ -35,6 +36,7 @@ class Shape:
     sections: int = 2
     flags: int = 6
     second: int | None = None  # the address of one more section
+    copies: int = 0  # of a section of 16 MiB without bytes in the file
 
     def build(self) -> bytes:
         physical = self.address if self.physical is None else self.physical
@@ -56,6 +58,7 @@ class Shape:
         ]
         if self.second is not None:
             rows.append((0, 1, self.flags, self.second, start, 16, 0, 0, 128, 0))
+        rows += [(0, 8, self.flags, 0x100000, 0, 16 * MIB, 0, 0, 128, 0)] * self.copies
         count = len(rows) if self.sections else 0
         ident = bytes([0x7F, *b"ELF", self.bits, self.order, 1]) + bytes(9)
         header = HEADER.pack(
@@ -156,6 +159,28 @@ def test_a_file_cut_at_any_byte_is_refused_or_whole(loader: Loader) -> None:
             continue
         assert size >= HEADER.size + SEGMENT.size + len(CODE)
         assert len(image.blocks[0].data) == len(CODE)
+
+
+def test_thousands_of_sections_over_each_other_are_refused() -> None:
+    assert "its parts overlap: 1024.0 MiB" in refusal(
+        replace(GOOD, second=0x20000, copies=64).build(), Loader.OLD
+    )
+
+
+@pytest.mark.parametrize("loader", list(Loader))
+def test_random_damage_ends_in_an_error_or_in_a_program_in_bounds(loader: Loader) -> None:
+    random = Random(7)
+    for _ in range(2000):
+        data = bytearray(GOOD.build())
+        for _ in range(random.randrange(1, 4)):
+            place = random.choice((random.randrange(HEADER.size + SEGMENT.size), random.randrange(len(data))))
+            data[place] = random.choice((0, 1, 0x7F, 0x80, 0xFF, random.randrange(256)))
+        try:
+            image = parse_image("xenon.elf", bytes(data), loader)
+        except XenonError:
+            continue
+        assert all(0 <= block.address <= block.end <= PLACES[loader].image.end for block in image.blocks)
+        assert all(len(block.data) <= block.size for block in image.blocks)
 
 
 def test_compressed_files_are_refused() -> None:

@@ -353,7 +353,9 @@ PROGRAMS = {
         ShaderProgram("argmax", 2, _argmax),
         *(ShaderProgram(f"matmul {type.name}", 2 + len(type.planes), _matmul_of(type)) for type in TYPES),
         *(
-            ShaderProgram(f"embedding {type.name}", 1 + MOST_TABLE_PIECES * len(type.planes), _embedding_of(type))
+            ShaderProgram(
+                f"embedding {type.name}", 1 + MOST_TABLE_PIECES * len(type.planes), _embedding_of(type)
+            )
             for type in TYPES
         ),
     )

