@@ -12,7 +12,19 @@ def guest_program() -> Path:
 
     Raises FileNotFoundError, with the command that builds it, in a checkout that was never installed.
     """
-    path = ROOM / "guest" / "llama2.elf"
+    return _built("llama2.elf")
+
+
+def xell_program() -> Path:
+    """The same program for a console without an operating system, which xenon.pack puts into a container.
+
+    Raises FileNotFoundError as guest_program does.
+    """
+    return _built("xell.elf")
+
+
+def _built(name: str) -> Path:
+    path = ROOM / "guest" / name
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not built yet: run `pip install -e .` in the checkout")
     return path

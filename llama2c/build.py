@@ -15,6 +15,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
+XELL_GUEST = GUEST.with_name("xell.elf")
 
 PORT = (
     *"allocations checkpoint evaluate figures forward forward_cpu forward_dump forward_gpu gpu".split(),
@@ -46,8 +47,15 @@ COMMON = (
 # name the functions of the source and the recompiler compiles each of them.
 XENON = (
     "-target powerpc64-freestanding-none -mcpu=970 -maltivec -mno-vsx -static -fno-pic"
-    " -finline-hint-functions -Wl,-T,guest.ld"
+    " -finline-hint-functions"
 ).split()
+# What differs between the guests.
+LINUX = ("platform_linux.c", "start.S", "-Wl,-T,guest.ld")
+XELL = (
+    *"platform_xell.c xell_exceptions.c xell_files.c xell_font.c xell_heap.c xell_screen.c".split(),
+    *"xell_smc.c xell_tree.c".split(),
+    *("xell_uart.c", "xell_start.S", "-Wl,-T,xell.ld"),
+)
 HOST = "-shared -fPIC -fvisibility=hidden".split()
 
 
@@ -89,8 +97,20 @@ def build_guest(target: Path = GUEST, main: Path = SOURCES / "main.c") -> Path:
     `main` is the source file with the main function; another file makes another program of the port's parts.
     Two builds give the same bytes. Raises BuildError.
     """
-    sources = [str(main), *(f"{name}.c" for name in PORT), "platform_linux.c", "start.S"]
-    return _zig([*COMMON, *XENON, *sources], target)
+    return _zig(guest_arguments(LINUX, main), target)
+
+
+def build_xell_guest(target: Path = XELL_GUEST) -> Path:
+    """Compiles the same program for a console without an operating system, as XeLL starts it, to `target`.
+
+    It is the ELF64 file that xenon.pack puts into a container. Raises BuildError.
+    """
+    return _zig(guest_arguments(XELL), target)
+
+
+def guest_arguments(platform: Sequence[str], main: Path = SOURCES / "main.c") -> list[str]:
+    """The compiler's arguments for a guest: the port, the same for each, and one of the platforms."""
+    return [*COMMON, *XENON, str(main), *(f"{name}.c" for name in PORT), *platform]
 
 
 def build_reference(target: Path) -> Path:
@@ -109,3 +129,4 @@ def reference_name() -> str:
 
 if __name__ == "__main__":
     print(build_guest())
+    print(build_xell_guest())

@@ -24,8 +24,8 @@ class GuestBuildHook(BuildHookInterface[Any]):
         assert spec is not None and spec.loader is not None
         build = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(build)
-        guest = build.build_guest()
-        build_data["artifacts"].append(str(guest.relative_to(self.root)))
+        for guest in (build.build_guest(), build.build_xell_guest()):
+            build_data["artifacts"].append(str(guest.relative_to(self.root)))
         # In a Python of its own: there the package can be imported, and the hook's modules stay as they are.
         result = subprocess.run(
             [sys.executable, "-m", "xenon.stories.prepare"],

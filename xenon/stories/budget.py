@@ -172,7 +172,7 @@ def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
     for part in placements(run.program):
         yield part.purpose, part.size, part.address
     yield "stack", align_up(run.stack_bytes, PAGE_BYTES) + STACK_GUARD_BYTES, None
-    extents = _extents(run)
+    extents = extents_of(run)
     if extents.mapped:
         yield ("shared " if run.gpu else "") + f"file {run.model_path}", run.model.size, None
     for allocation in allocations(extents):
@@ -180,7 +180,7 @@ def _requests(run: Run) -> Iterator[tuple[str, int, int | None]]:
         yield ("shared " if shared else "") + allocation.name, allocation.size, None
 
 
-def _extents(run: Run) -> Extents:
+def extents_of(run: Run) -> Extents:
     """The numbers of a run."""
     model, config = run.model, run.model.config
     planes = [count for name, count in matrix_types(model).items() if name != "fp32"]

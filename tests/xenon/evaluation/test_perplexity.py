@@ -163,7 +163,18 @@ def test_the_golden_text_of_smollm2(tmp_path: Path) -> None:
     host = ReferenceEvaluator(model, tokenizer, Matmul.VMX)
     ids = host.encode(golden["text"].encode())
     assert ids == golden["ids"]
-    sums, scores = perplexity(host, [Window(tuple(ids[:200]), 1)])
-    wanted = -np.array(golden["nll_fp32"][:199])
+    sums, scores = perplexity(ConsoleEvaluator(Session(model, tokenizer)), [Window(tuple(ids[:256]), 1)])
+    wanted = -np.array(golden["nll_fp32"][:255])
     np.testing.assert_allclose([score.log_likelihood for score in scores], wanted, atol=2e-3)
     assert sums.value == pytest.approx(math.exp(-wanted.mean()), rel=1e-4)
+    assert perplexity(host, [Window(tuple(ids[:12]), 1)])[1] == scores[:11]
+
+
+def test_an_interruption_does_not_wait_for_the_host(made: Made) -> None:
+    def interrupt(sums: Perplexity, total: int) -> None:
+        raise KeyboardInterrupt
+
+    host = evaluator_of(made, "host scalar")
+    with pytest.raises(KeyboardInterrupt):
+        perplexity(host, [Window(TOKENS, 1)] * 20, interrupt)
+    assert len(perplexity(host, [Window(TOKENS, 1)])[1]) == len(TOKENS) - 1

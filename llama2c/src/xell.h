@@ -1,0 +1,72 @@
+// The machine as XeLL leaves it: 64-bit real mode, RAM from 0, devices at fixed addresses, no operating system.
+// Every wait is bounded by turns as well as by time, so that a device that does not answer stops nothing.
+#ifndef XELL_H
+#define XELL_H
+
+#include <stdint.h>
+
+enum { XELL_THREADS = 6, XELL_ARGUMENT_BYTES = 1024 };
+
+typedef struct {
+    uint64_t start, end;
+} Range;
+
+// What the flattened device tree says; zero where it says nothing.
+typedef struct {
+    Range tree, initrd;
+    uint64_t memory_end;
+    char arguments[XELL_ARGUMENT_BYTES];
+} Device_Tree;
+
+// Reads the tree at an address; 0 where there is none.
+int device_tree_read(Device_Tree *tree, uint64_t address);
+
+// A thread's mailbox: the thread sets arrived, waits for a stack, and runs task(argument) on it. The offsets are in
+// xell_start.S as well.
+typedef struct {
+    _Alignas(128) _Atomic int32_t arrived;
+    _Atomic int32_t ended;  // the program, so that the thread stops
+    _Atomic(void *) stack_end;
+    void (*task)(void *);
+    void *argument;
+} Mailbox;
+
+// Sends text; CR goes before LF. After a first timeout the serial port counts as absent.
+void uart_write(const void *bytes, uint64_t size);
+// Milliseconds since 2001-11-15 00:00 UTC; 0 where the SMC does not answer.
+uint64_t smc_clock(void);
+// The ring of light: a bit for each quadrant.
+void smc_ring_of_light(unsigned green, unsigned red);
+
+// Ticks of the time base, which stands still where nobody has started it.
+uint64_t time_base(void);
+enum { TIME_BASE_HERTZ = 49875000 };
+
+// RAM above the image, without what still holds something.
+void heap_start(const Device_Tree *tree, uint64_t image_end, uint64_t screen);
+// Zeroed, aligned to a page; NULL when there is no room.
+void *heap_take(uint64_t size);
+// The largest range that nobody has taken.
+Range heap_largest(void);
+
+// The files in a range of memory: an archive, or a lone model. 0 where it is neither.
+int files_add(Range range);
+int64_t file_named(const char *name);
+uint64_t file_size(int64_t handle);
+int file_read(int64_t handle, uint64_t offset, void *buffer, uint64_t size);
+// The file in one piece: where it lies, or a copy of what lies in several places; NULL when there is no room.
+const void *file_whole(int64_t handle);
+
+// Puts a handler behind every exception vector, which prints what the registers hold and stops.
+void exceptions_start(void);
+_Noreturn void stop(void);
+// To the serial port and the screen.
+void show(const void *bytes, uint64_t size);
+
+// Finds the framebuffer that is on. Returns its address, 0 where there is none.
+uint64_t screen_start(void);
+void screen_write(const void *bytes, uint64_t size);
+// ASCII from the space to the tilde, then Latin-1 from the no-break space on.
+extern const uint8_t screen_font[191][16];
+
+#endif

@@ -1,0 +1,153 @@
+"""Packed stories, booted in the console as by XeLL: the serial port tells what generate tells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import loader
+from scripts.tables import screen_font
+from xenon.hardware.display import Screen
+from xenon.machine import MachineSettings
+from xenon.pack import plan as planning
+from xenon.pack.plan import INITRD_NAME, KBOOT_NAME, Layout, Stick, Tale, plan
+from xenon.stories.session import Session
+from xenon.stories.settings import Sampling
+from xenon.xell.console import XellConsole
+from xenon.xell.layout import Loader
+
+PROMPT = b"Sleepy Joe said"
+GREEDY, SAMPLED = Sampling(0.0, 0.9, 1, 16), Sampling(0.8, 0.9, 7, 24)
+BEFORE, BEHIND = "---- story ----\n", "---- end of story ----\n"
+
+
+@pytest.fixture(scope="module")
+def tale(joe260K: loader.Model, joe_tokenizer: loader.Tokenizer) -> Tale:
+    return Tale(joe260K, joe_tokenizer, PROMPT, GREEDY)
+
+
+def written(stick: Stick, folder: Path) -> Path:
+    folder.mkdir()
+    for name, data in stick.files.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def booted(folder: Path, console: XellConsole | None = None) -> str:
+    """All that the serial port says."""
+    console = console or XellConsole(MachineSettings(threads=1))
+    console.boot(folder)
+    return b"".join(console.run(120)).decode().replace("\r\n", "\n")
+
+
+def story_in(text: str) -> str:
+    return text.split(BEFORE)[1].split(BEHIND)[0]
+
+
+def generated(tale: Tale) -> str:
+    return "".join(Session(tale.model, tale.tokenizer).tell(tale.prompt, tale.sampling))
+
+
+@pytest.mark.parametrize("kind", Loader)
+@pytest.mark.parametrize(("layout", "sampling"), [(Layout.ONE, SAMPLED), (Layout.INITRD, GREEDY)])
+def test_the_serial_port_tells_the_story_of_generate(
+    tale: Tale, kind: Loader, layout: Layout, sampling: Sampling, tmp_path: Path
+) -> None:
+    tale = replace(tale, sampling=sampling)
+    stick = plan(tale, layout)
+    text = booted(written(stick, tmp_path / "usb"), XellConsole(MachineSettings(threads=1), kind))
+    assert story_in(text) == generated(tale)
+    assert text.endswith("the end: switch the console off\n")
+    assert "report: PVR 00710800, 1 threads" in text
+
+
+def test_threads_that_arrive_change_no_byte(tale: Tale, tmp_path: Path) -> None:
+    folder = written(plan(tale), tmp_path / "usb")
+    text = booted(folder, XellConsole(MachineSettings(threads=3)))
+    assert story_in(text) == generated(tale)
+    assert ", 3 threads" in text
+
+
+def test_a_model_in_two_halves_is_put_together(
+    tale: Tale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "INITRD_BYTES", 800_000)
+    stick = plan(tale, Layout.SPLIT)
+    assert len(stick.files[INITRD_NAME]) <= 800_000
+    assert story_in(booted(written(stick, tmp_path / "usb"))) == generated(tale)
+
+
+def test_options_in_kboot_conf_come_last(tale: Tale, tmp_path: Path) -> None:
+    folder = written(plan(tale, Layout.INITRD), tmp_path / "usb")
+    menu = (folder / KBOOT_NAME).read_text()
+    other = replace(tale, prompt=b"One day  Joe", sampling=replace(SAMPLED, seed=3))
+    added = f'{INITRD_NAME} root=/dev/x -s 3 -t 0.8 -n {SAMPLED.steps} -i One day Joe"'
+    (folder / KBOOT_NAME).write_text(menu.replace(f'{INITRD_NAME}"', added))
+    assert story_in(booted(folder)) == generated(replace(other, prompt=b"One day Joe"))
+
+
+def test_a_checkpoint_may_be_the_initrd_by_itself(tale: Tale, tmp_path: Path) -> None:
+    stick = plan(tale, Layout.ONE)
+    folder = written(stick, tmp_path / "usb")
+    (folder / INITRD_NAME).write_bytes(Path(tale.model.path).read_bytes())
+    (folder / KBOOT_NAME).write_text(f'#KBOOTCONFIG\nx="uda0:/xenon.elf initrd=uda0:/{INITRD_NAME}"\n')
+    text = booted(folder)
+    assert "initrd: 06000000 to " in text
+    assert story_in(text) == generated(tale)
+
+
+def test_a_program_without_files_says_so(tale: Tale, tmp_path: Path) -> None:
+    folder = written(plan(tale, Layout.INITRD), tmp_path / "usb")
+    (folder / KBOOT_NAME).unlink()
+    text = booted(folder)
+    assert "error: model.bin: cannot be opened\n" in text
+    assert text.endswith("ended with status 1\n")
+
+
+@pytest.mark.parametrize("place", [8, 16, 32 + 31, 64, 72, 80])
+def test_a_damaged_archive_is_refused(tale: Tale, place: int, tmp_path: Path) -> None:
+    stick = plan(tale, Layout.INITRD)
+    folder = written(stick, tmp_path / "usb")
+    data = bytearray(stick.files[INITRD_NAME])
+    data[place : place + 8] = b"\xff" * 8
+    (folder / INITRD_NAME).write_bytes(data)
+    text = booted(folder)
+    assert "the initrd holds neither files of xenon-llm nor a checkpoint\n" in text
+    assert "error: model.bin: cannot be opened\n" in text
+
+
+def screen_lines(console: XellConsole) -> list[str]:
+    """The text on the screen, cell by cell, by comparing with the glyphs of the font."""
+    pixels = console.picture()
+    ink = pixels[:, :, 0] > 0x80
+    height, width = ink.shape
+    glyphs = {bytes(glyph): chr(code) for code, glyph in reversed(
+        list(zip(screen_font.CHARACTERS, screen_font.font(), strict=True))
+    )}  # fmt: skip
+    cells = np.packbits(ink[: height // 16 * 16, : width // 8 * 8], axis=1)
+    rows = cells.reshape(height // 16, 16, width // 8).transpose(0, 2, 1)
+    return ["".join(glyphs[bytes(cell)] for cell in row).strip() for row in rows]
+
+
+@pytest.mark.parametrize("screen", [Screen(), Screen(640, 480, 0x1E10_0000), Screen(1280, 1024)])
+def test_the_screen_shows_the_same_text(tale: Tale, screen: Screen, tmp_path: Path) -> None:
+    folder = written(plan(tale), tmp_path / "usb")
+    console = XellConsole(MachineSettings(threads=1), screen=screen)
+    text = booted(folder, console)
+    lines = screen_lines(console)
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+    words = set(text.split())
+    assert all(word in words for line in lines for word in line.split())  # none is cut
+
+
+def test_more_text_than_the_screen_holds_scrolls(tale: Tale, tmp_path: Path) -> None:
+    long = replace(tale, prompt=b"a\n" * 60, sampling=replace(GREEDY, steps=130))
+    console = XellConsole(MachineSettings(threads=1))
+    text = booted(written(plan(long), tmp_path / "usb"), console)
+    shown = [line for line in screen_lines(console) if line]
+    assert 20 < len(shown) <= 45
+    assert " ".join(" ".join(shown).split()) == " ".join(text.split()[-len(" ".join(shown).split()) :])
+    assert "the end: switch the console off" in shown[-1]

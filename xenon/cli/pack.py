@@ -1,0 +1,146 @@
+"""`xenon-llm pack`: a folder for a USB stick, from which XeLL starts a story on a real console."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from xenon.cli.errors import UsageError
+from xenon.cli.options import ContextOption, TokenizerOption
+from xenon.cli.output import ProgressBar, print_json, prompt_from_file, shown
+from xenon.errors import XenonError, reason
+from xenon.stories.settings import Sampling
+
+if TYPE_CHECKING:
+    from xenon.pack.plan import Stick
+
+_BUNDLED = "bundled"
+
+
+def pack(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A llama2.c checkpoint, or bundled: the one that comes with xenon-llm."
+        ),
+    ],
+    prompt: Annotated[str, typer.Argument(help="The story's beginning.", show_default="none")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The folder to copy to a stick, made if missing.", show_default=False
+        ),
+    ] = None,
+    tokenizer: TokenizerOption = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the prompt from a file.")] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", "-t", help="0 or more; 0 always takes the likeliest token.")
+    ] = 1.0,
+    top_p: Annotated[
+        float, typer.Option("--top-p", "-p", help="0 to 1; sample from this share of the likeliest tokens.")
+    ] = 0.9,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", "-s", help="Repeats a story.", show_default="the console's clock"),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            "-n",
+            help="Positions to run, the prompt's included; 0: the context.",
+            show_default="256",
+        ),
+    ] = None,
+    context: ContextOption = None,
+    layout: Annotated[
+        Literal["one", "initrd", "split"] | None,
+        typer.Option(
+            "--layout",
+            help="All in xenon.elf; program and files apart, to change them; or the model cut in two.",
+            show_default="one, split for a large model",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the console's memory, write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make the files from which XeLL starts a story on a real Xbox 360 (see docs/real-console.md).
+
+    Short options are those of generate, and so is the story. The same command writes the same bytes.
+
+    \b
+    A folder to copy to a FAT32 stick:
+      xenon-llm pack stories15M.bin "Once upon a time" -o usb/
+    The same story each time:
+      xenon-llm pack bundled "Sleepy Joe said" -t 0.8 -s 42 -o usb/
+    What the console's memory will hold:
+      xenon-llm pack stories15M.bin --dry-run
+    A program that stays, and files beside it that may change:
+      xenon-llm pack stories260K.bin --layout initrd -o usb/
+    """
+    from loader.output import check_target, write_images
+    from xenon.pack.plan import KBOOT_NAME, Layout, Tale, plan
+    from xenon.stories.guest import open_model, open_tokenizer
+
+    if prompt and file is not None:
+        raise UsageError("a prompt and --file", "give one of them")
+    if out is None and not dry_run:
+        raise UsageError("no folder to write to", "-o usb/ names one, --dry-run writes nothing")
+    text = prompt_from_file(file) if file is not None else prompt.encode("utf-8", "surrogateescape")
+    opened = open_model(None if model == _BUNDLED and not Path(model).exists() else model)
+    sampling = Sampling(temperature, top_p, seed, steps)
+    tale = Tale(opened, open_tokenizer(opened, tokenizer), text, sampling, context)
+    stick = plan(tale, None if layout is None else Layout(layout))
+    if out is not None and not dry_run:
+        _make_folder(out)
+    if out is not None and out.exists():
+        if KBOOT_NAME not in stick.files and (out / KBOOT_NAME).exists():
+            raise XenonError(
+                f"{shown(out / KBOOT_NAME)}: XeLL would read it before xenon.elf",
+                "remove it, or write to another folder",
+            )
+        images = stick.images(out)
+        for _, target in images:
+            check_target(target, [opened.path, tale.tokenizer.path], force)
+        if not dry_run:
+            with ProgressBar("packing") as progress:
+                write_images(images, force, progress)
+    if as_json:
+        print_json(_facts(stick, written=not dry_run))
+        return
+    _print(stick, out, written=not dry_run)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise XenonError(f"{shown(path)}: {reason(error)}", "-o OUT names another folder") from error
+
+
+def _facts(stick: Stick, written: bool) -> dict[str, object]:
+    return {
+        "written": written,
+        "layout": stick.layout.value,
+        "files": {name: len(data) for name, data in stick.files.items()},
+        "memory": [{"start": area.start, "end": area.end, "purpose": area.purpose} for area in stick.memory],
+        "notes": list(stick.notes),
+    }
+
+
+def _print(stick: Stick, out: Path | None, written: bool) -> None:
+    for name, data in stick.files.items():
+        path = shown(out / name) if out is not None else name
+        print(f"{'wrote' if written else 'would write'} {path}: {len(data):,} bytes")
+    if not written:
+        print("\nthe console's memory")
+        for area in stick.memory:
+            print(f"  {area.start:08x} to {area.end:08x}  {area.size:>11,}  {area.purpose}")
+    for note in stick.notes:
+        print(f"note: {note}", file=sys.stderr)

@@ -1,0 +1,346 @@
+"""Running sums of a loop whose weights are bytes: unpacked, converted, times one vector plus another, and
+multiplied by neighbouring lines of memory. Sixteen weights are one operation on sixteen lanes.
+
+That is how a scalar product with quantised weights looks: vupkhsb and vupklsb, vupkhsh and vupklsh, vcfsx,
+vmaddfp by a scale, vmaddfp by activations. Several sums share weights, several weights share activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from xenon.lifter.flow import Block
+from xenon.lifter.guards import Place, writes_memory
+from xenon.lifter.ir_types import BYTES_16, FLOAT, FLOATS_4, I8, I32, vector
+from xenon.lifter.lift import Lifter
+from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, number_of, vr, wide
+from xenon.lifter.speculate import Grain
+from xenon.lifter.values import Value
+
+_LINE = 16  # bytes of a VR
+_PARTS = 4  # VRs that the items of one VR of bytes become
+_LANES = 16
+_FLOATS = vector(_LANES, FLOAT)
+# Lane 4 k + j is lane j of VR k; its element is 3 - j, and byte e of a VR is its lane 15 - e.
+_ITEMS = [15 - (4 * (lane // 4) + 3 - lane % 4) for lane in range(_LANES)]
+
+Source = tuple[int, int | None]
+"""What an operand holds: a VR, and the index of the instruction that wrote it in this round, if one did."""
+Key = tuple[Source, Source, Source]
+"""Sixteen weights: their bytes, what they are multiplied by, what is added."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Weight:
+    """Four of sixteen weights: which they are, and the instructions that make them, the vmaddfp last."""
+
+    key: Key
+    part: int
+    chain: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """A vmaddfp that adds weights times a line of memory to a VR."""
+
+    index: int
+    weight: _Weight
+    load: int
+    total: int
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The instructions that take part."""
+        return self.index, self.load, *self.weight.chain
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Four products, part by part, that are one operation; their sums are in `slot`."""
+
+    products: tuple[_Product, ...]
+    slot: Slot
+
+    @property
+    def last(self) -> int:
+        return max(product.index for product in self.products)
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        """The loads, in the order of addresses."""
+        return tuple(product.load for product in self.products)
+
+
+class Unpacked:
+    """The groups of a loop. `held`: a VR to the index of the instruction that writes it last."""
+
+    def __init__(self, groups: list[_Group], held: dict[int, int]) -> None:
+        self._groups = {group.last: group for group in groups}
+        self._held = held
+        self._first = {group.row[0] for group in groups}
+        self._captured: dict[int, tuple[Value, ...]] = {}
+        self._addresses: dict[int, Value] = {}
+        self._loaded: dict[tuple[int, ...], Value] = {}
+        self._weights: dict[Key, Value] = {}
+        products = [product for group in groups for product in group.products]
+        taken = {
+            index for product in products for index in (product.index, product.load, *product.weight.chain)
+        }
+        self.indices = frozenset(taken)
+        """The instructions of the block that take part."""
+        self._of_slot = {group.slot: group for group in groups}
+        self.slots = tuple(self._of_slot)
+
+    def lift(self, lifter: Lifter, block: Block, index: int) -> None:
+        """What is emitted for one of the instructions: a group with its last."""
+        instruction = block.body[index]
+        if index in self._first:
+            self._addresses[index] = lifter.effective_address(instruction) & -16
+        elif instruction.mnemonic in ("vupkhsb", "vupklsb"):
+            self._captured[index] = (lifter.get(vr(instruction.rb)),)
+        elif instruction.mnemonic == "vmaddfp":
+            numbers = (instruction.ra, instruction.rb, instruction.rc)
+            self._captured[index] = tuple(lifter.get(vr(number)) for number in numbers)
+        if index in self._groups:
+            self._lift_group(lifter, block, self._groups[index])
+
+    def _lift_group(self, lifter: Lifter, block: Block, group: _Group) -> None:
+        assert lifter.speculation is not None
+        weights, words = self._sixteen(lifter, block, group), self._load(lifter, block, group.row)
+        sums = lifter.get(group.slot)
+        lifter.speculation.need(weights, Grain.FACTOR)
+        lifter.speculation.need(words, Grain.FACTOR)
+        lifter.speculation.need(sums, Grain.MULTIPLE)
+        floats = []
+        for value in (weights, words, sums):
+            floats.append(value.bitcast(_FLOATS))
+            lifter.same(floats[-1], value)
+        result = floats[0].intrinsic("fma", *floats[1:])
+        lifter.speculation.number(result, floats)
+        lifter.speculation.promise(result, Grain.MULTIPLE)
+        _set(lifter, group.slot, result)
+        for part, product in enumerate(group.products):
+            if block.body[product.index].rt != product.total:
+                self._keep(lifter, block, product.index, lifter.get(group.slot), part)
+
+    def _sixteen(self, lifter: Lifter, block: Block, group: _Group) -> Value:
+        """The words of the weights of a group."""
+        key = group.products[0].weight.key
+        if key in self._weights:
+            return self._weights[key]
+        assert lifter.speculation is not None
+        chains = [product.weight.chain for product in group.products]
+        first = block.body[chains[0][3]]
+        left, addend, right = self._captured[chains[0][3]]
+        scale = left if first.rc == block.body[chains[0][2]].rt else right
+        source = self._captured[chains[0][0]][0]
+        integers = source.bitcast(BYTES_16).shuffle(_ITEMS).sext(32)
+        floats = integers.to_float(_FLOATS, signed=True)
+        lifter.speculation.promise(floats, Grain.INTEGER)
+        grain = lifter.speculation.need_of_sum((floats, scale), addend)
+        others = [self._everywhere(lifter, words) for words in (scale, addend)]
+        result = floats.intrinsic("fma", *others)
+        lifter.speculation.number(result, others)
+        lifter.speculation.promise(result, grain)
+        words = result.bitcast(wide(0, _PARTS).type)
+        lifter.same(words, result)
+        self._weights[key] = words
+        converted = floats.bitcast(words.type)
+        for part, chain in enumerate(chains):
+            self._keep(lifter, block, chain[1], integers, part)
+            self._keep(lifter, block, chain[2], converted, part)
+            self._keep(lifter, block, chain[3], words, part)
+            if self._held[block.body[chain[0]].rt] == chain[0]:
+                start = 8 if block.body[chain[0]].mnemonic == "vupkhsb" else 0
+                halves = source.bitcast(BYTES_16).shuffle(range(start, start + 8)).sext(16)
+                lifter.set_vector(block.body[chain[0]].rt, halves)
+        return words
+
+    def _everywhere(self, lifter: Lifter, words: Value) -> Value:
+        """A VR four times, as floats."""
+        result = words.bitcast(FLOATS_4).shuffle(list(range(4)) * _PARTS)
+        lifter.same(result, words)
+        return result
+
+    def _keep(self, lifter: Lifter, block: Block, index: int, words: Value, part: int) -> None:
+        """Let the VR of an instruction hold its part, if no later one writes it."""
+        number = block.body[index].rt
+        if self._held[number] == index:
+            lifter.set(vr(number), words.shuffle(range(4 * part, 4 * part + 4)))
+
+    def _load(self, lifter: Lifter, block: Block, row: tuple[int, ...]) -> Value:
+        """The words of neighbouring lines."""
+        if row not in self._loaded:
+            bytes = vector(_LINE * _PARTS, I8)
+            data = lifter.read(bytes, lifter.pointer(self._addresses[row[0]]), ", align 16")
+            reversed = [lane ^ (_LINE - 1) for lane in range(bytes.lanes)]
+            words = self._loaded[row] = data.shuffle(reversed).bitcast(vector(_LANES, I32))
+            for part, index in enumerate(row):
+                self._keep(lifter, block, index, words, part)
+        return self._loaded[row]
+
+    def pack(self, lifter: Lifter) -> None:
+        """Before the first round."""
+        for slot, group in self._of_slot.items():
+            parts = [lifter.get(vr(product.total)) for product in group.products]
+            while len(parts) > 1:
+                lanes = range(2 * parts[0].type.lanes)
+                parts = [a.shuffle(lanes, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+            lifter.set(slot, parts[0])
+
+    def unpack(self, lifter: Lifter) -> None:
+        """Behind the last one."""
+        for slot, group in self._of_slot.items():
+            for part, product in enumerate(group.products):
+                lanes = range(4 * part, 4 * part + 4)
+                lifter.set(vr(product.total), lifter.get(slot).shuffle(lanes))
+
+
+def _set(lifter: Lifter, slot: Slot, value: Value) -> None:
+    words = value.bitcast(slot.type)
+    lifter.same(words, value)
+    lifter.set(slot, words)
+
+
+def find_unpacked(block: Block, places: dict[int, Place]) -> Unpacked | None:
+    """The sums of a loop of one block; None where there are none of this kind, or anything else stands in the
+    way."""
+    if any(map(writes_memory, block.body)):
+        return None
+    finder = _Finder(block, places)
+    products = list(finder.products())
+    groups = _grouped(products, places)
+    if not groups or finder.is_touched_elsewhere(products):
+        return None
+    return Unpacked(groups, finder.held)
+
+
+class _Finder:
+    """Follows the VRs of a block."""
+
+    def __init__(self, block: Block, places: dict[int, Place]) -> None:
+        self._body = block.body
+        self._places = places
+        self.held: dict[int, int] = {}
+        self._sources: list[dict[int, int | None]] = []
+        for index, instruction in enumerate(block.body):
+            reads = [number_of(name) for name in instruction.reads if is_vr(name)]
+            self._sources.append({number: self.held.get(number) for number in reads})
+            for name in instruction.writes:
+                if is_vr(name):
+                    self.held[number_of(name)] = index
+
+    def products(self) -> Iterator[_Product]:
+        totals: dict[int, int] = {}  # of each product: the VR that the sum begins and ends in
+        for index, instruction in enumerate(self._body):
+            if instruction.mnemonic != "vmaddfp":
+                continue
+            before = self._sources[index][instruction.rb]
+            if before is not None and before not in totals:
+                continue
+            total = instruction.rb if before is None else totals[before]
+            for factor, other in ((instruction.ra, instruction.rc), (instruction.rc, instruction.ra)):
+                weight, load = self._weight(index, factor), self._sources[index][other]
+                if weight is not None and load is not None and self._is(load, "lvx"):
+                    totals[index] = total
+                    yield _Product(index, weight, load, total)
+
+    def _is(self, index: int | None, *mnemonics: str) -> bool:
+        return index is not None and self._body[index].mnemonic in mnemonics
+
+    def _source(self, index: int, number: int) -> Source:
+        """What a VR holds for an instruction; of a copy, what was copied."""
+        source = self._sources[index][number]
+        while source is not None and self._is(source, "vor"):
+            copy = self._body[source]
+            if copy.ra != copy.rb:
+                break
+            number, source = copy.ra, self._sources[source][copy.ra]
+        return number, source
+
+    def _weight(self, index: int, number: int) -> _Weight | None:
+        """The weight that a VR holds for an instruction."""
+        scaled = self._sources[index][number]
+        if scaled is None or not self._is(scaled, "vmaddfp"):
+            return None
+        instruction = self._body[scaled]
+        for integers, scale in ((instruction.ra, instruction.rc), (instruction.rc, instruction.ra)):
+            chain = self._chain(scaled, integers)
+            if chain is not None:
+                unpacked, halves = self._body[chain[0]], self._body[chain[1]]
+                part = 2 * (unpacked.mnemonic == "vupklsb") + (halves.mnemonic == "vupklsh")
+                source = self._source(chain[0], unpacked.rb)
+                key = (source, self._source(scaled, scale), self._source(scaled, instruction.rb))
+                return _Weight(key, part, (*chain, scaled))
+        return None
+
+    def _chain(self, index: int, number: int) -> tuple[int, int, int] | None:
+        """The instructions that unpack and convert what a VR holds."""
+        converted = self._sources[index][number]
+        if converted is None or not self._is(converted, "vcfsx") or self._body[converted].ra:
+            return None
+        words = self._sources[converted][self._body[converted].rb]
+        if words is None or not self._is(words, "vupkhsh", "vupklsh"):
+            return None
+        halves = self._sources[words][self._body[words].rb]
+        if halves is None or not self._is(halves, "vupkhsb", "vupklsb"):
+            return None
+        return halves, words, converted
+
+    def is_touched_elsewhere(self, products: list[_Product]) -> bool:
+        """Whether an instruction that takes no part reads what one that does wrote, or touches a sum."""
+        taken = {
+            index for product in products for index in (product.index, product.load, *product.weight.chain)
+        }
+        totals = {product.total for product in products}
+        sums = {product.index for product in products}
+        continued = [self._sources[product.index][self._body[product.index].rb] for product in products]
+        going_on = [source for source in continued if source is not None]
+        if len(set(going_on)) != len(going_on):
+            return True
+        ends = sums - set(going_on)
+        if any(
+            product.index in ends and self._body[product.index].rt != product.total for product in products
+        ):
+            return True
+        if len(ends) != len(totals):
+            return True
+        for index in range(len(self._body)):
+            if index in sums:
+                continue
+            for number, source in self._sources[index].items():
+                if source is None and number in totals:
+                    return True
+                if source in taken and index not in taken:
+                    return True
+        kinds = [product.weight.key for product in products]
+        return any(source[1] in taken for key in kinds for source in key)
+
+
+def _grouped(products: list[_Product], places: dict[int, Place]) -> list[_Group]:
+    """The products in fours; empty where some are left over."""
+    fours: dict[tuple[Key, str, int, int], dict[int, _Product]] = {}
+    seen: dict[tuple[Key, str, int], int] = {}
+    for product in products:
+        origin, offset = places[product.load]
+        base = (product.weight.key, repr(origin), offset - _LINE * product.weight.part)
+        parts = fours.setdefault((*base, seen.get(base, 0)), {})
+        if product.weight.part in parts:
+            return []
+        parts[product.weight.part] = product
+        if len(parts) == _PARTS:
+            seen[base] = seen.get(base, 0) + 1
+    slots: dict[tuple[int, ...], Slot] = {}
+    groups = []
+    for parts in fours.values():
+        if len(parts) != _PARTS:
+            return []
+        four = tuple(parts[part] for part in range(_PARTS))
+        totals = tuple(product.total for product in four)
+        slot = slots.setdefault(totals, wide(len(slots), _PARTS))
+        groups.append(_Group(four, slot))
+    every = [total for totals in slots for total in totals]
+    if len(slots) > MOST_WIDE or len(set(every)) != len(every):
+        return []
+    return groups
