@@ -248,8 +248,8 @@ VARIANTS = (
 
 
 def estimate(config: Config, position: int = 0, kv_bytes: int = 4) -> list[Estimate]:
-    """Every variant's speed with a model of these dimensions and types, for the token at `position` and for the
-    beginning of a prompt."""
+    """Every variant's speed with a model of these dimensions and types, for the token at `position` and for
+    the beginning of a prompt."""
     work = token_work(config, position, kv_bytes)
     estimates = []
     for variant in VARIANTS:
