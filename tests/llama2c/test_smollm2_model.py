@@ -47,7 +47,7 @@ def picked(model: loader.Model, prompt: Sequence[int], steps: int) -> Iterator[i
     console = Console(MachineSettings(cpu=CpuKind.RECOMPILER, threads=2))
     console.disc.add("m", model.image(ByteOrder.BIG))
     console.disc.add("t", tokenizer.image(ByteOrder.BIG))
-    words = ["m", "-z", "t", "-i", text, "-x", "-n", str(steps), "-t", "0", "-e", "-l"]
+    words: list[str | bytes] = ["m", "-z", "t", "-i", text, "-x", "-n", str(steps), "-t", "0", "-e", "-l"]
     console.boot(llama2c.guest_program(), words)
     size, data = 4 * model.config.vocab_size, b""
     for output in console.run(timeout=500):
