@@ -320,6 +320,8 @@ static void run(void)
     static char *arguments[MOST_ARGUMENTS + 1] = {"xenon-llm", "model.bin", "-z", "tokenizer.bin", "-r", "3"};
     int count = packed_arguments(arguments, 6);
     count = split_line(tree.arguments, arguments, count);
+    int64_t model = file_named(arguments[1]);
+    print(STANDARD_ERROR, "model: %u bytes\n", model < 0 ? 0 : file_size(model));
     print_arguments(arguments, count);
     extern int main(int, char **);
     platform_exit(main(count, arguments));

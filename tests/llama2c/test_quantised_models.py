@@ -31,7 +31,7 @@ STORY = ["m", "-z", "t", "-i", "a bee soaobae", "-n", "16", "-t", "0", "-e", "-l
 
 @dataclass(frozen=True)
 class Twins:
-    """A model in both byte orders, its weights in fp32, and its tokenizer in both."""
+    """A model in the host's order and the console's, its weights in fp32, its tokenizer in both orders."""
 
     native: bytes
     big: bytes

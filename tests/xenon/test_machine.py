@@ -11,7 +11,7 @@ import pytest
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Cpu, Protection, Trap, TrapKind
 from xenon.hardware.gpu import GPU_REGISTERS
-from xenon.hardware.memory_map import MIB, PAGE_BYTES
+from xenon.hardware.memory_map import MIB, PAGE_BYTES, Range
 from xenon.machine import Machine, MachineSettings, Personality, check_threads
 from xenon.recompiler.cpu_kind import CpuKind, installed
 
@@ -148,6 +148,48 @@ def test_stop_calls_what_waits_to_be_told() -> None:
 
 def test_the_devices_are_on_the_bus() -> None:
     assert [window.range for window in Machine().bus.windows] == [GPU_REGISTERS]
+
+
+class Latch:
+    """A device of one register."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.stopped = False
+
+    def read(self, offset: int) -> int:
+        return self.value
+
+    def write(self, offset: int, value: int) -> None:
+        self.value = value
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def test_a_machine_may_have_other_devices_in_the_gpus_place() -> None:
+    latch, window = Latch(), Range("latch", 0x200_0000_0000, PAGE_BYTES)
+    machine = Machine(MachineSettings(cpu=CpuKind.UNICORN), devices=[(window, latch)])
+    assert [known.range for known in machine.bus.windows] == [window]
+    machine.bus.write(window.start + 8, 4, 7)
+    assert machine.bus.read(window.start, 4) == 7
+    machine.stop()
+    assert latch.stopped
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_privileged_instruction_is_a_trap_where_it_is_asked_for(kind: CpuKind) -> None:
+    machine = Machine(MachineSettings(cpu=kind), privileged=True)
+    machine.pages.map(CODE, PAGE_BYTES, Protection.READ | Protection.WRITE | Protection.EXECUTE)
+    mftb_r3 = 0x7C6C42E6
+    machine.memory.write(CODE, struct.pack(">3I", addi(4, 0, 1), mftb_r3, SC))
+    cpu = machine.cpus[0]
+    trap = cpu.run(CODE)
+    assert (trap.kind, trap.pc) == (TrapKind.PRIVILEGED, CODE + 4)
+    cpu.write_gpr(3, 77)
+    trap = cpu.run(trap.pc + 4)
+    assert (trap.kind, trap.gpr[3], trap.gpr[4]) == (TrapKind.SYSTEM_CALL, 77, 1)
+    machine.stop()
 
 
 def test_a_machine_is_what_its_settings_say() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import loader
 from scripts.tables import screen_font
@@ -21,6 +24,7 @@ from xenon.xell.layout import Loader
 
 PROMPT = b"Sleepy Joe said"
 GREEDY, SAMPLED = Sampling(0.0, 0.9, 1, 16), Sampling(0.8, 0.9, 7, 24)
+GOLDEN = Path(__file__).resolve().parents[3] / "docs" / "real-console.png"
 BEFORE, BEHIND = "---- story ----\n", "---- end of story ----\n"
 
 
@@ -141,6 +145,30 @@ def test_the_screen_shows_the_same_text(tale: Tale, screen: Screen, tmp_path: Pa
     assert " ".join(" ".join(lines).split()) == " ".join(text.split())
     words = set(text.split())
     assert all(word in words for line in lines for word in line.split())  # none is cut
+
+
+def read_png(path: Path) -> NDArray[np.uint8]:
+    """The pixels of a picture that xenon.xell.png has written: RGB, rows without filters."""
+    data, place, packed = path.read_bytes(), 8, b""
+    width, height = struct.unpack_from(">II", data, 16)
+    while place < len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        packed += data[place + 8 : place + 8 + length] if kind == b"IDAT" else b""
+        place += 12 + length
+    rows = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + 3 * width)
+    assert not rows[:, 0].any()
+    return rows[:, 1:].reshape(height, width, 3)
+
+
+def test_the_picture_in_the_readme_is_what_the_screen_shows(tale: Tale, tmp_path: Path) -> None:
+    long = replace(tale, sampling=replace(GREEDY, steps=256))
+    console = XellConsole(MachineSettings(threads=1))
+    booted(written(plan(long), tmp_path / "usb"), console)
+    golden, lines = read_png(GOLDEN), screen_lines(console)
+    first, last = lines.index(BEFORE.strip()), lines.index(BEHIND.strip())
+    assert last - first > 3
+    rows = slice(16 * first, 16 * (last + 1))
+    assert np.array_equal(console.picture()[rows], golden[rows])
 
 
 def test_more_text_than_the_screen_holds_scrolls(tale: Tale, tmp_path: Path) -> None:
