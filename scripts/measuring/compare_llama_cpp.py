@@ -2,9 +2,9 @@
 
     python scripts/measuring/compare_llama_cpp.py smollm2.gguf [--threads 1,2] [--turns 3] [--python PYTHON]
 
-llama.cpp is the wheel `xllamacpp`, in this Python or in the one that PYTHON names. It gets a GGUF file that is
-made here, and our default engine the console's file of the same blocks. Keys and values are floats in ours
-and in half precision in llama.cpp, as either has them by default. CPU seconds are user and system time of all
+llama.cpp is the wheel `xllamacpp`, in this Python or in the one that PYTHON names. It gets a GGUF file made
+here, and our default engine the console's file of the same blocks. Keys and values are floats in ours and in
+half precision in llama.cpp, as either has them by default. CPU seconds are user and system time of all
 threads. From each run that of a run with a short prompt alone is taken off, so that start, loading and
 compiling do not count. The engines take turns, and medians are compared.
 """
