@@ -1,4 +1,4 @@
-"""Compares tokens a CPU second with llama.cpp on the same weights in Q8_0: a prompt, and generated.
+"""Compares tokens a CPU second, a prompt's and generated ones, with llama.cpp on the same weights in Q8_0.
 
     python scripts/measuring/compare_llama_cpp.py smollm2.gguf [--threads 1,2] [--turns 3] [--python PYTHON]
 
