@@ -38,6 +38,7 @@ class Extents:
     vocab_size: int
     seq_len: int
     kv_bytes: int
+    int8_activations: int
     quantised_planes: int
     weight_bytes: int
     tokenizer_bytes: int

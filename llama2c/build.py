@@ -19,8 +19,8 @@ XELL_GUEST = GUEST.with_name("xell.elf")
 
 PORT = (
     *"allocations checkpoint evaluate figures forward forward_cpu forward_dump forward_gpu gpu".split(),
-    *"halves header kernels_scalar kernels_vmx maths matmul memory parallel sampler sort".split(),
-    *"tensor_types text transformer".split(),
+    *"halves header int8_products kernels_scalar kernels_vmx maths matmul memory parallel".split(),
+    *"sampler sort tensor_types text transformer".split(),
     *"byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
     *"answer conversation inference records stops".split(),
     "fp32",  # the tensor types, a line each

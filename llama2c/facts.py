@@ -50,6 +50,8 @@ TYPE_FUNCTIONS = {
 """Beside HOT_FUNCTIONS, those of a run with matrices of a tensor type other than fp32, by its name."""
 HALF_CACHE_FUNCTIONS = ("halves_widen", "halves_narrow", "widen_rows")
 """Beside HOT_FUNCTIONS, those of a run that keeps keys and values in half precision."""
+INT8_PRODUCT_FUNCTIONS = ("int8_products_vmx", "int8_products_scalar", "quantise_groups", "matmul_int8")
+"""Beside HOT_FUNCTIONS, those of a run whose activations are int8."""
 # Functions that a run with the other kernels has no use for, unless vectors do not fit its shapes.
 _UNUSED = {
     "vmx": {"expf"} | {name for name in HOT_FUNCTIONS if name.endswith("_scalar")},
@@ -58,16 +60,23 @@ _UNUSED = {
 
 
 def hot_functions(
-    kernel: str, byte_pairs: bool = False, types: Collection[str] = (), half_cache: bool = False
+    kernel: str,
+    byte_pairs: bool = False,
+    types: Collection[str] = (),
+    half_cache: bool = False,
+    int8_activations: bool = False,
 ) -> tuple[str, ...]:
     """The hot functions of a run with `-k kernel`, "vmx" or "scalar". Raises KeyError for another name.
 
     `byte_pairs` says that the tokenizer is one of byte-level BPE. `types` are the names of the matrices'
-    tensor types, fp32's may be missing; `half_cache` says that keys and values are halves.
+    tensor types, fp32's may be missing; `half_cache` says that keys and values are halves,
+    `int8_activations` that matrices are multiplied by int8.
     """
     own = [name for label, functions in TYPE_FUNCTIONS.items() if label in types for name in functions]
     if half_cache:
         own += HALF_CACHE_FUNCTIONS
+    if int8_activations:
+        own += INT8_PRODUCT_FUNCTIONS
     names = (*own, *HOT_FUNCTIONS, *(BYTE_PAIR_FUNCTIONS if byte_pairs else ()))
     unused = _UNUSED[kernel]
     other = "_scalar" if kernel == "vmx" else "_vmx"

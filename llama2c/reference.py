@@ -152,6 +152,12 @@ class Reference:
             *(ctypes.c_uint32, *(ctypes.c_void_p,) * 3),
             *(ctypes.c_int,) * 4,
         )
+        library.reference_matmul_int8.argtypes = (
+            *(ctypes.c_void_p,) * 3,
+            *(ctypes.c_int,) * 5,
+            *(ctypes.c_void_p,) * 2,
+        )
+        library.reference_matmul_int8.restype = None
         library.reference_narrow.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
         library.reference_narrow.restype = None
         library.reference_kernels.argtypes = (ctypes.c_int,)
@@ -332,6 +338,25 @@ class Reference:
         del held, copy
         if not known:
             raise KeyError(code)
+        return out
+
+    def product_int8(
+        self, w: NDArray[np.int8], scales: NDArray[np.float32], x: NDArray[np.float32], vmx: bool = False
+    ) -> NDArray[np.float32]:
+        """w (d, n) with scales (d, groups) times each row of x (positions, n), which becomes int8 in such
+        groups: (positions, d). Raises ValueError for more positions than `batch`."""
+        import numpy as np
+
+        (d, n), groups, positions = w.shape, scales.shape[1], len(x)
+        if positions > self.batch:
+            raise ValueError(f"{positions} positions, expected at most {self.batch}")
+        planes = w.astype(np.int8).tobytes() + scales.astype(np.float32).tobytes()
+        parts = planes, x.astype(np.float32).tobytes(), bytes(4 * x.size), bytes(4 * groups * self.batch)
+        held = [_page_aligned(part) for part in parts]
+        weights, rows, room, own_scales = (address for _, address, _ in held)
+        out = np.empty((positions, d), np.float32)
+        shape = n, d, n // groups, positions, vmx
+        self._library.reference_matmul_int8(out.ctypes.data, rows, weights, *shape, room, own_scales)
         return out
 
     def narrow(self, x: NDArray[np.float32]) -> NDArray[np.uint16]:

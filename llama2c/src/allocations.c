@@ -59,6 +59,7 @@ Extents extents_of(const Config *config)
         .vocab_size = (uint64_t)config->vocab_size,
         .seq_len = (uint64_t)config->seq_len,
         .kv_bytes = (uint64_t)config->kv_bytes,
+        .int8_activations = (uint64_t)config->int8_activations,
     };
 }
 

@@ -12,6 +12,7 @@ typedef struct {
     uint64_t dim, hidden_dim, n_layers, n_heads, n_kv_heads, head_size, kv_dim, vocab_size;
     uint64_t seq_len;          // positions that the caches hold
     uint64_t kv_bytes;         // of an item of the caches
+    uint64_t int8_activations; // 1 where matrices are multiplied by int8, else 0
     uint64_t quantised_planes; // of the matrices that are no fp32, at most
     uint64_t weight_bytes;     // all weights, each in whole cache lines
     uint64_t tokenizer_bytes;  // the tokenizer's file
@@ -26,6 +27,7 @@ typedef struct {
 #define CEIL_DIVIDE(a, b) (((a) + (b) - 1) / (b))
 #define LINES(bytes) (CEIL_DIVIDE(bytes, CACHE_LINE) * CACHE_LINE)
 #define ARRAY(words) LINES(4 * (words))
+#define LARGER(a, b) ((a) + ((b) > (a)) * ((b) - (a)))
 #define FOURS(words) (CEIL_DIVIDE(words, 4) * 4)  // whole vectors
 
 // Positions of a prompt that go through the layers in one pass over the weights. With eight a core of the console

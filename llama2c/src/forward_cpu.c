@@ -6,6 +6,7 @@
 
 #include "allocations.h"
 #include "halves.h"
+#include "int8_products.h"
 #include "kernels.h"
 #include "maths.h"
 #include "matmul.h"
@@ -52,7 +53,12 @@ static void rmsnorm(void *machine, float *out, const float *x, const float *weig
 static void multiply(void *machine, float *out, const float *x, const Matrix *w)
 {
     const Cpu *cpu = machine;
-    matmul(out, x, w, cpu->positions, cpu->transformer->kernel);
+    const Transformer *t = cpu->transformer;
+    if (t->config.int8_activations) {
+        matmul_int8(out, x, w, cpu->positions, t->kernel, (Int8_Room){t->state.xq, t->state.xq_scales});
+    } else {
+        matmul(out, x, w, cpu->positions, t->kernel);
+    }
 }
 
 static void rope_turn_to(const Run_State *s, int pos, int positions, int head_size)

@@ -5,6 +5,7 @@
 #include "evaluate.h"
 #include "figures.h"
 #include "inference.h"
+#include "int8_products.h"
 #include "memory.h"
 #include "parallel.h"
 #include "platform.h"
@@ -24,6 +25,7 @@ typedef struct {
     uint64_t record;   // the descriptor that takes the figures; 0: none does
     Kernel kernel;
     int half_cache;
+    int int8_activations;
     int write_logits;
     int ignore_end;
     int gpu;
@@ -39,14 +41,14 @@ enum { DEFAULT_STEPS = 256, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char USAGE[] =
     "usage: llama2 CHECKPOINT [-z TOKENIZER] [-i PROMPT | -f FILE] [-t TEMPERATURE] [-p TOP_P] [-s SEED] [-n STEPS]\n"
-    "              [-c CONTEXT] [-k scalar|vmx] [-v f32|f16] [-r DESCRIPTOR] [-m MIN_P] [-a PENALTY] [-b STOP]... [-g] [-l]\n"
-    "              [-e] [-x] [-w] [-d] [-u FILE] [-y]\n"
+    "              [-c CONTEXT] [-k scalar|vmx] [-v f32|f16] [-q f32|int8] [-r DESCRIPTOR] [-m MIN_P] [-a PENALTY]\n"
+    "              [-b STOP]... [-g] [-l] [-e] [-x] [-w] [-d] [-u FILE] [-y]\n"
     "  -z  tokenizer file (tokenizer.bin)      -i  the story's beginning\n"
     "  -t  0 or more, 0 is greedy (1.0)        -p  nucleus, 0 to 1 (0.9)\n"
     "  -s  seed, 1 or more (the clock)         -n  steps, 0 for the whole context (256)\n"
     "  -k  which matmul (vmx where there is)   -l  write each position's logits to standard output, no text\n"
     "  -c  keep keys and values for fewer positions    -e  go on where a story ends\n"
-    "  -v  how keys and values are kept (f32)\n"
+    "  -v  how keys and values are kept (f32)          -q  what int8 matrices are multiplied by (f32)\n"
     "  -r  write the run's figures as a record to this descriptor\n"
     "  -g  let the GPU compute                 -x  special tokens written in the prompt count as such\n"
     "  -f  a file that is the story's beginning        -b  end before this text\n"
@@ -106,6 +108,9 @@ static int parse_option(Options *o, char letter, const char *value)
     case 'v':
         o->half_cache = strcmp(value, "f16") == 0;
         return o->half_cache || strcmp(value, "f32") == 0;
+    case 'q':
+        o->int8_activations = strcmp(value, "int8") == 0;
+        return o->int8_activations || strcmp(value, "f32") == 0;
     case 'u':
         o->evaluated = value;
         return 1;
@@ -290,6 +295,18 @@ static int cut_context(Config *config, const Options *o)
     return 1;
 }
 
+// 1, or 0 after a message.
+static int choose_activations(Transformer *transformer, const Options *o)
+{
+    if (o->int8_activations && (o->gpu || !int8_products_take(&transformer->weights.wq))) {
+        print(STANDARD_ERROR, "error: %s: int8 activations %s\n", o->checkpoint,
+              o->gpu ? "are the CPU's: leave -g or -q out" : "need matrices of int8, which version 2 has");
+        return 0;
+    }
+    transformer->config.int8_activations = o->int8_activations;
+    return 1;
+}
+
 // The prompt where it is a file: 1, or 0 after a message.
 static int read_prompt_file(Options *o)
 {
@@ -385,6 +402,7 @@ int main(int argument_count, char **arguments)
     Tokenizer tokenizer;
     Sampler sampler;
     if (!checkpoint_load(&transformer, options.checkpoint) || !cut_context(&transformer.config, &options) ||
+        !choose_activations(&transformer, &options) ||
         !tokenizer_load(&tokenizer, options.tokenizer, (uint32_t)config->vocab_size)) {
         return EXIT_FAILED;
     }

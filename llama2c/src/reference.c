@@ -3,6 +3,7 @@
 #include "checkpoint.h"
 #include "forward_cpu.h"
 #include "halves.h"
+#include "int8_products.h"
 #include "kernels.h"
 #include "maths.h"
 #include "matmul.h"
@@ -24,7 +25,8 @@ EXPORT int reference_main(const Host *host, int argument_count, char **arguments
 
 static Transformer transformer;
 
-// Loads a checkpoint for reference_forward and reference_classify, with caches of floats (4 bytes) or halves (2): 1, or 0 after a message on the machine's standard error.
+// Loads a checkpoint for reference_forward and reference_classify, with caches of floats (4 bytes) or halves (2): 1, or
+// 0 after a message on the machine's standard error.
 EXPORT int reference_load(const Host *host, const char *path, int vmx, int kv_bytes)
 {
     host_use(host);
@@ -98,6 +100,15 @@ EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const voi
     Matrix matrix = {type, w, d, n, type->items, code ? 15 : 0, 127};
     matmul(out, x, &matrix, positions, vmx ? KERNEL_VMX : KERNEL_SCALAR);
     return 1;
+}
+
+// out (positions, d) = w (d, n) of int8 in groups times each x (positions, n), as int8 in such groups. room has words for
+// (positions, n), scales for (n / group, BATCH).
+EXPORT void reference_matmul_int8(float *out, const float *x, const void *w, int n, int d, int group, int positions,
+                                  int vmx, float *room, float *scales)
+{
+    Matrix matrix = {&tensor_int8, w, d, n, group, 0, 0};
+    matmul_int8(out, x, &matrix, positions, vmx ? KERNEL_VMX : KERNEL_SCALAR, (Int8_Room){room, scales});
 }
 
 // out (n) = x in half precision

@@ -21,6 +21,7 @@ typedef struct {
     int no_begin_token;   // whether a prompt has none
     int no_space_prefix;  // whether no space is put before a prompt
     int kv_bytes;         // of an item of the caches: 4, floats, or 2, halves
+    int int8_activations;  // whether matrices are multiplied by int8, as runq.c does
 } Config;
 
 // A matrix of n_layers is the first layer's; layer() gives the others.
@@ -51,6 +52,8 @@ typedef struct {
     float *v;            // (BATCH, kv_dim)
     float *keys;         // (seq_len, kv_dim) of the layer at hand, where the caches hold halves
     float *values;       // (seq_len, kv_dim)
+    float *xq;           // (BATCH, dim or hidden_dim) what a matrix is multiplied by, where that is int8
+    float *xq_scales;    // at most (BATCH, dim or hidden_dim)
     float *att;          // (n_heads, seq_len in whole vectors) attention scores of a position
     float *logits;       // (vocab_size) of one position
     float *rope_freq;    // (head_size / 2) angle per position

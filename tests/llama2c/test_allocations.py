@@ -26,6 +26,7 @@ SMALL = Extents(
     vocab_size=272,
     seq_len=32,
     kv_bytes=4,
+    int8_activations=0,
     quantised_planes=0,
     weight_bytes=12_800,
     tokenizer_bytes=4_000,

@@ -12,6 +12,7 @@ import typer
 
 from xenon.cli.errors import EXIT_BAD_INPUT
 from xenon.cli.options import (
+    ActivationsOption,
     ContextOption,
     EngineOption,
     JsonOption,
@@ -22,7 +23,7 @@ from xenon.cli.options import (
     TokenizerOption,
 )
 from xenon.cli.output import OutputFile, parse_size, print_json
-from xenon.stories.settings import Engine, KeyValueType, Setup
+from xenon.stories.settings import Activations, Engine, KeyValueType, Setup
 
 if TYPE_CHECKING:
     from xenon.stories.budget import Budget
@@ -35,6 +36,7 @@ def budget(
     tokenizer: TokenizerOption = None,
     context: ContextOption = None,
     kv: KeyValueOption = KeyValueType.F32,
+    activations: ActivationsOption = Activations.F32,
     memory: MemoryOption = "512MiB",
     threads: ThreadsOption = None,
     engine: EngineOption = Engine.AUTO,
@@ -64,7 +66,14 @@ def budget(
     from xenon.stories.session import Session
 
     size = parse_size("--memory", memory)
-    setup = Setup(engine, threads=threads, context=context, memory_bytes=size, kv=kv)
+    setup = Setup(
+        engine,
+        threads=threads,
+        context=context,
+        memory_bytes=size,
+        kv=kv,
+        activations=activations,
+    )
     with ExitStack() as stack:
         inputs = [path for path in (model, tokenizer) if path is not None]
         drawing = stack.enter_context(OutputFile(svg, inputs)) if svg else None

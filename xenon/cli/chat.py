@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xenon.cli.options import (
+    ActivationsOption,
     ContextOption,
     CpuOption,
     EngineOption,
@@ -23,7 +24,7 @@ from xenon.cli.options import (
     TokenizerOption,
 )
 from xenon.cli.output import parse_size, shown
-from xenon.stories.settings import Engine, KeyValueType, Sampling, Setup
+from xenon.stories.settings import Activations, Engine, KeyValueType, Sampling, Setup
 
 if TYPE_CHECKING:
     from xenon.stories.conversation import Conversation
@@ -82,6 +83,7 @@ def chat(
     threads: ThreadsOption = None,
     context: ContextOption = None,
     kv: KeyValueOption = KeyValueType.F32,
+    activations: ActivationsOption = Activations.F32,
     memory: MemoryOption = "512MiB",
     cpu: CpuOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answers and nothing else.")] = False,
@@ -123,7 +125,16 @@ def chat(
         stop=tuple(stop or ()),
     )
     size = parse_size("--memory", memory)
-    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv)
+    setup = Setup(
+        engine,
+        matmul,
+        threads,
+        cpu,
+        context=context,
+        memory_bytes=size,
+        kv=kv,
+        activations=activations,
+    )
     wanted = None if template is None else ChatTemplate[template.name]
     with Conversation(model, tokenizer, setup, wanted, system) as conversation:
         notes = [] if quiet else _notes(conversation, template)

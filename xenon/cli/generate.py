@@ -10,6 +10,7 @@ import typer
 
 from xenon.cli.errors import UsageError
 from xenon.cli.options import (
+    ActivationsOption,
     ContextOption,
     CpuOption,
     EngineOption,
@@ -31,7 +32,7 @@ from xenon.cli.output import (
     prompt_from_stdin,
     shown,
 )
-from xenon.stories.settings import Engine, KeyValueType, Sampling, Setup
+from xenon.stories.settings import Activations, Engine, KeyValueType, Sampling, Setup
 
 if TYPE_CHECKING:
     from xenon.stories.session import Session, Statistics, Telling
@@ -76,6 +77,7 @@ def generate(
     threads: ThreadsOption = None,
     context: ContextOption = None,
     kv: KeyValueOption = KeyValueType.F32,
+    activations: ActivationsOption = Activations.F32,
     memory: MemoryOption = "512MiB",
     cpu: CpuOption = None,
     ignore_eos: Annotated[
@@ -116,7 +118,16 @@ def generate(
         temperature, top_p, seed, steps, ignore_eos, special, min_p, repeat_penalty, tuple(stop or ())
     )
     size = parse_size("--memory", memory)
-    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv)
+    setup = Setup(
+        engine,
+        matmul,
+        threads,
+        cpu,
+        context=context,
+        memory_bytes=size,
+        kv=kv,
+        activations=activations,
+    )
     session = Session(model, tokenizer, setup)
     with session.tell(text, sampling, timeout) as story:
         if not quiet:

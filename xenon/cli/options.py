@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xenon.recompiler.cpu_kind import CpuKind
-from xenon.stories.settings import Engine, KeyValueType, Matmul
+from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul
 
 ModelArgument = Annotated[
     Path | None, typer.Argument(metavar="[MODEL]", help="A llama2.c checkpoint.", show_default="bundled")
@@ -30,6 +30,10 @@ ContextOption = Annotated[
 KeyValueOption = Annotated[
     KeyValueType,
     typer.Option(metavar="f32|f16", help="How keys and values are kept; f16 takes half the memory."),
+]
+ActivationsOption = Annotated[
+    Activations,
+    typer.Option(metavar="f32|int8", help="What int8 matrices are multiplied by; int8 is llama2.c's runq."),
 ]
 MemoryOption = Annotated[
     str, typer.Option(metavar="SIZE", help="RAM of the console, as 256MiB; 32 MiB are the system's.")

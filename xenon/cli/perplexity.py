@@ -12,6 +12,7 @@ import typer
 
 from xenon.cli.errors import UsageError
 from xenon.cli.options import (
+    ActivationsOption,
     ContextOption,
     CpuOption,
     EngineOption,
@@ -24,7 +25,7 @@ from xenon.cli.options import (
     TokenizerOption,
 )
 from xenon.cli.output import parse_size, print_json, shown
-from xenon.stories.settings import Engine, KeyValueType, Matmul, Setup
+from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul, Setup
 
 if TYPE_CHECKING:
     from xenon.evaluation.engines import Evaluator
@@ -63,6 +64,7 @@ def perplexity(
     context: ContextOption = None,
     memory: MemoryOption = "512MiB",
     kv: KeyValueOption = KeyValueType.F32,
+    activations: ActivationsOption = Activations.F32,
     cpu: CpuOption = None,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
@@ -101,7 +103,16 @@ def perplexity(
         raise UsageError("--reference with options of the console", "leave --engine, --threads and --cpu out")
     text = _text(file)
     size = parse_size("--memory", memory)
-    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv)
+    setup = Setup(
+        engine,
+        matmul,
+        threads,
+        cpu,
+        context=context,
+        memory_bytes=size,
+        kv=kv,
+        activations=activations,
+    )
     session = Session(model, tokenizer, setup)
     positions = session.decision.context
     chunking = Chunking(min(positions, chunk or positions), stride, half)
@@ -109,7 +120,8 @@ def perplexity(
         raise UsageError(f"--chunk {chunk}, the context is {positions}", f"--chunk {positions} fits")
     evaluator: Evaluator
     if reference:
-        host = ReferenceEvaluator(session.model, session.tokenizer, matmul or Matmul.VMX, positions, kv)
+        kernel = matmul or Matmul.VMX
+        host = ReferenceEvaluator(session.model, session.tokenizer, kernel, positions, kv, activations)
         evaluator, tokens = host, host.encode(text)
     else:
         evaluator = ConsoleEvaluator(session, timeout)

@@ -9,6 +9,7 @@ import typer
 
 from xenon.cli.errors import EXIT_BAD_INPUT, UsageError
 from xenon.cli.options import (
+    ActivationsOption,
     ContextOption,
     CpuOption,
     EngineOption,
@@ -21,7 +22,7 @@ from xenon.cli.options import (
     TokenizerOption,
 )
 from xenon.cli.output import parse_size, print_json, shown
-from xenon.stories.settings import Engine, KeyValueType, Matmul, Setup
+from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul, Setup
 
 if TYPE_CHECKING:
     from xenon.evaluation.checks import Check, Plan
@@ -53,6 +54,7 @@ def verify(
     context: ContextOption = None,
     memory: MemoryOption = "512MiB",
     kv: KeyValueOption = KeyValueType.F32,
+    activations: ActivationsOption = Activations.F32,
     cpu: CpuOption = None,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
@@ -90,7 +92,16 @@ def verify(
     if engine is Engine.GPU and (dump or against):
         raise UsageError("tensors are written by CPUs, not by the GPU", "leave --engine out")
     size = parse_size("--memory", memory)
-    setup = Setup(engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv)
+    setup = Setup(
+        engine,
+        matmul,
+        threads,
+        cpu,
+        context=context,
+        memory_bytes=size,
+        kv=kv,
+        activations=activations,
+    )
     opened = open_model(model)
     if context is not None and context > opened.config.seq_len:
         raise UsageError(f"--context {context}, the model's is {opened.config.seq_len}", _USAGE)
@@ -171,10 +182,8 @@ def _compare(plan: Plan, folder: Path, ulps: int, as_json: bool) -> bool:
 
 def _host_tensors(plan: Plan) -> Tensors:
     from xenon.evaluation.dump import tensors_of
-    from xenon.evaluation.engines import ReferenceEvaluator
 
-    host = ReferenceEvaluator(plan.model, plan.tokenizer, plan.matmul, plan.setup.context, plan.setup.kv)
-    return tensors_of(host, plan.tokens, plan.model.config.n_heads)
+    return tensors_of(plan.host(), plan.tokens, plan.model.config.n_heads)
 
 
 def _console_tensors(plan: Plan) -> Tensors:

@@ -23,7 +23,7 @@ from xenon.recompiler.cpu_kind import CpuKind, installed
 from xenon.stories.engine import gpu_limit
 from xenon.stories.guest import guest_program
 from xenon.stories.session import Session
-from xenon.stories.settings import Engine, KeyValueType, Matmul, Setup
+from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul, Setup
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +65,12 @@ class Plan:
     @property
     def matmul(self) -> Matmul:
         return self.setup.matmul or Matmul.VMX
+
+    def host(self) -> ReferenceEvaluator:
+        """The same C on this computer. Raises XenonError without the compiler."""
+        setup = self.setup
+        numbers = setup.kv, setup.activations
+        return ReferenceEvaluator(self.model, self.tokenizer, self.matmul, setup.context, *numbers)
 
 
 def tokens_to_verify(model: loader.Model, positions: int) -> tuple[int, ...]:
@@ -194,7 +200,7 @@ def _evaluators(plan: Plan) -> Iterator[tuple[str, Callable[[], Evaluator | str]
 
 def _host(plan: Plan) -> Evaluator | str:
     try:
-        return ReferenceEvaluator(plan.model, plan.tokenizer, plan.matmul, plan.setup.context, plan.setup.kv)
+        return plan.host()
     except XenonError as error:
         return f"{error.message}: {error.hint}"
 
@@ -205,6 +211,8 @@ def _console(plan: Plan, engine: Engine, kind: CpuKind | None) -> Evaluator | st
     if engine is Engine.GPU:
         if setup.kv is KeyValueType.F16:
             return "the GPU keeps keys and values in f32"
+        if setup.activations is Activations.INT8:
+            return "the GPU's activations are f32"
         if limit := gpu_limit(plan.model.config, context):
             return limit
         setup = replace(setup, engine=engine, cpu=None, matmul=None, threads=None)

@@ -18,7 +18,7 @@ from xenon.evaluation.windows import Window, as_file
 from xenon.recompiler.cpu_kind import default_kind
 from xenon.stories.guest import guest_error, story_arguments
 from xenon.stories.session import Session
-from xenon.stories.settings import Engine, KeyValueType, Matmul, Sampling
+from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul, Sampling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,6 +87,7 @@ class ReferenceEvaluator:
         matmul: Matmul,
         context: int | None = None,
         kv: KeyValueType = KeyValueType.F32,
+        activations: Activations = Activations.F32,
     ) -> None:
         try:
             self._reference = Reference.build()
@@ -95,7 +96,7 @@ class ReferenceEvaluator:
             raise XenonError(message, hint) from error
         self.matmul = matmul
         self._context = context or model.config.seq_len
-        self._kv = kv
+        self._numbers = ["-v", kv.value, "-q", activations.value]
         self._files = {_MODEL: _bytes_of(model), _TOKENIZER: _bytes_of(tokenizer)}
 
     @property
@@ -105,7 +106,7 @@ class ReferenceEvaluator:
     def run(self, windows: Sequence[Window], question: Question, sink: Sink) -> None:
         sampling = Sampling(temperature=0.0, seed=1, steps=1)
         words = story_arguments((_MODEL, _TOKENIZER), b"", sampling, self.matmul, self._context)
-        words += ["-v", self._kv.value, "-u", _TOKENS, *question.value]
+        words += [*self._numbers, "-u", _TOKENS, *question.value]
         files = self._files | {_TOKENS: as_file(windows)}
         events: SimpleQueue[bytes | _ReferenceEnd] = SimpleQueue()
 

@@ -31,7 +31,8 @@ class Run:
 
     `context` is in positions (None: the model's own). `model_path` is the model's name on the console's disc.
     `gpu` says that the GPU computes, `kv_bytes` how many bytes each number of keys and values takes,
-    `conversation` that the guest serves one and has no prompt.
+    `int8_activations` that matrices are multiplied by int8, `conversation` that the guest serves one and has
+    no prompt.
     """
 
     program: Program
@@ -45,6 +46,7 @@ class Run:
     threads: int = 1
     gpu: bool = False
     kv_bytes: int = 4
+    int8_activations: bool = False
     conversation: bool = False
 
     @property
@@ -198,6 +200,7 @@ def extents_of(run: Run) -> Extents:
         vocab_size=config.vocab_size,
         seq_len=run.positions,
         kv_bytes=run.kv_bytes,
+        int8_activations=int(run.int8_activations),
         quantised_planes=max(planes, default=0),
         weight_bytes=sum(
             whole_lines(part.nbytes) for part in model.tensors if not part.name.startswith("freq_cis_")

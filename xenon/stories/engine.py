@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loader import Config, Model
+from loader import Config, Format, Model
 from xenon.console import MachineSettings, check_threads
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
@@ -17,30 +17,39 @@ from xenon.hardware.gpu.programs import MOST_SCORES, MOST_TABLE_PIECES
 from xenon.hardware.memory_map import HARDWARE_THREADS
 from xenon.linux.thread_calls import host_processors
 from xenon.recompiler.cpu_kind import CpuKind, default_kind
-from xenon.stories.settings import Engine, KeyValueType, Matmul, Setup
+from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul, Setup
 
 _GPU_WINS_FROM_DIM = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A Setup with every question answered: `engine` is CPU or GPU, `context` is in positions; `matmul` and
-    `kv` are the CPU's; `machine` is the console's."""
+    """A Setup with every question answered: `engine` is CPU or GPU, `context` is in positions; `matmul`, `kv`
+    and `activations` are the CPU's; `machine` is the console's."""
 
     engine: Engine
     matmul: Matmul
     context: int
     machine: MachineSettings
     kv: KeyValueType
+    activations: Activations
 
 
 def decide(setup: Setup, model: Model) -> Decision:
     """Who computes stories of this model, and on what.
 
     Raises XenonError for a context that the model does not have, a model that the GPU cannot run when the GPU
-    is asked for, and a number of threads that the console does not have.
+    is asked for, activations in int8 for a model of another type, and a number of threads that the console
+    does not have.
     """
     context = _context(setup, model)
+    if setup.activations is Activations.INT8 and model.format is not Format.V2:
+        raise XenonError(
+            f"{model.path}: activations in int8 need matrices in int8, as version 2 has them; this is "
+            f"{model.format}",
+            "quantise the model to int8 first",
+            ErrorCode.BAD_INPUT,
+        )
     engine = choose_engine(setup, model.config, context)
     cpu = setup.cpu or (CpuKind.UNICORN if engine is Engine.GPU else default_kind())
     threads = setup.threads
@@ -48,7 +57,7 @@ def decide(setup: Setup, model: Model) -> Decision:
         threads = 1 if engine is Engine.GPU else default_threads()
     check_threads(threads)
     machine = MachineSettings(setup.memory_bytes, cpu, threads)
-    return Decision(engine, setup.matmul or Matmul.VMX, context, machine, setup.kv)
+    return Decision(engine, setup.matmul or Matmul.VMX, context, machine, setup.kv, setup.activations)
 
 
 def choose_engine(setup: Setup, config: Config, context: int) -> Engine:
@@ -61,7 +70,7 @@ def choose_engine(setup: Setup, config: Config, context: int) -> Engine:
     if setup.engine is not Engine.AUTO:
         return setup.engine
     cpu_wanted = setup.matmul is not None or setup.threads is not None or setup.cpu is not None
-    cpu_wanted = cpu_wanted or setup.kv is KeyValueType.F16
+    cpu_wanted = cpu_wanted or setup.kv is KeyValueType.F16 or setup.activations is Activations.INT8
     if cpu_wanted or default_kind() is CpuKind.RECOMPILER:
         return Engine.CPU
     return faster_engine(config, context)

@@ -37,14 +37,19 @@ def guest_arguments(prompt: bytes, sampling: Sampling, decision: Decision) -> li
     if is_prompt_file(prompt):
         place = arguments.index("-i")
         arguments[place : place + 2] = ["-f", PROMPT_PATH]
-    figures = ["-r", str(FIGURES_DESCRIPTOR), "-v", decision.kv.value]
-    return [*arguments, *figures, *(["-g"] if decision.engine is Engine.GPU else [])]
+    return [*arguments, "-r", str(FIGURES_DESCRIPTOR), *number_arguments(decision)]
 
 
 def conversation_arguments(decision: Decision) -> list[str]:
     """The guest's command line for a conversation in the console."""
     words = [MODEL_PATH, "-d", "-z", TOKENIZER_PATH, "-k", decision.matmul.value, "-c", str(decision.context)]
-    return [*words, "-v", decision.kv.value, *(["-g"] if decision.engine is Engine.GPU else [])]
+    return [*words, *number_arguments(decision)]
+
+
+def number_arguments(decision: Decision) -> list[str]:
+    """The part of the guest's command line that says which numbers are kept and who computes with them."""
+    words = ["-v", decision.kv.value, "-q", decision.activations.value]
+    return [*words, *(["-g"] if decision.engine is Engine.GPU else [])]
 
 
 def is_prompt_file(prompt: bytes) -> bool:

@@ -32,7 +32,7 @@ from xenon.stories.guest import (
     open_model,
     open_tokenizer,
 )
-from xenon.stories.settings import DEFAULT_STEPS, Engine, KeyValueType, Matmul, Sampling, Setup
+from xenon.stories.settings import DEFAULT_STEPS, Activations, Engine, KeyValueType, Matmul, Sampling, Setup
 from xenon.stories.telling import Statistics, Telling
 
 __all__ = ["Engine", "Matmul", "Sampling", "Session", "Setup", "Statistics", "Telling", "Watch"]
@@ -84,6 +84,7 @@ class Session:
             threads=machine.threads,
             gpu=self.decision.engine is Engine.GPU,
             kv_bytes=self.decision.kv.nbytes,
+            int8_activations=self.decision.activations is Activations.INT8,
             conversation=conversation,
         )
         return predict(run)
@@ -221,7 +222,8 @@ class Session:
             return ()
         byte_pairs = self.tokenizer.kind is loader.TokenizerKind.BYTE_PAIRS
         halves = self.decision.kv is KeyValueType.F16
-        return hot_functions(self.decision.matmul.value, byte_pairs, matrix_types(self.model), halves)
+        int8 = self.decision.activations is Activations.INT8
+        return hot_functions(self.decision.matmul.value, byte_pairs, matrix_types(self.model), halves, int8)
 
     def _check(self, prompt: bytes, sampling: Sampling) -> None:
         """Raises XenonError for what the context of the session cannot hold."""

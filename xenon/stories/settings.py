@@ -47,6 +47,14 @@ class KeyValueType(Enum):
         return 2 if self is KeyValueType.F16 else 4
 
 
+class Activations(Enum):
+    """What matrices are multiplied by: floats, or int8 in groups, which are the arithmetic of llama2.c's
+    runq and need a model of version 2."""
+
+    F32 = "f32"
+    INT8 = "int8"
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a story's tokens are chosen; the defaults are llama2.c's.
@@ -130,7 +138,7 @@ class Setup:
     `engine` says who computes; `matmul`, `threads` (the console's hardware threads, 1 to 6, which change the
     speed and no bit of the output) and `cpu` (how guest code is run) are the CPU's. `context` keeps keys and
     values for fewer positions than the model could; `memory_bytes` is the console's RAM; `kv`
-    is how the CPU keeps keys and values.
+    is how the CPU keeps keys and values, `activations` what it multiplies matrices by.
 
     Raises XenonError for the GPU with what is the CPU's.
     """
@@ -142,6 +150,7 @@ class Setup:
     context: int | None = None
     memory_bytes: int = RAM_BYTES
     kv: KeyValueType = KeyValueType.F32
+    activations: Activations = Activations.F32
 
     def __post_init__(self) -> None:
         if self.engine is Engine.GPU and (self.matmul is not None or self.threads is not None):
@@ -153,6 +162,12 @@ class Setup:
         if self.engine is Engine.GPU and self.kv is KeyValueType.F16:
             raise XenonError(
                 "the engine gpu with keys and values in half precision, which are the CPU's",
+                "leave one of them out",
+                ErrorCode.BAD_VALUE,
+            )
+        if self.engine is Engine.GPU and self.activations is Activations.INT8:
+            raise XenonError(
+                "the engine gpu with activations in int8, which are the CPU's",
                 "leave one of them out",
                 ErrorCode.BAD_VALUE,
             )
