@@ -16,6 +16,7 @@ from loader.errors import LoaderCode, LoaderError
 from loader.exporting import plan_folder, plan_gguf
 from loader.facts import Facts, facts, legible, piece_facts, tensor_facts
 from loader.gguf.file import Gguf
+from loader.held import HeldModel, own_tokenizer
 from loader.image import Image
 from loader.kinds import ByteOrder, Format
 from loader.layout import Config, Tensor
@@ -38,6 +39,7 @@ __all__ = [
     "FileKind",
     "Format",
     "Gguf",
+    "HeldModel",
     "HuggingFaceFolder",
     "Image",
     "LoaderCode",
@@ -61,6 +63,7 @@ __all__ = [
     "open",
     "open_any",
     "open_tokenizer",
+    "own_tokenizer",
     "piece_facts",
     "plan",
     "plan_checkpoint",

@@ -156,7 +156,7 @@ def bench(
     )
     with tempfile.TemporaryDirectory(prefix="xenon-llm-") as work:
         folder = Path(work)
-        files = _opened(model, tokenizer, shape, folder)
+        files = _opened(model, tokenizer, shape, folder, context)
         workloads = benchmark.plan_workloads(*files, n_prompt, n_gen, context, depth or (0,))
         runners, notes = find_runners(*files, folder, selection)
         for note in notes:
@@ -179,7 +179,7 @@ def bench(
 
 
 def _opened(
-    model: Path | None, tokenizer: Path | None, shape: Shape | None, folder: Path
+    model: Path | None, tokenizer: Path | None, shape: Shape | None, folder: Path, context: int | None
 ) -> tuple[loader.Model, loader.Tokenizer]:
     """What is to be measured; a shape is written to `folder`."""
     from loader.synthetic import write_shape
@@ -187,7 +187,7 @@ def _opened(
 
     if shape is not None:
         model, tokenizer = write_shape(shape, folder)
-    opened = open_model(model)
+    opened = open_model(model, context)
     return opened, open_tokenizer(opened, tokenizer)
 
 

@@ -42,7 +42,11 @@ def chat(
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", "-m", envvar="XENON_LLM_MODEL", help="A llama2.c checkpoint.", show_default="bundled"
+            "--model",
+            "-m",
+            envvar="XENON_LLM_MODEL",
+            help="A checkpoint, GGUF file or Hugging Face folder.",
+            show_default="bundled",
         ),
     ] = None,
     tokenizer: TokenizerOption = None,

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 FormatName = Literal["v0", "v1", "v2", "console", "gguf"]
 Quantisation = Literal["int8", "q8_0", "q4_1", "f16", "bf16"]
-DEFAULT_CONTEXT = 2048
 _USAGE = "xenon-llm convert --help"
 
 
@@ -67,14 +66,13 @@ def _tokenizer_of(
     import loader
 
     try:
-        if isinstance(source, loader.Gguf) and "tokenizer.ggml.model" in source.metadata:
-            tokenizer = loader.tokenizer_of_gguf(source)
-        elif isinstance(source, loader.HuggingFaceFolder) and (source.path / "tokenizer.json").is_file():
-            tokenizer = loader.open_tokenizer(source.path / "tokenizer.json")
-        else:
+        if isinstance(source, (loader.Model, loader.Tokenizer)):
             return []
+        tokenizer = loader.own_tokenizer(source)
     except loader.LoaderError as error:
         wishes.notes.append(f"no tokenizer is written: {error.message}")
+        return []
+    if tokenizer is None:
         return []
     return [loader.plan(tokenizer, wishes.order, None, model.target.parent)]
 
@@ -114,6 +112,7 @@ def _recipe(weights: Weights, wishes: Wishes) -> Recipe:
     import loader
     from loader.checkpoints import DEFAULT_GROUP
     from loader.tensor_types import BF16, F16, Q4_1, Q8_0
+    from xenon.stories.made_model import DEFAULT_CONTEXT
 
     types = {"q8_0": Q8_0, "q4_1": Q4_1, "f16": F16, "bf16": BF16, "int8": None, None: None}
     format = wishes.format or ("v2" if wishes.quantize == "int8" else "console")

@@ -46,7 +46,11 @@ def generate(
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", "-m", envvar="XENON_LLM_MODEL", help="A llama2.c checkpoint.", show_default="bundled"
+            "--model",
+            "-m",
+            envvar="XENON_LLM_MODEL",
+            help="A checkpoint, GGUF file or Hugging Face folder.",
+            show_default="bundled",
         ),
     ] = None,
     tokenizer: TokenizerOption = None,
@@ -177,7 +181,7 @@ def _print_notes(session: Session, model: Path | None, tokenizer: Path | None) -
         path = shown(session.tokenizer.path)
         print(f"note: tokenizer {path}, {len(session.tokenizer)} pieces", file=sys.stderr)
     for opened in (session.model, session.tokenizer):
-        if opened.byte_order is ByteOrder.LITTLE:
+        if opened.byte_order is ByteOrder.LITTLE and opened.path.suffix == ".bin":
             print(f"note: {shown(opened.path)} is little-endian, swapped as it is read", file=sys.stderr)
 
 

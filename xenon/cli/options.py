@@ -11,7 +11,10 @@ from xenon.recompiler.cpu_kind import CpuKind
 from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul
 
 ModelArgument = Annotated[
-    Path | None, typer.Argument(metavar="[MODEL]", help="A llama2.c checkpoint.", show_default="bundled")
+    Path | None,
+    typer.Argument(
+        metavar="[MODEL]", help="A checkpoint, GGUF file or Hugging Face folder.", show_default="bundled"
+    ),
 ]
 TokenizerOption = Annotated[
     Path | None,

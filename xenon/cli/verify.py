@@ -102,7 +102,7 @@ def verify(
         kv=kv,
         activations=activations,
     )
-    opened = open_model(model)
+    opened = open_model(model, context)
     if context is not None and context > opened.config.seq_len:
         raise UsageError(f"--context {context}, the model's is {opened.config.seq_len}", _USAGE)
     tokens = tokens_to_verify(opened, min(positions, context or positions))

@@ -137,8 +137,9 @@ def _round_trip(file: loader.Model | loader.Tokenizer) -> str:
 
 
 def _is_made(file: loader.Model | loader.Tokenizer) -> bool:
-    """Whether the image is another file's than this one: a tokenizer.json becomes the guest's own kind."""
-    return isinstance(file, loader.Tokenizer) and not file.converted
+    """Whether the image is another file's than this one: a tokenizer.json becomes the guest's own kind, a
+    GGUF file a model in memory."""
+    return isinstance(file, loader.HeldModel) or (isinstance(file, loader.Tokenizer) and not file.converted)
 
 
 def _file_sha256(path: Path) -> str:

@@ -13,6 +13,7 @@ from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB
 from xenon.models.find import model_path, tokenizer_path
 from xenon.stories.engine import Decision
+from xenon.stories.made_model import is_made, made_model
 from xenon.stories.settings import Engine, Matmul, Sampling
 
 MODEL_PATH, TOKENIZER_PATH, PROMPT_PATH = "/model.bin", "/tokenizer.bin", "/prompt"  # on the console's disc
@@ -75,25 +76,33 @@ def story_arguments(
     ]
 
 
-def open_model(model: str | os.PathLike[str] | loader.Model | None) -> loader.Model:
+def open_model(
+    model: str | os.PathLike[str] | loader.Model | None, context: int | None = None
+) -> loader.Model:
     """The model (None: the bundled one), by its path or the name of one that was pulled.
 
-    Raises loader.LoaderError, XenonError for a name that stands for nothing.
+    A GGUF file or Hugging Face folder becomes one in memory, with a note, for `context` positions. Raises
+    loader.LoaderError, XenonError for a name that stands for nothing.
     """
     if isinstance(model, loader.Model):
         return model
-    return loader.open(llama2c.bundled_model() if model is None else model_path(model))
+    path = llama2c.bundled_model() if model is None else model_path(model)
+    return made_model(path, context) if is_made(path) else loader.open(path)
 
 
 def open_tokenizer(
     model: loader.Model, tokenizer: str | os.PathLike[str] | loader.Tokenizer | None
 ) -> loader.Tokenizer:
-    """The tokenizer of a model (None: the one in the model's folder that fits).
+    """The tokenizer of a model (None: the one in its GGUF file or Hugging Face folder, or the one beside the
+    model that fits).
 
     Raises loader.LoaderError for none that fits.
     """
     if tokenizer is None:
-        return loader.find_tokenizer(model)
+        own = loader.own_tokenizer(model.origin) if isinstance(model, loader.HeldModel) else None
+        if own is None:
+            return loader.find_tokenizer(model)
+        tokenizer = own
     if not isinstance(tokenizer, loader.Tokenizer):
         tokenizer = loader.open_tokenizer(tokenizer_path(tokenizer))
     loader.check_vocabulary(model, tokenizer)

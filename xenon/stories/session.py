@@ -61,8 +61,9 @@ class Session:
         tokenizer: str | os.PathLike[str] | loader.Tokenizer | None = None,
         setup: Setup | None = None,
     ) -> None:
-        self.model = open_model(model)
-        self.decision = decide(setup or Setup(), self.model)
+        setup = setup or Setup()
+        self.model = open_model(model, setup.context)
+        self.decision = decide(setup, self.model)
         """Who computes, and on what."""
         self.tokenizer = open_tokenizer(self.model, tokenizer)
 
