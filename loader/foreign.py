@@ -24,7 +24,7 @@ _MAGICS: tuple[tuple[int, bytes, str, str], ...] = (
         0,
         b"\n\x0e\n\x05<unk>",
         "a SentencePiece model",
-        "llama2.c's tokenizer.py writes a tokenizer.bin from it",
+        "it is a tokenizer; the model is another file",
     ),
     (0, b"\x93NUMPY", "a NumPy array", EXPORT_HINT),
     (0, b"\x89HDF", "an HDF5 file", EXPORT_HINT),

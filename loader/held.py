@@ -61,5 +61,13 @@ def own_tokenizer(origin: Gguf | HuggingFaceFolder) -> Tokenizer | None:
     """
     if isinstance(origin, Gguf):
         return tokenizer_of_gguf(origin) if "tokenizer.ggml.model" in origin.metadata else None
-    paths = [origin.path / name for name in TOKENIZER_FILES]
-    return next((open_tokenizer(path) for path in paths if path.is_file()), None)
+    paths = [path for name in TOKENIZER_FILES if (path := origin.path / name).is_file()]
+    refusals: list[LoaderError] = []
+    for path in paths:
+        try:
+            return open_tokenizer(path)
+        except LoaderError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+    return None

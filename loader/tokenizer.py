@@ -1,4 +1,5 @@
-"""Opens a tokenizer of any kind: llama2.c's, byte-level BPE as `convert` writes it, tokenizer.json, GGUF."""
+"""Opens a tokenizer of any kind: llama2.c's, byte-level BPE as `convert` writes it, tokenizer.json,
+tokenizer.model, GGUF."""
 
 from __future__ import annotations
 
@@ -12,9 +13,11 @@ from loader.gguf.file import is_gguf
 from loader.header import read_header
 from loader.image import ITEM
 from loader.pieces import MAX_TOKEN_LENGTH, RECORD, PieceTokenizer, order_of, records
+from loader.sentencepiece_model import begins_as_sentencepiece, sentencepiece_tokenizer
 from loader.source import Source
 from loader.tokenizer_gguf import open_gguf_tokenizer
-from loader.tokenizer_json import begins_as_json, json_tokenizer
+from loader.tokenizer_json import begins_as_json
+from loader.tokenizer_json_scored import json_tokenizer
 from loader.tokens import MAX_FILE, Fault, Tokenizer
 
 SWAPPED_HINT = (
@@ -36,6 +39,8 @@ def tokenizer_from(source: Source) -> Tokenizer:
             return open_gguf_tokenizer(source)
         if begins_as_json(head):
             return json_tokenizer(source)
+        if begins_as_sentencepiece(head):
+            return sentencepiece_tokenizer(source)
         byte_pairs = byte_pairs_order(head)
         order = byte_pairs or order_of(head)
         if order is None or (source.size > MAX_FILE and _is_model(source, head)):
@@ -66,7 +71,7 @@ def is_tokenizer(source: Source) -> bool:
     order = order_of(head)
     if not ITEM < source.size <= MAX_FILE:
         return False
-    if byte_pairs_order(head) is not None or begins_as_json(head):
+    if byte_pairs_order(head) is not None or begins_as_json(head) or begins_as_sentencepiece(head):
         return True  # nothing else begins so
     if order is None:
         return False

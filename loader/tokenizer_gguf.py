@@ -6,17 +6,15 @@ Source: ggml's `docs/gguf.md`, llama.cpp `llama-vocab.cpp` for what a name of a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 
 from loader.byte_level import describe
 from loader.byte_pairs import PreTokenizer, SpecialKind, byte_pair_tokenizer
 from loader.errors import LoaderError
 from loader.gguf.file import Gguf, open_gguf
 from loader.gguf.metadata import INTEGERS, Metadata, ValueType
-from loader.kinds import ByteOrder
-from loader.pieces import MAX_TOKEN_LENGTH, PieceTokenizer, piece_file
+from loader.scored_pieces import BOS, EOS, scored_tokenizer
 from loader.source import Source
-from loader.tokens import MAX_PIECES, Fault, Piece, Tokenizer
+from loader.tokens import MAX_PIECES, Tokenizer
 
 _PREFIX = "tokenizer.ggml."
 _KINDS = ("gpt2", "llama")
@@ -30,8 +28,6 @@ _PRE_TOKENIZERS = {
 }
 _CONTROL, _USER_DEFINED = 3, 4  # token types
 _SPECIAL = {_CONTROL: SpecialKind.CONTROL, _USER_DEFINED: SpecialKind.USER_DEFINED}
-_SPACE = "\u2581"  # a space in SentencePiece's pieces
-_BOS, _EOS = 1, 2  # token numbers that llama2.c takes for granted
 
 
 def open_gguf_tokenizer(source: Source) -> Tokenizer:
@@ -191,21 +187,8 @@ def _pieces(keys: _Keys, source: Source) -> Tokenizer:
     """llama2.c's pieces, as its `tokenizer.py` makes them of SentencePiece's."""
     texts = _tokens(keys)
     scores = keys.numbers("scores", len(texts))
-    pieces = []
-    for number, (text, score) in enumerate(zip(texts, scores, strict=True)):
-        plain = text.replace(_SPACE, " ").encode("utf-8", "surrogatepass")
-        if number in (_BOS, _EOS):
-            plain = b"\n" + plain + b"\n"
-        if not isfinite(score) or abs(score) > 1e30:
-            raise keys.refuse("scores", f"score {score} of token {number}, expected a finite number")
-        if len(plain) > MAX_TOKEN_LENGTH:
-            raise keys.refuse("tokens", f"token {number} has {len(plain)} bytes, at most {MAX_TOKEN_LENGTH}")
-        pieces.append(Piece(plain, score))
-    for key, wanted in (("bos_token_id", _BOS), ("eos_token_id", _EOS)):
+    for key, wanted in (("bos_token_id", BOS), ("eos_token_id", EOS)):
         number_given = keys.number(key)
         if number_given not in (None, wanted):
             raise keys.refuse(key, f"token {number_given}, expected {wanted}, as llama2.c has it")
-    try:
-        return PieceTokenizer(source, piece_file(pieces, ByteOrder.LITTLE), ByteOrder.LITTLE, converted=False)
-    except Fault as fault:
-        raise LoaderError(f"{source.path}: the tokenizer: {fault.what}") from None
+    return scored_tokenizer(source, texts, scores, keys.refuse)

@@ -1,4 +1,4 @@
-"""Reads a `tokenizer.json` of Hugging Face's `tokenizers`: byte-level BPE.
+"""Reads a `tokenizer.json` of Hugging Face's `tokenizers`: byte-level BPE, and what either kind consists of.
 
 The file is plain JSON. Everything in it that changes how a text is encoded is either understood or refused.
 """
@@ -16,7 +16,7 @@ from loader.source import Source
 from loader.tokens import MAX_FILE, MAX_PIECES
 
 Json = Mapping[str, object]
-_HINT = "expected a tokenizer.json with a byte-level BPE model"
+_HINT = "expected a tokenizer.json with BPE over bytes, or of SentencePiece's kind with byte fallback"
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _WORDS = r"|[^\r\n\p{L}\p{N}]?\p{L}+"
@@ -32,8 +32,8 @@ def begins_as_json(head: bytes) -> bool:
     return head.lstrip()[:1] == b"{" and any(key in head for key in keys)
 
 
-def json_tokenizer(source: Source) -> BytePairTokenizer:
-    """The tokenizer in a tokenizer.json. Raises LoaderError for anything that the guest does not have."""
+def read_root(source: Source) -> Json:
+    """The object that a tokenizer.json consists of. Raises LoaderError."""
     if source.size > MAX_FILE:
         raise LoaderError(f"{source.path}: {source.size} bytes, expected a tokenizer of at most {MAX_FILE}")
     try:
@@ -43,7 +43,7 @@ def json_tokenizer(source: Source) -> BytePairTokenizer:
     source.check_unchanged()
     if not isinstance(root, dict):
         raise LoaderError(f"{source.path}: JSON, but no object", _HINT)
-    return _Reader(root, source).tokenizer()
+    return root
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -57,18 +57,20 @@ def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return values
 
 
-class _Reader:
+class JsonReader:
     """The root of a tokenizer.json and what is made of it."""
 
     def __init__(self, root: Json, source: Source) -> None:
         self._root = root
         self._source = source
 
-    def tokenizer(self) -> BytePairTokenizer:
+    def byte_pairs(self) -> BytePairTokenizer:
+        """The tokenizer of byte-level BPE. Raises LoaderError for anything that the guest does not have."""
         self._check_normalizer()
         model = self._object(self._root, "model", "model")
         tokens = self._tokens(model)
-        self._check_model(model, tokens)
+        self._check_model(model)
+        self._check_unknown(model, tokens)
         special = self._special(tokens)
         beginning = self._beginning()
         if beginning is not None and beginning not in special:
@@ -107,12 +109,15 @@ class _Reader:
         if kind not in (None, "NFC"):
             raise self._refuse("normalizer", f"{kind!r}, expected none or 'NFC'")
 
-    def _check_model(self, model: Json, tokens: Mapping[str, int]) -> None:
+    def _check_model(self, model: Json, *allowed: str) -> None:
+        """Raises LoaderError for an option that changes how a text is encoded and is not `allowed`."""
         if model.get("type", "BPE") != "BPE":
             raise self._refuse("model.type", f"kind of tokenizer {model['type']!r}, expected 'BPE'")
         for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
-            if model.get(key) not in (None, "", False, 0):
+            if key not in allowed and model.get(key) not in (None, "", False, 0):
                 raise self._refuse(f"model.{key}", f"{model[key]!r}, expected none")
+
+    def _check_unknown(self, model: Json, tokens: Mapping[str, int]) -> None:
         if model.get("unk_token") and not all(letter in tokens for letter in LETTERS):
             raise self._refuse(
                 "model.unk_token", f"{model['unk_token']!r}, and bytes without a token, which it stands for"

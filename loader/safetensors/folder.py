@@ -19,6 +19,7 @@ from loader.safetensors.file import Safetensors, open_safetensors
 from loader.safetensors.names import ARCHITECTURE, DIMENSIONS, MODEL_TYPE, tensor_name
 from loader.source import Source
 from loader.templates import template_of
+from loader.tokenizer_json_scored import is_scored
 from loader.weights import Origin, Weights, check_shape
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _extension(folder: Path, config: JsonObject, dimensions: Config) -> Extensio
             raise LoaderError(
                 f"{config.path}: token {token}, expected one below vocab_size {dimensions.vocab_size}"
             )
-    scored = (folder / "tokenizer.model").is_file() or not (folder / "tokenizer.json").is_file()
+    scored = _has_scored_pieces(folder)
     template = tokenizer.values.get("chat_template")
     return Extension(
         theta,
@@ -183,6 +184,17 @@ def _extension(folder: Path, config: JsonObject, dimensions: Config) -> Extensio
         Vocabulary.SCORED_PIECES if scored else Vocabulary.BYTE_LEVEL_BPE,
         template_of(template if isinstance(template, str) else ""),
     )
+
+
+def _has_scored_pieces(folder: Path) -> bool:
+    """Whether the tokenizer is of SentencePiece's kind, as it is where nothing says otherwise."""
+    path = folder / "tokenizer.json"
+    if (folder / "tokenizer.model").is_file() or not path.is_file():
+        return True
+    try:
+        return is_scored(read_object(path).values)
+    except LoaderError:  # whoever needs the tokenizer says what is wrong with it
+        return False
 
 
 def _optional(path: Path) -> JsonObject:

@@ -151,7 +151,7 @@ FOREIGN = [
 @pytest.mark.parametrize(("data", "what"), FOREIGN, ids=[what for _, what in FOREIGN])
 def test_other_kinds_of_file_are_called_by_name(data: bytes, what: str, tmp_path: Path) -> None:
     openers: list[tuple[Callable[[Path], object], str]] = [(loader.open, "checkpoint")]
-    if what != "a GGUF file":  # which may hold a tokenizer
+    if what not in ("a GGUF file", "a SentencePiece model"):  # which may hold a tokenizer, or is one
         openers.append((loader.open_tokenizer, "tokenizer"))
     for opener, wanted in openers:
         error = refusal(opener, tmp_path / "x.bin", data)

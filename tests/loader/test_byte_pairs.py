@@ -230,7 +230,7 @@ BAD_JSON = [
         put("model", "merges", 3, value=["a", "zzz"]),
         "model: merge 3, 'a' 'zzz': 'zzz' is not in the vocabulary",
     ),
-    (put("model", "byte_fallback", value=True), "model.byte_fallback: True, expected none"),
+    (put("model", "byte_fallback", value=True), "pre_tokenizer: Digits, ByteLevel: expected Metaspace"),
     (put("model", "dropout", value=0.1), "model.dropout: 0.1"),
     (put("model", "end_of_word_suffix", value="</w>"), "model.end_of_word_suffix: '</w>'"),
     (put("model", "unk_token", value="<unk>"), "model.unk_token: '<unk>', and bytes without a token"),

@@ -1,4 +1,4 @@
-"""Tokenizers of byte-level BPE: damaged converted files, tokenizer.json and GGUF metadata.
+"""Tokenizers: damaged converted files, tokenizer.json of either kind, SentencePiece models, GGUF metadata.
 
 What the loader takes for good, the guest's code takes too, and encodes and decodes any text with it.
 """
@@ -41,14 +41,18 @@ def prepare() -> None:
 def trial(rng: random.Random, folder: Path) -> int:
     """One file of some kind, damaged most of the time."""
     path = folder / "tokenizer"
-    kind = rng.randrange(3)
+    kind = rng.randrange(5)
     if kind == 0:
         path.write_bytes(_words(rng, _described(rng).file(rng.choice(list(ByteOrder)))))
     elif kind == 1:
         text = json.dumps(_mutated(rng, _tree(rng)) if rng.random() < 0.8 else _tree(rng)).encode()
         path.write_bytes(damaged(rng, text, 3) if rng.random() < 0.2 else text)
-    else:
+    elif kind == 2:
         path.write_bytes(b"GGUF")
+    elif kind == 3:
+        path.write_bytes(json.dumps(_mutated(rng, _scored_tree(rng))).encode())
+    else:
+        path.write_bytes(damaged(rng, _model(), 32) if rng.random() < 0.9 else _model())
     try:
         if kind == 2:
             opened = loader.gguf_tokenizer(_mutated(rng, _metadata(rng)), Source(path))
@@ -131,6 +135,58 @@ def _tree(rng: random.Random) -> dict[str, Any]:
             "ignore_merges": rng.random() < 0.3,
         },
     }
+
+
+_SPACE = "\u2581"
+_PIECES = [
+    *("<unk>", "<s>", "</s>"),
+    *(f"<0x{byte:02X}>" for byte in range(256)),
+    *("ab", _SPACE + "a", _SPACE + "ab", _SPACE, "a", "b", "\u00e9"),
+]
+
+
+def _scored_tree(rng: random.Random) -> dict[str, Any]:
+    """A small tokenizer.json of SentencePiece's kind."""
+    prepend = {"type": "Prepend", "prepend": _SPACE}
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
+    scheme = {
+        "type": "Metaspace",
+        "replacement": _SPACE,
+        "prepend_scheme": "always",
+        "split": rng.random() < 0.5,
+    }
+    normalizes = rng.random() < 0.5
+    first = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    pairs = [("a", "b"), (_SPACE, "a"), (_SPACE, "ab"), (_SPACE + "a", "b")]
+    return {
+        "version": "1.0",
+        "added_tokens": [{"id": i, "content": _PIECES[i], "special": True} for i in range(3)],
+        "normalizer": {"type": "Sequence", "normalizers": [prepend, replace]} if normalizes else None,
+        "pre_tokenizer": None if normalizes else scheme,
+        "post_processor": {"type": "TemplateProcessing", "single": [first, {"Sequence": {"id": "A"}}]},
+        "model": {
+            "type": "BPE",
+            "byte_fallback": True,
+            "vocab": {name: number for number, name in enumerate(_PIECES)},
+            "merges": [list(pair) for pair in pairs],
+        },
+    }
+
+
+@functools.cache
+def _model() -> bytes:
+    """A small SentencePiece model."""
+
+    def message(number: int, data: bytes) -> bytes:
+        size = bytes([len(data)]) if len(data) < 128 else bytes([len(data) & 127 | 128, len(data) >> 7])
+        return bytes([number << 3 | 2]) + size + data
+
+    data = b""
+    for number, text in enumerate(_PIECES):
+        kind = 2 if number == 0 else 3 if number < 3 else 6 if number < 259 else 1
+        score = struct.pack("<f", 0.0 if kind != 1 else 259.0 - number)
+        data += message(1, message(1, text.encode()) + b"\x15" + score + bytes([0x18, kind]))
+    return data + message(2, b"\x18\x02") + message(3, b"\x20\x00")
 
 
 def _metadata(rng: random.Random) -> dict[str, Any]:

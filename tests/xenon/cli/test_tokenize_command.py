@@ -52,5 +52,5 @@ def test_a_file_that_is_no_tokenizer_ends_in_one_line(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
         f"error: {path}: model.type: kind of tokenizer 'WordPiece', expected 'BPE'",
-        "hint: expected a tokenizer.json with a byte-level BPE model",
+        "hint: expected a tokenizer.json with BPE over bytes, or of SentencePiece's kind with byte fallback",
     ]

@@ -1,4 +1,4 @@
-"""A GGUF file or a folder given as the model: made in memory, and the same stories as of the converted file."""
+"""A GGUF file or a folder given as the model: made in memory, the same stories as of the converted file."""
 
 from __future__ import annotations
 
