@@ -20,12 +20,6 @@ _MAGICS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PK\x03\x04", "a PyTorch checkpoint or another zip archive", PICKLE_HINT),
     (0, b"\x80\x02", "a Python pickle, as old PyTorch writes it", PICKLE_HINT),
     (0, b"\x7fELF", "an ELF program", "give the model file, not the program that runs it"),
-    (
-        0,
-        b"\n\x0e\n\x05<unk>",
-        "a SentencePiece model",
-        "it is a tokenizer; the model is another file",
-    ),
     (0, b"\x93NUMPY", "a NumPy array", EXPORT_HINT),
     (0, b"\x89HDF", "an HDF5 file", EXPORT_HINT),
     (0, b"\x1f\x8b", "gzip-compressed", "unpack it with gunzip"),

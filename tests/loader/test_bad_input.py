@@ -139,7 +139,6 @@ FOREIGN = [
     (b"PK\x03\x04" + bytes(100), "a PyTorch checkpoint"),
     (b"\x80\x02\x8a\x0a" + bytes(100), "a Python pickle"),
     (b"\x7fELF" + bytes(100), "an ELF program"),
-    (b"\n\x0e\n\x05<unk>\x15" + bytes(100), "a SentencePiece model"),
     (b"\x1f\x8b\x08" + bytes(100), "gzip-compressed"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
     (b"<!DOCTYPE html><html></html>\n", "a web page"),
@@ -151,7 +150,7 @@ FOREIGN = [
 @pytest.mark.parametrize(("data", "what"), FOREIGN, ids=[what for _, what in FOREIGN])
 def test_other_kinds_of_file_are_called_by_name(data: bytes, what: str, tmp_path: Path) -> None:
     openers: list[tuple[Callable[[Path], object], str]] = [(loader.open, "checkpoint")]
-    if what not in ("a GGUF file", "a SentencePiece model"):  # which may hold a tokenizer, or is one
+    if what != "a GGUF file":  # which may hold a tokenizer
         openers.append((loader.open_tokenizer, "tokenizer"))
     for opener, wanted in openers:
         error = refusal(opener, tmp_path / "x.bin", data)

@@ -165,6 +165,8 @@ def test_a_model_file_has_the_tokens_of_its_json(
     data = image_bytes(loader.open_tokenizer(path), NATIVE)
     for text in lines():
         assert reference.encode(data, 0, text.encode()) == expected(made, text), text
+    with pytest.raises(LoaderError, match="is a tokenizer, not a model"):
+        loader.open(path)
     done = loader.convert(path, None, ByteOrder.BIG)
     assert done.target == tmp_path / "tokenizer.be.bin"
     assert loader.open_tokenizer(done.target).pieces == loader.open_tokenizer(path).pieces
