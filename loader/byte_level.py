@@ -90,16 +90,23 @@ def _byte_tokens(tokens: Mapping[str, int]) -> list[int | None]:
 def _merges(
     tokens: Mapping[str, int], merges: Sequence[tuple[str, str]], refuse: Refuse
 ) -> list[tuple[int, int, int]]:
-    triples: dict[tuple[int, int], int] = {}
-    for rank, (left, right) in enumerate(merges):
-        for token in (left, right, left + right):
-            if token not in tokens:
-                raise refuse(f"merge {rank}, {left!r} {right!r}: {token!r} is not in the vocabulary")
-        pair = tokens[left], tokens[right]
-        if pair in triples:
-            raise refuse(f"merge {rank}, {left!r} {right!r}: is there already")
-        triples[pair] = tokens[left + right]
-    return [(left, right, merged) for (left, right), merged in triples.items()]
+    get = tokens.get
+    triples = [(get(left), get(right), get(left + right)) for left, right in merges]
+    checked: list[tuple[int, int, int]] = []
+    for triple in triples:
+        first, second, merged = triple
+        if first is None or second is None or merged is None:
+            rank, (left, right) = len(checked), merges[len(checked)]
+            token = next(token for token in (left, right, left + right) if token not in tokens)
+            raise refuse(f"merge {rank}, {left!r} {right!r}: {token!r} is not in the vocabulary")
+        checked.append((first, second, merged))
+    if len({(first, second) for first, second, _ in checked}) < len(checked):
+        seen: set[tuple[str, str]] = set()
+        for rank, pair in enumerate(merges):
+            if pair in seen:
+                raise refuse(f"merge {rank}, {pair[0]!r} {pair[1]!r}: is there already")
+            seen.add(pair)
+    return checked
 
 
 def _whole_pieces(

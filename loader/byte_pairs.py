@@ -267,12 +267,10 @@ class _Parts:
         left, right, total = (self.lengths[self.pairs[:, column]] for column in (0, 1, 3))
         fits = (left > 0) & (right > 0) & (left + right == total)
         self._expect(3, fits, "merged token {} is not its two tokens", 4, 3)
-        starts = self.starts.tolist()
-        for row, (one, two, _, both) in enumerate(self.pairs.tolist()):
-            parts = self.text[starts[one] : starts[one + 1]] + self.text[starts[two] : starts[two + 1]]
-            if parts != self.text[starts[both] : starts[both + 1]]:
-                fits[row] = False
-                break
+        texts = [self.text[start:end] for start, end in pairwise(self.starts.tolist())]
+        fits[:] = [
+            texts[first] + texts[second] == texts[both] for first, second, _, both in self.pairs.tolist()
+        ]
         self._expect(3, fits, "merged token {} is not its two tokens", 4, 3)
 
     def _rising(self, tokens: Words) -> NDArray[np.bool_]:

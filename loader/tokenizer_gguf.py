@@ -103,15 +103,15 @@ class _Keys:
         return value
 
     def texts(self, key: str) -> list[str]:
-        texts = []
-        for number, value in enumerate(self._sequence(key)):
-            try:
+        texts: list[str] = []
+        try:
+            for value in self._sequence(key):
                 text = value.decode() if isinstance(value, bytes) else value
-            except UnicodeDecodeError:
-                raise self.refuse(key, f"item {number} is no UTF-8") from None
-            if not isinstance(text, str):
-                raise self.refuse(key, f"item {number} is no text")
-            texts.append(text)
+                if not isinstance(text, str):
+                    raise self.refuse(key, f"item {len(texts)} is no text")
+                texts.append(text)
+        except UnicodeDecodeError:
+            raise self.refuse(key, f"item {len(texts)} is no UTF-8") from None
         return texts
 
     def numbers(self, key: str, count: int) -> list[float]:
