@@ -6,6 +6,7 @@
 #include "halves.h"
 #include "tensor_types.h"
 #include "vector.h"
+#include "widened.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
@@ -48,54 +49,60 @@ static ALWAYS_INLINE Vector widened_words(Vector words, Width width, const Half_
     return width == HALVES ? widened_half(words, c) : vslw(words, vspltisw(-16));  // by the low five bits: 16
 }
 
-// Row i of w times x of the given positions, by the order of tile_vmx in fp32.c.
-static ALWAYS_INLINE void row_vmx(const Product *p, Width width, int i, int position, int positions)
+// Row i of w times x, by the order of tile_vmx in fp32.c.
+static ALWAYS_INLINE void row_vmx(const Product *p, Width width, int i)
 {
-    int n = p->w.n;
     const uint16_t *row = plane_row(&p->w, 0, i);
-    const float *x[MOST_POSITIONS];
-    Vector sums[MOST_POSITIONS][4];
+    Vector sums[4] = {vector_zero(), vector_zero(), vector_zero(), vector_zero()};
     Half_Constants c = half_constants();
-    for (int b = 0; b < positions; b++) {
-        x[b] = p->x + (int64_t)(position + b) * n;
-        for (int k = 0; k < 4; k++) {
-            sums[b][k] = vector_zero();
-        }
-    }
-    for (int j = 0; j < n; j += ITEMS) {
+    for (int j = 0; j < p->w.n; j += ITEMS) {
         Vector first = vector_load(row + j), second = vector_load(row + j + ITEMS / 2);
         Vector words[4] = {vupkhsh(first), vupklsh(first), vupkhsh(second), vupklsh(second)};
         for (int k = 0; k < 4; k++) {
-            Vector weights = widened_words(words[k], width, &c);
-            for (int b = 0; b < positions; b++) {
-                sums[b][k] = vmaddfp(weights, lvx(x[b] + j + 4 * k), sums[b][k]);
-            }
+            sums[k] = vmaddfp(widened_words(words[k], width, &c), lvx(p->x + j + 4 * k), sums[k]);
         }
     }
-    for (int b = 0; b < positions; b++) {
-        const Vector *part = sums[b];
-        Vector sum = vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3]));
-        p->out[(int64_t)(position + b) * p->w.d + i] = vector_sum(sum);
-    }
+    p->out[i] = vector_sum(vaddfp(vaddfp(sums[0], sums[1]), vaddfp(sums[2], sums[3])));
 }
 
-static ALWAYS_INLINE void batch_of_rows(const Product *p, Width width, Kernel kernel, int start, int end)
+static ALWAYS_INLINE void batch_of_rows_scalar(const Product *p, Width width, int start, int end)
 {
     for (int i = start; i < end; i++) {
         int b = 0;
         for (; b + MOST_POSITIONS <= p->positions; b += MOST_POSITIONS) {
-            if (kernel == KERNEL_VMX) {
-                row_vmx(p, width, i, b, MOST_POSITIONS);
-            } else {
-                row_scalar(p, width, i, b, MOST_POSITIONS);
-            }
+            row_scalar(p, width, i, b, MOST_POSITIONS);
         }
         for (; b < p->positions; b++) {
-            if (kernel == KERNEL_VMX) {
-                row_vmx(p, width, i, b, 1);
-            } else {
-                row_scalar(p, width, i, b, 1);
+            row_scalar(p, width, i, b, 1);
+        }
+    }
+}
+
+static ALWAYS_INLINE void widen_items(float *out, const uint16_t *row, Width width, int items)
+{
+    Half_Constants c = half_constants();
+    for (int j = 0; j < items; j += ITEMS / 2) {
+        Vector halves = vector_load(row + j);
+        stvx(out + j, widened_words(vupkhsh(halves), width, &c));
+        stvx(out + j + 4, widened_words(vupklsh(halves), width, &c));
+    }
+}
+
+static ALWAYS_INLINE void batch_of_rows(const Product *p, Width width, int start, int end)
+{
+    int n = p->w.n;
+    for (int i = start; i < end; i++) {
+        const uint16_t *row = plane_row(&p->w, 0, i);
+        for (int b = 0, positions; b < p->positions; b += positions) {
+            Widened widened;
+            positions = p->positions - b < WIDENED_POSITIONS ? p->positions - b : WIDENED_POSITIONS;
+            widened_start(&widened);
+            for (int first = 0; first < n; first += WIDENED) {
+                int items = n - first < WIDENED ? n - first : WIDENED;
+                widen_items(widened.weights, row + first, width, items);
+                widened_add(&widened, p->x + (int64_t)b * n + first, n, items, positions);
             }
+            widened_end(&widened, p->out + (int64_t)b * p->w.d + i, p->w.d, positions);
         }
     }
 }
@@ -114,17 +121,17 @@ static ALWAYS_INLINE void batch_of_rows(const Product *p, Width width, Kernel ke
     }                                                                              \
     static void type##_batch_scalar(const void *context, int start, int end)       \
     {                                                                              \
-        batch_of_rows(context, width, KERNEL_SCALAR, start, end);                  \
+        batch_of_rows_scalar(context, width, start, end);                          \
     }                                                                              \
     static void type##_rows_vmx(const void *context, int start, int end)           \
     {                                                                              \
         for (int i = start; i < end; i++) {                                        \
-            row_vmx(context, width, i, 0, 1);                                      \
+            row_vmx(context, width, i);                                            \
         }                                                                          \
     }                                                                              \
     static void type##_batch_vmx(const void *context, int start, int end)          \
     {                                                                              \
-        batch_of_rows(context, width, KERNEL_VMX, start, end);                     \
+        batch_of_rows(context, width, start, end);                                 \
     }                                                                              \
     const Tensor_Type tensor_##type = {                                            \
         .name = #type,                                                             \
