@@ -112,6 +112,17 @@ static inline Vector vupklsh(Vector v)
     return (Vector)vec_unpackl((Vector_Halves)v);
 }
 
+// vmrghh and vmrglh with zeros: the first and the last half of eight halfwords, each the upper half of a word.
+static inline Vector vector_upper_early(Vector v)
+{
+    return (Vector)vec_mergeh((Vector_Halves)v, (Vector_Halves)vector_zero());
+}
+
+static inline Vector vector_upper_late(Vector v)
+{
+    return (Vector)vec_mergel((Vector_Halves)v, (Vector_Halves)vector_zero());
+}
+
 static inline Vector vsububm(Vector a, Vector b)
 {
     return (Vector)((Vector_Bytes)a - (Vector_Bytes)b);
@@ -332,6 +343,25 @@ static inline Vector vupkhsh(Vector v)
 static inline Vector vupklsh(Vector v)
 {
     return vector_words_of(v.halves + 4);
+}
+
+static inline Vector vector_upper_of(const int16_t *halves)
+{
+    Vector result;
+    for (int i = 0; i < 4; i++) {
+        result.words[i] = (uint32_t)(uint16_t)halves[i] << 16;
+    }
+    return result;
+}
+
+static inline Vector vector_upper_early(Vector v)
+{
+    return vector_upper_of(v.halves);
+}
+
+static inline Vector vector_upper_late(Vector v)
+{
+    return vector_upper_of(v.halves + 4);
 }
 
 static inline Vector vcfsx(Vector v, int places)

@@ -44,9 +44,15 @@ static ALWAYS_INLINE void row_scalar(const Product *p, Width width, int i, int p
     }
 }
 
-static ALWAYS_INLINE Vector widened_words(Vector words, Width width, const Half_Constants *c)
+// The first and the last half of eight items.
+static ALWAYS_INLINE Vector widened_early(Vector items, Width width, const Half_Constants *c)
 {
-    return width == HALVES ? widened_half(words, c) : vslw(words, vspltisw(-16));  // by the low five bits: 16
+    return width == HALVES ? widened_half(vupkhsh(items), c) : vector_upper_early(items);
+}
+
+static ALWAYS_INLINE Vector widened_late(Vector items, Width width, const Half_Constants *c)
+{
+    return width == HALVES ? widened_half(vupklsh(items), c) : vector_upper_late(items);
 }
 
 // Row i of w times x, by the order of tile_vmx in fp32.c.
@@ -57,9 +63,10 @@ static ALWAYS_INLINE void row_vmx(const Product *p, Width width, int i)
     Half_Constants c = half_constants();
     for (int j = 0; j < p->w.n; j += ITEMS) {
         Vector first = vector_load(row + j), second = vector_load(row + j + ITEMS / 2);
-        Vector words[4] = {vupkhsh(first), vupklsh(first), vupkhsh(second), vupklsh(second)};
+        Vector weights[4] = {widened_early(first, width, &c), widened_late(first, width, &c),
+                             widened_early(second, width, &c), widened_late(second, width, &c)};
         for (int k = 0; k < 4; k++) {
-            sums[k] = vmaddfp(widened_words(words[k], width, &c), lvx(p->x + j + 4 * k), sums[k]);
+            sums[k] = vmaddfp(weights[k], lvx(p->x + j + 4 * k), sums[k]);
         }
     }
     p->out[i] = vector_sum(vaddfp(vaddfp(sums[0], sums[1]), vaddfp(sums[2], sums[3])));
@@ -83,8 +90,8 @@ static ALWAYS_INLINE void widen_items(float *out, const uint16_t *row, Width wid
     Half_Constants c = half_constants();
     for (int j = 0; j < items; j += ITEMS / 2) {
         Vector halves = vector_load(row + j);
-        stvx(out + j, widened_words(vupkhsh(halves), width, &c));
-        stvx(out + j + 4, widened_words(vupklsh(halves), width, &c));
+        stvx(out + j, widened_early(halves, width, &c));
+        stvx(out + j + 4, widened_late(halves, width, &c));
     }
 }
 
