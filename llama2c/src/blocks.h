@@ -9,7 +9,6 @@
 #include "memory.h"
 #include "tensor_types.h"
 #include "vector.h"
-#include "widened.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))  // each form has kernels of its own
 
@@ -25,7 +24,7 @@ typedef struct {
 } Form;
 
 enum { ITEMS = 32 };              // in a block, and in a round of the vector kernels
-enum { BLOCKS_AT_ONCE = WIDENED / ITEMS };  // whose scales are made ready together
+enum { BLOCKS_AT_ONCE = 64 };     // whose scales are made ready together
 enum { PREFETCH_BEFORE = 512 };   // bytes
 enum { MOST_ROWS = 2, MOST_POSITIONS = 4, MOST_PARTS = 3 };
 
@@ -258,43 +257,19 @@ static ALWAYS_INLINE void rows_of_blocks(const Product *p, Form f, int start, in
     }
 }
 
-// Blocks of row i, from `first` on, as floats.
-static ALWAYS_INLINE void widen_blocks(float *out, const Matrix *w, Form f, int i, int first, int blocks)
-{
-    int parts = parts_of(f), bytes = f.nibbles ? ITEMS / 2 : ITEMS;  // of a block in the plane of integers
-    Vector scales[(BLOCKS_AT_ONCE + 8) * MOST_PARTS];
-    const unsigned char *values = (const unsigned char *)plane_row(w, f.values, i) + first * bytes;
-    spread_scales(scales, w, f, i, first, blocks);
-    for (int block = 0; block < blocks; block++) {
-        const Vector *own = &scales[block * parts];
-        __builtin_prefetch(values + PREFETCH_BEFORE);
-        for (int half = 0; half < 2; half++) {
-            Vector q = integers_of(values, f, half, own), m = f.pairs ? own[1] : vector_zero();
-            Vector early = vupkhsb(q), late = vupklsb(q);
-            Vector words[4] = {vupkhsh(early), vupklsh(early), vupkhsh(late), vupklsh(late)};
-            for (int k = 0; k < 4; k++) {
-                stvx(out + 16 * half + 4 * k, vmaddfp(vcfsx(words[k], 0), own[0], m));
-            }
-        }
-        values += bytes;
-        out += ITEMS;
-    }
-}
-
 static ALWAYS_INLINE void batch_of_blocks(const Product *p, Form f, int start, int end)
 {
-    int n = p->w.n;
     for (int i = start; i < end; i++) {
-        for (int b = 0, positions; b < p->positions; b += positions) {
-            Widened widened;
-            positions = p->positions - b < WIDENED_POSITIONS ? p->positions - b : WIDENED_POSITIONS;
-            widened_start(&widened);
-            for (int first = 0; first < n / ITEMS; first += BLOCKS_AT_ONCE) {
-                int blocks = n / ITEMS - first < BLOCKS_AT_ONCE ? n / ITEMS - first : BLOCKS_AT_ONCE;
-                widen_blocks(widened.weights, &p->w, f, i, first, blocks);
-                widened_add(&widened, p->x + (int64_t)b * n + first * ITEMS, n, blocks * ITEMS, positions);
-            }
-            widened_end(&widened, p->out + (int64_t)b * p->w.d + i, p->w.d, positions);
+        int b = 0;
+        for (; b + 4 <= p->positions; b += 4) {
+            tile(p, f, i, 1, b, 4);
+        }
+        if (p->positions - b >= 2) {
+            tile(p, f, i, 1, b, 2);
+            b += 2;
+        }
+        if (b < p->positions) {
+            tile(p, f, i, 1, b, 1);
         }
     }
 }

@@ -55,21 +55,35 @@ static ALWAYS_INLINE Vector widened_late(Vector items, Width width, const Half_C
     return width == HALVES ? widened_half(vupklsh(items), c) : vector_upper_late(items);
 }
 
-// Row i of w times x, by the order of tile_vmx in fp32.c.
-static ALWAYS_INLINE void row_vmx(const Product *p, Width width, int i)
+// Row i of w times x of the given positions, by the order of tile_vmx in fp32.c.
+static ALWAYS_INLINE void row_vmx(const Product *p, Width width, int i, int position, int positions)
 {
+    int n = p->w.n;
     const uint16_t *row = plane_row(&p->w, 0, i);
-    Vector sums[4] = {vector_zero(), vector_zero(), vector_zero(), vector_zero()};
+    const float *x[MOST_POSITIONS];
+    Vector sums[MOST_POSITIONS][4];
     Half_Constants c = half_constants();
-    for (int j = 0; j < p->w.n; j += ITEMS) {
+    for (int b = 0; b < positions; b++) {
+        x[b] = p->x + (int64_t)(position + b) * n;
+        for (int k = 0; k < 4; k++) {
+            sums[b][k] = vector_zero();
+        }
+    }
+    for (int j = 0; j < n; j += ITEMS) {
         Vector first = vector_load(row + j), second = vector_load(row + j + ITEMS / 2);
         Vector weights[4] = {widened_early(first, width, &c), widened_late(first, width, &c),
                              widened_early(second, width, &c), widened_late(second, width, &c)};
         for (int k = 0; k < 4; k++) {
-            sums[k] = vmaddfp(weights[k], lvx(p->x + j + 4 * k), sums[k]);
+            for (int b = 0; b < positions; b++) {
+                sums[b][k] = vmaddfp(weights[k], lvx(x[b] + j + 4 * k), sums[b][k]);
+            }
         }
     }
-    p->out[i] = vector_sum(vaddfp(vaddfp(sums[0], sums[1]), vaddfp(sums[2], sums[3])));
+    for (int b = 0; b < positions; b++) {
+        const Vector *part = sums[b];
+        Vector sum = vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3]));
+        p->out[(int64_t)(position + b) * p->w.d + i] = vector_sum(sum);
+    }
 }
 
 static ALWAYS_INLINE void batch_of_rows_scalar(const Product *p, Width width, int start, int end)
@@ -85,17 +99,31 @@ static ALWAYS_INLINE void batch_of_rows_scalar(const Product *p, Width width, in
     }
 }
 
-static ALWAYS_INLINE void widen_items(float *out, const uint16_t *row, Width width, int items)
+static ALWAYS_INLINE void widen_halves(float *out, const uint16_t *row, int items)
 {
     Half_Constants c = half_constants();
     for (int j = 0; j < items; j += ITEMS / 2) {
         Vector halves = vector_load(row + j);
-        stvx(out + j, widened_early(halves, width, &c));
-        stvx(out + j + 4, widened_late(halves, width, &c));
+        stvx(out + j, widened_half(vupkhsh(halves), &c));
+        stvx(out + j + 4, widened_half(vupklsh(halves), &c));
     }
 }
 
-static ALWAYS_INLINE void batch_of_rows(const Product *p, Width width, int start, int end)
+static ALWAYS_INLINE void batch_of_upper_halves(const Product *p, int start, int end)
+{
+    for (int i = start; i < end; i++) {
+        int b = 0;
+        for (; b + MOST_POSITIONS <= p->positions; b += MOST_POSITIONS) {
+            row_vmx(p, UPPER_HALVES, i, b, MOST_POSITIONS);
+        }
+        for (; b < p->positions; b++) {
+            row_vmx(p, UPPER_HALVES, i, b, 1);
+        }
+    }
+}
+
+// Halves take so many instructions to widen that it pays to do it once for all positions.
+static ALWAYS_INLINE void batch_of_halves(const Product *p, int start, int end)
 {
     int n = p->w.n;
     for (int i = start; i < end; i++) {
@@ -106,7 +134,7 @@ static ALWAYS_INLINE void batch_of_rows(const Product *p, Width width, int start
             widened_start(&widened);
             for (int first = 0; first < n; first += WIDENED) {
                 int items = n - first < WIDENED ? n - first : WIDENED;
-                widen_items(widened.weights, row + first, width, items);
+                widen_halves(widened.weights, row + first, items);
                 widened_add(&widened, p->x + (int64_t)b * n + first, n, items, positions);
             }
             widened_end(&widened, p->out + (int64_t)b * p->w.d + i, p->w.d, positions);
@@ -133,12 +161,16 @@ static ALWAYS_INLINE void batch_of_rows(const Product *p, Width width, int start
     static void type##_rows_vmx(const void *context, int start, int end)           \
     {                                                                              \
         for (int i = start; i < end; i++) {                                        \
-            row_vmx(context, width, i);                                            \
+            row_vmx(context, width, i, 0, 1);                                      \
         }                                                                          \
     }                                                                              \
     static void type##_batch_vmx(const void *context, int start, int end)          \
     {                                                                              \
-        batch_of_rows(context, width, start, end);                                 \
+        if (width == HALVES) {                                                     \
+            batch_of_halves(context, start, end);                                  \
+        } else {                                                                   \
+            batch_of_upper_halves(context, start, end);                            \
+        }                                                                          \
     }                                                                              \
     const Tensor_Type tensor_##type = {                                            \
         .name = #type,                                                             \
