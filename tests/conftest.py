@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from sharing import built_reference, run_folder
-from support import GoldenStory, Made, golden_stories, shared_file, write_model
+from support import WHOLE, GoldenStory, Made, golden_stories, shared_file, write_model
 
 import llama2c
 import loader
@@ -82,3 +82,18 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
     """Calls support.write_model in a folder of its own."""
     return lambda **shape: write_model(tmp_path_factory.mktemp("made"), **shape)
+
+
+@pytest.fixture
+def quick_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process compiles is code by LLVM's quick instruction selection, made in an eighth of the
+    time. For tests of what many functions mean, where few of them in ordinary code stand for the rest."""
+    codegen = pytest.importorskip("xenon.recompiler.codegen", reason="the recompiler needs llvmlite")
+    if WHOLE:
+        return
+    codegen.linker()  # for code of both kinds
+    name = f"{codegen.compiler_name()} quick"
+    monkeypatch.setattr(codegen, "_OPTIMISATION", 0)
+    machine = codegen._machine.__wrapped__()
+    monkeypatch.setattr(codegen, "_machine", lambda: machine)
+    monkeypatch.setattr(codegen, "compiler_name", lambda: name)

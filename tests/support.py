@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 import loader
 
+WHOLE = bool(os.environ.get("XENON_LLM_ALL"))
+"""Whether the long forms of tests run."""
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 NATIVE = loader.ByteOrder(sys.byteorder)
 Floats = NDArray[np.float32]

@@ -38,6 +38,7 @@ class Twins:
     fp32: bytes
     vocab_size: int
     tokenizers: dict[ByteOrder, bytes]
+    functions: tuple[str, ...]  # of the guest, for the type
 
     def host(self, reference: Reference, model: bytes, *options: str) -> Floats:
         """Logits (positions, vocab_size) of the host reference."""
@@ -52,6 +53,7 @@ class Twins:
         console.disc.add("m", Bytes(self.big))
         console.disc.add("t", Bytes(self.tokenizers[ByteOrder.BIG]))
         console.boot(llama2c.guest_program(), [*STORY, *options])
+        console.compile(self.functions)
         outputs = list(console.run(timeout=100))
         assert console.exit_status == 0, outputs
         data = b"".join(output.data for output in outputs if output.fd == 1)
@@ -108,7 +110,8 @@ def twins(
             fp32 = path.read_bytes()
         else:
             fp32 = plain(ConsoleFile(files[NATIVE]), shared)
-        return Twins(files[NATIVE], files[ByteOrder.BIG], fp32, 272, tokenizers)
+        functions = TYPE_FUNCTIONS.get(kind.split()[0].lower(), ())
+        return Twins(files[NATIVE], files[ByteOrder.BIG], fp32, 272, tokenizers, functions)
 
     return make
 
@@ -129,6 +132,7 @@ def test_a_type_computes_as_the_same_weights_in_fp32(
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.usefixtures("quick_code")
 @pytest.mark.parametrize("kernel", ["scalar", "vmx"])
 @pytest.mark.parametrize("kind", [*TYPES, *GROUPS])
 def test_the_console_has_the_bits_of_the_host(
@@ -136,10 +140,17 @@ def test_the_console_has_the_bits_of_the_host(
 ) -> None:
     model = twins(kind)
     expected = model.host(reference, model.native, "-k", kernel)
-    for threads in (1, 2, 3):
+    for threads in (1, 3):
         found = model.console(CpuKind.RECOMPILER, threads, "-k", kernel)
         np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(model.console(CpuKind.UNICORN, 1, "-k", kernel), expected)
+
+
+@pytest.mark.parametrize("kernel", ["scalar", "vmx"])
+def test_so_has_ordinary_code(reference: Reference, twins: Callable[[str], Twins], kernel: str) -> None:
+    model = twins("Q8_0")
+    expected = model.host(reference, model.native, "-k", kernel)
+    np.testing.assert_array_equal(model.console(CpuKind.RECOMPILER, 1, "-k", kernel), expected)
 
 
 @pytest.mark.parametrize("kind", [*TYPES[1:], "int8 32", "Q5_1+"])

@@ -1,4 +1,7 @@
-"""Our guest on the recompiler: whole functions, logits and stories are those of Unicorn, bit for bit."""
+"""Our guest on the recompiler: whole functions, logits and stories are those of Unicorn, bit for bit.
+
+Functions of other tensor types than fp32 are those of tests/llama2c/test_quantised_models.py.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import NATIVE, Made, image_bytes
+from support import NATIVE, WHOLE, Made, image_bytes
 
 pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 import llama2c
 import loader
-from llama2c.facts import HOT_FUNCTIONS, hot_functions
+from llama2c.facts import HOT_FUNCTIONS, TYPE_FUNCTIONS, hot_functions
 from llama2c.reference import Reference
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.recompiler.recompiler import Tier
 
 KERNELS = ["scalar", "vmx"]
+OTHER_TYPES = frozenset(name for functions in TYPE_FUNCTIONS.values() for name in functions)
 
 
 def booted(
@@ -34,9 +38,10 @@ def booted(
 
 
 def compile_all(console: Console) -> None:
-    """Compile every function of the program before its first instruction."""
+    """Compile every function of the program that a model in fp32 needs before its first instruction."""
     assert console.recompiler is not None
-    console.recompiler.compile_all([one.address for one in console.recompiler.functions])
+    functions = console.recompiler.functions
+    console.recompiler.compile_all([each.address for each in functions if each.name not in OTHER_TYPES])
 
 
 def optimise(console: Console, names: Collection[str]) -> None:
@@ -66,6 +71,7 @@ def test_every_logit_has_the_bits_of_unicorn_and_of_the_host(
     check_logits(joe260K, joe_tokenizer, reference, kernel, monkeypatch)
 
 
+@pytest.mark.skipif(not WHOLE, reason="the long form: XENON_LLM_ALL=1")
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_so_do_the_logits_of_stories260K(
     stories260K: loader.Model,
@@ -136,12 +142,13 @@ def test_prompts_in_batches_have_the_bits_of_one_position_at_a_time(
         assert output(console) == alone.astype(">f4").tobytes()
 
 
+@pytest.mark.usefixtures("quick_code")
 def test_no_function_of_the_guest_stays_on_unicorn(make_model: Callable[..., Made]) -> None:
     made = make_model()
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
     console = booted(model, tokenizer, [], CpuKind.RECOMPILER)
-    compile_all(console)
     assert console.recompiler is not None
+    console.recompiler.compile_all([each.address for each in console.recompiler.functions])
     left = [one for one in console.recompiler.outcomes.values() if one.tier is Tier.UNICORN]
     assert left == []
 
