@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sharing import built_reference, run_folder
-from support import WHOLE, GoldenStory, Made, golden_stories, shared_file, write_model
+from sharing import built_library, built_reference, run_folder
+from support import GoldenStory, Made, compiling_quickly, golden_stories, shared_file, write_model
 
 import llama2c
 import loader
@@ -79,21 +79,20 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 
 
 @pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference's library, where commands and `Reference.build` find it."""
+    return built_library(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
     """Calls support.write_model in a folder of its own."""
     return lambda **shape: write_model(tmp_path_factory.mktemp("made"), **shape)
 
 
 @pytest.fixture
-def quick_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this process compiles is code by LLVM's quick instruction selection, made in an eighth of the
-    time. For tests of what many functions mean, where few of them in ordinary code stand for the rest."""
-    codegen = pytest.importorskip("xenon.recompiler.codegen", reason="the recompiler needs llvmlite")
-    if WHOLE:
-        return
-    codegen.linker()  # for code of both kinds
-    name = f"{codegen.compiler_name()} quick"
-    monkeypatch.setattr(codegen, "_OPTIMISATION", 0)
-    machine = codegen._machine.__wrapped__()
-    monkeypatch.setattr(codegen, "_machine", lambda: machine)
-    monkeypatch.setattr(codegen, "compiler_name", lambda: name)
+def quick_code() -> Iterator[None]:
+    """Around a test: see support.compiling_quickly."""
+    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+    with compiling_quickly():
+        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,25 @@ def build_once(path: Path, build: Callable[[Path], object]) -> Path:
 def built_reference(
     factory: pytest.TempPathFactory, name: str, memory_bytes: int = MEMORY_BYTES
 ) -> Reference:
-    """The reference in a folder of its own, built by one worker: one library has one memory in a process."""
+    """The reference in a folder of its own: one library has one memory in a process. One worker builds it,
+    into the cache that commands of the tests see as well; the others copy."""
     folder = run_folder(factory) / name
-    build_once(folder.with_suffix(".built"), lambda done: done.write_text(str(Reference.build(folder).path)))
+
+    def copy(done: Path) -> None:
+        library = built_library(factory)
+        target = folder / library.parent.name / library.name
+        target.parent.mkdir(parents=True)
+        shutil.copy(library, target)
+        done.touch()
+
+    build_once(folder.with_suffix(".copied"), copy)
     return Reference.build(folder, memory_bytes)
+
+
+def built_library(factory: pytest.TempPathFactory) -> Path:
+    """The reference's library in the cache of the run, where `Reference.build` finds it."""
+    path = build_once(
+        run_folder(factory) / "reference.path",
+        lambda unfinished: unfinished.write_text(str(Reference.build().path)),
+    )
+    return Path(path.read_text())

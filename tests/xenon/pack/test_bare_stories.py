@@ -55,8 +55,10 @@ def generated(tale: Tale) -> str:
     return "".join(Session(tale.model, tale.tokenizer).tell(tale.prompt, tale.sampling))
 
 
-@pytest.mark.parametrize("kind", Loader)
-@pytest.mark.parametrize(("layout", "sampling"), [(Layout.ONE, SAMPLED), (Layout.INITRD, GREEDY)])
+@pytest.mark.parametrize(
+    ("kind", "layout", "sampling"),
+    [(Loader.NEW, Layout.ONE, SAMPLED), (Loader.OLD, Layout.INITRD, GREEDY)],
+)
 def test_the_serial_port_tells_the_story_of_generate(
     tale: Tale, kind: Loader, layout: Layout, sampling: Sampling, tmp_path: Path
 ) -> None:
@@ -136,7 +138,7 @@ def screen_lines(console: XellConsole) -> list[str]:
     return ["".join(glyphs[bytes(cell)] for cell in row).strip() for row in rows]
 
 
-@pytest.mark.parametrize("screen", [Screen(), Screen(640, 480, 0x1E10_0000), Screen(1280, 1024)])
+@pytest.mark.parametrize("screen", [Screen(640, 480, 0x1E10_0000), Screen(1280, 1024)])
 def test_the_screen_shows_the_same_text(tale: Tale, screen: Screen, tmp_path: Path) -> None:
     folder = written(plan(tale), tmp_path / "usb")
     console = XellConsole(MachineSettings(threads=1), screen=screen)

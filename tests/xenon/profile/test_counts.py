@@ -125,7 +125,7 @@ def test_a_story_takes_the_same_instructions_on_both_ways_to_run(kernel: str) ->
         console.disc.add("/tokenizer.bin", tokenizer.image(loader.ByteOrder.BIG))
         words = ["/model.bin", "-z", "/tokenizer.bin", "-t", "0", "-s", "1", "-n", "9", "-k", kernel]
         console.boot(llama2c.guest_program(), words)
-        console.compile(hot_functions(kernel))
+        console.compile([name for name in hot_functions(kernel) if name != "main"])
         results.append(executed(counted(console)))
         assert console.exit_status == 0
     assert results[0] == results[1]
