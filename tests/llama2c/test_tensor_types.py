@@ -48,7 +48,6 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reference]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(build, "SOURCES", folder / "src")
             patch.setattr(build, "PORT", (*build.PORT, "scaled_fours"))
-            patch.setattr(build, "COMMON", [*build.COMMON, "-O1"])  # less to wait for, the same bits
             build.build_guest(folder / "guest", folder / "src" / "main.c")
             build.build_reference(folder / build.reference_name())
         unfinished.touch()

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sharing import build_once, run_folder
+from sharing import build_once, build_program, run_folder
 from support import Made
 
 import llama2c
 import loader
-from llama2c.build import build_guest
 from xenon.console import Bytes, Console, CpuKind, MachineSettings
 from xenon.errors import ErrorCode, XenonError
 from xenon.linux.faults import GuestFault
@@ -26,7 +25,9 @@ KINDS = [CpuKind.UNICORN, *([CpuKind.RECOMPILER] if installed() else [])]
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     main = Path(__file__).parent / "programs" / "threads.c"
-    return build_once(run_folder(tmp_path_factory) / "threads", lambda target: build_guest(target, main))
+    parts = ("memory", "parallel", "text")
+    path = run_folder(tmp_path_factory) / "threads"
+    return build_once(path, lambda target: build_program(target, main, parts))
 
 
 def run(program: Path, how: str, threads: int = 6, timeout: float = 20) -> tuple[int | None, str]:

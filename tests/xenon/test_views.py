@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sharing import build_program
 
-from llama2c.build import build_guest
 from xenon.console import Console, MachineSettings
 from xenon.hardware.memory_map import RAM_BYTES, VIEWS, physical
 from xenon.linux.faults import GuestFault
@@ -22,7 +22,9 @@ def test_views_alias_ram_and_the_last_begins_with_the_second_page() -> None:
 
 
 def test_a_program_sees_one_memory_through_every_view(tmp_path: Path) -> None:
-    program = build_guest(tmp_path / "views", Path(__file__).parent / "programs" / "views.c")
+    program = build_program(
+        tmp_path / "views", Path(__file__).parent / "programs" / "views.c", ("memory", "text")
+    )
     for threads in (1, 2):
         console = Console(MachineSettings(threads=threads))
         console.boot(program)
