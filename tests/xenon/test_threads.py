@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from sharing import build_once, build_program, run_folder
-from support import Made
+from support import WHOLE, Made
 
 import llama2c
 import loader
@@ -129,7 +129,7 @@ def test_logits_are_the_same_bits_for_every_number_of_threads(
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
     found = set()
     regions = {}
-    for threads in (1, 2, 3, 6):
+    for threads in (1, 2, 3, 6) if WHOLE else (1, 3, 6):
         console = Console(MachineSettings(threads=threads, cpu=kind))
         console.disc.add("m", model.image(loader.ByteOrder.BIG))
         console.disc.add("t", tokenizer.image(loader.ByteOrder.BIG))
