@@ -280,7 +280,10 @@ static void report(void)
 // Says so, lights the ring, switches the console off if that is wanted.
 static _Noreturn void end(int status)
 {
-    print(STANDARD_ERROR, status ? "ended with status %d\n" : "the end: switch the console off\n", (int64_t)status);
+    const char *text = status       ? "ended with status %d\n"
+                       : powers_off ? "the end: the console switches itself off\n"
+                                    : "the end: switch the console off\n";
+    print(STANDARD_ERROR, text, (int64_t)status);
     if (status) {
         smc_ring_of_light(0, ALL_RED);
     } else {

@@ -4,7 +4,7 @@
 #include "platform.h"
 #include "xell.h"
 
-enum { STORY_ARGUMENTS = 15 };
+enum { STORY_ARGUMENTS = 15, ALL_THREADS = 0x3f, WAIT_TICKS = TIME_BASE_HERTZ / 10, WAIT_TURNS = 1000000 };
 static const char START[] = "---- self-test ----\n", END[] = "---- end of self-test ----\n";
 
 extern int main(int, char **);
@@ -14,6 +14,17 @@ static void number_line(const char *label, uint64_t value, int digits)
     page_start(label);
     page_hexadecimal(value, digits);
     page_end_line();
+}
+
+// A tenth of a second for threads that are late.
+static void await_threads(void)
+{
+    uint64_t start = time_base();
+    for (int turn = 0; turn < WAIT_TURNS && xell_arrived() != ALL_THREADS; turn++) {
+        if (time_base() - start > WAIT_TICKS) {
+            return;
+        }
+    }
 }
 
 #define SPECIAL(number)                                              \
@@ -75,6 +86,7 @@ static void logits(const char *label, char *kernel, int threads)
 
 void selftest(void)
 {
+    await_threads();
     show(START, sizeof START - 1);
     page_start("self-test");
     page_decimal(1);

@@ -11,21 +11,23 @@ from xell_files import screen_lines
 
 import loader
 from xenon.machine import MachineSettings
-from xenon.pack.plan import ELF_NAME, Tale, bare_program, plan
+from xenon.pack.plan import ELF_NAME, Tale, bare_program, plan, self_test
 from xenon.powerpc.elf import Elf
 from xenon.recompiler.cpu_kind import CpuKind, installed
 from xenon.xell.console import XellConsole
 from xenon.xell.faults import BareProgramFault
 
 KINDS = [CpuKind.UNICORN, *([CpuKind.RECOMPILER] if installed() else [])]
-LIS_3_0x4000, LD_4_8_3, STW_4_8_3 = 0x3C60_4000, 0xE883_0008, 0x9083_0008
+BLR, LIS_3_0x4000, LD_4_8_3, STW_4_8_3 = 0x4E80_0020, 0x3C60_4000, 0xE883_0008, 0x9083_0008
 LI_3_0, MTCTR_3, BCTRL, ILLEGAL, TRAP = 0x3860_0000, 0x7C69_03A6, 0x4E80_0421, 0, 0x7FE0_0008
 LIS_3_1, ORI_3_3_2, LWARX_4_0_3 = 0x3C60_0001, 0x6063_0002, 0x7C80_1828
 
 
 def address_of(name: str) -> int:
-    """Where a function of the program begins for its callers: behind what finds its table of contents."""
-    return next(symbol.value for symbol in bare_program().functions if symbol.name == name) + 8
+    """Where a function of the program begins for its callers: in C, behind what finds its table of
+    contents."""
+    start = next(symbol.value for symbol in bare_program().functions if symbol.name == name)
+    return start + (0 if name.startswith("probe_") else 8)
 
 
 def patched(folder: Path, tale: Tale, functions: dict[str, list[int]]) -> Path:
@@ -132,3 +134,19 @@ def test_a_fault_in_a_handler_is_not_handled_again(tale: Tale, tmp_path: Path) -
     assert "exception:" not in text
     assert fault is not None and "read of 8 bytes at 0x40000008" in fault.message
     assert "xell_exception" in fault.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_probe_goes_on_behind_its_exception(tmp_path: Path, kind: CpuKind) -> None:
+    functions = {
+        "probe_dcbz": [ILLEGAL],
+        "probe_reservation": [LIS_3_0x4000, LD_4_8_3, BLR],
+        "codes_of_estimates": [BLR],
+        "speed_of_time_base": [BLR],
+        "speed_of_memory": [ILLEGAL],  # what stops the page
+    }
+    text, _, fault = boot(patched(tmp_path, self_test(), functions), kind)
+    assert "\ndcbz exception 700 128 " in text
+    assert "\nreservation exception 300 " in text
+    assert field(text, "exception: vector") == 0x700
+    assert fault is not None and "speed_of_memory" in fault.message
