@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import json
-import zlib
 from pathlib import Path
 
 import pytest
 from command_line import run_command_text
+from selftest_pages import LINES, PAGE, page_of
 
 from loader.synthetic import Shape
 from xenon.errors import XenonError
 from xenon.stories.console_figures import XBOX_360, measured_console
 from xenon.stories.estimate import estimate
 from xenon.stories.selftest_page import parse_page
-
-LINES = (
-    *("self-test 1", "pvr 00710500", "threads 3f", "vmaddfp 4013d70b 9f0d4595"),
-    *("timebase 50000000", "chain 3000 4000", "latency 1560 12400 160000", "load 01 700"),
-    *("read 01 4000", "read 05 7000", "read 15 9600", "read 3f 9100", "logits-vmx 1 05403bc1 120000"),
-)
-
-
-def page_of(*lines: str) -> str:
-    """A page of these lines as a console prints it."""
-    whole = "".join(f"{line}\n" for line in lines)
-    end = f"end {len(lines)} {zlib.crc32(whole.encode()):08x}"
-    return "".join(f"{line} {zlib.crc32(line.encode()) & 0xFFFF:04x}\n" for line in (*lines, end))
-
-
-PAGE = page_of(*LINES)
 
 
 def test_a_page_is_found_in_all_that_the_serial_port_said() -> None:
