@@ -18,7 +18,7 @@ from xenon.xell.console import XellConsole
 from xenon.xell.faults import BareProgramFault
 
 KINDS = [CpuKind.UNICORN, *([CpuKind.RECOMPILER] if installed() else [])]
-BLR, LIS_3_0x4000, LD_4_8_3, STW_4_8_3 = 0x4E80_0020, 0x3C60_4000, 0xE883_0008, 0x9083_0008
+SC, BLR, LIS_3_0x4000, LD_4_8_3, STW_4_8_3 = 0x4400_0002, 0x4E80_0020, 0x3C60_4000, 0xE883_0008, 0x9083_0008
 LI_3_0, MTCTR_3, BCTRL, ILLEGAL, TRAP = 0x3860_0000, 0x7C69_03A6, 0x4E80_0421, 0, 0x7FE0_0008
 LIS_3_1, ORI_3_3_2, LWARX_4_0_3 = 0x3C60_0001, 0x6063_0002, 0x7C80_1828
 
@@ -120,6 +120,13 @@ def test_a_jump_to_where_nothing_is_is_an_exception_of_its_own(tale: Tale, tmp_p
     assert (field(text, "exception: vector"), field(text, "SRR0")) == (0x400, 0x4000_0000)
     assert field(text, "SRR1") & 0x783F_0000 == 1 << 30
     assert fault is not None and "jump to 0x40000000: RAM ends" in fault.message
+
+
+def test_a_system_call_is_the_programs_own_matter(tale: Tale, tmp_path: Path) -> None:
+    text, _, fault = boot(patched(tmp_path, tale, {"main": [SC]}), CpuKind.UNICORN)
+    assert field(text, "exception: vector") == 0xC00
+    assert field(text, "SRR0") == address_of("main") + 4
+    assert fault is None
 
 
 def test_other_threads_end_with_the_one_at_fault(tale: Tale, tmp_path: Path) -> None:
