@@ -70,6 +70,11 @@ class SelfTestPage:
         return next(iter(self.lines(label)), None)
 
 
+def is_page(head: bytes) -> bool:
+    """Whether a page seems to begin in the first bytes of a file."""
+    return b"\0" not in head and re.search(rb"(?im)^[ \t]*self-test\s", head) is not None
+
+
 def parse_page(name: str, data: bytes) -> SelfTestPage:
     """The page in a file. Upper case and spaces do not matter.
 

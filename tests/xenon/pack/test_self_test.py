@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from xenon.machine import MachineSettings
 from xenon.pack.plan import ELF_NAME, plan, self_test
 from xenon.recompiler.cpu_kind import CpuKind, installed
 from xenon.stories.console_figures import measured_console
+from xenon.stories.selftest_facts import CODES, page_facts
 from xenon.stories.selftest_page import PageLine, SelfTestPage, parse_page
 from xenon.xell.console import Clocks, XellConsole
 from xenon.xell.personality import MSR_AT_ENTRY
@@ -117,16 +118,47 @@ def rounded(value: Fraction) -> bytes:
     return struct.pack(">I", sign << 31 | bits)
 
 
-def test_multiply_add_is_rounded_once(page: SelfTestPage) -> None:
+def rounding_codes(product: Callable[[Fraction], Fraction]) -> tuple[str, str, str]:
+    """The words of the lines vmaddfp and vnmsubfp, when a product becomes this before it is added."""
     source, sums, differences = draws(), b"", b""
     for _ in range(1024):
         a, b, c = ([next(source) for _ in range(4)] for _ in range(3))
         for x, y, z in zip(a, b, c, strict=True):
-            sums += rounded(x * y + z)
-            differences += rounded(z - x * y)
+            sums += rounded(product(x * y) + z)
+            differences += rounded(z - product(x * y))
     x = Fraction(struct.unpack(">f", struct.pack(">f", 1.1))[0])
-    assert words(page, "vmaddfp") == (rounded(x * x + x).hex(), f"{zlib.crc32(sums):08x}")
-    assert words(page, "vnmsubfp") == (f"{zlib.crc32(differences):08x}",)
+    codes = zlib.crc32(sums), zlib.crc32(differences)
+    return rounded(product(x * x) + x).hex(), f"{codes[0]:08x}", f"{codes[1]:08x}"
+
+
+def nearest(value: Fraction) -> Fraction:
+    return Fraction(struct.unpack(">f", rounded(value))[0])
+
+
+def test_multiply_add_is_rounded_once_and_the_codes_of_twice_are_known(page: SelfTestPage) -> None:
+    once = rounding_codes(lambda product: product)
+    assert (*words(page, "vmaddfp"), *words(page, "vnmsubfp")) == once
+    known = CODES["vmaddfp"][0], CODES["vmaddfp"][1], CODES["vnmsubfp"][0]
+    for codes, place in ((once, 0), (rounding_codes(nearest), 1)):
+        assert codes == tuple(list(table)[place] for table in known)
+        meaning = ("rounded once", "rounded twice")[place]
+        assert all(table[code].startswith(meaning) for table, code in zip(known, codes, strict=True))
+
+
+def test_known_codes_of_estimates_and_logits_are_those_that_are_computed(page: SelfTestPage) -> None:
+    for label, table in estimate_tables.TABLES.items():
+        assert list(CODES[label][0]) == [words(page, label)[0], estimate_tables.checksum(label, table)]
+    for label in ("logits-scalar", "logits-vmx"):
+        assert list(CODES[label][1]) == [words(page, label)[1]]
+    codes = page_facts(page)["codes"]
+    assert isinstance(codes, dict) and set(codes) == {
+        *CODES,
+        "divide",
+        "dcbz",
+        "reservation",
+        "RAM in real mode",
+    }
+    assert all(codes[label].endswith("as in the emulated console") for label in CODES)
 
 
 def test_cache_instructions_clear_a_line_and_reservations_hold(page: SelfTestPage) -> None:

@@ -13,6 +13,7 @@ from loader.synthetic import Shape
 from xenon.errors import XenonError
 from xenon.stories.console_figures import XBOX_360, measured_console
 from xenon.stories.estimate import estimate
+from xenon.stories.selftest_facts import page_facts
 from xenon.stories.selftest_page import parse_page
 
 
@@ -126,6 +127,56 @@ def test_what_a_page_leaves_out_stays_as_published() -> None:
     ]
     with pytest.raises(XenonError, match="p: no speed in this page"):
         measured_console(parse_page("p", page_of("self-test 1", "timebase 0", "read 01 0").encode()))
+
+
+def facts_of(*lines: str) -> dict[str, object]:
+    return page_facts(parse_page("p", page_of("self-test 1", *lines).encode()))
+
+
+def test_codes_that_nobody_knows_and_what_failed_are_said() -> None:
+    codes = facts_of(
+        "vmaddfp 4013d70a 9f0d4595",
+        "logits-scalar 1 failed",
+        "logits-vmx 1 05403bc1 7",
+        "logits-vmx 6 00000001 9",
+        "dcbz exception 600 128",
+        "reservation exception 300",
+        "divide 0 0 0 0 0 0",
+        "cached 0",
+    )["codes"]
+    assert codes == {
+        "vmaddfp": "rounded twice, which the emulated console does not; "
+        "rounded once, as in the emulated console",
+        "logits-scalar": "failed",
+        "logits-vmx": "as in the emulated console; 00000001, unlike all that is known here",
+        "divide": "0",
+        "dcbz": "dcbz exception 600, dcbzl 128 bytes",
+        "reservation": "exception 300",
+        "RAM in real mode": "not cached, or as slow as if it were not",
+    }
+
+
+@pytest.mark.parametrize(
+    "line", ["dcbz 32", "dcbz", "vmaddfp 4013d70b", "vrefp xyz", "read 3f", "logits-vmx 1"]
+)
+def test_lines_that_cannot_be_are_named(line: str) -> None:
+    with pytest.raises(XenonError, match=r"^p: line 2: .*expected"):
+        facts_of(line)
+
+
+def test_inspect_says_what_a_page_means(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text(f"\nxenon-llm: started by XeLL\n{PAGE}the end\n")
+    done = run_command_text("inspect", tmp_path / "log.txt", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = json.loads(done.stdout)
+    assert facts["processor"] == "PVR 00710500: Falcon or Jasper"
+    assert (facts["lines"], facts["hardware_threads"]) == (13, 6)
+    assert facts["codes"]["logits-vmx"] == "as in the emulated console"
+    assert facts["speeds"]["threads 0 2 4 read"] == "9,600 MB/s"
+    assert facts["speeds"]["a load in 16 KiB, 256 KiB, 64 MiB"] == "1.56 ns, 12.4 ns, 160 ns"
+    (tmp_path / "log.txt").write_text(PAGE[:40])
+    done = run_command_text("inspect", tmp_path / "log.txt")
+    assert done.returncode == 1 and done.stderr.startswith(f"error: {tmp_path}/log.txt: line ")
 
 
 def test_the_command_takes_a_page_or_says_what_is_wrong_with_it(tmp_path: Path) -> None:
