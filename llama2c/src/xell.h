@@ -87,6 +87,8 @@ void show(const void *bytes, uint64_t size);
 // Finds the framebuffer that is on. Returns its address, 0 where there is none.
 uint64_t screen_start(void);
 void screen_write(const void *bytes, uint64_t size);
+// Lines of text that it shows; 0 where there is none.
+int screen_lines(void);
 // ASCII from the space to the tilde, then Latin-1 from the no-break space on.
 extern const uint8_t screen_font[191][16];
 

@@ -7,6 +7,10 @@
 enum { STORY_ARGUMENTS = 15, ALL_THREADS = 0x3f, WAIT_TICKS = TIME_BASE_HERTZ / 10, WAIT_TURNS = 1000000 };
 static const char START[] = "---- self-test ----\n", END[] = "---- end of self-test ----\n";
 
+// A screen with fewer lines shows the page in two parts.
+enum { LINES_OF_PAGE = 38, PAUSE_SECONDS = 20, PAUSE_TURNS = 1 << 28 };
+static const char PAUSE[] = "(photograph this: the page goes on in 20 seconds)\n";
+
 extern int main(int, char **);
 
 static void number_line(const char *label, uint64_t value, int digits)
@@ -84,6 +88,18 @@ static void logits(const char *label, char *kernel, int threads)
     page_end_line();
 }
 
+// On the screen alone: the serial port needs no pause.
+static void pause_on_small_screen(void)
+{
+    if (!screen_lines() || screen_lines() >= LINES_OF_PAGE) {
+        return;
+    }
+    screen_write(PAUSE, sizeof PAUSE - 1);
+    uint64_t start = time_base();
+    for (int turn = 0; turn < PAUSE_TURNS && time_base() - start < (uint64_t)PAUSE_SECONDS * TIME_BASE_HERTZ; turn++) {
+    }
+}
+
 void selftest(void)
 {
     await_threads();
@@ -95,6 +111,7 @@ void selftest(void)
     codes_of_rounding();
     codes_of_division();
     codes_of_estimates();
+    pause_on_small_screen();
     speed_of_time_base();
     speed_of_chains();
     codes_of_caches();

@@ -15,9 +15,11 @@ import estimate_tables
 import numpy as np
 import pytest
 from support import NATIVE, image_bytes
+from xell_files import screen_lines
 
 import loader
 from llama2c.reference import Reference
+from xenon.hardware.display import SCREENS, Screen
 from xenon.hardware.memory_map import CACHE_LINE_BYTES
 from xenon.hardware.smc import CLOCK_START
 from xenon.hardware.special_registers import PROCESSOR_VERSION, TIME_BASE_HERTZ
@@ -28,6 +30,7 @@ from xenon.stories.console_figures import measured_console
 from xenon.stories.selftest_facts import CODES, page_facts
 from xenon.stories.selftest_page import PageLine, SelfTestPage, parse_page
 from xenon.xell.console import Clocks, XellConsole
+from xenon.xell.layout import Loader
 from xenon.xell.personality import MSR_AT_ENTRY
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "real-console.md"
@@ -53,19 +56,22 @@ class CountingClock:
         return CLOCK_START + 1 + self.nanoseconds() / 1e9
 
 
-def printed(folder: Path, kind: CpuKind, threads: int) -> str:
+def printed(folder: Path, kind: CpuKind, screen: Screen) -> tuple[str, XellConsole]:
+    """What the serial port says, of two threads, and the console at the end."""
     (folder / ELF_NAME).write_bytes(plan(self_test()).files[ELF_NAME])
     clock = CountingClock()
-    settings = MachineSettings(cpu=kind, threads=threads)
-    console = XellConsole(settings, clocks=Clocks(clock.nanoseconds, clock.unix_seconds))
+    settings = MachineSettings(cpu=kind, threads=2)
+    console = XellConsole(settings, Loader.NEW, screen, Clocks(clock.nanoseconds, clock.unix_seconds))
     console.boot(folder)
-    return b"".join(console.run(120)).decode().replace("\r\n", "\n")
+    return b"".join(console.run(120)).decode().replace("\r\n", "\n"), console
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """All that the serial port says, of Unicorn and two threads."""
-    return printed(tmp_path_factory.mktemp("usb"), CpuKind.UNICORN, threads=2)
+    """All that the serial port says, on Unicorn."""
+    text, console = printed(tmp_path_factory.mktemp("usb"), CpuKind.UNICORN, Screen())
+    assert "self-test 1 " in "".join(screen_lines(console))  # the whole page is on the screen
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +194,13 @@ def test_logits_are_the_references(
 
 
 @pytest.mark.skipif(not installed(), reason="without the recompiler")
-def test_both_kinds_of_cpu_print_the_same(page: SelfTestPage, tmp_path: Path) -> None:
-    text = printed(tmp_path, CpuKind.RECOMPILER, threads=2)
+def test_both_kinds_of_cpu_print_the_same_and_a_small_screen_in_two_parts(
+    page: SelfTestPage, tmp_path: Path
+) -> None:
+    text, console = printed(tmp_path, CpuKind.RECOMPILER, SCREENS["640x480"])
+    shown = screen_lines(console)
+    assert any(line.startswith("(photograph this") for line in shown) and "photograph" not in text
+    assert any(line.startswith("timebase ") for line in shown)
     other = parse_page("other.txt", text.encode())
 
     def codes(page: SelfTestPage) -> list[tuple[str, ...]]:
