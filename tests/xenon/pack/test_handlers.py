@@ -20,6 +20,8 @@ from xenon.xell.faults import BareProgramFault
 KINDS = [CpuKind.UNICORN, *([CpuKind.RECOMPILER] if installed() else [])]
 SC, BLR, LIS_3_0x4000, LD_4_8_3, STW_4_8_3 = 0x4400_0002, 0x4E80_0020, 0x3C60_4000, 0xE883_0008, 0x9083_0008
 LI_3_0, MTCTR_3, BCTRL, ILLEGAL, TRAP = 0x3860_0000, 0x7C69_03A6, 0x4E80_0421, 0, 0x7FE0_0008
+MFMSR_3, ORI_3_3_IR_DR, MTSRR0_3, MTSRR1_3 = 0x7C60_00A6, 0x6063_0030, 0x7C7A_03A6, 0x7C7B_03A6
+RFID = 0x4C00_0024
 LIS_3_1, ORI_3_3_2, LWARX_4_0_3 = 0x3C60_0001, 0x6063_0002, 0x7C80_1828
 
 
@@ -127,6 +129,13 @@ def test_a_system_call_is_the_programs_own_matter(tale: Tale, tmp_path: Path) ->
     assert field(text, "exception: vector") == 0xC00
     assert field(text, "SRR0") == address_of("main") + 4
     assert fault is None
+
+
+def test_a_return_that_would_translate_is_a_fault_of_its_own(tale: Tale, tmp_path: Path) -> None:
+    words = [MFMSR_3, ORI_3_3_IR_DR, MTSRR0_3, MTSRR1_3, RFID]
+    text, _, fault = boot(patched(tmp_path, tale, {"main": words}), CpuKind.UNICORN)
+    assert "exception:" not in text
+    assert fault is not None and "CPU: rfid changes IR, DR of MSR" in fault.message
 
 
 def test_other_threads_end_with_the_one_at_fault(tale: Tale, tmp_path: Path) -> None:
