@@ -22,6 +22,7 @@ from xenon.hardware.southbridge import SOUTHBRIDGE_REGISTERS, Southbridge
 from xenon.hardware.special_registers import SpecialRegisters, ThreadSleeps
 from xenon.hardware.uart import Uart
 from xenon.machine import LimitReached, Machine, MachineSettings, StoppableDevice
+from xenon.powerpc.system import PRIVILEGED
 from xenon.xell.image import BootImage, parse_image
 from xenon.xell.layout import REAL_MODE, TOP_BIT, Loader
 from xenon.xell.loading import Entry, load_image
@@ -60,7 +61,7 @@ class XellConsole:
         self.screen = screen or Screen()
         self.line = SerialLine()
         self.smc = Smc(clocks.unix_seconds, self.line.end)
-        self.machine = Machine(settings, REAL_MODE, self._devices(), privileged=True)
+        self.machine = Machine(settings, REAL_MODE, self._devices(), served=PRIVILEGED)
         self.machine.on_stop.append(self.line.end)
         self._registers = SpecialRegisters(clocks.nanoseconds)
         self._metal: BareMetal | None = None
@@ -111,6 +112,8 @@ class XellConsole:
                 if is_over:
                     if self._error is not None:
                         raise self._error
+                    if self._metal is not None and self._metal.exceptions.unhandled is not None:
+                        raise self._metal.exceptions.unhandled
                     return
             raise LimitReached(f"{self._name}: time limit of {timeout:g} s reached")
         finally:
