@@ -42,6 +42,8 @@ BYTE_PAIR_FUNCTIONS = (
     *("white_space", "contraction", "printer_print"),
 )
 """Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
+XELL_FUNCTIONS = ("draw", "pixel_index", "fill", "put_character", "put_glyph", "screen_write")
+"""Beside HOT_FUNCTIONS, those of the guest on bare metal."""
 _KERNEL_NAMES = ("rows_vmx", "batch_vmx", "rows_scalar", "batch_scalar", "row")
 TYPE_FUNCTIONS = {
     label: tuple(f"{label}_{name}" for name in _KERNEL_NAMES)

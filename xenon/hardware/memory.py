@@ -13,7 +13,7 @@ from enum import Enum
 from operator import attrgetter
 
 from xenon.errors import ErrorCode, XenonError
-from xenon.hardware.host_memory import reserve
+from xenon.hardware.host_memory import reserve, show_repeated
 from xenon.hardware.memory_map import (
     CACHE_LINE_BYTES,
     PAGE_BYTES,
@@ -94,6 +94,7 @@ class UnifiedMemory:
             Region(Owner.SYSTEM, part.purpose, part.start, part.size, PAGE_BYTES)
             for part in memory_map.reserved
         ]
+        self._is_filled = False  # pages that the host takes back would not be zero again
         self._used = sum(region.size for region in self._regions)
         self._high_water = self._used
 
@@ -242,12 +243,22 @@ class UnifiedMemory:
     def clear(self, start: int, end: int) -> None:
         """Zero this range, giving whole pages back to the host where the host can take them."""
         first, last = align_up(start, mmap.PAGESIZE), align_down(end, mmap.PAGESIZE)
-        if sys.platform == "linux" and first < last:
+        if sys.platform == "linux" and first < last and not self._is_filled:
             self._buffer.madvise(mmap.MADV_DONTNEED, first, last - first)
         else:
             first = last = end
         for low, high in ((start, first), (last, end)):
             self.view[low:high] = bytes(high - low)
+
+    def fill(self, start: int, end: int, pattern: bytes) -> None:
+        """Fill a range of whole pages with a pattern whose length divides a page, without taking memory of the
+        host for it where the host can show the same pages again."""
+        self._is_filled = True
+        if show_repeated(self.host_address + start, end - start, pattern):
+            return
+        piece = pattern * (PAGE_BYTES // len(pattern))
+        for place in range(start, end, PAGE_BYTES):
+            self.view[place : place + PAGE_BYTES] = piece
 
     def _out_of_memory(self, purpose: str, size: int, address: int | None = None) -> OutOfMemoryError:
         largest = sorted(self._regions, key=lambda region: -region.size)[:3]

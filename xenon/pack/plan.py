@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import llama2c
 import loader
 from llama2c.allocations import allocations
 from loader.image import Segment
@@ -23,7 +22,7 @@ from xenon.pack.archive import FilePiece, archive_bytes, pack_archive
 from xenon.pack.container import BareProgram, container, page_up, read_guest
 from xenon.pack.limits import IMAGE_END, INITRD_BYTES, TFTP_BYTES, MemoryArea
 from xenon.stories.budget import Run, extents_of
-from xenon.stories.guest import MODEL_PATH, STACK_BYTES, guest_program, matrix_types
+from xenon.stories.guest import MODEL_PATH, STACK_BYTES, guest_program, matrix_types, xell_program
 from xenon.stories.settings import Sampling
 from xenon.xell.layout import PLACES, Loader
 
@@ -116,11 +115,7 @@ def plan(tale: Tale, layout: Layout | None = None) -> Stick:
 
 def bare_program() -> BareProgram:
     """The guest that starts on bare metal. Raises XenonError where it has not been built."""
-    try:
-        path = llama2c.xell_program()
-    except FileNotFoundError as error:
-        name, what, hint = str(error).split(": ", 2)
-        raise XenonError(f"{name}: {what}", hint) from error
+    path = xell_program()
     return read_guest(str(path), path.read_bytes())
 
 

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import MIB, SYSTEM, Range
+from xenon.hardware.memory_map import SYSTEM, Range
 from xenon.xell.device_tree import device_tree
 from xenon.xell.image import BootImage, check_apart
 from xenon.xell.layout import ARGUMENT_MAGIC, ARGUMENTS_AT, CACHED_VIEW, PLACES, SECONDARY_AT, Loader
@@ -68,6 +68,4 @@ def load_image(memory: UnifiedMemory, image: BootImage, start: Start, loader: Lo
 
 def fill_with_stale_bytes(memory: UnifiedMemory) -> None:
     """All RAM below the framebuffer."""
-    piece = STALE * (MIB // len(STALE))
-    for address in range(0, SYSTEM.start, MIB):
-        memory.view[address : address + MIB] = piece
+    memory.fill(0, SYSTEM.start, STALE)
