@@ -42,7 +42,10 @@ BYTE_PAIR_FUNCTIONS = (
     *("white_space", "contraction", "printer_print"),
 )
 """Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
-XELL_FUNCTIONS = ("draw", "pixel_index", "fill", "put_character", "put_glyph", "screen_write")
+XELL_FUNCTIONS = (
+    *("screen_write", "put_character", "put_glyph", "draw", "glyph_of", "pixel_index", "next_line", "scroll"),
+    *("move_word", "fill", "write_back", "utf8_unfinished", "utf8_character"),
+)
 """Beside HOT_FUNCTIONS, those of the guest on bare metal."""
 _KERNEL_NAMES = ("rows_vmx", "batch_vmx", "rows_scalar", "batch_scalar", "row")
 TYPE_FUNCTIONS = {

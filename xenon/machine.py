@@ -111,6 +111,8 @@ class Machine:
         if privileged:
             for cpu in self.cpus:
                 cpu.trap_privileged()
+            if self.recompiler is not None:
+                self.recompiler.leave_waits = True
         self._tier_up: TierUp | None = None
         self._host_threads: dict[int, _HostThread] = {}
 

@@ -92,10 +92,10 @@ class Bus:
         return self.fault
 
     def _find(self, address: int, size: int, access: str) -> Window:
-        what = f"{access} of {size} byte{'s' * (size != 1)} at 0x{address:x}"
+        why = "no device"
         for window in self.windows:
             if window.range.start <= address < window.range.end:
-                if size != WORD_BYTES or address % WORD_BYTES:
-                    raise DeviceError("bus", f"{what}: registers are aligned words of {WORD_BYTES} bytes")
-                return window
-        raise DeviceError("bus", f"{what}: no device")
+                if size == WORD_BYTES and address % WORD_BYTES == 0:
+                    return window
+                why = f"registers are aligned words of {WORD_BYTES} bytes"
+        raise DeviceError("bus", f"{access} of {size} byte{'s' * (size != 1)} at 0x{address:x}: {why}")

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.pages import Pages
 from xenon.powerpc.abi import LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.functions import Function, Functions
+from xenon.powerpc.system import VERY_LOW_PRIORITY
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.prepared import Prepared, prepared
 from xenon.recompiler.state import Dispatch, PageTable
@@ -107,6 +110,8 @@ class Recompiler:
         self.assume_singles = True
         """Assume that an FPR read only by single-precision instructions holds a single on entry; if it does
         not, Unicorn runs the call."""
+        self.leave_waits = False
+        """Leave functions to Unicorn that hint that they wait, which the CPUs look for there."""
         self.worker: Worker | None = None
         """Compiles in a process of its own; None: in this one."""
         self.optimiser: Worker | None = None
@@ -298,6 +303,8 @@ class Recompiler:
         compile_text = compiler or (worker.compile if worker else codegen.compile_text)
         own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
         try:
+            if self.leave_waits and self._waits(entries[0]):
+                raise NotUnderstood("it waits for other hardware threads")
             if self.fetch(entries[0]) is None:
                 raise NotUnderstood("nothing may be executed there, or the program writes to the page often")
             unit = codegen.make_unit(
@@ -313,6 +320,11 @@ class Recompiler:
             self._publish(outcome, _Published(own_pages, ()), 0, forgotten)
             return outcome
         return self._entered(entries, inside, tier, unit, start, forgotten)
+
+    def _waits(self, address: int) -> bool:
+        function = self.function_at(address)
+        words = np.frombuffer(self.code(function) if function else b"", ">u4")
+        return bool((words == VERY_LOW_PRIORITY).any())
 
     def _hook(self) -> int:
         """The host address of the hook that hands over: the same one for all functions of a CPU."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,13 @@ from xenon.errors import XenonError
 from xenon.hardware.cpu import Cpu, Protection
 from xenon.hardware.display import DISPLAY_REGISTERS, Display, Screen
 from xenon.hardware.framebuffer import picture
-from xenon.hardware.memory_map import RAM_BYTES, Range
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, Range, align_down, align_up
 from xenon.hardware.smc import Smc
 from xenon.hardware.southbridge import SOUTHBRIDGE_REGISTERS, Southbridge
 from xenon.hardware.special_registers import SpecialRegisters, ThreadSleeps
 from xenon.hardware.uart import Uart
 from xenon.machine import LimitReached, Machine, MachineSettings, StoppableDevice
+from xenon.powerpc.functions import Functions
 from xenon.xell.image import BootImage, parse_image
 from xenon.xell.layout import REAL_MODE, TOP_BIT, Loader
 from xenon.xell.loading import Entry, load_image
@@ -84,8 +85,10 @@ class XellConsole:
             raise XenonError("this console has booted already", "make a new XellConsole for each program")
         image = parse_image(start.name, start.program, self.loader)
         entry = load_image(self.machine.memory, image, start, self.loader)
-        self.machine.pages.map(0, RAM_BYTES, _EVERYTHING)
         functions = image.functions()
+        self.machine.pages.map(0, RAM_BYTES, _EVERYTHING)
+        for first, end in _whole_pages(functions):
+            self.machine.pages.settle_all(first, end - first)
         self._entry, self._name = entry, start.name
         self._metal = BareMetal(self.machine, start.name, functions, self._registers)
         self.machine.know(functions, hot)
@@ -154,3 +157,17 @@ class XellConsole:
                 self.line.end()
 
         return work
+
+
+def _whole_pages(functions: Functions) -> Iterator[tuple[int, int]]:
+    """The pages that hold functions, as stretches of (start, end)."""
+    start = end = 0
+    for function in functions:
+        first, last = align_down(function.address, PAGE_BYTES), align_up(function.end, PAGE_BYTES)
+        if first > end:
+            if start < end:
+                yield start, end
+            start = first
+        end = max(end, last)
+    if start < end:
+        yield start, end
