@@ -29,6 +29,7 @@ _ADDRESS = attrgetter("address")
 # Behind RAM in the host's memory, and no part of it: room for a byte a page and some more, for an engine that
 # has the address of RAM at hand.
 BEHIND_BYTES = RAM_BYTES // PAGE_BYTES + PAGE_BYTES
+_FILLED_AT_ONCE = 1 << 20  # bytes
 
 
 class Owner(Enum):
@@ -250,15 +251,19 @@ class UnifiedMemory:
         for low, high in ((start, first), (last, end)):
             self.view[low:high] = bytes(high - low)
 
-    def fill(self, start: int, end: int, pattern: bytes) -> None:
-        """Fill a range of whole pages with a pattern whose length divides a page, without taking memory of the
-        host for it where the host can show the same pages again."""
+    def fill(self, start: int, end: int, pattern: bytes, is_rare: bool = False) -> None:
+        """Fill a range of whole pages with a pattern whose length divides a page.
+
+        A range that `is_rare`ly used takes no memory of the host's before it is written to, if the host can
+        do that; and is slower then, since the host does not use large pages for it.
+        """
         self._is_filled = True
-        if show_repeated(self.host_address + start, end - start, pattern):
+        if is_rare and show_repeated(self.host_address + start, end - start, pattern):
             return
-        piece = pattern * (PAGE_BYTES // len(pattern))
-        for place in range(start, end, PAGE_BYTES):
-            self.view[place : place + PAGE_BYTES] = piece
+        piece = pattern * (_FILLED_AT_ONCE // len(pattern))
+        for place in range(start, end, _FILLED_AT_ONCE):
+            size = min(_FILLED_AT_ONCE, end - place)
+            self.view[place : place + size] = piece[:size]
 
     def _out_of_memory(self, purpose: str, size: int, address: int | None = None) -> OutOfMemoryError:
         largest = sorted(self._regions, key=lambda region: -region.size)[:3]

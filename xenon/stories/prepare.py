@@ -28,7 +28,9 @@ _FLAGS = "-O3 -ffp-contract=off -shared -fPIC -nostdlib -w -Wl,--build-id=none -
 
 
 def prepare(
-    folder: Path = FOLDER, kinds: Iterable[str] = KINDS, functions: Iterable[str] = (*HOT_FUNCTIONS, *XELL_FUNCTIONS)
+    folder: Path = FOLDER,
+    kinds: Iterable[str] = KINDS,
+    functions: Iterable[str] = (*HOT_FUNCTIONS, *XELL_FUNCTIONS),
 ) -> list[Path]:
     """Write library and record of each kind; returns their paths. Raises BuildError, XenonError."""
     programs = {str(path): path.read_bytes() for path in (guest_program(), xell_program())}
