@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
@@ -116,11 +116,11 @@ class Machine:
         self._tier_up: TierUp | None = None
         self._host_threads: dict[int, _HostThread] = {}
 
-    def know(self, functions: Functions, hot: Sequence[str] = ()) -> None:
-        """Tell the recompiler, if there is one, the functions of the program and the names of those to begin
-        with."""
+    def know(self, functions: Functions, hot: Sequence[str] = (), interpreted: Collection[str] = ()) -> None:
+        """Tell the recompiler, if there is one, the functions of the program, the names of those to begin
+        with, and of those to leave to Unicorn: to compiled code, an access to a device is a way round."""
         if self.recompiler is not None:
-            self.recompiler.know(functions)
+            self.recompiler.know(functions, interpreted)
             self._tier_up = TierUp(self.recompiler, hot)
 
     def compile_in_background(self) -> None:

@@ -75,7 +75,7 @@ def boot(
     Exit codes: 0 switched off, or every thread asleep; 1 bad input, 2 wrong command line,
       3 the program is at fault, or uses a device that has no model here, 124 time limit, 130 Ctrl-C.
     """
-    from llama2c.facts import HOT_FUNCTIONS, XELL_FUNCTIONS
+    from llama2c.facts import XELL_DEVICE_FUNCTIONS, XELL_FUNCTIONS
     from xenon.cli.output import OutputFile, shown
     from xenon.hardware.memory_map import HARDWARE_THREADS
     from xenon.linux.thread_calls import host_processors
@@ -91,7 +91,7 @@ def boot(
         threads = min(host_processors(), HARDWARE_THREADS)
     settings = MachineSettings(cpu=cpu, threads=threads)
     console = XellConsole(settings, loader, SCREENS[resolution])
-    console.boot(path, entry, (*HOT_FUNCTIONS, *XELL_FUNCTIONS))  # other programs have none of these
+    console.boot(path, entry, XELL_FUNCTIONS, XELL_DEVICE_FUNCTIONS)  # other programs have none of these
     with ExitStack() as files:
         log = None if uart == _STANDARD_OUTPUT else files.enter_context(OutputFile(Path(uart), [path]))
         image = None if screen is None else files.enter_context(OutputFile(screen, [path]))

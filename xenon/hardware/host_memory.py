@@ -38,7 +38,7 @@ _REPEATED_BYTES = 4 << 20
 
 
 def show_repeated(address: int, size: int, pattern: bytes) -> bool:
-    """Show memory that is full of `pattern` at a host address: the same pages of the host again and again, and
+    """Show memory full of `pattern` at a host address: the same pages of the host again and again, and
     a page's own copy after the first store to it. `size` is in whole pages; the pattern's length divides a
     page. Whether the host could; else what is there is undefined.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -99,6 +99,7 @@ class Recompiler:
         self.attached: list[CompiledCode] = []
         """Of each CPU that runs this code."""
         self._functions = Functions()
+        self._interpreted: frozenset[int] = frozenset()
         self._starts = _Starts(self._functions)
         self._compiled: dict[tuple[int, ...], _Published] = {}  # by entries
         self._published: dict[int, set[tuple[int, ...]]] = {}  # page: entries of what came from it
@@ -118,9 +119,10 @@ class Recompiler:
         """The same for the full optimiser."""
         self._hooking = threading.Lock()
 
-    def know(self, functions: Functions) -> None:
-        """Name the program's functions."""
+    def know(self, functions: Functions, interpreted: Collection[str] = ()) -> None:
+        """Name the program's functions, and those that are not to be compiled."""
         self._functions = functions
+        self._interpreted = frozenset(functions.addresses_of(interpreted))
         self._starts = _Starts(functions)
 
     @property
@@ -303,8 +305,8 @@ class Recompiler:
         compile_text = compiler or (worker.compile if worker else codegen.compile_text)
         own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
         try:
-            if self.leave_waits and self._waits(entries[0]):
-                raise NotUnderstood("it waits for other hardware threads")
+            if (function := self.function_at(entries[0])) is not None:
+                self._check_left(function)
             if self.fetch(entries[0]) is None:
                 raise NotUnderstood("nothing may be executed there, or the program writes to the page often")
             unit = codegen.make_unit(
@@ -321,10 +323,15 @@ class Recompiler:
             return outcome
         return self._entered(entries, inside, tier, unit, start, forgotten)
 
-    def _waits(self, address: int) -> bool:
-        function = self.function_at(address)
-        words = np.frombuffer(self.code(function) if function else b"", ">u4")
-        return bool((words == VERY_LOW_PRIORITY).any())
+    def _check_left(self, function: Function) -> None:
+        """Raise NotUnderstood for a function that is to be left to Unicorn."""
+        from xenon.lifter.flow import NotUnderstood
+
+        if function.address in self._interpreted:
+            raise NotUnderstood("it is to be left to Unicorn")
+        words = np.frombuffer(self.code(function), ">u4")
+        if self.leave_waits and (words == VERY_LOW_PRIORITY).any():
+            raise NotUnderstood("it waits for other hardware threads")
 
     def _hook(self) -> int:
         """The host address of the hook that hands over: the same one for all functions of a CPU."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +71,21 @@ class XellConsole:
         self._awake = len(self.machine.cpus)
         self._lock = threading.Lock()
 
-    def boot(self, path: Path, label: str | None = None, hot: Sequence[str] = ()) -> BootImage:
+    def boot(
+        self,
+        path: Path,
+        label: str | None = None,
+        hot: Sequence[str] = (),
+        interpreted: Collection[str] = (),
+    ) -> BootImage:
         """Load what XeLL would start of a folder or a file; `label` takes an entry of its menu, `hot` are the
-        functions that the recompiler begins with.
+        functions that the recompiler begins with, `interpreted` those that it leaves alone.
 
         Raises XenonError, which names the rule, for what XeLL would refuse or go wrong with.
         """
-        return self.load(find_start(path, self.loader, label), hot)
+        return self.load(find_start(path, self.loader, label), hot, interpreted)
 
-    def load(self, start: Start, hot: Sequence[str] = ()) -> BootImage:
+    def load(self, start: Start, hot: Sequence[str] = (), interpreted: Collection[str] = ()) -> BootImage:
         """Load a program. Raises XenonError for one that the loader does not take."""
         if self._entry is not None:
             raise XenonError("this console has booted already", "make a new XellConsole for each program")
@@ -91,7 +97,7 @@ class XellConsole:
             self.machine.pages.settle_all(first, end - first)
         self._entry, self._name = entry, start.name
         self._metal = BareMetal(self.machine, start.name, functions, self._registers)
-        self.machine.know(functions, hot)
+        self.machine.know(functions, hot, interpreted)
         return image
 
     def run(self, timeout: float | None = None) -> Generator[bytes, None, None]:

@@ -200,8 +200,19 @@ def test_a_function_that_waits_is_left_to_the_engine_that_sees_it(stick: Stick) 
     recompiler = boot(stick("wait"), CpuKind.RECOMPILER).machine.recompiler
     assert recompiler is not None
     (run,) = recompiler.functions.addresses_of({"run"})
-    outcome = recompiler.compile(run)
-    assert (outcome.tier, outcome.reason) == (Tier.UNICORN, "it waits for other hardware threads")
+    for place in (run, run + 64):
+        outcome = recompiler.compile(place)
+        assert (outcome.tier, outcome.reason) == (Tier.UNICORN, "it waits for other hardware threads")
+
+
+@pytest.mark.skipif(not installed(), reason="without the recompiler")
+def test_functions_that_use_devices_can_be_left_to_the_engine(stick: Stick) -> None:
+    console = XellConsole(MachineSettings(cpu=CpuKind.RECOMPILER))
+    console.boot(stick("work"), interpreted=["write_hex", "none_of_this_name"])
+    recompiler = console.machine.recompiler
+    assert recompiler is not None
+    (write_hex,) = recompiler.functions.addresses_of({"write_hex"})
+    assert recompiler.compile(write_hex).reason == "it is to be left to Unicorn"
 
 
 def test_a_console_boots_once_and_runs_what_it_has_booted(stick: Stick) -> None:
