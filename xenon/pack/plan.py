@@ -113,6 +113,17 @@ def plan(tale: Tale, layout: Layout | None = None) -> Stick:
     return Stick(chosen, _files(tale, sizes, chosen), areas[Loader.NEW], _notes(sizes, chosen))
 
 
+def picture(tale: Tale, layout: Layout | None = None) -> tuple[Layout, tuple[MemoryArea, ...]]:
+    """The layout, and the memory of a console with a new loader that tells the tale. Reads no weights.
+
+    Raises XenonError as plan does.
+    """
+    _check(tale)
+    sizes = _Sizes(bare_program(), tale)
+    chosen = sizes.choose(layout)
+    return chosen, _memory(tale, sizes, chosen, Loader.NEW)
+
+
 def bare_program() -> BareProgram:
     """The guest that starts on bare metal. Raises XenonError where it has not been built."""
     path = xell_program()
