@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,9 @@ from xenon.cli.errors import UsageError
 from xenon.cli.options import CpuOption, TimeoutOption
 from xenon.hardware.display import SCREENS
 from xenon.xell.layout import Loader
+
+if TYPE_CHECKING:
+    from xenon.xell.console import XellConsole
 
 _STANDARD_OUTPUT = "-"
 
@@ -42,6 +46,9 @@ def boot(
     screen: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Save what the television shows at the end.")
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show the television in the terminal while the program runs.")
+    ] = False,
     resolution: Annotated[
         str,
         typer.Option(metavar="WxH", help=f"The video mode that XeLL has set: {', '.join(SCREENS)}."),
@@ -66,6 +73,8 @@ def boot(
     \b
     What a stick does, and what the television shows:
       xenon-llm boot usb/ --screen story.png
+    The television while it runs, in a terminal of 150 columns or more for its text:
+      xenon-llm boot usb/ --live
     The same on a console with an old XeLL, on all hardware threads:
       xenon-llm boot usb/ --loader old --threads 6
     One program, and the bytes of its serial port:
@@ -77,6 +86,7 @@ def boot(
     """
     from llama2c.facts import XELL_DEVICE_FUNCTIONS, XELL_FUNCTIONS
     from xenon.cli.output import OutputFile, shown
+    from xenon.cli.television import Television
     from xenon.hardware.memory_map import HARDWARE_THREADS
     from xenon.linux.thread_calls import host_processors
     from xenon.machine import MachineSettings
@@ -87,6 +97,8 @@ def boot(
         raise UsageError(
             f"--resolution {resolution!r}: no such video mode", f"there are {', '.join(SCREENS)}"
         )
+    if live and not sys.stdout.isatty():
+        raise UsageError("--live: standard output is no terminal", "--screen FILE.png saves the picture")
     if threads is None:
         threads = min(host_processors(), HARDWARE_THREADS)
     settings = MachineSettings(cpu=cpu, threads=threads)
@@ -95,16 +107,14 @@ def boot(
     with ExitStack() as files:
         log = None if uart == _STANDARD_OUTPUT else files.enter_context(OutputFile(Path(uart), [path]))
         image = None if screen is None else files.enter_context(OutputFile(screen, [path]))
-        text = LineEnds()
+        listener = log.add if log is not None else _to_nowhere if live else SerialText().write
+        television = Television(sys.stdout, console.new_picture)
         try:
-            with closing(console.run(timeout)) as pieces:
-                for piece in pieces:
-                    if log is not None:
-                        log.add(piece)
-                    else:
-                        sys.stdout.buffer.write(text.converted(piece))
-                        sys.stdout.buffer.flush()
+            if live:
+                television.start()
+            _listen(console, timeout, listener)
         finally:  # how far it came is of use however it ended
+            television.close()
             if log is not None:
                 log.finish()
             if image is not None:
@@ -112,6 +122,29 @@ def boot(
                 image.finish()
     if image is not None and sys.stderr.isatty():
         print(f"{shown(os.fspath(screen or ''))}: {resolution} pixels", file=sys.stderr)
+
+
+def _listen(console: XellConsole, timeout: float | None, listener: Callable[[bytes], None]) -> None:
+    """Run the program, and hand on what comes from the serial port."""
+    with closing(console.run(timeout)) as pieces:
+        for piece in pieces:
+            listener(piece)
+
+
+def _to_nowhere(_piece: bytes) -> None:
+    """The television has the terminal."""
+
+
+class SerialText:
+    """The serial port's text on standard output."""
+
+    def __init__(self) -> None:
+        self._ends = LineEnds()
+
+    def write(self, piece: bytes) -> None:
+        """A piece of it, at once."""
+        sys.stdout.buffer.write(self._ends.converted(piece))
+        sys.stdout.buffer.flush()
 
 
 class LineEnds:

@@ -82,7 +82,10 @@ def predict_on_metal(tale: Tale, layout: Layout | None = None, screen: Screen | 
     except XenonError as error:
         if error.code is ErrorCode.OUT_OF_MEMORY and (longest := _longest_context(tale, layout)):
             raise XenonError(
-                error.message, f"a context of {longest} fits", ErrorCode.CONTEXT_TOO_LONG
+                error.message,
+                f"a context of {longest} fits",
+                ErrorCode.CONTEXT_TOO_LONG,
+                longest_context=longest,
             ) from error
         raise
     return MetalBudget(tale, chosen, tuple(_tiled(areas, screen or Screen())))

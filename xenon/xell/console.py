@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Cpu, Protection
 from xenon.hardware.display import DISPLAY_REGISTERS, Display, Screen
-from xenon.hardware.framebuffer import picture
+from xenon.hardware.framebuffer import framebuffer, picture
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, Range, align_down, align_up
 from xenon.hardware.smc import Smc
 from xenon.hardware.southbridge import SOUTHBRIDGE_REGISTERS, Southbridge
@@ -67,6 +67,7 @@ class XellConsole:
         self._metal: BareMetal | None = None
         self._entry: Entry | None = None
         self._name = ""
+        self._shown: NDArray[np.uint32] | None = None
         self._error: BaseException | None = None
         self._awake = len(self.machine.cpus)
         self._lock = threading.Lock()
@@ -128,6 +129,14 @@ class XellConsole:
     def picture(self) -> NDArray[np.uint8]:
         """(height, width, 3): red, green and blue of what the television shows."""
         return picture(self.machine.memory, self.screen)
+
+    def new_picture(self) -> NDArray[np.uint8] | None:
+        """The same, None while it is as it was at the last call."""
+        words = framebuffer(self.machine.memory, self.screen)
+        if self._shown is not None and np.array_equal(words, self._shown):
+            return None
+        self._shown = words.copy()
+        return self.picture()
 
     def _devices(self) -> list[tuple[Range, StoppableDevice]]:
         """Registers are at their real address, and at the same one with the top bit set."""

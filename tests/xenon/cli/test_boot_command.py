@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 import zlib
 from pathlib import Path
 
 import pytest
 from command_line import run_command
+from pseudo_terminal import on_a_terminal
 from sharing import build_once, run_folder
 from xell_files import as_elf32, write_stick
 
@@ -87,6 +89,15 @@ def test_bad_words_and_limits_end_in_one_line(
     ended = run_command("boot", write_stick(tmp_path, program, "endless"), *words)
     assert ended.returncode == code
     assert what in ended.stderr
+
+
+def test_ctrl_c_gives_the_terminal_back(tmp_path: Path, program: bytes) -> None:
+    words = ("boot", write_stick(tmp_path, program, "endless"), "--live")
+    code, data = on_a_terminal(*words, until=b"\x1b[?1049h", then=signal.SIGINT)
+    assert code == 130
+    assert data.count(b"\x1b[?1049h") == data.count(b"\x1b[?1049l") == 1
+    assert data.rindex(b"\x1b[?25h") > data.index(b"\x1b[?25l")
+    assert data.endswith(b"error: interrupted\r\n")
 
 
 def test_lines_end_as_on_this_computer() -> None:
