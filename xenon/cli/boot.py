@@ -13,11 +13,13 @@ import typer
 
 from xenon.cli.errors import UsageError
 from xenon.cli.options import CpuOption, TimeoutOption
+from xenon.errors import XenonError
 from xenon.hardware.display import SCREENS
 from xenon.xell.layout import Loader
 
 if TYPE_CHECKING:
     from xenon.xell.console import XellConsole
+    from xenon.xell.image import BootImage
 
 _STANDARD_OUTPUT = "-"
 
@@ -103,7 +105,9 @@ def boot(
         threads = min(host_processors(), HARDWARE_THREADS)
     settings = MachineSettings(cpu=cpu, threads=threads)
     console = XellConsole(settings, loader, SCREENS[resolution])
-    console.boot(path, entry, XELL_FUNCTIONS, XELL_DEVICE_FUNCTIONS)  # other programs have none of these
+    # Other programs have none of these functions.
+    booted = console.boot(path, entry, XELL_FUNCTIONS, XELL_DEVICE_FUNCTIONS)
+    _note_of_the_other_loader(booted, loader)
     with ExitStack() as files:
         log = None if uart == _STANDARD_OUTPUT else files.enter_context(OutputFile(Path(uart), [path]))
         image = None if screen is None else files.enter_context(OutputFile(screen, [path]))
@@ -122,6 +126,17 @@ def boot(
                 image.finish()
     if image is not None and sys.stderr.isatty():
         print(f"{shown(os.fspath(screen or ''))}: {resolution} pixels", file=sys.stderr)
+
+
+def _note_of_the_other_loader(booted: BootImage, loader: Loader) -> None:
+    """Say what consoles with the other generation of the loader would make of the program."""
+    from xenon.xell.image import parse_image
+
+    other = next(generation for generation in Loader if generation is not loader)
+    try:
+        parse_image(booted.name, bytes(booted.elf.image), other)
+    except XenonError as error:
+        print(f"note: not for the {other.value} loader: {error.message}", file=sys.stderr)
 
 
 def _listen(console: XellConsole, timeout: float | None, listener: Callable[[bytes], None]) -> None:

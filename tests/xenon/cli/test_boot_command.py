@@ -11,7 +11,7 @@ import pytest
 from command_line import run_command
 from pseudo_terminal import on_a_terminal
 from sharing import build_once, run_folder
-from xell_files import as_elf32, write_stick
+from xell_files import HEADER, as_elf32, write_stick
 
 from xenon.cli.boot import LineEnds
 
@@ -89,6 +89,18 @@ def test_bad_words_and_limits_end_in_one_line(
     ended = run_command("boot", write_stick(tmp_path, program, "endless"), *words)
     assert ended.returncode == code
     assert what in ended.stderr
+
+
+def test_what_the_other_loader_would_refuse_is_a_note(tmp_path: Path, program: bytes) -> None:
+    header = list(HEADER.unpack_from(program))
+    header[12] = 0  # no sections
+    (tmp_path / "xenon.elf").write_bytes(HEADER.pack(*header) + program[HEADER.size :])
+    ended = run_command("boot", tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, b"hello\n")
+    assert ended.stderr.startswith(b"note: not for the old loader: ")
+    assert b"has no sections to load" in ended.stderr
+    ended = run_command("boot", tmp_path, "--loader", "old")
+    assert (ended.returncode, ended.stderr[:7]) == (1, b"error: ")
 
 
 def test_ctrl_c_gives_the_terminal_back(tmp_path: Path, program: bytes) -> None:
