@@ -109,8 +109,9 @@ def boot(
     booted = console.boot(path, entry, XELL_FUNCTIONS, XELL_DEVICE_FUNCTIONS)
     _note_of_the_other_loader(booted, loader)
     with ExitStack() as files:
-        log = None if uart == _STANDARD_OUTPUT else files.enter_context(OutputFile(Path(uart), [path]))
-        image = None if screen is None else files.enter_context(OutputFile(screen, [path]))
+        stick = [path, *(path.iterdir() if path.is_dir() else ())]
+        log = None if uart == _STANDARD_OUTPUT else files.enter_context(OutputFile(Path(uart), stick))
+        image = None if screen is None else files.enter_context(OutputFile(screen, stick))
         listener = log.add if log is not None else _to_nowhere if live else SerialText().write
         television = Television(sys.stdout, console.new_picture)
         try:

@@ -91,6 +91,23 @@ def test_bad_words_and_limits_end_in_one_line(
     assert what in ended.stderr
 
 
+def test_a_file_of_the_stick_is_no_place_for_output(tmp_path: Path, program: bytes) -> None:
+    stick = write_stick(tmp_path, program, "hello")
+    for option in ("--screen", "--uart"):
+        ended = run_command("boot", stick, option, stick / "xenon-llm.elf")
+        assert ended.returncode == 1
+        assert b"xenon-llm.elf: is an input of this command" in ended.stderr
+    assert (stick / "xenon-llm.elf").read_bytes() == program
+
+
+def test_what_is_no_program_at_all_has_a_hint_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "xenon.elf").write_bytes(b"text")
+    ended = run_command("boot", tmp_path)
+    assert ended.returncode == 1
+    assert b"byte 0: found bytes 74 65 78 74, expected an ELF program" in ended.stderr
+    assert ended.stderr.endswith(b"ELF32 file: xenon-llm pack makes one\n")
+
+
 def test_what_the_other_loader_would_refuse_is_a_note(tmp_path: Path, program: bytes) -> None:
     header = list(HEADER.unpack_from(program))
     header[12] = 0  # no sections
