@@ -11,7 +11,7 @@ from llama2c.facts import HOT_FUNCTIONS
 from xenon.powerpc.abi import LOCAL_ENTRY_BYTES
 from xenon.powerpc.elf import SEGMENT_LOAD, SYMBOL_FUNCTION, Elf
 
-PORT_ADDRESS = 0x20000  # src/guest.ld, src/xell.ld
+PORT_ADDRESS = 0x11000  # src/guest.ld, src/xell.ld
 
 
 def functions(path: Path) -> dict[str, int]:
