@@ -27,7 +27,9 @@ _GZIP = b"\x1f\x8b"
 _INSTRUCTION_BYTES = 4
 _PROGRAM_HINT = "a program for XeLL is a big-endian ELF32 file: xenon-llm pack makes one"
 _HINT = "wrap it: powerpc64-linux-gnu-objcopy -O elf32-powerpc PROGRAM xenon.elf"
-_LINK_HINT = "link it low, as with -Wl,--image-base=0x10000, with p_paddr = p_vaddr"
+_LINK_HINT = (
+    "link it low, with p_paddr = p_vaddr: zig cc -Wl,--image-base=0x10000, GNU ld -Wl,-Ttext-segment=0x10000"
+)
 
 
 @dataclass(frozen=True, slots=True)

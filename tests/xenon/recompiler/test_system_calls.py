@@ -268,7 +268,8 @@ def test_a_pause_after_a_system_call_keeps_the_condition_register() -> None:
     ]  # fmt: skip
     machine = loaded(CpuKind.RECOMPILER, words)
     machine.pages.be_pausable()
-    (code,) = machine.recompiler.attached if machine.recompiler else ()
+    assert machine.recompiler is not None
+    (code,) = machine.recompiler.attached
 
     held: list[int] = []
 
