@@ -7,7 +7,7 @@ import time
 
 MOST_WAITING = 64 << 10
 """Bytes that wait for the reader; then the program waits."""
-_NAP = 0.0005  # seconds
+_NAP = 0.002  # seconds: less than a reader sees
 
 
 class SerialLine:
