@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "text.h"
 #include "xell.h"
+#include "xell_selftest.h"
 
 enum { EIO = 5, ENOENT = 2, FIGURES_STREAM = 3, STACK_BYTES = 1 << 20, MOST_ARGUMENTS = 64 };
 enum { ALL_GREEN = 0xf, FIRST_GREEN = 8, ALL_RED = 0xf };
@@ -22,6 +23,9 @@ Mailbox xell_mailboxes[XELL_THREADS];
 // Hardware threads in the order in which they are used: those of other cores first, as two threads share a core.
 static const int ORDER[XELL_THREADS] = {0, 2, 4, 1, 3, 5};
 static int used[XELL_THREADS];  // by the port's number of a thread
+static int most_threads = XELL_THREADS;
+static void (*redirected)(int, const void *, uint64_t) = 0;
+static int powers_off = 0;
 
 static Device_Tree tree;
 static int has_tree;
@@ -80,8 +84,17 @@ void platform_write(int stream, const void *bytes, uint64_t size)
         memcpy(figures, bytes, size < sizeof figures ? size : sizeof figures);
         return;
     }
+    if (redirected) {
+        redirected(stream, bytes, size);
+        return;
+    }
     enter_part(stream);
     show(bytes, size);
+}
+
+void xell_redirect(void (*take)(int, const void *, uint64_t))
+{
+    redirected = take;
 }
 
 // There is no input: whoever asks sees its end.
@@ -107,18 +120,41 @@ int platform_thread_count(void)
     return XELL_THREADS;
 }
 
+unsigned xell_arrived(void)
+{
+    unsigned threads = 1;
+    for (int i = 1; i < XELL_THREADS; i++) {
+        threads |= (unsigned)(xell_mailboxes[i].arrived != 0) << i;
+    }
+    return threads;
+}
+
 static int arrived(void)
 {
-    int n = 1;
-    for (int i = 1; i < XELL_THREADS; i++) {
-        n += xell_mailboxes[i].arrived != 0;
-    }
-    return n;
+    return __builtin_popcount(xell_arrived());
+}
+
+void xell_limit_threads(int most)
+{
+    most_threads = most;
 }
 
 int platform_threads_at_once(void)
 {
-    return arrived();
+    int threads = arrived();
+    return threads < most_threads ? threads : most_threads;
+}
+
+int xell_start_task(int thread, void *stack_end, void (*task)(void *), void *argument)
+{
+    Mailbox *mailbox = &xell_mailboxes[thread];
+    if (!mailbox->arrived || mailbox->stack_end) {
+        return 0;
+    }
+    mailbox->task = task;
+    mailbox->argument = argument;
+    mailbox->stack_end = stack_end;
+    return 1;
 }
 
 int platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument)
@@ -130,20 +166,14 @@ int platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), 
         }
         used[thread] = taken || !xell_mailboxes[ORDER[i]].arrived ? 0 : ORDER[i];
     }
-    if (!used[thread]) {
-        return 0;
-    }
-    Mailbox *mailbox = &xell_mailboxes[used[thread]];
-    mailbox->task = task;
-    mailbox->argument = argument;
-    mailbox->stack_end = stack_end;
-    return 1;
+    return used[thread] && xell_start_task(used[thread], stack_end, task, argument);
 }
 
 // Called by xell_start.S on the mailbox's stack.
 void xell_run_thread(Mailbox *mailbox)
 {
     mailbox->task(mailbox->argument);
+    mailbox->stack_end = 0;
 }
 
 void platform_wait(_Atomic int32_t *word, int32_t value)
@@ -230,23 +260,30 @@ static void print_hexadecimal(const char *what, uint64_t value)
     print(STANDARD_ERROR, "%s%s", what, digits);
 }
 
+double xell_tokens_per_second(void)
+{
+    double seconds = (double)(int64_t)figure(48) / 1e9, tokens = (double)(int64_t)figure(40);
+    return seconds > 0 ? tokens / seconds : -1;
+}
+
 static void report(void)
 {
     uint64_t version;
     __asm__ volatile("mfspr %0, 287" : "=r"(version));
-    double seconds = (double)(int64_t)figure(48) / 1e9, tokens = (double)(int64_t)figure(40);
     print_hexadecimal("report: PVR ", version);
     print(STANDARD_ERROR, ", %d threads, time base %u, ", (int64_t)arrived(), time_base());
     print(STANDARD_ERROR, "1 MiB read at %f MB/s, 64 MiB at %f MB/s, ", read_speed(heap_largest(), SPEED_SMALL),
           read_speed(heap_largest(), SPEED_LARGE));
-    print(STANDARD_ERROR, "%f tokens/s\n", seconds > 0 ? tokens / seconds : -1.0);
+    print(STANDARD_ERROR, "%f tokens/s\n", xell_tokens_per_second());
 }
 
-void platform_exit(int status)
+// Says so, lights the ring, switches the console off if that is wanted.
+static _Noreturn void end(int status)
 {
-    enter_part(STANDARD_ERROR);
-    report();
-    print(STANDARD_ERROR, status ? "ended with status %d\n" : "the end: switch the console off\n", (int64_t)status);
+    const char *text = status       ? "ended with status %d\n"
+                       : powers_off ? "the end: the console switches itself off\n"
+                                    : "the end: switch the console off\n";
+    print(STANDARD_ERROR, text, (int64_t)status);
     if (status) {
         smc_ring_of_light(0, ALL_RED);
     } else {
@@ -255,7 +292,17 @@ void platform_exit(int status)
     for (int i = 1; i < XELL_THREADS; i++) {
         xell_mailboxes[i].ended = 1;
     }
+    if (powers_off) {
+        smc_power_off();
+    }
     stop();
+}
+
+void platform_exit(int status)
+{
+    enter_part(STANDARD_ERROR);
+    report();
+    end(status);
 }
 
 // Splits words off a line: -i takes all that follows it. The loader's root= is passed over.
@@ -315,11 +362,33 @@ static void print_arguments(char **arguments, int count)
     print(STANDARD_ERROR, "\n");
 }
 
+// Takes a word out of the arguments before the prompt, which is behind -i: how many are left.
+static int take_word(char **arguments, int count, const char *word, int *is_there)
+{
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+        int is_prompt = i > 0 && strcmp(arguments[i - 1], "-i") == 0;
+        if (!is_prompt && strcmp(arguments[i], word) == 0) {
+            *is_there = 1;
+        } else {
+            arguments[kept++] = arguments[i];
+        }
+    }
+    return kept;
+}
+
 static void run(void)
 {
     static char *arguments[MOST_ARGUMENTS + 1] = {"xenon-llm", "model.bin", "-z", "tokenizer.bin", "-r", "3"};
     int count = packed_arguments(arguments, 6);
     count = split_line(tree.arguments, arguments, count);
+    int tests = 0;
+    count = take_word(arguments, count, "--self-test", &tests);
+    count = take_word(arguments, count, "--power-off", &powers_off);
+    if (tests) {
+        selftest();
+        end(0);
+    }
     int64_t model = file_named(arguments[1]);
     print(STANDARD_ERROR, "model: %u bytes\n", model < 0 ? 0 : file_size(model));
     print_arguments(arguments, count);

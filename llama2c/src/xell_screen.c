@@ -164,6 +164,11 @@ uint64_t screen_start(void)
     return address;
 }
 
+int screen_lines(void)
+{
+    return framebuffer ? lines : 0;
+}
+
 void screen_write(const void *bytes, uint64_t size)
 {
     const char *text = bytes, *end = text + size;

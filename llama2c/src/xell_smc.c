@@ -4,7 +4,7 @@
 static const uint64_t SMC = 0x80000200ea001000;
 enum { OUT = 0x80, OUT_STATUS = 0x84, IN = 0x90, IN_STATUS = 0x94 };
 enum { READY = 0x04000000, TURNS = 200000, EVENTS = 16 };
-enum { CLOCK = 0x04, RING_OF_LIGHT = 0x99 };
+enum { CLOCK = 0x04, POWER_OFF = 0x82, RING_OF_LIGHT = 0x99 };
 
 typedef union {
     uint8_t bytes[16];
@@ -71,5 +71,11 @@ uint64_t smc_clock(void)
 void smc_ring_of_light(unsigned green, unsigned red)
 {
     Message message = {.bytes = {RING_OF_LIGHT, 1, (uint8_t)(green << 4 | red)}};
+    send(&message);
+}
+
+void smc_power_off(void)
+{
+    Message message = {.bytes = {POWER_OFF, 1}};
     send(&message);
 }

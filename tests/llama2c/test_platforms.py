@@ -10,6 +10,7 @@ from llama2c.build import LINUX, PORT, SOURCES, XELL, guest_arguments
 from llama2c.facts import HOT_FUNCTIONS
 from xenon.powerpc.abi import LOCAL_ENTRY_BYTES
 from xenon.powerpc.elf import SEGMENT_LOAD, SYMBOL_FUNCTION, Elf
+from xenon.profile.scan import scan_program
 
 PORT_ADDRESS = 0x11000  # src/guest.ld, src/xell.ld
 
@@ -32,6 +33,12 @@ def test_a_platform_is_its_own_sources_and_the_places_of_its_parts() -> None:
         assert script.startswith("-Wl,-T,")
         assert not {name.removesuffix(".c") for name in sources} & {*PORT, "main"}
         assert all((SOURCES / name).is_file() for name in (*sources, script.removeprefix("-Wl,-T,")))
+
+
+def test_the_guest_for_bare_metal_has_only_instructions_of_the_console() -> None:
+    # Where the program's mark is, behind the branch at its first byte.
+    marks = [finding.symbol for finding in scan_program(llama2c.xell_program().read_bytes())]
+    assert marks == ["_start"]
 
 
 def test_every_function_of_the_port_is_in_both_with_the_same_size() -> None:

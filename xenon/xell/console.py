@@ -121,6 +121,8 @@ class XellConsole:
                 if is_over:
                     if self._error is not None:
                         raise self._error
+                    if self._metal is not None and self._metal.exceptions.unhandled is not None:
+                        raise self._metal.exceptions.unhandled
                     return
             raise LimitReached(f"{self._name}: time limit of {timeout:g} s reached")
         finally:

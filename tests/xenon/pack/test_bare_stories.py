@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from xell_files import screen_lines
 
 import loader
 from llama2c.facts import XELL_DEVICE_FUNCTIONS, XELL_FUNCTIONS
-from scripts.tables import screen_font
 from xenon.hardware.display import Screen
 from xenon.machine import MachineSettings
 from xenon.pack import plan as planning
@@ -137,19 +137,6 @@ def test_a_damaged_archive_is_refused(tale: Tale, place: int, tmp_path: Path) ->
     text = booted(folder)
     assert "the initrd holds neither files of xenon-llm nor a checkpoint\n" in text
     assert "error: model.bin: cannot be opened\n" in text
-
-
-def screen_lines(console: XellConsole) -> list[str]:
-    """The text on the screen, cell by cell, by comparing with the glyphs of the font."""
-    pixels = console.picture()
-    ink = pixels[:, :, 0] > 0x80
-    height, width = ink.shape
-    glyphs = {bytes(glyph): chr(code) for code, glyph in reversed(
-        list(zip(screen_font.CHARACTERS, screen_font.font(), strict=True))
-    )}  # fmt: skip
-    cells = np.packbits(ink[: height // 16 * 16, : width // 8 * 8], axis=1)
-    rows = cells.reshape(height // 16, 16, width // 8).transpose(0, 2, 1)
-    return ["".join(glyphs[bytes(cell)] for cell in row).strip() for row in rows]
 
 
 @pytest.mark.parametrize("screen", [Screen(), Screen(640, 480, 0x1E10_0000), Screen(1280, 1024)])
