@@ -44,7 +44,16 @@ BYTE_PAIR_FUNCTIONS = (
 """Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
 XELL_FUNCTIONS = (
     *HOT_FUNCTIONS,
-    *("screen_write", "put_character", "put_glyph", "draw_glyph", "glyph_of", "pixel_index", "next_line", "scroll"),
+    *(
+        "screen_write",
+        "put_character",
+        "put_glyph",
+        "draw_glyph",
+        "glyph_of",
+        "pixel_index",
+        "next_line",
+        "scroll",
+    ),
     *("move_word", "fill", "write_back", "utf8_unfinished", "utf8_character"),
 )
 """The hot functions of the guest on bare metal, which writes on the screen by itself."""

@@ -22,6 +22,7 @@ from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, XENON, MemoryMap, Range
 from xenon.hardware.pages import Pages
 from xenon.powerpc.functions import Functions
+from xenon.powerpc.system import Instructions
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.kind import make_cpus
 from xenon.recompiler.tier import TierUp
@@ -78,8 +79,8 @@ def check_threads(threads: int) -> None:
 class Machine:
     """The hardware of one console, for any personality, which may reserve more of its `memory_map`.
 
-    `devices` are on the bus in the GPU's place, each at a window. With `privileged`, CPUs come back with a
-    trap at each instruction that only an operating system uses.
+    `devices` are on the bus in the GPU's place, each at a window. CPUs come back with a trap PRIVILEGED at
+    each of the instructions `served`. With `lets_rest`, a thread that hints that it waits rests for a moment.
 
     Raises XenonError for a memory size or a number of threads that cannot be, and for a way to run CPUs that
     is not installed.
@@ -90,7 +91,8 @@ class Machine:
         settings: MachineSettings | None = None,
         memory_map: MemoryMap = XENON,
         devices: Sequence[tuple[Range, StoppableDevice]] | None = None,
-        privileged: bool = False,
+        served: Instructions | None = None,
+        lets_rest: bool = False,
     ) -> None:
         settings = settings or MachineSettings()
         check_threads(settings.threads)
@@ -108,9 +110,12 @@ class Machine:
         self.cpus, self.recompiler = make_cpus(
             self.pages, self.bus, settings.threads, settings.cpu, settings.measured
         )
-        if privileged:
+        if served is not None:
             for cpu in self.cpus:
-                cpu.trap_privileged()
+                cpu.trap_at(served)
+        if lets_rest:
+            for cpu in self.cpus:
+                cpu.rest_at_hints()
             if self.recompiler is not None:
                 self.recompiler.leave_waits = True
         self._tier_up: TierUp | None = None

@@ -8,9 +8,9 @@
 #include "xell.h"
 #include "xell_selftest.h"
 
-enum { EIO = 5, ENOENT = 2, FIGURES_STREAM = 3, STACK_BYTES = 1 << 20, MOST_ARGUMENTS = 64 };
+enum { EIO = 5, ENOENT = 2, FIGURES_STREAM = 3, STACK_BYTES = 1 << 20 };
 enum { ALL_GREEN = 0xf, FIRST_GREEN = 8, ALL_RED = 0xf };
-enum { WAIT_TURNS = 256, SPEED_SMALL = 1 << 20, SPEED_LARGE = 64 << 20, LINE = 128 };
+enum { SPEED_SMALL = 1 << 20, SPEED_LARGE = 64 << 20, LINE = 128 };
 
 static const uint64_t NANOSECONDS[2] = {8000, 399};  // of a tick: 1e9 / 49875000
 static const char STORY[] = "---- story ----\n", END[] = "---- end of story ----\n";
@@ -19,19 +19,13 @@ extern const uint64_t xell_files[2];
 extern const char image_end[];
 _Noreturn void call_on_stack(void *stack_end, void (*function)(void));
 
-Mailbox xell_mailboxes[XELL_THREADS];
-// Hardware threads in the order in which they are used: those of other cores first, as two threads share a core.
-static const int ORDER[XELL_THREADS] = {0, 2, 4, 1, 3, 5};
-static int used[XELL_THREADS];  // by the port's number of a thread
-static int most_threads = XELL_THREADS;
-static void (*redirected)(int, const void *, uint64_t) = 0;
-static int powers_off = 0;
-
 static Device_Tree tree;
 static int has_tree;
 static uint64_t clock_start;  // nanoseconds
 static unsigned char figures[FIGURES_BYTES];
 static enum { BEFORE_STORY, IN_STORY, AFTER_STORY } part = BEFORE_STORY;
+static void (*redirected)(int, const void *, uint64_t) = 0;
+static int powers_off = 0;
 
 void show(const void *bytes, uint64_t size)
 {
@@ -115,83 +109,6 @@ uint64_t platform_nanoseconds(void)
     return clock_start + time_base() * NANOSECONDS[0] / NANOSECONDS[1];
 }
 
-int platform_thread_count(void)
-{
-    return XELL_THREADS;
-}
-
-unsigned xell_arrived(void)
-{
-    unsigned threads = 1;
-    for (int i = 1; i < XELL_THREADS; i++) {
-        threads |= (unsigned)(xell_mailboxes[i].arrived != 0) << i;
-    }
-    return threads;
-}
-
-static int arrived(void)
-{
-    return __builtin_popcount(xell_arrived());
-}
-
-void xell_limit_threads(int most)
-{
-    most_threads = most;
-}
-
-int platform_threads_at_once(void)
-{
-    int threads = arrived();
-    return threads < most_threads ? threads : most_threads;
-}
-
-int xell_start_task(int thread, void *stack_end, void (*task)(void *), void *argument)
-{
-    Mailbox *mailbox = &xell_mailboxes[thread];
-    if (!mailbox->arrived || mailbox->stack_end) {
-        return 0;
-    }
-    mailbox->task = task;
-    mailbox->argument = argument;
-    mailbox->stack_end = stack_end;
-    return 1;
-}
-
-int platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument)
-{
-    for (int i = 1; i < XELL_THREADS && !used[thread]; i++) {
-        int taken = 0;
-        for (int other = 1; other < XELL_THREADS; other++) {
-            taken |= used[other] == ORDER[i];
-        }
-        used[thread] = taken || !xell_mailboxes[ORDER[i]].arrived ? 0 : ORDER[i];
-    }
-    return used[thread] && xell_start_task(used[thread], stack_end, task, argument);
-}
-
-// Called by xell_start.S on the mailbox's stack.
-void xell_run_thread(Mailbox *mailbox)
-{
-    mailbox->task(mailbox->argument);
-    mailbox->stack_end = 0;
-}
-
-void platform_wait(_Atomic int32_t *word, int32_t value)
-{
-    if (xell_mailboxes[1].ended) {
-        stop();
-    }
-    __asm__ volatile("or 31, 31, 31");
-    for (int turn = 0; turn < WAIT_TURNS && *word == value; turn++) {
-    }
-    __asm__ volatile("or 2, 2, 2");
-}
-
-void platform_wake(_Atomic int32_t *word)
-{
-    (void)word;  // it looks by itself
-}
-
 int platform_has_vmx(void)
 {
     return 1;
@@ -271,7 +188,7 @@ static void report(void)
     uint64_t version;
     __asm__ volatile("mfspr %0, 287" : "=r"(version));
     print_hexadecimal("report: PVR ", version);
-    print(STANDARD_ERROR, ", %d threads, time base %u, ", (int64_t)arrived(), time_base());
+    print(STANDARD_ERROR, ", %d threads, time base %u, ", (int64_t)__builtin_popcount(xell_arrived()), time_base());
     print(STANDARD_ERROR, "1 MiB read at %f MB/s, 64 MiB at %f MB/s, ", read_speed(heap_largest(), SPEED_SMALL),
           read_speed(heap_largest(), SPEED_LARGE));
     print(STANDARD_ERROR, "%f tokens/s\n", xell_tokens_per_second());
@@ -305,46 +222,6 @@ void platform_exit(int status)
     end(status);
 }
 
-// Splits words off a line: -i takes all that follows it. The loader's root= is passed over.
-static int split_line(char *line, char **arguments, int count)
-{
-    while (count < MOST_ARGUMENTS) {
-        while (*line == ' ') {
-            *line++ = 0;
-        }
-        if (!*line) {
-            return count;
-        }
-        int is_prompt = count && strcmp(arguments[count - 1], "-i") == 0;
-        int is_root = line[0] == 'r' && line[1] == 'o' && line[2] == 'o' && line[3] == 't' && line[4] == '=';
-        if (is_prompt || !is_root) {
-            arguments[count++] = line;
-        }
-        if (is_prompt) {
-            return count;
-        }
-        while (*line && *line != ' ') {
-            line++;
-        }
-    }
-    return count;
-}
-
-// The texts of the file "arguments", each with a zero behind it.
-static int packed_arguments(char **arguments, int count)
-{
-    int64_t handle = file_named("arguments");
-    uint64_t size = handle < 0 ? 0 : file_size(handle);
-    char *text = size ? heap_take(size + 1) : 0;
-    if (!text || !file_read(handle, 0, text, size)) {
-        return count;
-    }
-    for (uint64_t start = 0; start < size && count < MOST_ARGUMENTS; start += strlen(text + start) + 1) {
-        arguments[count++] = text + start;
-    }
-    return count;
-}
-
 static void print_step(const char *what, Range range)
 {
     print_hexadecimal(what, range.start);
@@ -362,29 +239,14 @@ static void print_arguments(char **arguments, int count)
     print(STANDARD_ERROR, "\n");
 }
 
-// Takes a word out of the arguments before the prompt, which is behind -i: how many are left.
-static int take_word(char **arguments, int count, const char *word, int *is_there)
-{
-    int kept = 0;
-    for (int i = 0; i < count; i++) {
-        int is_prompt = i > 0 && strcmp(arguments[i - 1], "-i") == 0;
-        if (!is_prompt && strcmp(arguments[i], word) == 0) {
-            *is_there = 1;
-        } else {
-            arguments[kept++] = arguments[i];
-        }
-    }
-    return kept;
-}
-
 static void run(void)
 {
-    static char *arguments[MOST_ARGUMENTS + 1] = {"xenon-llm", "model.bin", "-z", "tokenizer.bin", "-r", "3"};
-    int count = packed_arguments(arguments, 6);
-    count = split_line(tree.arguments, arguments, count);
+    static char *arguments[XELL_ARGUMENTS + 1] = {"xenon-llm", "model.bin", "-z", "tokenizer.bin", "-r", "3"};
+    int count = arguments_of_file(arguments, 6);
+    count = arguments_of_line(tree.arguments, arguments, count);
     int tests = 0;
-    count = take_word(arguments, count, "--self-test", &tests);
-    count = take_word(arguments, count, "--power-off", &powers_off);
+    count = arguments_without(arguments, count, "--self-test", &tests);
+    count = arguments_without(arguments, count, "--power-off", &powers_off);
     if (tests) {
         selftest();
         end(0);
@@ -413,7 +275,7 @@ _Noreturn void xell_main(uint64_t tree_address)
     print_step("largest free RAM: ", heap_largest());
     clock_start = smc_clock() * 1000000;
     print(STANDARD_ERROR, "clock: %u ms, ", clock_start / 1000000);
-    print(STANDARD_ERROR, "threads: %d\n", (int64_t)arrived());
+    print(STANDARD_ERROR, "threads: %d\n", (int64_t)__builtin_popcount(xell_arrived()));
     smc_ring_of_light(FIRST_GREEN, 0);
     if (tree.initrd.end > tree.initrd.start) {
         print_step("initrd: ", tree.initrd);

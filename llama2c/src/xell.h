@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum { XELL_THREADS = 6, XELL_ARGUMENT_BYTES = 1024 };
+enum { XELL_THREADS = 6, XELL_ARGUMENTS = 64, XELL_ARGUMENT_BYTES = 1024 };
 
 typedef struct {
     uint64_t start, end;
@@ -20,6 +20,13 @@ typedef struct {
 
 // Reads the tree at an address; 0 where there is none.
 int device_tree_read(Device_Tree *tree, uint64_t address);
+
+// Each adds words to the arguments, of which there are count already: how many there are then. The words of a line,
+// where -i takes all that follows it; the texts of the packed file "arguments".
+int arguments_of_line(char *line, char **arguments, int count);
+int arguments_of_file(char **arguments, int count);
+// Takes a word out of the arguments, if it is not the prompt: how many are left.
+int arguments_without(char **arguments, int count, const char *word, int *is_there);
 
 // A thread's mailbox: the thread sets arrived, waits for a stack, and runs task(argument) on it. The offsets are in
 // xell_start.S as well.

@@ -23,6 +23,7 @@ from xenon.hardware.special_registers import SpecialRegisters, ThreadSleeps
 from xenon.hardware.uart import Uart
 from xenon.machine import LimitReached, Machine, MachineSettings, StoppableDevice
 from xenon.powerpc.functions import Functions
+from xenon.powerpc.system import PRIVILEGED
 from xenon.xell.image import BootImage, parse_image
 from xenon.xell.layout import REAL_MODE, TOP_BIT, Loader
 from xenon.xell.loading import Entry, load_image
@@ -61,7 +62,7 @@ class XellConsole:
         self.screen = screen or Screen()
         self.line = SerialLine()
         self.smc = Smc(clocks.unix_seconds, self.line.end)
-        self.machine = Machine(settings, REAL_MODE, self._devices(), privileged=True)
+        self.machine = Machine(settings, REAL_MODE, self._devices(), served=PRIVILEGED, lets_rest=True)
         self.machine.on_stop.append(self.line.end)
         self._registers = SpecialRegisters(clocks.nanoseconds)
         self._metal: BareMetal | None = None

@@ -49,7 +49,7 @@ class CountingClock:
         with self._lock:
             self._now += STEP
             if self._now < LATE * STEP:
-                time.sleep(0.001)
+                time.sleep(0.004)
             return self._now
 
     def unix_seconds(self) -> float:

@@ -15,7 +15,7 @@ from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.display import SCREENS
 from xenon.hardware.smc import CLOCK_START
 from xenon.hardware.special_registers import TIME_BASE_HERTZ
-from xenon.hardware.unicorn import privileged
+from xenon.hardware.unicorn import waiting_hints
 from xenon.machine import LimitReached, MachineSettings
 from xenon.recompiler.cpu_kind import CpuKind, installed
 from xenon.recompiler.recompiler import Tier
@@ -189,7 +189,7 @@ def test_a_thread_that_waits_rests_longer_and_longer(
     stick: Stick, kind: CpuKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rests: list[float] = []
-    monkeypatch.setattr(privileged, "time", SimpleNamespace(sleep=rests.append, perf_counter=lambda: 0.0))
+    monkeypatch.setattr(waiting_hints, "time", SimpleNamespace(sleep=rests.append, perf_counter=lambda: 0.0))
     assert text_of(boot(stick("wait"), kind)) == ""
     assert (len(rests), rests[0]) == (9, 0.0)
     assert rests[1] > 0 and rests[3] == 2 * rests[2] == 4 * rests[1] and rests[-1] == rests[-2]
