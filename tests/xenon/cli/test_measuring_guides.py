@@ -20,6 +20,8 @@ from xenon.stories.budget import longest_context
 from xenon.stories.session import Session
 from xenon.stories.settings import Setup
 
+pytestmark = pytest.mark.usefixtures("library")
+
 DOCS = Path(__file__).parents[3] / "docs"
 SHOWN = [
     line.strip()

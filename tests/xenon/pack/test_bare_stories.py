@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support import WHOLE
 from xell_files import screen_lines
 
 import loader
@@ -58,12 +59,7 @@ def generated(tale: Tale) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "layout", "sampling", "threads"),
-    [
-        (Loader.NEW, Layout.ONE, SAMPLED, 6),
-        (Loader.NEW, Layout.INITRD, GREEDY, 1),
-        (Loader.OLD, Layout.ONE, SAMPLED, 1),
-        (Loader.OLD, Layout.INITRD, GREEDY, 6),
-    ],
+    [(Loader.NEW, Layout.ONE, SAMPLED, 6), (Loader.OLD, Layout.INITRD, GREEDY, 6)],
 )
 def test_the_serial_port_tells_the_story_of_generate(
     tale: Tale, kind: Loader, layout: Layout, sampling: Sampling, threads: int, tmp_path: Path
@@ -76,7 +72,7 @@ def test_the_serial_port_tells_the_story_of_generate(
     assert f"report: PVR 00710800, {threads} threads" in text
 
 
-@pytest.mark.parametrize(("kind", "sampling", "threads"), [(Loader.NEW, SAMPLED, 6), (Loader.OLD, GREEDY, 1)])
+@pytest.mark.parametrize(("kind", "sampling", "threads"), [(Loader.NEW, GREEDY, 1), (Loader.OLD, SAMPLED, 6)])
 def test_so_it_does_with_stories260K(
     stories260K: loader.Model,
     tok512: loader.Tokenizer,
@@ -127,7 +123,7 @@ def test_a_program_without_files_says_so(tale: Tale, tmp_path: Path) -> None:
     assert text.endswith("ended with status 1\n")
 
 
-@pytest.mark.parametrize("place", [8, 16, 32 + 31, 64, 72, 80])
+@pytest.mark.parametrize("place", [8, 16, 32 + 31, 64, 72, 80] if WHOLE else [8, 32 + 31, 80])
 def test_a_damaged_archive_is_refused(tale: Tale, place: int, tmp_path: Path) -> None:
     stick = plan(tale, Layout.INITRD)
     folder = written(stick, tmp_path / "usb")
@@ -139,7 +135,7 @@ def test_a_damaged_archive_is_refused(tale: Tale, place: int, tmp_path: Path) ->
     assert "error: model.bin: cannot be opened\n" in text
 
 
-@pytest.mark.parametrize("screen", [Screen(), Screen(640, 480, 0x1E10_0000), Screen(1280, 1024)])
+@pytest.mark.parametrize("screen", [Screen(640, 480, 0x1E10_0000), Screen(1280, 1024)])
 def test_the_screen_shows_the_same_text(tale: Tale, screen: Screen, tmp_path: Path) -> None:
     folder = written(plan(tale), tmp_path / "usb")
     console = XellConsole(MachineSettings(threads=1), screen=screen)
