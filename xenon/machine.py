@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
@@ -80,7 +80,7 @@ class Machine:
     """The hardware of one console, for any personality, which may reserve more of its `memory_map`.
 
     `devices` are on the bus in the GPU's place, each at a window. CPUs come back with a trap PRIVILEGED at
-    each of the instructions `served`.
+    each of the instructions `served`. With `lets_rest`, a thread that hints that it waits rests for a moment.
 
     Raises XenonError for a memory size or a number of threads that cannot be, and for a way to run CPUs that
     is not installed.
@@ -92,6 +92,7 @@ class Machine:
         memory_map: MemoryMap = XENON,
         devices: Sequence[tuple[Range, StoppableDevice]] | None = None,
         served: Instructions | None = None,
+        lets_rest: bool = False,
     ) -> None:
         settings = settings or MachineSettings()
         check_threads(settings.threads)
@@ -112,14 +113,19 @@ class Machine:
         if served is not None:
             for cpu in self.cpus:
                 cpu.trap_at(served)
+        if lets_rest:
+            for cpu in self.cpus:
+                cpu.rest_at_hints()
+            if self.recompiler is not None:
+                self.recompiler.leave_waits = True
         self._tier_up: TierUp | None = None
         self._host_threads: dict[int, _HostThread] = {}
 
-    def know(self, functions: Functions, hot: Sequence[str] = ()) -> None:
-        """Tell the recompiler, if there is one, the functions of the program and the names of those to begin
-        with."""
+    def know(self, functions: Functions, hot: Sequence[str] = (), interpreted: Collection[str] = ()) -> None:
+        """Tell the recompiler, if there is one, the functions of the program, the names of those to begin
+        with, and of those to leave to Unicorn: to compiled code, an access to a device is a way round."""
         if self.recompiler is not None:
-            self.recompiler.know(functions)
+            self.recompiler.know(functions, interpreted)
             self._tier_up = TierUp(self.recompiler, hot)
 
     def compile_in_background(self) -> None:

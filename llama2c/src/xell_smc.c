@@ -16,7 +16,7 @@ static volatile uint32_t *smc_register(int offset)
     return (volatile uint32_t *)(SMC + (uint64_t)offset);
 }
 
-static int await(int status)
+static int await_status(int status)
 {
     for (int turn = 0; turn < TURNS; turn++) {
         if (*smc_register(status) & READY) {
@@ -28,7 +28,7 @@ static int await(int status)
 
 static int send(const Message *message)
 {
-    if (!await(OUT_STATUS)) {
+    if (!await_status(OUT_STATUS)) {
         return 0;
     }
     *smc_register(OUT_STATUS) = READY;
@@ -43,7 +43,7 @@ static int send(const Message *message)
 // The answer to a command; events that come between are passed over.
 static int receive(Message *message, uint8_t command)
 {
-    for (int i = 0; i < EVENTS && await(IN_STATUS); i++) {
+    for (int i = 0; i < EVENTS && await_status(IN_STATUS); i++) {
         *smc_register(IN_STATUS) = READY;
         for (int word = 0; word < 4; word++) {
             message->words[word] = *smc_register(IN);

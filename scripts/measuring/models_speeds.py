@@ -15,7 +15,7 @@ import loader
 from loader import Format, TensorType, TokenizerKind
 from loader.layout import Config
 from loader.synthetic import Shape, write_shape
-from loader.tensor_types import Q4_1, Q8_0
+from loader.tensor_types import F16, Q4_1, Q8_0
 from xenon.stories.benchmark_report import machine, machine_line, markdown_table
 from xenon.stories.prompts import prompt_of
 from xenon.stories.session import Session
@@ -93,6 +93,7 @@ def _models(folder: Path, gguf: Path | None) -> Iterator[Measured]:
         raise SystemExit(f"error: {gguf}: expected a GGUF file")
     pairs = loader.tokenizer_of_gguf(source)
     for label, recipe in (
+        ("f16", loader.Recipe(Format.CONSOLE, F16, context=CONTEXT)),
         ("int8", loader.Recipe(Format.V2, context=CONTEXT)),
         ("q8_0", loader.Recipe(Format.CONSOLE, Q8_0, context=CONTEXT)),
         ("q4_1", loader.Recipe(Format.CONSOLE, Q4_1, context=CONTEXT)),

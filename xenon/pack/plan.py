@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import llama2c
 import loader
 from llama2c.allocations import allocations
 from loader.image import Segment
@@ -30,6 +29,7 @@ from xenon.stories.guest import (
     matrix_types,
     open_model,
     open_tokenizer,
+    xell_program,
 )
 from xenon.stories.settings import Sampling
 from xenon.xell.layout import PLACES, Loader
@@ -129,6 +129,17 @@ def plan(tale: Tale, layout: Layout | None = None) -> Stick:
     return Stick(chosen, _files(tale, sizes, chosen), areas[Loader.NEW], _notes(sizes, chosen))
 
 
+def picture(tale: Tale, layout: Layout | None = None) -> tuple[Layout, tuple[MemoryArea, ...]]:
+    """The layout, and the memory of a console with a new loader that tells the tale. Reads no weights.
+
+    Raises XenonError as plan does.
+    """
+    _check(tale)
+    sizes = _Sizes(bare_program(), tale)
+    chosen = sizes.choose(layout)
+    return chosen, _memory(tale, sizes, chosen, Loader.NEW)
+
+
 def self_test(powers_off: bool = False) -> Tale:
     """The self-test of a console, by the bundled model."""
     model = open_model(None)
@@ -137,11 +148,7 @@ def self_test(powers_off: bool = False) -> Tale:
 
 def bare_program() -> BareProgram:
     """The guest that starts on bare metal. Raises XenonError where it has not been built."""
-    try:
-        path = llama2c.xell_program()
-    except FileNotFoundError as error:
-        name, what, hint = str(error).split(": ", 2)
-        raise XenonError(f"{name}: {what}", hint) from error
+    path = xell_program()
     return read_guest(str(path), path.read_bytes())
 
 

@@ -12,6 +12,8 @@ from xenon.powerpc.isa import Encoding, encoding, table
 
 FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL = 0x7C00_02A6, 0x7C00_02E6, 0x7C00_03A6
 FROM_MSR, TO_MSR, TO_MSR_DOUBLEWORD = 0x7C00_00A6, 0x7C00_0124, 0x7C00_0164
+VERY_LOW_PRIORITY = 0x7FFF_FB78
+"""or 31, 31, 31: a hardware thread says that it waits (db16cyc on Xenon)."""
 RETURN = 0x4C00_0024
 """rfid."""
 FORM = 0xFC00_07FE

@@ -14,6 +14,7 @@ from support import WHOLE
 from xell_files import screen_lines
 
 import loader
+from llama2c.facts import XELL_DEVICE_FUNCTIONS, XELL_FUNCTIONS
 from xenon.hardware.display import Screen
 from xenon.machine import MachineSettings
 from xenon.pack import plan as planning
@@ -44,7 +45,7 @@ def written(stick: Stick, folder: Path) -> Path:
 def booted(folder: Path, console: XellConsole | None = None) -> str:
     """All that the serial port says."""
     console = console or XellConsole(MachineSettings(threads=1))
-    console.boot(folder)
+    console.boot(folder, hot=XELL_FUNCTIONS, interpreted=XELL_DEVICE_FUNCTIONS)
     return b"".join(console.run(120)).decode().replace("\r\n", "\n")
 
 
@@ -57,25 +58,33 @@ def generated(tale: Tale) -> str:
 
 
 @pytest.mark.parametrize(
-    ("kind", "layout", "sampling"),
-    [(Loader.NEW, Layout.ONE, SAMPLED), (Loader.OLD, Layout.INITRD, GREEDY)],
+    ("kind", "layout", "sampling", "threads"),
+    [(Loader.NEW, Layout.ONE, SAMPLED, 6), (Loader.OLD, Layout.INITRD, GREEDY, 6)],
 )
 def test_the_serial_port_tells_the_story_of_generate(
-    tale: Tale, kind: Loader, layout: Layout, sampling: Sampling, tmp_path: Path
+    tale: Tale, kind: Loader, layout: Layout, sampling: Sampling, threads: int, tmp_path: Path
 ) -> None:
     tale = replace(tale, sampling=sampling)
     stick = plan(tale, layout)
-    text = booted(written(stick, tmp_path / "usb"), XellConsole(MachineSettings(threads=1), kind))
+    text = booted(written(stick, tmp_path / "usb"), XellConsole(MachineSettings(threads=threads), kind))
     assert story_in(text) == generated(tale)
     assert text.endswith("the end: switch the console off\n")
-    assert "report: PVR 00710800, 1 threads" in text
+    assert f"report: PVR 00710800, {threads} threads" in text
 
 
-def test_threads_that_arrive_change_no_byte(tale: Tale, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "sampling", "threads"), [(Loader.NEW, GREEDY, 1), (Loader.OLD, SAMPLED, 6)])
+def test_so_it_does_with_stories260K(
+    stories260K: loader.Model,
+    tok512: loader.Tokenizer,
+    kind: Loader,
+    sampling: Sampling,
+    threads: int,
+    tmp_path: Path,
+) -> None:
+    tale = Tale(stories260K, tok512, b"Once upon", sampling)
     folder = written(plan(tale), tmp_path / "usb")
-    text = booted(folder, XellConsole(MachineSettings(threads=3)))
+    text = booted(folder, XellConsole(MachineSettings(threads=threads), kind))
     assert story_in(text) == generated(tale)
-    assert ", 3 threads" in text
 
 
 def test_a_model_in_two_halves_is_put_together(

@@ -29,6 +29,7 @@ from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import add_native_hook
+from xenon.hardware.unicorn.waiting_hints import WaitingHints
 from xenon.powerpc.system import Instructions
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
@@ -107,6 +108,7 @@ class UnicornCpu:
         self._limit = InstructionLimit(engine)
         self._refused = RefusedAccesses(engine, pages, engine_map)
         self._privileged = PrivilegedInstructions(engine, pages, self.native_hooks, self._refused)
+        self._hints = WaitingHints(pages, self.native_hooks)
         bus = bus or Bus()
         bus.stop_cpus.append(self.stop)
         self._devices = DeviceWindows(engine, bus)
@@ -117,6 +119,10 @@ class UnicornCpu:
     def trap_at(self, instructions: Instructions) -> None:
         """Come back with PRIVILEGED at each of these (see privileged.py); nothing may be mapped yet."""
         self._privileged.listen(instructions)
+
+    def rest_at_hints(self) -> None:
+        """Rest at hints that the thread waits; nothing may be mapped yet."""
+        self._hints.listen()
 
     def attach(self, native: NativeCode) -> None:
         """Let this code run in the engine's place where its hooks say so."""
