@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sharing import built_library, built_reference, run_folder
 from support import GoldenStory, Made, compiling_quickly, golden_stories, shared_file, write_model
 
 import llama2c
 import loader
 from llama2c.reference import Reference
+
+settings.register_profile("no deadline", deadline=None)  # no test may depend on how fast the computer is
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session", autouse=True)
