@@ -21,7 +21,10 @@ HOT_FUNCTIONS = (
     *("forward", "multiply", "cache_rows", "store_rows", "share_attention", "take_row", "classify", "embed"),
     *("copy_row", "forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine", "reduce", "cosf"),
     *("sinf", "take_chunks", "await_end", "await_job", "run_worker"),
-    *("sample_topp", "sampler_sample"),
+    *("generate", "inference_pass", "inference_logits", "logits_of", "classify_cpu", "inference_pick"),
+    *("sample_topp", "sampler_sample", "sampler_pick", "random_float", "sampler_accept", "print_token"),
+    *("printer_print", "llama2c_prints", "pieces_decode", "put_text", "put_out", "tokenizer_ends", "ends"),
+    *("platform_write", "platform_nanoseconds", "system_call"),
     *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "tokenizer_encode"),
     *(
         "look_up_pair",
@@ -39,7 +42,8 @@ BYTE_PAIR_FUNCTIONS = (
     *("byte_pairs_encode", "next_special", "special_at", "compare_byte", "encode_piece", "whole_piece"),
     *("merge_tokens", "weigh", "merge_at", "push", "pop", "merge_of", "split_next", "gpt2", "smollm"),
     *("llama3", "run_of", "matched", "character", "utf8_character", "char_class", "in_table"),
-    *("white_space", "contraction", "printer_print"),
+    *("white_space", "contraction", "print_whole_characters", "utf8_unfinished", "byte_pairs_is_control"),
+    *("byte_pairs_ends", "put_held"),
 )
 """Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
 _KERNEL_NAMES = ("rows_vmx", "batch_vmx", "rows_scalar", "batch_scalar", "row")
