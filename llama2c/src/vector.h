@@ -61,6 +61,12 @@ static inline Vector vand(Vector a, Vector b)
     return (Vector)((Vector_Words)a & (Vector_Words)b);
 }
 
+// a & ~b
+static inline Vector vandc(Vector a, Vector b)
+{
+    return (Vector)((Vector_Words)a & ~(Vector_Words)b);
+}
+
 static inline Vector vsel(Vector a, Vector b, Vector mask)
 {
     return vec_sel(a, b, (Vector_Words)mask);
@@ -279,6 +285,15 @@ VECTOR_OF_WORDS(vsubuwm, x - y)
 VECTOR_OF_WORDS(vslw, x << (y & 31))
 VECTOR_OF_WORDS(vor, x | y)
 VECTOR_OF_WORDS(vcmpequw, x == y ? UINT32_MAX : 0)
+
+static inline Vector vandc(Vector a, Vector b)
+{
+    Vector result;
+    for (int i = 0; i < 4; i++) {
+        result.words[i] = a.words[i] & ~b.words[i];
+    }
+    return result;
+}
 
 static inline Vector vsel(Vector a, Vector b, Vector mask)
 {
