@@ -12,6 +12,7 @@ from elftools.elf.sections import SymbolTableSection
 import llama2c
 from llama2c.facts import BYTE_PAIR_FUNCTIONS, HOT_FUNCTIONS, hot_functions
 from xenon.console import Bytes, Console, CpuKind, MachineSettings
+from xenon.profile.profile import Profile
 from xenon.profile.profiler import Profiler
 
 
@@ -39,15 +40,7 @@ def test_a_run_has_its_own_kernels_only() -> None:
 @pytest.mark.parametrize("matmul", ["scalar", "vmx"])
 @pytest.mark.parametrize("temperature", ["0", "0.9"])
 def test_stories_spend_their_instructions_in_hot_functions(matmul: str, temperature: str) -> None:
-    console = Console(MachineSettings(cpu=CpuKind.UNICORN, threads=2, measured=True))
-    for name, path in (("m", llama2c.bundled_model()), ("t", llama2c.bundled_tokenizer())):
-        console.disc.add(name, Bytes(path.read_bytes()))
-    words = ["m", "-z", "t", "-i", "Once", "-t", temperature, "-s", "1", "-n", "24", "-e", "-k", matmul]
-    profiler = Profiler(console, console.boot(llama2c.guest_program(), words))
-    profiler.start()
-    for _ in console.run(timeout=60):
-        pass
-    profile = profiler.stop()
+    profile = _profile(matmul, temperature, 24)
     other = {
         function.name: function.instructions / profile.instructions
         for function in profile.functions
@@ -55,3 +48,30 @@ def test_stories_spend_their_instructions_in_hot_functions(matmul: str, temperat
     }
     assert max(other.values()) < 0.002, other
     assert sum(other.values()) < 0.005, other
+
+
+@pytest.mark.parametrize("matmul", ["scalar", "vmx"])
+@pytest.mark.parametrize("temperature", ["0", "0.9"])
+def test_a_token_calls_hot_functions_only(matmul: str, temperature: str) -> None:
+    short, long = (_profile(matmul, temperature, steps) for steps in (10, 30))
+    before = {function.address: function.calls for function in short.functions}
+    grown = {
+        function.name
+        for function in long.functions
+        if function.calls - before.get(function.address, 0) >= 30 - 10
+    }
+    assert {"forward", "printer_print", "system_call"} <= grown
+    assert grown - set(hot_functions(matmul)) == set()
+
+
+def _profile(matmul: str, temperature: str, steps: int) -> Profile:
+    """What a story of so many steps executes."""
+    console = Console(MachineSettings(cpu=CpuKind.UNICORN, threads=2, measured=True))
+    for name, path in (("m", llama2c.bundled_model()), ("t", llama2c.bundled_tokenizer())):
+        console.disc.add(name, Bytes(path.read_bytes()))
+    words = ["m", "-z", "t", "-i", "Once", "-t", temperature, "-s", "1", "-n", str(steps), "-e", "-k", matmul]
+    profiler = Profiler(console, console.boot(llama2c.guest_program(), words))
+    profiler.start()
+    for _ in console.run(timeout=60):
+        pass
+    return profiler.stop()
