@@ -14,7 +14,7 @@ from loader.gguf.file import Gguf
 from loader.gguf.llama import llama_weights
 from loader.image import Image
 from loader.kinds import ByteOrder
-from loader.layout import ALIGNMENT_WANTED, Config, Tensor, keys
+from loader.layout import ALIGNMENT_WANTED, LAYERED, Config, Tensor, keys
 from loader.model import Model
 from loader.safetensors.folder import HuggingFaceFolder
 from loader.tokens import Tokenizer
@@ -70,6 +70,8 @@ def _model_facts(model: Model) -> Facts:
         "tensors_128_byte_aligned": all(tensor.alignment >= ALIGNMENT_WANTED for tensor in model.tensors),
         "storage": _storage_facts(model),
         **({"types": _type_facts(weights_of(model))} if model.config.types else {}),
+        **({"warning": warning} if (warning := group_warning(model.config)) else {}),
+        **_doubts(weights_of(model)),
     }
 
 
@@ -114,7 +116,43 @@ def _weights_facts(weights: Weights) -> Facts:
         **_config_facts(weights.config),
         **_extension_facts(weights.extension),
         "types": _type_facts(weights),
+        **_doubts(weights),
     }
+
+
+def _doubts(weights: Weights) -> Facts:
+    """The tensors whose plain numbers are not all finite, if there are any."""
+    wrong: Facts = dict(_not_finite(weights))
+    return {"not_finite": wrong} if wrong else {}
+
+
+def group_warning(config: Config) -> str:
+    """What llama2.c's runq.c makes of an int8 model whose rows of w2 end inside a group; else empty."""
+    if config.group_size is None or config.hidden_dim % config.group_size == 0:
+        return ""
+    return (
+        f"group_size {config.group_size} does not divide hidden_dim {config.hidden_dim}: "
+        "llama2.c's runq multiplies by wrong scales in w2"
+    )
+
+
+def _not_finite(weights: Weights) -> Iterator[tuple[str, Facts]]:
+    """Each tensor of plain numbers that holds NaN or infinity: how many, and where the first is."""
+    import numpy as np
+
+    for name, layer in keys(weights.config):
+        if weights.origins[name, layer].type.block_items > 1:
+            continue
+        values = weights.floats(name, layer)
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            count = int(np.isnan(values).sum())
+            shown = f"{name}.{layer}" if name in LAYERED else name
+            row, column = map(int, bad[0])
+            yield (
+                shown,
+                {"nan": count, "infinite": len(bad) - count, "first_row": row, "first_column": column},
+            )
 
 
 def _storage_facts(source: Model | Gguf | HuggingFaceFolder) -> Facts:

@@ -15,10 +15,11 @@ from loader.errors import LoaderError
 from loader.extension import MATRIX_CLASSES, TYPES_AT, Extension, ExtensionFault, has_extension, unpack
 from loader.kinds import ByteOrder, Format
 from loader.layout import Config, Run, file_size, header_runs, tensors
-from loader.tensor_types import GGML_TYPES, TensorType
+from loader.tensor_types import F32, GGML_TYPES, TensorType
 
 MAGIC = 0x616B3432  # "ak42"
 VERSIONED_HEADER = 256
+VOCAB_SIZE_AT = 20  # of version 0; its sign tells of the classifier
 SHARED_AT = 36
 GROUP_SIZE_AT = 37
 
@@ -92,13 +93,32 @@ def check_size(path: Path, header: Header, found: int) -> None:
         raise LoaderError(
             f"{path}: truncated{_cut(header, found)}: found {found} bytes, expected {expected}"
             f" for a {header.format} model of these dimensions",
-            "the copy or download stopped early; fetch the file again",
+            _other_meaning(header, found) or "the copy or download stopped early; fetch the file again",
         )
     if found > expected:
         raise LoaderError(
             f"{path}: byte {expected}: {found - expected} extra bytes, expected the file to end here",
-            f"by its header the {header.format} model has {expected} bytes; fetch or export it again",
+            _other_meaning(header, found)
+            or f"by its header the {header.format} model has {expected} bytes; fetch or export it again",
         )
+
+
+def _other_meaning(header: Header, found: int) -> str:
+    """A hint where `found` bytes are whole with the other classifier, or without the tables of RoPE."""
+    config = header.config
+    other = replace(config, shared_classifier=not config.shared_classifier)
+    tables = F32.nbytes(2 * config.seq_len * config.half_head) if header.format is Format.V0 else 0
+    mark = f"vocab_size (byte {VOCAB_SIZE_AT})" if header.format is Format.V0 else f"byte {SHARED_AT}"
+    kinds = ["a tensor of its own", "shared with the embedding"]
+    classifier = "{} says that the classifier is {}, the size that it is {}".format(
+        mark, *(kinds[shared] for shared in (config.shared_classifier, other.shared_classifier))
+    )
+    missing = "freq_cis_real and freq_cis_imag are missing; export the model with llama2.c's export.py"
+    return {
+        file_size(other, header.format) - tables: f"{classifier}, and {missing}",
+        file_size(config, header.format) - tables: missing,
+        file_size(other, header.format): f"{classifier}: export the model again",
+    }.get(found, "")
 
 
 def _cut(header: Header, found: int) -> str:

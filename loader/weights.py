@@ -97,7 +97,8 @@ def _grouped(model: Model, part: str) -> Array:
     import numpy as np
 
     values, scales = model.array(part), model.array(f"{part}.scales").astype(np.float32)
-    floats = values.reshape(len(scales), -1).astype(np.float32) * scales[:, None]
+    with np.errstate(over="ignore", invalid="ignore"):  # a damaged file's scales may be anything
+        floats = values.reshape(len(scales), -1).astype(np.float32) * scales[:, None]
     return floats.reshape(values.shape).astype(F32.numpy(model.byte_order))
 
 

@@ -59,7 +59,7 @@ def _prose(help_: str) -> Iterator[str]:
 
 def _names(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        return f"`{(parameter.metavar or parameter.name.upper()).strip('[]')}`"
+        return f"`{_cell(re.sub(r'[][]', '', parameter.metavar or parameter.name.upper()))}`"
     value = "" if parameter.is_flag else f" {parameter.metavar or parameter.name.upper()}"
     names = ", ".join(f"`{name}`" for name in parameter.opts)
     return names + (f" `{_cell(value)}`" if value else "")

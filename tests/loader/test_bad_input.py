@@ -62,6 +62,31 @@ def test_trailing_junk_names_its_first_byte(kind: str, maker: Maker, tmp_path: P
     assert f"byte {len(data)}: 4 extra bytes" in error.message
 
 
+@pytest.mark.parametrize(
+    ("kind", "sign", "tables", "hint"),
+    [
+        ("v0", -1, True, "vocab_size (byte 20) says that the classifier is a tensor of its own, the size"),
+        ("v0", 1, False, "freq_cis_real and freq_cis_imag are missing; export the model with"),
+        ("v0", -1, False, "shared with the embedding, and freq_cis_real"),
+        ("v1", -1, True, "byte 36 says that the classifier is a tensor of its own"),
+    ],
+)  # fmt: skip
+def test_a_size_that_fits_another_meaning_of_the_header_is_explained(
+    kind: str, sign: int, tables: bool, hint: str, maker: Maker, tmp_path: Path
+) -> None:
+    data = bytearray(maker(kind).data)
+    (tmp_path / "good").write_bytes(data)
+    config = loader.open(tmp_path / "good").config
+    assert config.shared_classifier
+    if sign < 0 and kind == "v0":
+        data[20:24] = struct.pack("<i", -struct.unpack_from("<i", data, 20)[0])
+    elif sign < 0:
+        data[36] = 0
+    if not tables:
+        del data[-2 * 4 * config.seq_len * config.half_head :]
+    assert hint in refusal(loader.open, tmp_path / "x.bin", bytes(data)).hint
+
+
 FIELDS = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -245,3 +246,31 @@ def test_a_converted_model_is_found_by_its_tokenizer(here: Path) -> None:
     run("convert", "model.bin", "-z", "tokenizer.bin")
     tokenizer = loader.find_tokenizer(loader.open(here / "model.be.bin"))
     assert tokenizer.byte_order is ByteOrder.BIG
+
+
+def test_inspect_names_weights_that_are_no_numbers(here: Path, make_model: Callable[..., Any]) -> None:
+    data = bytearray(make_model(dim=16, hidden_dim=24).model.read_bytes())
+    (here / "good.bin").write_bytes(data)
+    model = loader.open(here / "good.bin")
+    assert "not_finite" not in json.loads(run("inspect", "good.bin", "--json"))
+    start = next(tensor.offset for tensor in model.tensors if tensor.name == "w1") + 4 * 24 * 16  # layer 1
+    struct.pack_into("<2f", data, start + 4 * (16 * 3 + 5), float("nan"), float("-inf"))
+    (here / "bad.bin").write_bytes(data)
+    assert json.loads(run("inspect", "bad.bin", "--json"))["not_finite"] == {
+        "w1.1": {"nan": 1, "infinite": 1, "first_row": 3, "first_column": 5}
+    }
+    assert "w1.1  1 nan, 1 infinite, 3 first_row, 5 first_column" in run("inspect", "bad.bin")
+
+
+def test_groups_that_runq_multiplies_by_wrong_scales_are_named(here: Path, maker: Maker) -> None:
+    data = bytearray(maker("v2").data)
+    (here / "even.bin").write_bytes(data)
+    assert "warning" not in json.loads(run("inspect", "even.bin", "--json"))
+    struct.pack_into("<i", data, 37, 8)  # half as many scales; hidden_dim is 12
+    halves = [tensor for tensor in loader.open(here / "even.bin").tensors if tensor.name.endswith(".scales")]
+    for tensor in reversed(halves):
+        del data[tensor.offset + tensor.nbytes // 2 : tensor.offset + tensor.nbytes]
+    (here / "uneven.bin").write_bytes(data)
+    warning = "group_size 8 does not divide hidden_dim 12: llama2.c's runq multiplies by wrong scales in w2"
+    assert json.loads(run("inspect", "uneven.bin", "--json"))["warning"] == warning
+    assert f"note: uneven.bin: {warning}" in run("convert", "uneven.bin")

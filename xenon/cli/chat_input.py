@@ -9,6 +9,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from xenon.cli.signals import served_while_waiting
 from xenon.errors import XenonError
 
 MOST_LINE_BYTES = 1 << 20
@@ -30,7 +31,8 @@ class Pipe:
 
     def read(self) -> str:
         """The next line. Raises EOFError at the end, XenonError for one without an end."""
-        line = sys.stdin.buffer.readline(MOST_LINE_BYTES + 1)
+        with served_while_waiting():
+            line = sys.stdin.buffer.readline(MOST_LINE_BYTES + 1)
         if not line:
             raise EOFError
         if len(line) > MOST_LINE_BYTES:
@@ -62,10 +64,10 @@ class LineEditor:
         """The next line. Raises EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C, XenonError for bytes that
         are no text."""
         try:
-            if self._shows:
-                return input(self._prompt)
-            print("> ", end="", file=sys.stderr, flush=True)  # the answers go elsewhere
-            return input()
+            if not self._shows:
+                print("> ", end="", file=sys.stderr, flush=True)  # the answers go elsewhere
+            with served_while_waiting():
+                return input(self._prompt if self._shows else "")
         except UnicodeDecodeError as error:
             raise XenonError("the line is not UTF-8", "type it again") from error
 

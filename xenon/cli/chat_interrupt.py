@@ -1,4 +1,4 @@
-"""Ctrl-C during an answer: stops the answer, not the command."""
+"""Ctrl-C during an answer: stops the answer, not the command. One that comes too late for that is kept."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ if TYPE_CHECKING:
 _PATIENCE = 3  # presses
 
 
+class Presses:
+    """How often Ctrl-C was pressed."""
+
+    count = 0
+
+
 @contextmanager
-def interrupts_stop(conversation: Conversation) -> Iterator[None]:
+def interrupts_stop(conversation: Conversation) -> Iterator[Presses]:
     """Let SIGINT stop the answer inside the block. The third in one answer ends the command."""
+    presses = Presses()
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
-        yield
+        yield presses
         return
-    presses = 0
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal presses
-        presses += 1
-        if presses >= _PATIENCE:
+        presses.count += 1
+        if presses.count >= _PATIENCE:
             raise KeyboardInterrupt
         conversation.stop()
 
     signal.signal(signal.SIGINT, stop)
     try:
-        yield
+        yield presses
     finally:
         signal.signal(signal.SIGINT, before)

@@ -17,6 +17,7 @@ from xenon.cli.chat_input import MOST_LINE_BYTES
 from xenon.cli.chat_interrupt import interrupts_stop
 from xenon.cli.chat_lines import transcript
 from xenon.cli.errors import hint_for
+from xenon.cli.signals import served_while_waiting
 from xenon.errors import XenonError
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class _Lines:
 
     def next(self) -> _Line:
         """The next request but for those to stop."""
-        return self._queue.get()
+        with served_while_waiting():
+            return self._queue.get()
 
     def begun(self) -> None:
         """The answer to the next message has begun: stop it, if that was asked for before."""

@@ -49,8 +49,10 @@ class Chat:
                 try:
                     line = lines.read()
                     interrupted = False
-                    with interrupts_stop(self._conversation):
-                        self._serve(line)
+                    with interrupts_stop(self._conversation) as presses:
+                        was_stopped = self._serve(line)
+                    if presses.count and not was_stopped:
+                        raise KeyboardInterrupt
                 except EOFError:
                     if lines.interactive:
                         print(file=sys.stderr)
@@ -66,13 +68,12 @@ class Chat:
                         raise
                     self._show_error(error)
 
-    def _serve(self, line: str) -> None:
-        """A turn, or a command; two slashes are one that is said."""
+    def _serve(self, line: str) -> bool:
+        """A turn, or a command; two slashes are one that is said. Whether an answer was stopped."""
         if not line.strip():
-            return
+            return False
         if not line.startswith("/") or line.startswith("//"):
-            self._answer(line.removeprefix("/") if line.startswith("//") else line)
-            return
+            return self._answer(line.removeprefix("/") if line.startswith("//") else line)
         word, _, rest = line.partition(" ")
         argument = rest.strip()
         if word == "/save":
@@ -90,8 +91,10 @@ class Chat:
             self._print(
                 "Ctrl-C stops an answer. Ctrl-D ends. A line that begins with // is said with one slash."
             )
+        return False
 
-    def _answer(self, line: str) -> None:
+    def _answer(self, line: str) -> bool:
+        """Whether it was stopped."""
         from xenon.stories.conversation_guest import Reason
 
         out = sys.stdout.buffer
@@ -116,6 +119,7 @@ class Chat:
             self._note("stopped")
         elif answer.ending.reason is Reason.CONTEXT:
             self._note("the context is full; the answer ends here")
+        return answer.ending.reason is Reason.STOPPED
 
     def _awaited(self, answer: Iterable[str]) -> Iterator[str]:
         """The answer; until its first piece a terminal shows that the question is being read."""

@@ -39,6 +39,7 @@ class Wishes:
 def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[Conversion]:
     """Everything to be converted, with all inputs read and checked."""
     import loader
+    from loader.facts import group_warning
     from xenon.models.find import model_path
 
     if model is None and tokenizer is None:
@@ -50,6 +51,8 @@ def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[
         wishes.out = Path()  # not beside a pulled model
     opened = loader.open_any(path) if tokenizer is None else loader.open(path)
     plans = [_planned_model(opened, wishes)]
+    if isinstance(opened, loader.Model) and (warning := group_warning(opened.config)):
+        wishes.notes.append(f"{opened.path}: {warning}")
     if tokenizer is not None and isinstance(opened, loader.Model):
         second = loader.open_tokenizer(tokenizer)
         loader.check_vocabulary(opened, second)

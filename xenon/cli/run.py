@@ -13,6 +13,7 @@ import typer
 from xenon.cli.errors import UsageError
 from xenon.cli.options import CpuOption, EnvironmentOption, FilesOption, MemoryOption, TimeoutOption
 from xenon.cli.output import hint_at_recompiler, parse_size
+from xenon.notes import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ _STREAMS = (0, 1, 2)
 
 
 def run(
+    context: typer.Context,
     program: Annotated[
         str, typer.Argument(metavar="PROGRAM", help="A static ELF64 program for big-endian PowerPC Linux.")
     ],
@@ -69,7 +71,9 @@ def run(
         for output in outputs:
             streams[output.fd].write(output.data)
             streams[output.fd].flush()
-    if sys.stderr.isatty() and instructions is None:  # elsewhere stderr is the program's alone
+    if sys.stderr.isatty() or console.exit_status:  # elsewhere stderr is the program's alone
+        _note_options_behind(context, arguments or [])
+    if sys.stderr.isatty() and instructions is None:
         hint_at_recompiler(time.monotonic() - start, cpu)
     raise typer.Exit(console.exit_status or 0)
 
@@ -83,6 +87,16 @@ def make_console(settings: MachineSettings, files: Sequence[str]) -> Console:
         host, guest = split_grant(word)
         console.disc.add(guest, HostFile(host))
     return console
+
+
+def _note_options_behind(context: typer.Context, arguments: Sequence[str]) -> None:
+    """A note if the program was given an option that `xenon-llm run` has."""
+    known = {name for parameter in context.command.params for name in parameter.opts}
+    for word in arguments:
+        option = word.partition("=")[0]
+        if option.startswith("--") and option in known - {"--help"}:
+            note(f"{option} went to the program; an option of xenon-llm run goes before the program's name")
+            return
 
 
 def split_grant(word: str) -> tuple[str, str]:

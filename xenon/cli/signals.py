@@ -3,16 +3,22 @@
 Ctrl-C is a KeyboardInterrupt; SIGTERM and SIGHUP are Ended, and the exit code is 128 + the number. None is
 raised in the middle of an import: imports lose an exception in a weak reference's callback, or turn it into
 an ImportError. The signal is kept until the import is over.
+
+Python serves a signal when the call in which its main thread waits returns. One that comes just before that
+call begins to wait does not end it.
 """
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _IMPORTING = "<frozen importlib"  # what the files of Python's import system are called
 _LATER = 0.01  # seconds
+_OFTEN = 0.1  # seconds between two looks of a call that waits
 
 
 class Ended(BaseException):
@@ -24,17 +30,34 @@ class Ended(BaseException):
 
 
 class _Waiting:
-    """The signal that came during an import, which SIGALRM asks about again."""
+    """The signal that came during an import, which SIGALRM asks about again; 0: none."""
 
     number = 0
 
 
 def end_by_exception() -> None:
     """From now on there is something to clean up. A signal that is ignored stays ignored, as by nohup."""
-    signal.signal(signal.SIGALRM, lambda _number, frame: _end(_Waiting.number, frame))
+    signal.signal(signal.SIGALRM, _look_again)
     for number in (signal.SIGINT, *_ENDING):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
+
+
+@contextmanager
+def served_while_waiting() -> Iterator[None]:
+    """In the block a call that waits for ever, as `input` does, serves a signal that came just before it."""
+    signal.signal(signal.SIGALRM, _look_again)
+    signal.setitimer(signal.ITIMER_REAL, _OFTEN, _OFTEN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, _LATER if _Waiting.number else 0)
+
+
+def _look_again(_number: int, frame: FrameType | None) -> None:
+    number, _Waiting.number = _Waiting.number, 0
+    if number:
+        _end(number, frame)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

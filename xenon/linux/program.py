@@ -216,7 +216,8 @@ def _check_placement(name: str, segments: Sequence[LoadSegment], movable: bool) 
             raise XenonError(
                 f"{name}: segment 0x{segment.address:x} to 0x{segment.end:x} is outside of RAM "
                 f"(0x{PROGRAM.start:x} to 0x{PROGRAM.end:x})",
-                "link it at a lower address, as with -Wl,--image-base=0x1000000",
+                "link it at a lower address: "
+                "zig cc -Wl,--image-base=0x1000000, GNU ld -Wl,-Ttext-segment=0x1000000",
             )
 
 

@@ -36,6 +36,16 @@ UNKNOWN_TO_OLD_KERNELS = (
 )  # fmt: skip
 """C libraries try these and go on without: ENOSYS."""
 
+_HINTS = {
+    CALL_NUMBERS[name]: hint
+    for names, hint in (
+        (("clone",), "threads: use xenon_run_thread_task (docs/console.md)"),
+        (("fork", "vfork"), "the console runs one program: do the child's work in it"),
+    )
+    for name in names
+}
+"""What to do without a call."""
+
 _ENOSYS = frozenset(CALL_NUMBERS[name] for name in UNKNOWN_TO_OLD_KERNELS)
 
 
@@ -53,5 +63,5 @@ def serve(process: Process, number: int, arguments: Sequence[int]) -> int:
     shown = ", ".join(f"0x{argument:x}" for argument in arguments)
     raise Refusal(
         f"system call {number} ({call_name(number)}) with ({shown}) is not served",
-        "docs/console.md lists the system calls that are",
+        _HINTS.get(number, "docs/console.md lists the system calls that are"),
     )

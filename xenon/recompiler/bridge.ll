@@ -124,7 +124,6 @@ go:
 ; A system call: the registers stay here, and the engine, which stands in its hook at first, comes to rest.
 system_call:
   store i32 1, ptr %held_at
-  call void @pack_cr(ptr %cr_at, ptr %cr_word_at)
   %inside_engine = icmp ne ptr %engine, null
   br i1 %inside_engine, label %stop_engine, label %stopped
 stop_engine:
@@ -134,9 +133,11 @@ stop_engine:
 stopped:
   ret void
 
-; Back to Unicorn: by a stub of the exchange page where VR or XER are wanted or have changed.
+; Back to Unicorn: by a stub of the exchange page where VR or XER are wanted or have changed. CR is packed however
+; this run ends: the registers may stay here, and the next RESUME unpacks it.
 done:
   store i32 0, ptr %running_at
+  call void @pack_cr(ptr %cr_at, ptr %cr_word_at)
   %end = load i32, ptr %status_at
   switch i32 %end, label %back [
     i32 {SYSTEM_CALL}, label %system_call
@@ -181,7 +182,6 @@ finish_later:
   call void @set_pc(ptr null, ptr %state, i64 {WRITE_END})
   ret void
 finish_now:
-  call void @pack_cr(ptr %cr_at, ptr %cr_word_at)
   %write = load ptr, ptr %write_at
   %ids1 = load ptr, ptr %ids_at
   %places1 = load ptr, ptr %places_at

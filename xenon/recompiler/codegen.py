@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import sys
 import threading
 from collections.abc import Callable, Container
 from functools import cache
@@ -93,7 +94,9 @@ class Linker:
     """Puts object code into this process, for as long as the process lives; each name is linked once."""
 
     def __init__(self) -> None:
-        self._jit = llvm.create_lljit_compiler(_machine())
+        # LLVM's older linker places the sections of an object apart. Where 2 GiB of consoles lie between code
+        # and its constants, it ends the process. JITLink keeps them together; it does not know COFF well.
+        self._jit = llvm.create_lljit_compiler(_machine(), use_jit_link=sys.platform != "win32")
         self._linked: dict[str, tuple[llvm.ResourceTracker, int]] = {}
         self._tries = 0
         self._lock = threading.Lock()

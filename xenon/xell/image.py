@@ -26,7 +26,9 @@ _LOADED = (elf.SEGMENT_LOAD, 2, 4)  # and PT_DYNAMIC, PT_NOTE
 _GZIP = b"\x1f\x8b"
 _INSTRUCTION_BYTES = 4
 _HINT = "wrap it: powerpc64-linux-gnu-objcopy -O elf32-powerpc PROGRAM xenon.elf"
-_LINK_HINT = "link it low, as with -Wl,--image-base=0x10000, with p_paddr = p_vaddr"
+_LINK_HINT = (
+    "link it low, with p_paddr = p_vaddr: zig cc -Wl,--image-base=0x10000, GNU ld -Wl,-Ttext-segment=0x10000"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,17 @@ from command_line import COMMAND, run_command_text
 from support import Made
 
 GREEDY = ("-t", "0", "--engine", "gpu")
-CHAT = [*COMMAND, "chat", *GREEDY]
+INTERRUPTED_BEFORE_IT_READS = """
+import ctypes, readline
+library = ctypes.CDLL(getattr(readline, "__file__", None))
+hook = ctypes.c_void_p.in_dll(library, "rl_pre_input_hook")  # called between the prompt and the first wait
+hook.value = ctypes.cast(ctypes.pythonapi.PyErr_SetInterrupt, ctypes.c_void_p).value
+"""
+INTERRUPTED_IN_A_COMMAND = """
+import signal
+from xenon.cli import chat_lines
+chat_lines._statistics = lambda _: signal.raise_signal(signal.SIGINT) or "no figures"
+"""
 ANSWER = ", \"I can't find"
 Event = dict[str, Any]
 
@@ -183,8 +193,10 @@ def _take_terminal() -> None:
 def terminal(tmp_path: Path) -> Iterator[Callable[..., Typist]]:
     opened: list[Typist] = []
 
-    def start(*words: str, **environment: str) -> Typist:
-        opened.append(Typist([*CHAT, *words], {"XDG_STATE_HOME": str(tmp_path)} | environment))
+    def start(*words: str, before: str = "", **environment: str) -> Typist:
+        """`before` is Python for the process, ahead of the command."""
+        command = [sys.executable, "-c", f"{before}\n{COMMAND[2]}", "chat", *GREEDY, *words]
+        opened.append(Typist(command, {"XDG_STATE_HOME": str(tmp_path)} | environment))
         return opened[-1]
 
     yield start
@@ -239,6 +251,26 @@ def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(terminal: Callable[.
     talk.type("\x03")
     talk.expect("error: interrupted")
     assert talk.wait() == 130
+
+
+def test_ctrl_c_just_before_the_prompt_begins_to_read_is_seen(terminal: Callable[..., Typist]) -> None:
+    """It comes while nothing waits for a key, and nobody types behind it."""
+    talk = terminal("-q", before=INTERRUPTED_BEFORE_IT_READS)
+    talk.expect("> ")
+    talk.expect("> ")
+    talk.expect("error: interrupted")
+    assert talk.wait() == 130
+
+
+def test_ctrl_c_during_a_command_is_seen_behind_it(terminal: Callable[..., Typist]) -> None:
+    talk = terminal(before=INTERRUPTED_IN_A_COMMAND)
+    talk.expect("> ")
+    talk.type("/stats\r")
+    talk.expect("no figures")
+    talk.expect("note: Ctrl-C again")
+    talk.expect("> ")
+    talk.type("\x04")
+    assert talk.wait() == 0
 
 
 def test_a_typed_error_leaves_the_conversation(terminal: Callable[..., Typist], tmp_path: Path) -> None:

@@ -89,6 +89,19 @@ def test_ctrl_c_ends_what_would_never_end(misdeeds: Path, misdeed: str) -> None:
     assert b"Traceback" not in errors
 
 
+def test_an_option_behind_the_name_of_a_program_that_fails_is_explained(build: Any) -> None:
+    program = build("hosted", "musl")
+    note = b"note: --file went to the program; an option of xenon-llm run goes before the program's name\n"
+    for words, expected in (
+        (("status", "5", "--file", "x"), note),
+        (("status", "5", "--file=x"), note),
+        (("status", "0", "--file", "x"), b""),  # it may well have such an option
+        (("status", "5", "--help"), b""),
+    ):
+        ended = _run(program, *words)
+        assert (ended.returncode, ended.stderr) == (int(words[1]), expected)
+
+
 def test_a_time_limit_ends_with_124_and_names_the_limit(misdeeds: Path) -> None:
     done = _run("--timeout", "0.2", misdeeds, "spin")
     assert (done.returncode, done.stdout) == (124, b"spinning\n")

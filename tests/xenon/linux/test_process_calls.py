@@ -24,6 +24,16 @@ def test_the_guide_lists_exactly_the_calls_that_are_served() -> None:
     assert listed == {call_name(number) for number in CALL_TABLE} | set(UNKNOWN_TO_OLD_KERNELS)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("clone", "use xenon_run_thread_task"), ("fork", "one program"), ("socket", "docs/console.md lists")],
+)
+def test_the_hint_of_a_call_that_is_not_served_says_what_to_do(call: Any, name: str, hint: str) -> None:
+    with pytest.raises(Refusal, match=rf"\({name}\) .* is not served") as caught:
+        serve(call.process, CALL_NUMBERS[name], [0] * 6)
+    assert hint in caught.value.hint
+
+
 def test_numbers_are_those_of_ppc64() -> None:
     known = {
         "exit": 1,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,31 @@ def test_a_whole_file_of_the_cache_without_the_code_is_written_anew(
     del linkers[0]
     assert codegen.bridge(cache)
     assert cache.get(path.stem) == good
+
+
+_FAR_APART = """
+import ctypes, mmap
+from xenon.recompiler.codegen import Linker, compile_text
+
+text = '''
+define void @NAME(ptr %from, ptr %to) {
+  %v = load <4 x i32>, ptr %from
+  %sum = add <4 x i32> %v, <i32 1, i32 20, i32 300, i32 4000>
+  store <4 x i32> %sum, ptr %to
+  ret void
+}
+'''
+linker, consoles, data = Linker(), [], (ctypes.c_uint32 * 8)()
+address = ctypes.addressof(data)
+for number in range(250):
+    code = compile_text(text.replace("NAME", f"add_{number}"))
+    consoles.append(mmap.mmap(-1, 512 << 20, prot=0))
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(linker.address(f"add_{number}", code))
+    function(address, address + 16)
+    assert list(data) == [0, 0, 0, 0, 1, 20, 300, 4000]
+"""
+
+
+def test_code_reaches_its_constants_where_memory_is_crowded() -> None:
+    done = subprocess.run([sys.executable, "-c", _FAR_APART], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

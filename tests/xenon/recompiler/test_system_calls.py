@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -255,6 +256,37 @@ def test_another_thread_changes_pages_between_system_calls() -> None:
     run(machine, recorder)
     thread.join()
     assert len(recorder.traps) == 101
+
+
+def test_a_pause_after_a_system_call_keeps_the_condition_register() -> None:
+    """The program counts at DATA + 4, with CR0 live, until another thread has paused it and written DATA."""
+    words = [
+        addi(5, 0, 0), 0x2C050000, SC, 0x2C240000,  # cmpwi r5, 0: equal; sc; cmpdi r4, 0: greater
+        addi(5, 5, 1), store_word(5, 4, 4), 0x80C40000,  # the loop: r5 += 1; stw r5, 4(r4); lwz r6, 0(r4)
+        0x2C860000, 0x41860000 | -16 & 0xFFFC,  # cmpwi cr1, r6, 0; beq cr1, back
+        0x7D000026, store_word(8, 4, 8), TRAP,  # mfcr r8; stw r8, 8(r4)
+    ]  # fmt: skip
+    machine = loaded(CpuKind.RECOMPILER, words)
+    machine.pages.be_pausable()
+    assert machine.recompiler is not None
+    (code,) = machine.recompiler.attached
+
+    held: list[int] = []
+
+    def pause() -> None:
+        deadline = time.monotonic() + 20
+        while word(machine, DATA + 4) == 0 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        with code.cpu.pause.paused():
+            held.append(code.held.value)
+            machine.memory.write(DATA, b"\1" * 4)
+
+    thread = threading.Thread(target=pause)
+    thread.start()
+    run(machine, Recorder())
+    thread.join()
+    assert held == [1]  # it came to rest in compiled code
+    assert word(machine, DATA + 8) >> 28 == 0b0100  # CR0: greater
 
 
 def test_counts_are_those_of_unicorn() -> None:

@@ -327,12 +327,13 @@ def _softmax(binder: Binder) -> Run:
 
 
 def _argmax(binder: Binder) -> Run:
-    """vf0 (1), an integer = index of the largest of vf1 (n), the first of equals"""
+    """vf0 (1), an integer = index of the largest of vf1 (n), the first of equals; 0 if the first is NaN"""
     n = binder.shape(0, "n")
     out, x = binder.vector(0, "out", 1), binder.vector(1, "x", n)
 
     def run(_: Sequence[int]) -> None:
-        out.write_word(int(np.argmax(x.read())))
+        values = x.read()
+        out.write_word(0 if np.isnan(values[0]) else int(np.nanargmax(values)))
 
     return run
 

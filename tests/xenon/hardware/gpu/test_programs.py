@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from llama2c.reference import Reference
 from xenon.hardware.gpu.endian import Endian
 from xenon.hardware.gpu.packets import Opcode
 from xenon.hardware.gpu.programs import PROGRAMS
@@ -149,6 +150,17 @@ def test_argmax_is_an_integer_and_the_first_of_equals(driver: Any) -> None:
     x[[17, 400]] = 50
     found = run(driver, "argmax", 1, [x], [x.size])
     assert found.view(np.uint32)[0] == 17
+
+
+@pytest.mark.parametrize("places", [(0,), (5,), (5, 16, 18, 999), tuple(range(1000))], ids=str)
+def test_argmax_takes_nan_as_the_kernels_of_the_cpu_do(
+    driver: Any, reference: Reference, places: tuple[int, ...]
+) -> None:
+    x = numbers(1000)
+    x[17] = 50
+    x[list(places)] = np.nan
+    found = run(driver, "argmax", 1, [x], [x.size])
+    assert int(found.view(np.uint32)[0]) == reference.kernel("argmax", x.astype(np.float32), x.size)
 
 
 POSITIONS = 7
