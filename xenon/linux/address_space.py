@@ -30,6 +30,7 @@ class AddressSpace:
         self._pages = pages
         self.lock = threading.RLock()
         """Held while regions and pages change."""
+        self._kept: set[int] = set()  # addresses of regions that are not the program's
 
     def allocate(
         self, size: int, purpose: str, protection: Protection, address: int | None = None, hidden: int = 0
@@ -46,6 +47,21 @@ class AddressSpace:
                 raise OutOfMemoryError(f"{purpose}: the map of memory has {_MOST_PIECES} pieces already")
             self._pages.map(region.address + hidden, size - hidden, protection)
         return region
+
+    def keep(self, size: int, purpose: str) -> Region:
+        """A region that the program does not see and cannot release. Raises OutOfMemoryError."""
+        with self.lock:
+            if not self.has_room_for_regions():
+                raise OutOfMemoryError(f"{purpose}: there are {_MOST_REGIONS} regions already")
+            region = self.memory.allocate(size, Owner.CPU, purpose, PAGE_BYTES)
+            self._kept.add(region.address)
+            return region
+
+    def drop(self, region: Region) -> None:
+        """Give a region back that was kept."""
+        with self.lock:
+            self._kept.remove(region.address)
+            self.memory.free(region)
 
     def grow(self, region: Region, size: int, protection: Protection) -> Region:
         """The region with whole pages added behind it, or taken from its end."""
@@ -69,7 +85,7 @@ class AddressSpace:
         if not self._may_change(start, end - start, None):
             raise GuestError(Error.ENOMEM)
         for region in self.memory.overlapping(start, end):
-            if region.owner is Owner.SYSTEM:
+            if region.owner is Owner.SYSTEM or region.address in self._kept:
                 continue
             if region.address < start:
                 region = self.memory.split(region, start)[1]

@@ -65,16 +65,23 @@ class Descriptors:
                     return number
         raise GuestError(Error.EMFILE)
 
-    def copy(self, number: int, target: int) -> None:
-        """Open under `target`, too, in place of what was there. Raises GuestError(EBADF)."""
+    def copy(self, number: int, target: int) -> Description | None:
+        """Open under `target`, too, in place of what was there; that, if it is open no more. Raises
+        GuestError(EBADF)."""
         with self._lock:
             description = self.description(number)
             if not 0 <= target < MOST_DESCRIPTORS:
                 raise GuestError(Error.EBADF)
+            before = self._open.get(target)
             self._open[target] = description
+            return self._unless_open(before)
 
-    def close(self, number: int) -> None:
-        """Raises GuestError(EBADF)."""
+    def close(self, number: int) -> Description | None:
+        """What was open under this number, if it is open no more. Raises GuestError(EBADF)."""
         with self._lock:
-            self.description(number)
+            description = self.description(number)
             del self._open[number]
+            return self._unless_open(description)
+
+    def _unless_open(self, description: Description | None) -> Description | None:
+        return None if any(other is description for other in self._open.values()) else description

@@ -1,5 +1,5 @@
-"""The disc: a read-only tree of granted files. A path leads to one of them or nowhere; no host path
-exists."""
+"""The disc: a tree of granted files, read-only, and the folder /tmp (see temporary.py). A path leads to one
+of them or nowhere; no host path exists."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from xenon.linux.uapi import (
     DIRECTORY_ENTRY_TYPES,
     MODE_DIRECTORY,
     MODE_FILE,
+    MODE_TEMPORARY,
+    MODE_WRITABLE_DIRECTORY,
     Error,
     GuestError,
     Open,
@@ -29,7 +31,7 @@ class Content(Protocol):
 
     @property
     def size(self) -> int:
-        """Length in bytes; does not change."""
+        """Length in bytes; that of a granted file does not change."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the whole buffer with the bytes from `offset`; the caller keeps within `size`."""
@@ -72,36 +74,42 @@ DEVICES = {b"/dev/xenos": GPU_REGISTERS}
 
 @dataclass(slots=True, eq=False)
 class File:
-    """A granted file."""
+    """A file. `uses` counts its name and the times that it is open, below /tmp."""
 
     content: Content
     inode: int
+    uses: int = 1
 
 
 @dataclass(slots=True, eq=False)
 class Directory:
-    """A folder: there because a granted file lies somewhere in it."""
+    """A folder: there because a granted file lies somewhere in it, or one that the program may change."""
 
     inode: int
     entries: dict[bytes, File | Directory] = field(default_factory=dict)
+    writable: bool = False
 
 
 @dataclass(slots=True)
 class OpenFile:
-    """An open file with its position in bytes; `lock` is held while a call uses and moves it."""
+    """An open file with the flags of open and its position in bytes; `lock` is held while a call uses and
+    moves it."""
 
     path: bytes
     node: File
+    flags: int = 0
     position: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(slots=True)
 class OpenDirectory:
-    """An open folder with the number of entries that were listed; `lock` as for a file."""
+    """An open folder, its entries as they were when the listing began, and how many were listed; `lock` as
+    for a file."""
 
     path: bytes
     node: Directory
+    listed: tuple[tuple[bytes, File | Directory], ...] = ()
     position: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -126,11 +134,15 @@ def normalise(path: bytes, folder: bytes = b"/") -> bytes:
 
 
 class Disc:
-    """The tree of granted files."""
+    """The tree of granted files and of what the program has made."""
 
     def __init__(self) -> None:
-        self._root = Directory(1)
-        self._next_inode = 2
+        self._root = Directory(1, {b"tmp": Directory(2, writable=True)})
+        self._next_inode = 3
+        self.lock = threading.RLock()
+        """Held while what is below /tmp changes, or its contents are used."""
+        self.temporary_nodes = 0
+        """Files and folders that the program has made."""
 
     def add(self, guest_path: str | bytes, content: Content) -> None:
         """Grant a file under this path; a relative one starts at the root, where programs start too.
@@ -144,8 +156,7 @@ class Disc:
             raise XenonError(f"{shown!r} cannot be the name of a file on the disc")
         node = self._root
         for folder in folders:
-            below = node.entries.setdefault(folder, Directory(self._next_inode))
-            self._next_inode += 1
+            below = node.entries.setdefault(folder, Directory(self.next_inode()))
             if not isinstance(below, Directory):
                 raise XenonError(f"{shown}: {os.fsdecode(folder)} is a file on the disc, not a folder")
             node = below
@@ -156,8 +167,12 @@ class Disc:
                 ErrorCode.GRANTED_TWICE,
                 path=shown,
             )
-        node.entries[name] = File(content, self._next_inode)
+        node.entries[name] = File(content, self.next_inode())
+
+    def next_inode(self) -> int:
+        """A number that no file has yet."""
         self._next_inode += 1
+        return self._next_inode - 1
 
     def find(self, path: bytes) -> File | Directory:
         """What stands under an absolute path. Raises GuestError: ENOENT, or ENOTDIR where a file is in the
@@ -197,8 +212,9 @@ class Disc:
 def stat_of(node: File | Directory) -> bytes:
     """struct stat of a file or folder on the disc."""
     if isinstance(node, File):
-        return pack_stat(MODE_FILE, node.inode, node.content.size)
-    return pack_stat(MODE_DIRECTORY, node.inode, 0)
+        mode = MODE_FILE if isinstance(node.content, Bytes | HostFile) else MODE_TEMPORARY
+        return pack_stat(mode, node.inode, node.content.size)
+    return pack_stat(MODE_WRITABLE_DIRECTORY if node.writable else MODE_DIRECTORY, node.inode, 0)
 
 
 def type_of(node: File | Directory) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from contextlib import nullcontext
 
 from xenon.linux.arguments import Function, Int, Long, Pointer, Size, UnsignedInt
 from xenon.linux.descriptors import MOST_DESCRIPTORS, Description, TerminalEnd
 from xenon.linux.files import OpenDevice, OpenDirectory, OpenFile, stat_of, type_of
 from xenon.linux.process import Process
+from xenon.linux.temporary import TemporaryContent, close_temporary
 from xenon.linux.terminal import STDIN
 from xenon.linux.uapi import (
     IOV_MAX,
@@ -39,6 +41,8 @@ def read(process: Process, descriptor: Int, address: Pointer, count: Size) -> in
     count = min(count, MAX_TRANSFER)
     description = process.descriptors.description(descriptor)
     if isinstance(description, OpenFile):
+        if description.flags & Open.WRITE_ONLY:
+            raise GuestError(Error.EBADF)
         with description.lock:
             done = _read_file(process, description, address, count, description.position)
             description.position += done
@@ -58,15 +62,18 @@ def pread64(process: Process, descriptor: Int, address: Pointer, count: Size, of
     file = process.descriptors.file(descriptor)
     if offset < 0:
         raise GuestError(Error.EINVAL)
+    if file.flags & Open.WRITE_ONLY:
+        raise GuestError(Error.EBADF)
     return _read_file(process, file, address, count, offset)
 
 
 def _read_file(process: Process, file: OpenFile, address: int, count: int, offset: int) -> int:
     content = file.node.content
-    count = max(0, min(count, MAX_TRANSFER, content.size - offset))
-    if count:
-        with process.space.writing(address, count) as target:
-            content.read_into(offset, target)
+    with process.disc.lock if isinstance(content, TemporaryContent) else nullcontext():
+        count = max(0, min(count, MAX_TRANSFER, content.size - offset))
+        if count:
+            with process.space.writing(address, count) as target:
+                content.read_into(offset, target)
     return count
 
 
@@ -83,13 +90,52 @@ def readv(process: Process, descriptor: Int, vector: Pointer, count: Size) -> in
 
 
 def write(process: Process, descriptor: Int, address: Pointer, count: Size) -> int:
+    description = process.descriptors.description(descriptor)
+    if isinstance(description, OpenFile):
+        with description.lock:
+            return _append_or_go_on(process, description, address, count)
     stream = _output(process, descriptor)
     data = process.space.view(address, min(count, MAX_TRANSFER))
     _write_out(process, stream, data)
     return len(data)
 
 
+def _append_or_go_on(process: Process, file: OpenFile, address: int, count: int) -> int:
+    """Write where the file stands, or at its end if it was opened so."""
+    with process.disc.lock:
+        if file.flags & Open.APPEND:
+            file.position = file.node.content.size
+        done = _write_file(process, file, address, count, file.position)
+    file.position += done
+    return done
+
+
+def _write_file(process: Process, file: OpenFile, address: int, count: int, offset: int) -> int:
+    content = writable(file)
+    data = process.space.view(address, min(count, MAX_TRANSFER))
+    with process.disc.lock:
+        return content.write(offset, data)
+
+
+def writable(file: OpenFile) -> TemporaryContent:
+    """What may be changed of an open file. Raises GuestError(EBADF)."""
+    content = file.node.content
+    if not isinstance(content, TemporaryContent) or not file.flags & (Open.WRITE_ONLY | Open.READ_WRITE):
+        raise GuestError(Error.EBADF)
+    return content
+
+
 def writev(process: Process, descriptor: Int, vector: Pointer, count: Size) -> int:
+    file = process.descriptors.description(descriptor)
+    if isinstance(file, OpenFile):
+        with file.lock:
+            done = 0
+            for address, size in _pieces(process, vector, count):
+                part = _append_or_go_on(process, file, address, size)
+                done += part
+                if part < size:
+                    break
+            return done
     stream = _output(process, descriptor)
     gathered, done = b"", 0
     for address, size in _pieces(process, vector, count):
@@ -105,13 +151,27 @@ def writev(process: Process, descriptor: Int, vector: Pointer, count: Size) -> i
     return done
 
 
-def pwrite64(process: Process, descriptor: Int, _address: Pointer, _count: Size, _offset: Long) -> int:
-    process.descriptors.file(descriptor)
-    raise GuestError(Error.EBADF)
+def pwrite64(process: Process, descriptor: Int, address: Pointer, count: Size, offset: Long) -> int:
+    file = process.descriptors.file(descriptor)
+    if offset < 0:
+        raise GuestError(Error.EINVAL)
+    return _write_file(process, file, address, count, offset)
+
+
+def fsync(process: Process, descriptor: Int) -> int:
+    """Nothing waits to be written."""
+    if isinstance(process.descriptors.description(descriptor), TerminalEnd | OpenDevice):
+        raise GuestError(Error.EINVAL)
+    return 0
+
+
+def fdatasync(process: Process, descriptor: Int) -> int:
+    return fsync(process, descriptor)
 
 
 def close(process: Process, descriptor: Int) -> int:
-    process.descriptors.close(descriptor)
+    if (closed := process.descriptors.close(descriptor)) is not None:
+        close_temporary(process.disc, closed)
     return 0
 
 
@@ -169,9 +229,10 @@ def getdents64(process: Process, descriptor: Int, address: Pointer, size: Unsign
 
 def _next_entries(folder: OpenDirectory, size: int) -> bytes:
     """The next entries that fit into `size` bytes. Raises GuestError(EINVAL) if the first does not."""
-    entries = [(b".", folder.node), (b"..", folder.node), *folder.node.entries.items()]
+    if folder.position == 0:
+        folder.listed = ((b".", folder.node), (b"..", folder.node), *list(folder.node.entries.items()))
     data = b""
-    for name, node in entries[folder.position :]:
+    for name, node in folder.listed[folder.position :]:
         length = (19 + len(name) + 1 + 7) & ~7  # inode, offset, length, type, name and its zero
         if len(data) + length > size:
             if not data:
@@ -206,6 +267,8 @@ def fcntl(process: Process, descriptor: Int, command: UnsignedInt, argument: Siz
             raise GuestError(Error.EINVAL)
         return process.descriptors.add(description, argument)
     if command == _GET_STATUS:
+        if isinstance(description, OpenFile):
+            return description.flags & (Open.WRITE_ONLY | Open.READ_WRITE | Open.APPEND)
         return Open.READ_WRITE if isinstance(description, TerminalEnd) else 0
     if command in (_GET_FLAGS, _SET_FLAGS, _SET_STATUS):
         return 0
@@ -217,7 +280,8 @@ def dup(process: Process, descriptor: Int) -> int:
 
 
 def dup2(process: Process, descriptor: Int, wanted: Int) -> int:
-    process.descriptors.copy(descriptor, wanted)
+    if (closed := process.descriptors.copy(descriptor, wanted)) is not None:
+        close_temporary(process.disc, closed)
     return wanted
 
 
@@ -256,7 +320,7 @@ def _pieces(process: Process, vector: int, count: int) -> list[tuple[int, int]]:
 CALLS: dict[str, Function] = {
     call.__name__: call
     for call in (
-        read, pread64, readv, write, writev, pwrite64, close, lseek, _llseek, fstat, getdents64, ioctl, fcntl,
-        dup, dup2, dup3,
+        read, pread64, readv, write, writev, pwrite64, fsync, fdatasync, close, lseek, _llseek, fstat,
+        getdents64, ioctl, fcntl, dup, dup2, dup3,
     )
 }  # fmt: skip

@@ -7,6 +7,7 @@ from enum import IntEnum, IntFlag
 
 WORD_MASK = 0xFFFF_FFFF_FFFF_FFFF
 PATH_MAX = 4096
+NAME_MAX = 255
 IOV_MAX = 1024
 MAX_TRANSFER = 0x7FFF_F000  # the most bytes that one read or write moves
 CLOCK_TICKS = 100  # a second, for times()
@@ -31,11 +32,14 @@ class Error(IntEnum):
     EINVAL = 22
     EMFILE = 24
     ENOTTY = 25
+    ENOSPC = 28
     ESPIPE = 29
     EROFS = 30
     ERANGE = 34
     ENAMETOOLONG = 36
     ENOSYS = 38
+    ENOTEMPTY = 39
+    EOPNOTSUPP = 95
     ETIMEDOUT = 110
 
 
@@ -55,6 +59,7 @@ class Open(IntFlag):
     CREATE = 0o100
     EXCLUSIVE = 0o200
     TRUNCATE = 0o1000
+    APPEND = 0o2000
     DIRECTORY = 0o40000  # differs from x86
 
 
@@ -126,6 +131,8 @@ RLIMIT_DESCRIPTORS = 7
 
 MODE_FILE = 0o100444
 MODE_DIRECTORY = 0o040555
+MODE_TEMPORARY = 0o100600
+MODE_WRITABLE_DIRECTORY = 0o041777
 MODE_TERMINAL = 0o020620
 MODE_PIPE = 0o010600
 MODE_DEVICE = 0o020660

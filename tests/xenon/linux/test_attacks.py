@@ -19,6 +19,7 @@ KINDS = {"Pointer": "p", "Size": "s", "Int": "n", "UnsignedInt": "n", "Long": "n
 CHOSEN = {
     "mmap": "psnfoo", "mprotect": "psn", "mremap": "pssn", "madvise": "psd", "getdents64": "ypc",
     "sched_getaffinity": "ocp", "_llseek": "xoopo", "prlimit64": "onop", "prctl": "mopcp",
+    "unlinkat": "npo", "renameat2": "npnpo",
 }  # fmt: skip
 """Calls that refuse other arguments before they look at an address; the letters are those of attacks.c. The
 letters of other calls come from their declaration."""
