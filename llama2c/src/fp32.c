@@ -46,7 +46,7 @@ static void batch_scalar(const void *context, int start, int end)
     }
 }
 
-// Rows of w from row i on times x of the given positions: the sums as vectors, whose lanes are still to be added. Lane l
+// Rows of w from row i on times x of the given positions, as vectors whose lanes are still to be added. Lane l
 // of partial sum k of each holds the products with j = 16 m + 4 k + l; that many chains hide vmaddfp's 12 cycles.
 static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Product *p, int i, int rows, int position,
                                                            int positions)
