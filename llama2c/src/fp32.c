@@ -3,7 +3,8 @@
 #include "tensor_types.h"
 #include "vector.h"
 
-enum { PREFETCH_AHEAD = 8192 };                // bytes
+enum { PREFETCH_AHEAD = 1024, PREFETCH_AHEAD_OF_ROWS = 8192 };  // bytes: of one row, of several
+enum { MOST_SHARED = 512 };                    // items of a row that shares loads of x: longer ones stream better alone
 enum { PREFETCH_LINE = 64, ROUND_BYTES = 64 };  // what is prefetched at once, and used of a row in a round
 enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };     // of a tile: rows of w times positions of x that share their loads
 enum { VECTOR_BYTES = 16 };
@@ -65,9 +66,10 @@ static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Pr
     for (int b = 0; b < positions; b++) {
         x[b] = p->x + (int64_t)(position + b) * n;
     }
-    const char *ahead = (const char *)w[0] + PREFETCH_AHEAD;  // the rows lie behind one another
+    const char *ahead = (const char *)w[0] + (rows > 1 ? PREFETCH_AHEAD_OF_ROWS : PREFETCH_AHEAD);
     int j = 0;
     for (; j + 16 <= n; j += 16) {
+        // Several rows lie behind one another.
         for (int line = 0; line < rows * ROUND_BYTES; line += PREFETCH_LINE) {
             __builtin_prefetch(ahead + line);
         }
@@ -109,7 +111,7 @@ static void rows_vmx(const void *context, int start, int end)
     for (; i < end && ((uintptr_t)(p.out + i) & (VECTOR_BYTES - 1)); i++) {
         row_vmx(&p, i);
     }
-    for (; i + MOST_ROWS <= end; i += MOST_ROWS) {
+    for (; p.w.n <= MOST_SHARED && i + MOST_ROWS <= end; i += MOST_ROWS) {
         Vector sums[MOST_ROWS];
         tile_vmx(sums, &p, i, MOST_ROWS, 0, 1);
         stvx(p.out + i, vector_sums(sums[0], sums[1], sums[2], sums[3]));
