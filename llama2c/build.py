@@ -52,9 +52,10 @@ XENON = (
 # What differs between the guests.
 LINUX = ("platform_linux.c", "start.S", "-Wl,-T,guest.ld")
 XELL = (
-    *"platform_xell.c xell_exceptions.c xell_files.c xell_font.c xell_heap.c xell_screen.c".split(),
-    *"xell_smc.c xell_tree.c".split(),
-    *("xell_uart.c", "xell_start.S", "-Wl,-T,xell.ld"),
+    *"platform_xell.c xell_arguments.c xell_exceptions.c xell_files.c xell_font.c xell_heap.c".split(),
+    *"xell_screen.c xell_smc.c xell_threads.c xell_tree.c xell_uart.c".split(),
+    *"xell_codes.c xell_page.c xell_selftest.c xell_speeds.c".split(),
+    *("xell_start.S", "-Wl,-T,xell.ld"),
 )
 HOST = "-shared -fPIC -fvisibility=hidden".split()
 

@@ -54,6 +54,23 @@ BYTE_PAIR_FUNCTIONS = (
     *("byte_pairs_ends", "put_held"),
 )
 """Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
+XELL_FUNCTIONS = (
+    *HOT_FUNCTIONS,
+    *(
+        "screen_write",
+        "put_character",
+        "put_glyph",
+        "draw_glyph",
+        "glyph_of",
+        "pixel_index",
+        "next_line",
+        "scroll",
+    ),
+    *("move_word", "fill", "write_back", "utf8_unfinished", "utf8_character"),
+)
+"""The hot functions of the guest on bare metal, which writes on the screen by itself."""
+XELL_DEVICE_FUNCTIONS = ("show", "uart_write", "send_byte", "send", "receive", "await_status")
+"""Functions of the guest on bare metal that do little else than use devices."""
 _KERNEL_NAMES = ("rows_vmx", "batch_vmx", "rows_scalar", "batch_scalar", "row")
 TYPE_FUNCTIONS = {
     label: tuple(f"{label}_{name}" for name in _KERNEL_NAMES)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sharing import built_reference, run_folder
-from support import GoldenStory, Made, golden_stories, shared_file, write_model
+from sharing import built_library, built_reference, run_folder
+from support import GoldenStory, Made, compiling_quickly, golden_stories, shared_file, write_model
 
 import llama2c
 import loader
@@ -79,6 +79,20 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 
 
 @pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference's library, where commands and `Reference.build` find it."""
+    return built_library(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
     """Calls support.write_model in a folder of its own."""
     return lambda **shape: write_model(tmp_path_factory.mktemp("made"), **shape)
+
+
+@pytest.fixture
+def quick_code() -> Iterator[None]:
+    """Around a test: see support.compiling_quickly."""
+    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+    with compiling_quickly():
+        yield

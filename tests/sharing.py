@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from llama2c import build
 from llama2c.reference import MEMORY_BYTES, Reference
 
 
@@ -34,10 +36,35 @@ def build_once(path: Path, build: Callable[[Path], object]) -> Path:
     return path
 
 
+def build_program(target: Path, main: Path, parts: Sequence[str]) -> Path:
+    """A program for the console with only these parts of the port (names of `llama2c.build.PORT`)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "PORT", [part for part in build.PORT if part in parts])
+        return build.build_guest(target, main)
+
+
 def built_reference(
     factory: pytest.TempPathFactory, name: str, memory_bytes: int = MEMORY_BYTES
 ) -> Reference:
-    """The reference in a folder of its own, built by one worker: one library has one memory in a process."""
+    """The reference in a folder of its own: one library has one memory in a process. One worker builds it,
+    into the cache that commands of the tests see as well; the others copy."""
     folder = run_folder(factory) / name
-    build_once(folder.with_suffix(".built"), lambda done: done.write_text(str(Reference.build(folder).path)))
+
+    def copy(done: Path) -> None:
+        library = built_library(factory)
+        target = folder / library.parent.name / library.name
+        target.parent.mkdir(parents=True)
+        shutil.copy(library, target)
+        done.touch()
+
+    build_once(folder.with_suffix(".copied"), copy)
     return Reference.build(folder, memory_bytes)
+
+
+def built_library(factory: pytest.TempPathFactory) -> Path:
+    """The reference's library in the cache of the run, where `Reference.build` finds it."""
+    path = build_once(
+        run_folder(factory) / "reference.path",
+        lambda unfinished: unfinished.write_text(str(Reference.build().path)),
+    )
+    return Path(path.read_text())

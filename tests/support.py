@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from numpy.typing import NDArray
 
 import loader
 
+WHOLE = bool(os.environ.get("XENON_LLM_ALL"))
+"""Whether the long forms of tests run."""
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 NATIVE = loader.ByteOrder(sys.byteorder)
 Floats = NDArray[np.float32]
@@ -27,6 +32,26 @@ def shared_file(name: str) -> Path:
     if not path.is_file():
         pytest.skip(f"no {path.parent.name}/{path.name} beside the project: real models are not part of it")
     return path
+
+
+@contextmanager
+def compiling_quickly() -> Iterator[None]:
+    """What this process compiles inside is code by LLVM's quick instruction selection, made in an eighth of
+    the time; ordinary code in the long form. For tests of what many functions mean, where a few of them in
+    ordinary code stand for the rest."""
+    from xenon.recompiler import codegen
+
+    if WHOLE:
+        yield
+        return
+    codegen.linker()  # takes code of both kinds
+    name = f"{codegen.compiler_name()} quick"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codegen, "_OPTIMISATION", 0)
+        machine = codegen._machine.__wrapped__()
+        patch.setattr(codegen, "_machine", lambda: machine)
+        patch.setattr(codegen, "compiler_name", lambda: name)
+        yield
 
 
 @dataclass(frozen=True)

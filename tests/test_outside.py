@@ -54,6 +54,8 @@ def test_a_trial_that_leaves_its_folder_is_a_failure(tmp_path: Path) -> None:
     script = f"""
 from pathlib import Path
 from laboratory.outside.watch import Watch
+
+pytestmark = pytest.mark.usefixtures("library")
 watch = Watch(Path({str(tmp_path)!r}), 1 << 30)
 for act in (
     lambda folder: (folder / "inside").write_text("allowed"),

@@ -1,4 +1,5 @@
-"""Files for XeLL, for tests: an ELF64 program in an ELF32 container, and a stick with a boot menu."""
+"""Files for XeLL, for tests: an ELF64 program in an ELF32 container, and a stick with a boot menu; and what
+the screen shows."""
 
 from __future__ import annotations
 
@@ -6,8 +7,12 @@ import struct
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
+from scripts.tables import screen_font
 from xenon.powerpc import elf
 from xenon.powerpc.elf import Elf
+from xenon.xell.console import XellConsole
 
 HEADER, SEGMENT, SECTION = struct.Struct(">16sHHI3II6H"), struct.Struct(">8I"), struct.Struct(">10I")
 SYMBOL = struct.Struct(">IIIBBH")
@@ -62,3 +67,16 @@ def write_stick(folder: Path, program: bytes, bootargs: str = "", initrd: bytes 
         (folder / "model.bin").write_bytes(initrd)
     (folder / "kboot.conf").write_text(f'#KBOOTCONFIG\ntimeout=5\nstory="{" ".join(words)}"\n')
     return folder
+
+
+def screen_lines(console: XellConsole) -> list[str]:
+    """The text on the screen, cell by cell, by comparing with the glyphs of the font."""
+    pixels = console.picture()
+    ink = pixels[:, :, 0] > 0x80
+    height, width = ink.shape
+    glyphs = {bytes(glyph): chr(code) for code, glyph in reversed(
+        list(zip(screen_font.CHARACTERS, screen_font.font(), strict=True))
+    )}  # fmt: skip
+    cells = np.packbits(ink[: height // 16 * 16, : width // 8 * 8], axis=1)
+    rows = cells.reshape(height // 16, 16, width // 8).transpose(0, 2, 1)
+    return ["".join(glyphs[bytes(cell)] for cell in row).strip() for row in rows]

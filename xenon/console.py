@@ -15,7 +15,7 @@ from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import MIB
 from xenon.linux.files import Bytes, Disc, HostFile
 from xenon.linux.layout import LINUX_MAP
-from xenon.linux.personality import Linux
+from xenon.linux.personality import SERVED, Linux
 from xenon.linux.program import Program, parse_program, read_program
 from xenon.linux.terminal import Clock, RealClock, Terminal
 from xenon.machine import LimitReached, Machine, MachineSettings, check_threads
@@ -82,7 +82,7 @@ class Console:
         windows: Mapping[int, tuple[int, int]] | None = None,
         pipes: Sequence[int] = (),
     ) -> None:
-        self.machine = Machine(settings, LINUX_MAP)
+        self.machine = Machine(settings, LINUX_MAP, served=SERVED)
         self.memory = self.machine.memory
         self.cpus = self.machine.cpus
         self.recompiler = self.machine.recompiler

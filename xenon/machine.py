@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
@@ -22,6 +22,7 @@ from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, XENON, MemoryMap, Range
 from xenon.hardware.pages import Pages
 from xenon.powerpc.functions import Functions
+from xenon.powerpc.system import Instructions
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.kind import make_cpus
 from xenon.recompiler.tier import TierUp
@@ -78,8 +79,8 @@ def check_threads(threads: int) -> None:
 class Machine:
     """The hardware of one console, for any personality, which may reserve more of its `memory_map`.
 
-    `devices` are on the bus in the GPU's place, each at a window. With `privileged`, CPUs come back with a
-    trap at each instruction that only an operating system uses.
+    `devices` are on the bus in the GPU's place, each at a window. CPUs come back with a trap PRIVILEGED at
+    each of the instructions `served`. With `lets_rest`, a thread that hints that it waits rests for a moment.
 
     Raises XenonError for a memory size or a number of threads that cannot be, and for a way to run CPUs that
     is not installed.
@@ -90,7 +91,8 @@ class Machine:
         settings: MachineSettings | None = None,
         memory_map: MemoryMap = XENON,
         devices: Sequence[tuple[Range, StoppableDevice]] | None = None,
-        privileged: bool = False,
+        served: Instructions | None = None,
+        lets_rest: bool = False,
     ) -> None:
         settings = settings or MachineSettings()
         check_threads(settings.threads)
@@ -108,17 +110,22 @@ class Machine:
         self.cpus, self.recompiler = make_cpus(
             self.pages, self.bus, settings.threads, settings.cpu, settings.measured
         )
-        if privileged:
+        if served is not None:
             for cpu in self.cpus:
-                cpu.trap_privileged()
+                cpu.trap_at(served)
+        if lets_rest:
+            for cpu in self.cpus:
+                cpu.rest_at_hints()
+            if self.recompiler is not None:
+                self.recompiler.leave_waits = True
         self._tier_up: TierUp | None = None
         self._host_threads: dict[int, _HostThread] = {}
 
-    def know(self, functions: Functions, hot: Sequence[str] = ()) -> None:
-        """Tell the recompiler, if there is one, the functions of the program and the names of those to begin
-        with."""
+    def know(self, functions: Functions, hot: Sequence[str] = (), interpreted: Collection[str] = ()) -> None:
+        """Tell the recompiler, if there is one, the functions of the program, the names of those to begin
+        with, and of those to leave to Unicorn: to compiled code, an access to a device is a way round."""
         if self.recompiler is not None:
-            self.recompiler.know(functions)
+            self.recompiler.know(functions, interpreted)
             self._tier_up = TierUp(self.recompiler, hot)
 
     def compile_in_background(self) -> None:

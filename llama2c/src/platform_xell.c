@@ -6,10 +6,11 @@
 #include "memory.h"
 #include "text.h"
 #include "xell.h"
+#include "xell_selftest.h"
 
-enum { EIO = 5, ENOENT = 2, FIGURES_STREAM = 3, STACK_BYTES = 1 << 20, MOST_ARGUMENTS = 64 };
+enum { EIO = 5, ENOENT = 2, FIGURES_STREAM = 3, STACK_BYTES = 1 << 20 };
 enum { ALL_GREEN = 0xf, FIRST_GREEN = 8, ALL_RED = 0xf };
-enum { WAIT_TURNS = 256, SPEED_SMALL = 1 << 20, SPEED_LARGE = 64 << 20, LINE = 128 };
+enum { SPEED_SMALL = 1 << 20, SPEED_LARGE = 64 << 20, LINE = 128 };
 
 static const uint64_t NANOSECONDS[2] = {8000, 399};  // of a tick: 1e9 / 49875000
 static const char STORY[] = "---- story ----\n", END[] = "---- end of story ----\n";
@@ -18,16 +19,13 @@ extern const uint64_t xell_files[2];
 extern const char image_end[];
 _Noreturn void call_on_stack(void *stack_end, void (*function)(void));
 
-Mailbox xell_mailboxes[XELL_THREADS];
-// Hardware threads in the order in which they are used: those of other cores first, as two threads share a core.
-static const int ORDER[XELL_THREADS] = {0, 2, 4, 1, 3, 5};
-static int used[XELL_THREADS];  // by the port's number of a thread
-
 static Device_Tree tree;
 static int has_tree;
 static uint64_t clock_start;  // nanoseconds
 static unsigned char figures[FIGURES_BYTES];
 static enum { BEFORE_STORY, IN_STORY, AFTER_STORY } part = BEFORE_STORY;
+static void (*redirected)(int, const void *, uint64_t) = 0;
+static int powers_off = 0;
 
 void show(const void *bytes, uint64_t size)
 {
@@ -80,8 +78,17 @@ void platform_write(int stream, const void *bytes, uint64_t size)
         memcpy(figures, bytes, size < sizeof figures ? size : sizeof figures);
         return;
     }
+    if (redirected) {
+        redirected(stream, bytes, size);
+        return;
+    }
     enter_part(stream);
     show(bytes, size);
+}
+
+void xell_redirect(void (*take)(int, const void *, uint64_t))
+{
+    redirected = take;
 }
 
 // There is no input: whoever asks sees its end.
@@ -100,66 +107,6 @@ int platform_input_waiting(void)
 uint64_t platform_nanoseconds(void)
 {
     return clock_start + time_base() * NANOSECONDS[0] / NANOSECONDS[1];
-}
-
-int platform_thread_count(void)
-{
-    return XELL_THREADS;
-}
-
-static int arrived(void)
-{
-    int n = 1;
-    for (int i = 1; i < XELL_THREADS; i++) {
-        n += xell_mailboxes[i].arrived != 0;
-    }
-    return n;
-}
-
-int platform_threads_at_once(void)
-{
-    return arrived();
-}
-
-int platform_run_thread_task(int thread, void *stack_end, void (*task)(void *), void *argument)
-{
-    for (int i = 1; i < XELL_THREADS && !used[thread]; i++) {
-        int taken = 0;
-        for (int other = 1; other < XELL_THREADS; other++) {
-            taken |= used[other] == ORDER[i];
-        }
-        used[thread] = taken || !xell_mailboxes[ORDER[i]].arrived ? 0 : ORDER[i];
-    }
-    if (!used[thread]) {
-        return 0;
-    }
-    Mailbox *mailbox = &xell_mailboxes[used[thread]];
-    mailbox->task = task;
-    mailbox->argument = argument;
-    mailbox->stack_end = stack_end;
-    return 1;
-}
-
-// Called by xell_start.S on the mailbox's stack.
-void xell_run_thread(Mailbox *mailbox)
-{
-    mailbox->task(mailbox->argument);
-}
-
-void platform_wait(_Atomic int32_t *word, int32_t value)
-{
-    if (xell_mailboxes[1].ended) {
-        stop();
-    }
-    __asm__ volatile("or 31, 31, 31");
-    for (int turn = 0; turn < WAIT_TURNS && *word == value; turn++) {
-    }
-    __asm__ volatile("or 2, 2, 2");
-}
-
-void platform_wake(_Atomic int32_t *word)
-{
-    (void)word;  // it looks by itself
 }
 
 int platform_has_vmx(void)
@@ -230,23 +177,30 @@ static void print_hexadecimal(const char *what, uint64_t value)
     print(STANDARD_ERROR, "%s%s", what, digits);
 }
 
+double xell_tokens_per_second(void)
+{
+    double seconds = (double)(int64_t)figure(48) / 1e9, tokens = (double)(int64_t)figure(40);
+    return seconds > 0 ? tokens / seconds : -1;
+}
+
 static void report(void)
 {
     uint64_t version;
     __asm__ volatile("mfspr %0, 287" : "=r"(version));
-    double seconds = (double)(int64_t)figure(48) / 1e9, tokens = (double)(int64_t)figure(40);
     print_hexadecimal("report: PVR ", version);
-    print(STANDARD_ERROR, ", %d threads, time base %u, ", (int64_t)arrived(), time_base());
+    print(STANDARD_ERROR, ", %d threads, time base %u, ", (int64_t)__builtin_popcount(xell_arrived()), time_base());
     print(STANDARD_ERROR, "1 MiB read at %f MB/s, 64 MiB at %f MB/s, ", read_speed(heap_largest(), SPEED_SMALL),
           read_speed(heap_largest(), SPEED_LARGE));
-    print(STANDARD_ERROR, "%f tokens/s\n", seconds > 0 ? tokens / seconds : -1.0);
+    print(STANDARD_ERROR, "%f tokens/s\n", xell_tokens_per_second());
 }
 
-void platform_exit(int status)
+// Says so, lights the ring, switches the console off if that is wanted.
+static _Noreturn void end(int status)
 {
-    enter_part(STANDARD_ERROR);
-    report();
-    print(STANDARD_ERROR, status ? "ended with status %d\n" : "the end: switch the console off\n", (int64_t)status);
+    const char *text = status       ? "ended with status %d\n"
+                       : powers_off ? "the end: the console switches itself off\n"
+                                    : "the end: switch the console off\n";
+    print(STANDARD_ERROR, text, (int64_t)status);
     if (status) {
         smc_ring_of_light(0, ALL_RED);
     } else {
@@ -255,47 +209,17 @@ void platform_exit(int status)
     for (int i = 1; i < XELL_THREADS; i++) {
         xell_mailboxes[i].ended = 1;
     }
+    if (powers_off) {
+        smc_power_off();
+    }
     stop();
 }
 
-// Splits words off a line: -i takes all that follows it. The loader's root= is passed over.
-static int split_line(char *line, char **arguments, int count)
+void platform_exit(int status)
 {
-    while (count < MOST_ARGUMENTS) {
-        while (*line == ' ') {
-            *line++ = 0;
-        }
-        if (!*line) {
-            return count;
-        }
-        int is_prompt = count && strcmp(arguments[count - 1], "-i") == 0;
-        int is_root = line[0] == 'r' && line[1] == 'o' && line[2] == 'o' && line[3] == 't' && line[4] == '=';
-        if (is_prompt || !is_root) {
-            arguments[count++] = line;
-        }
-        if (is_prompt) {
-            return count;
-        }
-        while (*line && *line != ' ') {
-            line++;
-        }
-    }
-    return count;
-}
-
-// The texts of the file "arguments", each with a zero behind it.
-static int packed_arguments(char **arguments, int count)
-{
-    int64_t handle = file_named("arguments");
-    uint64_t size = handle < 0 ? 0 : file_size(handle);
-    char *text = size ? heap_take(size + 1) : 0;
-    if (!text || !file_read(handle, 0, text, size)) {
-        return count;
-    }
-    for (uint64_t start = 0; start < size && count < MOST_ARGUMENTS; start += strlen(text + start) + 1) {
-        arguments[count++] = text + start;
-    }
-    return count;
+    enter_part(STANDARD_ERROR);
+    report();
+    end(status);
 }
 
 static void print_step(const char *what, Range range)
@@ -317,9 +241,16 @@ static void print_arguments(char **arguments, int count)
 
 static void run(void)
 {
-    static char *arguments[MOST_ARGUMENTS + 1] = {"xenon-llm", "model.bin", "-z", "tokenizer.bin", "-r", "3"};
-    int count = packed_arguments(arguments, 6);
-    count = split_line(tree.arguments, arguments, count);
+    static char *arguments[XELL_ARGUMENTS + 1] = {"xenon-llm", "model.bin", "-z", "tokenizer.bin", "-r", "3"};
+    int count = arguments_of_file(arguments, 6);
+    count = arguments_of_line(tree.arguments, arguments, count);
+    int tests = 0;
+    count = arguments_without(arguments, count, "--self-test", &tests);
+    count = arguments_without(arguments, count, "--power-off", &powers_off);
+    if (tests) {
+        selftest();
+        end(0);
+    }
     int64_t model = file_named(arguments[1]);
     print(STANDARD_ERROR, "model: %u bytes\n", model < 0 ? 0 : file_size(model));
     print_arguments(arguments, count);
@@ -344,7 +275,7 @@ _Noreturn void xell_main(uint64_t tree_address)
     print_step("largest free RAM: ", heap_largest());
     clock_start = smc_clock() * 1000000;
     print(STANDARD_ERROR, "clock: %u ms, ", clock_start / 1000000);
-    print(STANDARD_ERROR, "threads: %d\n", (int64_t)arrived());
+    print(STANDARD_ERROR, "threads: %d\n", (int64_t)__builtin_popcount(xell_arrived()));
     smc_ring_of_light(FIRST_GREEN, 0);
     if (tree.initrd.end > tree.initrd.start) {
         print_step("initrd: ", tree.initrd);

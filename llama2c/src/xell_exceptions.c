@@ -6,6 +6,8 @@
 enum { STUB_WORDS = 3, ALL_RED = 0xf };
 static const uint32_t BRANCH_ABSOLUTE = 0x48000002, BRANCH_TARGET = 0x03fffffc;
 
+volatile int32_t xell_probe = 0;
+
 extern const uint32_t vector_stub[STUB_WORDS];
 extern const char take_exception[];
 
@@ -41,9 +43,16 @@ static void show_number(const char *name, uint64_t value)
     show(text, 17);
 }
 
-// Called by xell_start.S on a stack of its own.
+// Called by xell_start.S on a stack of its own. Comes back for a probe.
 void xell_exception(const Exception_Frame *frame)
 {
+    if (xell_probe == PROBING && frame->thread == 0) {
+        xell_probe = (int32_t)frame->vector;
+        return;
+    }
+    for (int i = 1; i < XELL_THREADS; i++) {
+        xell_mailboxes[i].ended = 1;
+    }
     show("\nexception:", 11);
     show_number("vector", frame->vector);
     show_number("thread", frame->thread);

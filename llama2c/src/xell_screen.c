@@ -66,7 +66,7 @@ static const uint8_t *glyph_of(uint32_t character)
     return screen_font[character - FIRST_LATIN + LAST_PLAIN - FIRST_PLAIN + 1];
 }
 
-static void draw(uint32_t character)
+static void draw_glyph(uint32_t character)
 {
     const uint8_t *glyph = glyph_of(character);
     int x = (left + column) * CELL_WIDTH, y = (top + line) * CELL_HEIGHT;
@@ -108,7 +108,7 @@ static void put_glyph(uint32_t character)
     if (column == columns) {
         next_line();
     }
-    draw(character);
+    draw_glyph(character);
     column++;
 }
 
@@ -116,7 +116,7 @@ static void put_glyph(uint32_t character)
 static void move_word(void)
 {
     for (column -= word_length; column < columns; column++) {
-        draw(' ');
+        draw_glyph(' ');
     }
     next_line();
     for (int i = 0; i < word_length; i++) {
@@ -162,6 +162,11 @@ uint64_t screen_start(void)
     lines = (int)y / TILE * 2 - 2 * top;
     fill(0, bytes / sizeof *framebuffer);
     return address;
+}
+
+int screen_lines(void)
+{
+    return framebuffer ? lines : 0;
 }
 
 void screen_write(const void *bytes, uint64_t size)

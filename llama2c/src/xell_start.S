@@ -59,7 +59,7 @@ next_thread:                        # r3: the thread's number
     bne     stop
     ld      1, 8(30)                # stack_end
     cmpdi   1, 0
-    beq     1b
+    beq     1b                      # none, or the last task has ended
     or      2, 2, 2                 # medium priority
     lwsync
     li      0, 0
@@ -67,7 +67,7 @@ next_thread:                        # r3: the thread's number
     mr      3, 30
     bl      xell_run_thread
     nop
-    b       stop
+    b       1b
     .size next_thread, . - next_thread
 
     .type prepare, @function
@@ -121,6 +121,30 @@ time_base:                          # the low half may read 0 while it wraps: at
 2:  blr
     .size time_base, . - time_base
 
+# Probes: each instruction that is an exception is passed over (xell.h).
+    .globl probe_dcbz
+    .type probe_dcbz, @function
+probe_dcbz:
+    dcbz    0, 3
+    blr
+    .size probe_dcbz, . - probe_dcbz
+
+    .globl probe_dcbzl
+    .type probe_dcbzl, @function
+probe_dcbzl:
+    .long   0x7c201fec              # dcbzl 0, 3
+    blr
+    .size probe_dcbzl, . - probe_dcbzl
+
+    .globl probe_reservation
+    .type probe_reservation, @function
+probe_reservation:
+    lwarx   4, 0, 3
+    addi    4, 4, 1
+    stwcx.  4, 0, 3
+    blr
+    .size probe_reservation, . - probe_reservation
+
 # Copied to each vector, with the vector's address in the second instruction and the last one made absolute.
     .globl vector_stub
 vector_stub:
@@ -172,9 +196,25 @@ take_exception:                     # r3: the vector; LR is still the program's
     li      0, 0
     stdu    0, -32(1)
     mr      3, 30
-    bl      xell_exception
+    bl      xell_exception          # comes back for a probe, behind whose instruction it goes on
     nop
-    b       stop
+    ld      3, 8*34(30)
+    addi    3, 3, 4
+    mtspr   26, 3
+    ld      3, 8*35(30)
+    mtspr   27, 3
+    ld      3, 8*38(30)
+    mtlr    3
+    ld      3, 8*39(30)
+    mtctr   3
+    ld      3, 8*40(30)
+    mtcr    3
+    ld      3, 8*41(30)
+    mtxer   3
+    .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 31, 30
+    ld      \n, 8*\n(30)
+    .endr
+    rfid
     .size take_exception, . - take_exception
 
     .bss

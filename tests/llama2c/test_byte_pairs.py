@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import NATIVE, image_bytes
+from support import NATIVE, WHOLE, image_bytes
 
 import llama2c
 import loader
@@ -19,6 +21,10 @@ from loader.byte_pairs import PreTokenizer
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "byte_pairs"
 KINDS = [kind.label for kind in PreTokenizer]
+ONE_REFERENCE: dict[str, Any] = {
+    "suppress_health_check": [HealthCheck.function_scoped_fixture],
+    "deadline": None,
+}
 ANY_TEXT = st.one_of(
     st.text(max_size=30),
     st.text("'sStTreRElLvVmMdDſ ", max_size=30),
@@ -49,6 +55,7 @@ def lines(rows: Iterable[dict[str, object]]) -> list[Line]:
     return made
 
 
+@functools.cache
 def native(kind: str) -> bytes:
     return image_bytes(loader.open_tokenizer(DATA / f"{kind}.tokenizer.json"), NATIVE)
 
@@ -70,7 +77,11 @@ def test_every_line_has_the_tokens_that_the_judge_finds(reference: Reference, ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=300 if WHOLE else 100,
+    deadline=None,
+)
 @given(text=ANY_TEXT)
 def test_any_text_has_the_tokens_that_the_judge_finds(reference: Reference, kind: str, text: str) -> None:
     tokenizers = pytest.importorskip("tokenizers")
@@ -83,7 +94,11 @@ def test_any_text_has_the_tokens_that_the_judge_finds(reference: Reference, kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=100 if WHOLE else 40,
+    deadline=None,
+)
 @given(text=st.binary(max_size=40))
 def test_bytes_that_are_no_text_come_back_but_for_those_without_a_token(
     reference: Reference, kind: str, text: bytes

@@ -11,7 +11,13 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 import llama2c
-from llama2c.facts import BYTE_PAIR_FUNCTIONS, HOT_FUNCTIONS, hot_functions
+from llama2c.facts import (
+    BYTE_PAIR_FUNCTIONS,
+    HOT_FUNCTIONS,
+    XELL_DEVICE_FUNCTIONS,
+    XELL_FUNCTIONS,
+    hot_functions,
+)
 from loader import synthetic
 from loader.synthetic import Shape
 from xenon.console import Bytes, Console, CpuKind, MachineSettings
@@ -21,15 +27,21 @@ from xenon.profile.profiler import Profiler
 BUNDLED = llama2c.bundled_model(), llama2c.bundled_tokenizer()
 
 
-def test_every_hot_function_is_one_symbol_of_the_guest(guest: Path) -> None:
+def functions(guest: Path) -> Counter[str]:
     with guest.open("rb") as file:
         table = ELFFile(file).get_section_by_name(".symtab")
         assert isinstance(table, SymbolTableSection)
-        names = Counter(
+        return Counter(
             symbol.name for symbol in table.iter_symbols() if symbol["st_info"]["type"] == "STT_FUNC"
         )
-    hot = (*HOT_FUNCTIONS, *BYTE_PAIR_FUNCTIONS)
+
+
+def test_every_hot_function_is_one_symbol_of_the_guest(guest: Path) -> None:
+    names, hot = functions(guest), (*HOT_FUNCTIONS, *BYTE_PAIR_FUNCTIONS)
     assert {name: names[name] for name in hot} == dict.fromkeys(hot, 1)
+    names = functions(llama2c.xell_program())
+    bare = (*XELL_FUNCTIONS, *XELL_DEVICE_FUNCTIONS)
+    assert {name: names[name] for name in bare} == dict.fromkeys(bare, 1)
 
 
 def test_a_run_has_its_own_kernels_only() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sharing import build_program
 from support import Floats, aligned
 
-from llama2c.build import build_guest
 from llama2c.facts import hot_functions
 from llama2c.reference import Reference
 from xenon.console import Bytes, Console, CpuKind, MachineSettings
@@ -65,7 +65,8 @@ def _expected(reference: Reference, kind: str) -> Floats:
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("kernels") / "kernels"
-    return build_guest(target, Path(__file__).parent / "programs" / "kernels.c")
+    parts = ("kernels_scalar", "kernels_vmx", "maths", "memory", "text")
+    return build_program(target, Path(__file__).parent / "programs" / "kernels.c", parts)
 
 
 @pytest.mark.parametrize("cpu", [CpuKind.UNICORN, CpuKind.RECOMPILER])

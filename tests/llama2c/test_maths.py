@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sharing import build_program
 from support import Floats, aligned
 
-from llama2c.build import build_guest
 from llama2c.reference import Reference
 from xenon.console import Bytes, Console
 
@@ -128,7 +128,10 @@ def test_the_console_computes_the_same_bits_as_the_host(reference: Reference, tm
 
 
 def _run(folder: Path, data: bytes) -> bytes:
-    program = build_guest(folder / "arithmetic", Path(__file__).parent / "programs" / "arithmetic.c")
+    kernels = ("fp32", "kernels_scalar", "kernels_vmx", "maths", "matmul")
+    parts = (*kernels, "allocations", "memory", "parallel", "text")
+    main = Path(__file__).parent / "programs" / "arithmetic.c"
+    program = build_program(folder / "arithmetic", main, parts)
     console = Console()
     console.disc.add("input", Bytes(data))
     console.boot(program, ["input"])

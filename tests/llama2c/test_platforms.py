@@ -1,12 +1,18 @@
-"""The two guests, for Linux and for bare metal, are one port: the same sources, the same flags."""
+"""The two guests, for Linux and for bare metal, are one port: the same sources, flags and machine code."""
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import llama2c
 from llama2c.build import LINUX, PORT, SOURCES, XELL, guest_arguments
-from xenon.powerpc.elf import SYMBOL_FUNCTION, Elf
+from llama2c.facts import HOT_FUNCTIONS
+from xenon.powerpc.abi import LOCAL_ENTRY_BYTES
+from xenon.powerpc.elf import SEGMENT_LOAD, SYMBOL_FUNCTION, Elf
+from xenon.profile.scan import scan_program
+
+PORT_ADDRESS = 0x11000  # src/guest.ld, src/xell.ld
 
 
 def functions(path: Path) -> dict[str, int]:
@@ -29,6 +35,12 @@ def test_a_platform_is_its_own_sources_and_the_places_of_its_parts() -> None:
         assert all((SOURCES / name).is_file() for name in (*sources, script.removeprefix("-Wl,-T,")))
 
 
+def test_the_guest_for_bare_metal_has_only_instructions_of_the_console() -> None:
+    # Where the program's mark is, behind the branch at its first byte.
+    marks = [finding.symbol for finding in scan_program(llama2c.xell_program().read_bytes())]
+    assert marks == ["_start"]
+
+
 def test_every_function_of_the_port_is_in_both_with_the_same_size() -> None:
     linux, xell = functions(llama2c.guest_program()), functions(llama2c.xell_program())
     # Those of platform_linux.c and start.S, which the other guest has in its own way or not at all.
@@ -36,3 +48,39 @@ def test_every_function_of_the_port_is_in_both_with_the_same_size() -> None:
     port = {name for name in linux if not name.startswith("platform_")} - own
     assert {"main", "forward", "rows_vmx", "parallel_for", "tokenizer_encode"} < port
     assert {name: xell.get(name) for name in port} == {name: linux[name] for name in port}
+
+
+def code_of(path: Path) -> dict[str, tuple[int, list[int]]]:
+    """Address and words of each function by its name."""
+    image = path.read_bytes()
+    elf = Elf(str(path), image)
+    loaded = [segment for segment in elf.program_headers() if segment.type == SEGMENT_LOAD]
+    code = {}
+    for symbol in elf.symbols(elf.sections()):
+        if symbol.type == SYMBOL_FUNCTION:
+            segment = next(s for s in loaded if s.address <= symbol.value < s.address + s.file_size)
+            start = symbol.value - segment.address + segment.offset
+            words = struct.unpack_from(f">{symbol.size // 4}I", image, start)
+            code[symbol.name] = symbol.value, list(words)
+    return code
+
+
+def test_the_port_is_the_same_machine_code_at_the_same_addresses_but_for_calls_of_the_platform() -> None:
+    linux, xell = code_of(llama2c.guest_program()), code_of(llama2c.xell_program())
+    named = [{address: name for name, (address, _) in code.items()} for code in (linux, xell)]
+
+    def target(names: dict[int, str], place: int, word: int) -> str:
+        distance = word & 0x03FF_FFFC
+        address = place + distance - (distance >> 25 << 26)
+        return names.get(address) or names[address - LOCAL_ENTRY_BYTES]
+
+    port = [name for name, (address, _) in linux.items() if address >= PORT_ADDRESS]
+    assert set(HOT_FUNCTIONS) < set(port)
+    for name in port:
+        assert linux[name][0] == xell[name][0]
+        for index, words in enumerate(zip(linux[name][1], xell[name][1], strict=True)):
+            if words[0] != words[1]:  # bl
+                assert [word >> 26 for word in words] == [18, 18], name
+                place = linux[name][0] + 4 * index
+                called = {target(names, place, word) for names, word in zip(named, words, strict=True)}
+                assert len(called) == 1 and called.pop().startswith("platform_"), name

@@ -23,6 +23,7 @@ from loader import ByteOrder, Format, Recipe
 from xenon.console import Bytes, Console, CpuKind, MachineSettings
 from xenon.linux.program import read_program
 from xenon.profile.coverage import coverage
+from xenon.recompiler.recompiler import Tier
 
 TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
 GROUPS = ("int8 32", "int8 16")  # llama2.c's version 2; 16 are no whole round of the vector kernels
@@ -38,6 +39,7 @@ class Twins:
     fp32: bytes
     vocab_size: int
     tokenizers: dict[ByteOrder, bytes]
+    functions: tuple[str, ...]  # of the guest, for the type
 
     def host(self, reference: Reference, model: bytes, *options: str) -> Floats:
         """Logits (positions, vocab_size) of the host reference."""
@@ -52,6 +54,11 @@ class Twins:
         console.disc.add("m", Bytes(self.big))
         console.disc.add("t", Bytes(self.tokenizers[ByteOrder.BIG]))
         console.boot(llama2c.guest_program(), [*STORY, *options])
+        if console.recompiler is not None:
+            other = "_scalar" if "vmx" in options else "_vmx"
+            console.compile([name for name in self.functions if not name.endswith(other)])
+            left = [each for each in console.recompiler.outcomes.values() if each.tier is Tier.UNICORN]
+            assert left == []
         outputs = list(console.run(timeout=100))
         assert console.exit_status == 0, outputs
         data = b"".join(output.data for output in outputs if output.fd == 1)
@@ -108,7 +115,8 @@ def twins(
             fp32 = path.read_bytes()
         else:
             fp32 = plain(ConsoleFile(files[NATIVE]), shared)
-        return Twins(files[NATIVE], files[ByteOrder.BIG], fp32, 272, tokenizers)
+        functions = TYPE_FUNCTIONS.get(kind.split()[0].lower(), ())
+        return Twins(files[NATIVE], files[ByteOrder.BIG], fp32, 272, tokenizers, functions)
 
     return make
 
@@ -129,6 +137,7 @@ def test_a_type_computes_as_the_same_weights_in_fp32(
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.usefixtures("quick_code")
 @pytest.mark.parametrize("kernel", ["scalar", "vmx"])
 @pytest.mark.parametrize("kind", [*TYPES, *GROUPS])
 def test_the_console_has_the_bits_of_the_host(
@@ -136,10 +145,17 @@ def test_the_console_has_the_bits_of_the_host(
 ) -> None:
     model = twins(kind)
     expected = model.host(reference, model.native, "-k", kernel)
-    for threads in (1, 2, 3):
+    for threads in (1, 3):
         found = model.console(CpuKind.RECOMPILER, threads, "-k", kernel)
         np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(model.console(CpuKind.UNICORN, 1, "-k", kernel), expected)
+
+
+@pytest.mark.parametrize("kernel", ["scalar", "vmx"])
+def test_so_has_ordinary_code(reference: Reference, twins: Callable[[str], Twins], kernel: str) -> None:
+    model = twins("Q8_0")
+    expected = model.host(reference, model.native, "-k", kernel)
+    np.testing.assert_array_equal(model.console(CpuKind.RECOMPILER, 1, "-k", kernel), expected)
 
 
 @pytest.mark.parametrize("kind", [*TYPES[1:], "int8 32", "Q5_1+"])

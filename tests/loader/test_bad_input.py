@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import WHOLE
 
 import loader
 from loader import LoaderError
@@ -39,9 +40,9 @@ def test_truncation_at_every_byte_is_a_clean_error(little: Any, big: Any, tmp_pa
             offset += 8 + len(piece.text)
             whole_records.add(offset)
     path = tmp_path / "cut.bin"
-    for sample in (little, big):
+    for sample, step in ((little, 1), (big, 1 if WHOLE else 7)):
         path.write_bytes(sample.data)
-        for size in reversed(range(len(sample.data))):
+        for size in reversed(range(0, len(sample.data), step)):
             os.truncate(path, size)
             if size not in whole_records:
                 refusal(opener, path)

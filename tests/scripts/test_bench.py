@@ -12,6 +12,8 @@ import pytest
 
 from loader import synthetic
 
+pytestmark = pytest.mark.usefixtures("library")
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "measuring" / "bench.py"
 
 

@@ -19,6 +19,8 @@ import compare_stories  # noqa: E402
 import llama2c  # noqa: E402
 import loader  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("library")
+
 
 @pytest.fixture(scope="module")
 def teller() -> compare_stories.Teller:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from xenon.console import MIB, MOST_WAITING, Bytes, Console, MachineSettings, Ou
 from xenon.errors import ErrorCode, XenonError
 from xenon.linux.faults import GuestFault
 from xenon.machine import LimitReached
+from xenon.recompiler.cpu_kind import CpuKind, installed
 
 PATIENCE = 30  # seconds: far more than stopping takes, on a host with other work too
 
@@ -84,6 +87,24 @@ def test_a_misdeed_is_a_fault_that_shows_the_place(build: Any, how: str, misdeed
     assert "_start" in report or misdeed in ("overflow", "data", "viewed")
     marked = [line for line in report.splitlines() if line.startswith("  -> ")]
     assert len(marked) == (0 if misdeed in ("jump", "device") else 1)
+
+
+@pytest.mark.parametrize("kind", [CpuKind.UNICORN, CpuKind.RECOMPILER])
+def test_a_delay_loop_on_the_time_base_ends(
+    kind: CpuKind, make_elf: Callable[..., bytes], part: Callable[..., Any]
+) -> None:
+    if not installed() and kind is CpuKind.RECOMPILER:
+        pytest.skip("no llvmlite: the recompiler is not installed")
+    words = [
+        0x7CEC42E6, 0x38E74E20,  # mftb r7; addi r7, r7, 20000: 0.4 ms at 49.875 MHz
+        0x7D0C42E6, 0x7C283840, 0x4180FFF8,  # mftb r8; cmpld r8, r7; blt back
+        0x7C7F42A6, 0x5463843E,  # mfpvr r3; srwi r3, r3, 16
+        0x380000EA, 0x44000002,  # exit_group
+    ]  # fmt: skip
+    console = Console(MachineSettings(cpu=kind))
+    console.boot(make_elf([part(0x10000, struct.pack(f">{len(words)}I", *words))], 0x10000))
+    assert list(console.run(timeout=60)) == []
+    assert console.exit_status == 0x71  # PVR 0x00710800
 
 
 def test_an_abort_says_so_and_ends_with_134(build: Any) -> None:

@@ -43,6 +43,7 @@ COMMANDS = [
     "convert",
     "budget",
     "estimate",
+    "estimate --machine",
     "generate -f",
     "generate -m",
 ]

@@ -12,7 +12,10 @@ from xenon.errors import XenonError
 from xenon.hardware.cpu import Cpu, Protection, Trap, TrapKind
 from xenon.hardware.gpu import GPU_REGISTERS
 from xenon.hardware.memory_map import MIB, PAGE_BYTES, Range
+from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.machine import Machine, MachineSettings, Personality, check_threads
+from xenon.powerpc.system import PRIVILEGED
+from xenon.profile.counts import read_counts
 from xenon.recompiler.cpu_kind import CpuKind, installed
 
 CODE, DATA = 0x10000, 0x20000
@@ -179,7 +182,7 @@ def test_a_machine_may_have_other_devices_in_the_gpus_place() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_privileged_instruction_is_a_trap_where_it_is_asked_for(kind: CpuKind) -> None:
-    machine = Machine(MachineSettings(cpu=kind), privileged=True)
+    machine = Machine(MachineSettings(cpu=kind), served=PRIVILEGED)
     machine.pages.map(CODE, PAGE_BYTES, Protection.READ | Protection.WRITE | Protection.EXECUTE)
     mftb_r3 = 0x7C6C42E6
     machine.memory.write(CODE, struct.pack(">3I", addi(4, 0, 1), mftb_r3, SC))
@@ -189,6 +192,39 @@ def test_a_privileged_instruction_is_a_trap_where_it_is_asked_for(kind: CpuKind)
     cpu.write_gpr(3, 77)
     trap = cpu.run(trap.pc + 4)
     assert (trap.kind, trap.gpr[3], trap.gpr[4]) == (TrapKind.SYSTEM_CALL, 77, 1)
+    machine.stop()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_instruction_that_is_served_counts_once(kind: CpuKind) -> None:
+    mftb_r3, words = 0x7C6C42E6, 6
+    machine = Machine(MachineSettings(cpu=kind, measured=True), served=PRIVILEGED)
+    machine.pages.map(CODE, PAGE_BYTES, Protection.READ | Protection.WRITE | Protection.EXECUTE)
+    code = [addi(4, 0, 1), mftb_r3, addi(5, 0, 1), mftb_r3, addi(6, 0, 1), SC]
+    machine.memory.write(CODE, struct.pack(f">{words}I", *code))
+    cpu, pc = machine.cpus[0], CODE
+    for _ in range(2):
+        trap = cpu.run(pc)
+        assert trap.kind is TrapKind.PRIVILEGED
+        pc = trap.pc + 4
+    cpu.limit_instructions(2)
+    assert cpu.run(pc).kind is TrapKind.SYSTEM_CALL
+    assert isinstance(cpu, UnicornCpu) and cpu.instruments is not None
+    (counts,) = read_counts(machine.memory, [cpu.instruments])[0]
+    assert [int(count) for count in counts.executed[:words]] == [1] * words
+    machine.stop()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_limit_counts_an_instruction_that_is_served_once(kind: CpuKind) -> None:
+    machine = Machine(MachineSettings(cpu=kind), served=PRIVILEGED)
+    machine.pages.map(CODE, PAGE_BYTES, Protection.READ | Protection.WRITE | Protection.EXECUTE)
+    code = [addi(4, 0, 1), 0x7C6C42E6, *(addi(5, 0, 1) for _ in range(6)), SC]
+    machine.memory.write(CODE, struct.pack(f">{len(code)}I", *code))
+    cpu = machine.cpus[0]
+    cpu.limit_instructions(len(code))
+    assert cpu.run(CODE).kind is TrapKind.PRIVILEGED
+    assert cpu.run(CODE + 8).kind is TrapKind.SYSTEM_CALL
     machine.stop()
 
 

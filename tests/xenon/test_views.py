@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sharing import build_program
 
-from llama2c.build import build_guest
 from xenon.console import Console, MachineSettings
 from xenon.hardware.memory_map import RAM_BYTES, VIEWS, physical
 from xenon.linux.faults import GuestFault
@@ -21,13 +21,15 @@ def test_views_alias_ram_and_the_last_begins_with_the_second_page() -> None:
     assert max(view.end for view, _ in VIEWS) < 1 << 32
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_program_sees_one_memory_through_every_view(tmp_path: Path, threads: int) -> None:
-    program = build_guest(tmp_path / "views", Path(__file__).parent / "programs" / "views.c")
-    console = Console(MachineSettings(threads=threads))
-    console.boot(program)
-    written = b""
-    with pytest.raises(GuestFault, match="read of 1 byte at 0x81000000: not mapped"):
-        for output in console.run(timeout=20):
-            written += output.data
-    assert written.decode() == "4096 8192\n4097 8194\n4098 8196\n4099 8198\nby a view\n"
+def test_a_program_sees_one_memory_through_every_view(tmp_path: Path) -> None:
+    program = build_program(
+        tmp_path / "views", Path(__file__).parent / "programs" / "views.c", ("memory", "text")
+    )
+    for threads in (1, 2):
+        console = Console(MachineSettings(threads=threads))
+        console.boot(program)
+        written = b""
+        with pytest.raises(GuestFault, match="read of 1 byte at 0x81000000: not mapped"):
+            for output in console.run(timeout=20):
+                written += output.data
+        assert written.decode() == "4096 8192\n4097 8194\n4098 8196\n4099 8198\nby a view\n"

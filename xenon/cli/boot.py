@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xenon.cli.errors import UsageError
 from xenon.cli.options import CpuOption, TimeoutOption
+from xenon.errors import XenonError
 from xenon.hardware.display import SCREENS
 from xenon.xell.layout import Loader
+
+if TYPE_CHECKING:
+    from xenon.xell.console import XellConsole
+    from xenon.xell.image import BootImage
 
 _STANDARD_OUTPUT = "-"
 
@@ -42,6 +48,9 @@ def boot(
     screen: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Save what the television shows at the end.")
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show the television in the terminal while the program runs.")
+    ] = False,
     resolution: Annotated[
         str,
         typer.Option(metavar="WxH", help=f"The video mode that XeLL has set: {', '.join(SCREENS)}."),
@@ -66,6 +75,8 @@ def boot(
     \b
     What a stick does, and what the television shows:
       xenon-llm boot usb/ --screen story.png
+    The television while it runs, in a terminal of 150 columns or more for its text:
+      xenon-llm boot usb/ --live
     The same on a console with an old XeLL, on all hardware threads:
       xenon-llm boot usb/ --loader old --threads 6
     One program, and the bytes of its serial port:
@@ -75,8 +86,9 @@ def boot(
     Exit codes: 0 switched off, or every thread asleep; 1 bad input, 2 wrong command line,
       3 the program is at fault, or uses a device that has no model here, 124 time limit, 130 Ctrl-C.
     """
-    from llama2c.facts import HOT_FUNCTIONS
+    from llama2c.facts import XELL_DEVICE_FUNCTIONS, XELL_FUNCTIONS
     from xenon.cli.output import OutputFile, shown
+    from xenon.cli.television import Television
     from xenon.hardware.memory_map import HARDWARE_THREADS
     from xenon.linux.thread_calls import host_processors
     from xenon.machine import MachineSettings
@@ -87,24 +99,27 @@ def boot(
         raise UsageError(
             f"--resolution {resolution!r}: no such video mode", f"there are {', '.join(SCREENS)}"
         )
+    if live and not sys.stdout.isatty():
+        raise UsageError("--live: standard output is no terminal", "--screen FILE.png saves the picture")
     if threads is None:
         threads = min(host_processors(), HARDWARE_THREADS)
     settings = MachineSettings(cpu=cpu, threads=threads)
     console = XellConsole(settings, loader, SCREENS[resolution])
-    console.boot(path, entry, HOT_FUNCTIONS)  # other programs have none of these
+    # Other programs have none of these functions.
+    booted = console.boot(path, entry, XELL_FUNCTIONS, XELL_DEVICE_FUNCTIONS)
+    _note_of_the_other_loader(booted, loader)
     with ExitStack() as files:
-        log = None if uart == _STANDARD_OUTPUT else files.enter_context(OutputFile(Path(uart), [path]))
-        image = None if screen is None else files.enter_context(OutputFile(screen, [path]))
-        text = LineEnds()
+        stick = [path, *(path.iterdir() if path.is_dir() else ())]
+        log = None if uart == _STANDARD_OUTPUT else files.enter_context(OutputFile(Path(uart), stick))
+        image = None if screen is None else files.enter_context(OutputFile(screen, stick))
+        listener = log.add if log is not None else _to_nowhere if live else SerialText().write
+        television = Television(sys.stdout, console.new_picture)
         try:
-            with closing(console.run(timeout)) as pieces:
-                for piece in pieces:
-                    if log is not None:
-                        log.add(piece)
-                    else:
-                        sys.stdout.buffer.write(text.converted(piece))
-                        sys.stdout.buffer.flush()
+            if live:
+                television.start()
+            _listen(console, timeout, listener)
         finally:  # how far it came is of use however it ended
+            television.close()
             if log is not None:
                 log.finish()
             if image is not None:
@@ -112,6 +127,40 @@ def boot(
                 image.finish()
     if image is not None and sys.stderr.isatty():
         print(f"{shown(os.fspath(screen or ''))}: {resolution} pixels", file=sys.stderr)
+
+
+def _note_of_the_other_loader(booted: BootImage, loader: Loader) -> None:
+    """Say what consoles with the other generation of the loader would make of the program."""
+    from xenon.xell.image import parse_image
+
+    other = next(generation for generation in Loader if generation is not loader)
+    try:
+        parse_image(booted.name, bytes(booted.elf.image), other)
+    except XenonError as error:
+        print(f"note: not for the {other.value} loader: {error.message}", file=sys.stderr)
+
+
+def _listen(console: XellConsole, timeout: float | None, listener: Callable[[bytes], None]) -> None:
+    """Run the program, and hand on what comes from the serial port."""
+    with closing(console.run(timeout)) as pieces:
+        for piece in pieces:
+            listener(piece)
+
+
+def _to_nowhere(_piece: bytes) -> None:
+    """The television has the terminal."""
+
+
+class SerialText:
+    """The serial port's text on standard output."""
+
+    def __init__(self) -> None:
+        self._ends = LineEnds()
+
+    def write(self, piece: bytes) -> None:
+        """A piece of it, at once."""
+        sys.stdout.buffer.write(self._ends.converted(piece))
+        sys.stdout.buffer.flush()
 
 
 class LineEnds:

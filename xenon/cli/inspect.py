@@ -15,6 +15,7 @@ from xenon.cli.output import print_json, shown
 if TYPE_CHECKING:
     from loader import Facts, Gguf, HuggingFaceFolder, Model, Tokenizer
 
+_PAGE_HEAD = 4096  # bytes of a file in which the page of a self-test begins
 DIFFERS = ("path", "byte_order", "sha256")  # between two byte orders of one model
 
 
@@ -22,7 +23,8 @@ def inspect(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A checkpoint, tokenizer, GGUF file, Hugging Face folder, or packed program."
+            metavar="FILE",
+            help="A checkpoint, tokenizer, GGUF file, Hugging Face folder, packed program, self-test's page.",
         ),
     ],
     tensors: Annotated[
@@ -43,6 +45,8 @@ def inspect(
     No output if both hold the same model:
       diff <(xenon-llm inspect --diffable stories15M.bin) \\
            <(xenon-llm inspect --diffable stories15M.be.bin)
+    What the page of a console's self-test means (pack --self-test):
+      xenon-llm inspect page.txt
     """
     import loader
     from xenon.models.find import model_path
@@ -66,17 +70,22 @@ def inspect(
 
 
 def _packed(path: Path) -> Facts | None:
-    """The facts of a file that pack has made; None for another kind of file."""
-    from xenon.input_file import InputFile
+    """The facts of a file that pack has made, or of a self-test's page; None for another kind of file."""
+    from xenon.input_file import MIB, InputFile
     from xenon.pack.facts import MAGICS, packed_facts
     from xenon.pack.limits import IMAGE_END
+    from xenon.stories.selftest_facts import page_facts
+    from xenon.stories.selftest_page import is_page, parse_page
 
     if not path.is_file():
         return None
     with InputFile(path, "name a file that pack has made") as file:
-        if not file.head(8).startswith(MAGICS):
-            return None
-        return packed_facts(shown(path), file.read(IMAGE_END, "a packed program"))
+        head = file.head(_PAGE_HEAD)
+        if head.startswith(MAGICS):
+            return packed_facts(shown(path), file.read(IMAGE_END, "a packed program"))
+        if is_page(head):
+            return page_facts(parse_page(shown(path), file.read(MIB, "a page")))
+    return None
 
 
 def _part(source: Model | Tokenizer | Gguf | HuggingFaceFolder) -> str:

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from xenon.pack.plan import Stick
 
 _BUNDLED = "bundled"
+_NO_STORY = (None, "", None, None, None, False)
 
 
 def pack(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="MODEL", help="A llama2.c checkpoint, or bundled: the one that comes with xenon-llm."
+            metavar="MODEL",
+            help="A llama2.c checkpoint, or bundled: the one that comes with xenon-llm.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     prompt: Annotated[str, typer.Argument(help="The story's beginning.", show_default="none")] = "",
     out: Annotated[
         Path | None,
@@ -64,6 +67,15 @@ def pack(
             show_default="one, split for a large model",
         ),
     ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the matrices in half precision: half of the bytes.")
+    ] = False,
+    power_off: Annotated[
+        bool, typer.Option("--power-off", help="Let the console switch itself off at the end.")
+    ] = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="No story: a page that says what the console does.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the console's memory, write nothing.")
@@ -83,19 +95,33 @@ def pack(
       xenon-llm pack stories15M.bin --dry-run
     A program that stays, and files beside it that may change:
       xenon-llm pack stories260K.bin --layout initrd -o usb/
+    What a console computes, and how fast, as a page to photograph (see also estimate --machine):
+      xenon-llm pack --self-test -o usb/
     """
     from loader.output import check_target, write_images
+    from xenon.pack.half import in_half
     from xenon.pack.plan import KBOOT_NAME, Layout, Tale, plan
+    from xenon.pack.plan import self_test as self_test_tale
     from xenon.stories.guest import open_model, open_tokenizer
 
+    sampling = Sampling(temperature, top_p, seed, steps)
+    if model is None and not self_test:
+        raise UsageError("missing MODEL", "a checkpoint, or bundled; xenon-llm pack --help")
+    if self_test and ((model, prompt, file, tokenizer, context, half) != _NO_STORY or sampling != Sampling()):
+        raise UsageError(
+            "--self-test with a model or options of a story", "it has a model of its own: leave them out"
+        )
     if prompt and file is not None:
         raise UsageError("a prompt and --file", "give one of them")
     if out is None and not dry_run:
         raise UsageError("no folder to write to", "-o usb/ names one, --dry-run writes nothing")
-    text = prompt_from_file(file) if file is not None else prompt.encode("utf-8", "surrogateescape")
-    opened = open_model(None if model == _BUNDLED and not Path(model).exists() else model)
-    sampling = Sampling(temperature, top_p, seed, steps)
-    tale = Tale(opened, open_tokenizer(opened, tokenizer), text, sampling, context)
+    if self_test or model is None:
+        tale = self_test_tale(power_off)
+    else:
+        text = prompt_from_file(file) if file is not None else prompt.encode("utf-8", "surrogateescape")
+        opened = open_model(None if model == _BUNDLED and not Path(model).exists() else model)
+        pieces = open_tokenizer(opened, tokenizer)
+        tale = Tale(in_half(opened) if half else opened, pieces, text, sampling, context, power_off)
     stick = plan(tale, None if layout is None else Layout(layout))
     if out is not None and not dry_run:
         _make_folder(out)
@@ -107,7 +133,7 @@ def pack(
             )
         images = stick.images(out)
         for _, target in images:
-            check_target(target, [opened.path, tale.tokenizer.path], force)
+            check_target(target, [tale.model.path, tale.tokenizer.path], force)
         if not dry_run:
             with ProgressBar("packing") as progress:
                 write_images(images, force, progress)

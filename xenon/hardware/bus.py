@@ -66,12 +66,26 @@ class Bus:
     def read(self, address: int, size: int) -> int:
         """A register, in the value that a load gives. Raises DeviceError."""
         window = self._find(address, size, "read")
-        return window.device.read(address - window.range.start) & 0xFFFF_FFFF
+        return self.read_in(window, address - window.range.start, size)
 
     def write(self, address: int, size: int, value: int) -> None:
         """Store to a register. Raises DeviceError and AccessAgain."""
         window = self._find(address, size, "write")
-        window.device.write(address - window.range.start, value & 0xFFFF_FFFF)
+        self.write_in(window, address - window.range.start, size, value)
+
+    @staticmethod
+    def read_in(window: Window, offset: int, size: int) -> int:
+        """The register at an offset in a window. Raises DeviceError."""
+        if size != WORD_BYTES or offset % WORD_BYTES:
+            raise _no_word(window, offset, size, "read")
+        return window.device.read(offset) & 0xFFFF_FFFF
+
+    @staticmethod
+    def write_in(window: Window, offset: int, size: int, value: int) -> None:
+        """Store to the register at an offset in a window. Raises DeviceError and AccessAgain."""
+        if size != WORD_BYTES or offset % WORD_BYTES:
+            raise _no_word(window, offset, size, "write")
+        window.device.write(offset, value & 0xFFFF_FFFF)
 
     def fail(self, error: DeviceError) -> bool:
         """Keep a device's first error and stop the CPUs; whether a CPU has come back with it.
@@ -92,10 +106,12 @@ class Bus:
         return self.fault
 
     def _find(self, address: int, size: int, access: str) -> Window:
-        what = f"{access} of {size} byte{'s' * (size != 1)} at 0x{address:x}"
         for window in self.windows:
             if window.range.start <= address < window.range.end:
-                if size != WORD_BYTES or address % WORD_BYTES:
-                    raise DeviceError("bus", f"{what}: registers are aligned words of {WORD_BYTES} bytes")
                 return window
-        raise DeviceError("bus", f"{what}: no device")
+        raise DeviceError("bus", f"{access} of {size} byte{'s' * (size != 1)} at 0x{address:x}: no device")
+
+
+def _no_word(window: Window, offset: int, size: int, access: str) -> DeviceError:
+    place = f"{access} of {size} byte{'s' * (size != 1)} at 0x{window.range.start + offset:x}"
+    return DeviceError("bus", f"{place}: registers are aligned words of {WORD_BYTES} bytes")

@@ -7,6 +7,8 @@ its lowest bit up; its bit 5 is flipped where y bit 3 is set.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import WORD_BYTES
 
 
+@cache
 def word_indices(screen: Screen) -> NDArray[np.int64]:
     """(height, width): the index of each pixel's word in the framebuffer."""
     y, x = np.mgrid[: screen.height, : screen.width]
@@ -23,8 +26,12 @@ def word_indices(screen: Screen) -> NDArray[np.int64]:
     return np.asarray(tile + (inside ^ (y >> 3 & 1) << 5), np.int64)
 
 
+def framebuffer(memory: UnifiedMemory, screen: Screen) -> NDArray[np.uint32]:
+    """The words of all pixels, as a view of RAM."""
+    return np.frombuffer(memory.slice(screen.address, screen.pitch * screen.rows * WORD_BYTES), np.uint32)
+
+
 def picture(memory: UnifiedMemory, screen: Screen) -> NDArray[np.uint8]:
     """(height, width, 3): red, green and blue of what is shown."""
-    view = memory.slice(screen.address, screen.pitch * screen.rows * WORD_BYTES)
-    words = np.frombuffer(view, np.uint8).reshape(-1, WORD_BYTES)
+    words = framebuffer(memory, screen).view(np.uint8).reshape(-1, WORD_BYTES)
     return np.ascontiguousarray(words[word_indices(screen)][:, :, 2::-1])

@@ -13,7 +13,7 @@ from enum import Enum
 from operator import attrgetter
 
 from xenon.errors import ErrorCode, XenonError
-from xenon.hardware.host_memory import reserve
+from xenon.hardware.host_memory import reserve, show_repeated
 from xenon.hardware.memory_map import (
     CACHE_LINE_BYTES,
     PAGE_BYTES,
@@ -29,6 +29,7 @@ _ADDRESS = attrgetter("address")
 # Behind RAM in the host's memory, and no part of it: room for a byte a page and some more, for an engine that
 # has the address of RAM at hand.
 BEHIND_BYTES = RAM_BYTES // PAGE_BYTES + PAGE_BYTES
+_FILLED_AT_ONCE = 1 << 20  # bytes
 
 
 class Owner(Enum):
@@ -94,6 +95,7 @@ class UnifiedMemory:
             Region(Owner.SYSTEM, part.purpose, part.start, part.size, PAGE_BYTES)
             for part in memory_map.reserved
         ]
+        self._is_filled = False  # pages that the host takes back would not be zero again
         self._used = sum(region.size for region in self._regions)
         self._high_water = self._used
 
@@ -242,12 +244,26 @@ class UnifiedMemory:
     def clear(self, start: int, end: int) -> None:
         """Zero this range, giving whole pages back to the host where the host can take them."""
         first, last = align_up(start, mmap.PAGESIZE), align_down(end, mmap.PAGESIZE)
-        if sys.platform == "linux" and first < last:
+        if sys.platform == "linux" and first < last and not self._is_filled:
             self._buffer.madvise(mmap.MADV_DONTNEED, first, last - first)
         else:
             first = last = end
         for low, high in ((start, first), (last, end)):
             self.view[low:high] = bytes(high - low)
+
+    def fill(self, start: int, end: int, pattern: bytes, is_rare: bool = False) -> None:
+        """Fill a range of whole pages with a pattern whose length divides a page.
+
+        A range that `is_rare`ly used takes no memory of the host's before it is written to, if the host can
+        do that; and is slower then, since the host does not use large pages for it.
+        """
+        self._is_filled = True
+        if is_rare and show_repeated(self.host_address + start, end - start, pattern):
+            return
+        piece = pattern * (_FILLED_AT_ONCE // len(pattern))
+        for place in range(start, end, _FILLED_AT_ONCE):
+            size = min(_FILLED_AT_ONCE, end - place)
+            self.view[place : place + size] = piece[:size]
 
     def _out_of_memory(self, purpose: str, size: int, address: int | None = None) -> OutOfMemoryError:
         largest = sorted(self._regions, key=lambda region: -region.size)[:3]

@@ -238,6 +238,18 @@ class Pages:
                     )
             return self.holds_code(address)
 
+    def settle_all(self, address: int, size: int) -> None:
+        """Move whole pages from DATA to CODE in one step, which is much faster than at a jump to each. Pages
+        that are not all DATA with the same rights stay."""
+        first, end = self._range(address, size)
+        with self._lock:
+            rights = self._rights[first:end]
+            if self._stages[first:end].strip(bytes([Stage.DATA])) or rights.strip(rights[:1]):
+                return
+            self._stages[first:end] = bytes([Stage.CODE]) * (end - first)
+            for listener in self._listeners:
+                listener.protect(address, size, self._protection(first) & ~Protection.WRITE)
+
     def guest_jumped(self, address: int) -> None:
         """A CPU was not shown the page of this address, possibly in a view, as executable."""
         self.settle(physical(address))

@@ -18,7 +18,7 @@ class Southbridge:
     """Routes the page to its two devices (see bus.py)."""
 
     def __init__(self, uart: Uart, smc: Smc) -> None:
-        self._devices = (uart, smc)
+        self._uart, self._smc = uart, smc
 
     def read(self, offset: int) -> int:
         return self._device(offset, "read").read(offset)
@@ -30,9 +30,10 @@ class Southbridge:
         """Nothing here runs by itself."""
 
     def _device(self, offset: int, access: str) -> Uart | Smc:
-        for device in self._devices:
-            if device.serves(offset):
-                return device
+        if self._uart.serves(offset):
+            return self._uart
+        if self._smc.serves(offset):
+            return self._smc
         address = SOUTHBRIDGE_REGISTERS.start + offset
         raise DeviceError(
             "southbridge",

@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from xenon.hardware.cpu import Cpu, Trap, TrapKind
+from xenon.hardware.memory_map import WORD_BYTES
+from xenon.hardware.special_registers import SpecialRegisters
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.descriptors import Descriptors
 from xenon.linux.faults import fault_of_refusal, fault_of_trap
@@ -23,7 +25,10 @@ from xenon.linux.terminal import Cancelled, Clock, Terminal
 from xenon.linux.uapi import GuestError
 from xenon.linux.waiting import WaitQueues
 from xenon.machine import LimitReached, Machine
+from xenon.powerpc.system import SERVED_TO_USERS, special_register
 
+SERVED = SERVED_TO_USERS
+"""What the kernel executes for the program: reads of the time base and of PVR."""
 _NUMBER = 0
 _ARGUMENTS = slice(3, 9)
 _RESULT = 3
@@ -55,6 +60,7 @@ class Linux:
     ) -> None:
         self._machine = machine
         self._report = report
+        self._registers = SpecialRegisters(clock.monotonic)
         space = AddressSpace(machine.pages)
         loaded = load(program, space, list(arguments), environment, os.urandom(16), stack_bytes)
         waits = WaitQueues(clock, machine.stopping)
@@ -84,7 +90,8 @@ class Linux:
         self._machine.start(0, work)
 
     def serve(self, cpu: Cpu, trap: Trap) -> int:
-        """Serve a system call. Raises Exit, TaskEnd, Cancelled, GuestFault, LimitReached."""
+        """Serve a system call, or an instruction of SERVED. Raises Exit, TaskEnd, Cancelled, GuestFault,
+        LimitReached."""
         if trap.kind is TrapKind.SYSTEM_CALL:
             try:
                 result = serve(self.process, trap.gpr[_NUMBER], trap.gpr[_ARGUMENTS])
@@ -100,6 +107,11 @@ class Linux:
                 raise fault_of_refusal(self.process, 0, cpu, trap, no_task) from None
             cpu.write_gpr_and_cr(_RESULT, result, cr)
             return trap.pc
+        if trap.kind is TrapKind.PRIVILEGED:
+            word = int.from_bytes(self.process.space.memory.read(trap.pc, WORD_BYTES), "big")
+            number = special_register(word)
+            cpu.write_gpr(word >> 21 & 31, self._registers.read(number, self._number(cpu)))
+            return trap.pc + WORD_BYTES
         if trap.kind is TrapKind.INSTRUCTION_LIMIT:
             name = self.process.loaded.program.name
             raise LimitReached(f"{name}: instruction limit reached at PC 0x{trap.pc:x}")

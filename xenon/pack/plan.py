@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import llama2c
 import loader
 from llama2c.allocations import allocations
 from loader.image import Segment
@@ -23,7 +22,15 @@ from xenon.pack.archive import FilePiece, archive_bytes, pack_archive
 from xenon.pack.container import BareProgram, container, page_up, read_guest
 from xenon.pack.limits import IMAGE_END, INITRD_BYTES, TFTP_BYTES, MemoryArea
 from xenon.stories.budget import Run, extents_of
-from xenon.stories.guest import MODEL_PATH, STACK_BYTES, guest_program, matrix_types
+from xenon.stories.guest import (
+    MODEL_PATH,
+    STACK_BYTES,
+    guest_program,
+    matrix_types,
+    open_model,
+    open_tokenizer,
+    xell_program,
+)
 from xenon.stories.settings import Sampling
 from xenon.xell.layout import PLACES, Loader
 
@@ -36,6 +43,7 @@ xenon-llm="uda0:/{ELF_NAME} initrd=uda0:/{INITRD_NAME}"
 """
 # Tensor types by the bytes that they take of those of fp32, as a fraction.
 _SMALLER = (("f16", 1, 2), ("q8_0", 34, 128), ("q4_1", 20, 128))
+_PASSES_OF_SELF_TEST = 3  # each takes its own memory, and nothing is given back
 _SLACK = 0x10000  # bytes of a container beside its image: headers, symbols
 
 
@@ -52,6 +60,8 @@ class Tale:
     """What is told on the console: a model, its tokenizer, the prompt, how tokens are chosen.
 
     `sampling` may leave the seed to the console's clock. `context` is in positions (None: the model's own).
+    With `powers_off` the console switches itself off at the end. With `tests_itself` it runs its self-test by
+    the model instead, and prints a page.
     """
 
     model: loader.Model
@@ -59,10 +69,15 @@ class Tale:
     prompt: bytes = b""
     sampling: Sampling = field(default_factory=Sampling)
     context: int | None = None
+    powers_off: bool = False
+    tests_itself: bool = False
 
     @property
     def arguments(self) -> bytes:
         """The program's options, each with a zero behind it."""
+        platform = b"--power-off\0" * self.powers_off
+        if self.tests_itself:
+            return b"--self-test\0" + platform
         sampling = self.sampling
         texts = ["-t", repr(float(sampling.temperature)), "-p", repr(float(sampling.top_p))]
         if sampling.seed:
@@ -81,7 +96,7 @@ class Tale:
             words += [b"-b", text.encode("utf-8", "surrogateescape")]
         if self.prompt:
             words += [b"-i", self.prompt]
-        return b"".join(word + b"\0" for word in words)
+        return platform + b"".join(word + b"\0" for word in words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +129,26 @@ def plan(tale: Tale, layout: Layout | None = None) -> Stick:
     return Stick(chosen, _files(tale, sizes, chosen), areas[Loader.NEW], _notes(sizes, chosen))
 
 
+def picture(tale: Tale, layout: Layout | None = None) -> tuple[Layout, tuple[MemoryArea, ...]]:
+    """The layout, and the memory of a console with a new loader that tells the tale. Reads no weights.
+
+    Raises XenonError as plan does.
+    """
+    _check(tale)
+    sizes = _Sizes(bare_program(), tale)
+    chosen = sizes.choose(layout)
+    return chosen, _memory(tale, sizes, chosen, Loader.NEW)
+
+
+def self_test(powers_off: bool = False) -> Tale:
+    """The self-test of a console, by the bundled model."""
+    model = open_model(None)
+    return Tale(model, open_tokenizer(model, None), powers_off=powers_off, tests_itself=True)
+
+
 def bare_program() -> BareProgram:
     """The guest that starts on bare metal. Raises XenonError where it has not been built."""
-    try:
-        path = llama2c.xell_program()
-    except FileNotFoundError as error:
-        name, what, hint = str(error).split(": ", 2)
-        raise XenonError(f"{name}: {what}", hint) from error
+    path = xell_program()
     return read_guest(str(path), path.read_bytes())
 
 
@@ -294,5 +322,6 @@ def _requests(tale: Tale, layout: Layout) -> Iterator[tuple[str, int]]:
     yield "options", page_up(len(tale.arguments) + 1)
     if extents.mapped and layout is Layout.SPLIT:
         yield "model in one piece", page_up(tale.model.image(loader.ByteOrder.BIG).size)
-    for allocation in allocations(extents):
-        yield allocation.name, page_up(allocation.size)
+    for _ in range(_PASSES_OF_SELF_TEST if tale.tests_itself else 1):
+        for allocation in allocations(extents):
+            yield allocation.name, page_up(allocation.size)

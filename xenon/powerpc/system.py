@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,13 +12,20 @@ from xenon.powerpc.isa import Encoding, encoding, table
 
 FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL = 0x7C00_02A6, 0x7C00_02E6, 0x7C00_03A6
 FROM_MSR, TO_MSR, TO_MSR_DOUBLEWORD = 0x7C00_00A6, 0x7C00_0124, 0x7C00_0164
+VERY_LOW_PRIORITY = 0x7FFF_FB78
+"""or 31, 31, 31: a hardware thread says that it waits (db16cyc on Xenon)."""
+RETURN = 0x4C00_0024
+"""rfid."""
 FORM = 0xFC00_07FE
 """The bits of a word that say which of these instructions it is."""
 
 _OTHERS = ("rfid", "hrfid", "tlbiel", "tlbie", "tlbsync", "slbmte", "slbie", "slbia", "slbmfev", "slbmfee")
 _SPECIAL = (FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL)
+_READS = frozenset((FROM_SPECIAL, FROM_TIME_BASE))
 _USERS = frozenset((1, 8, 9, 256, 272, 273, 274, 275))
 """XER, LR, CTR, VRSAVE, SPRG0 to SPRG3: any engine holds these."""
+_SERVED = frozenset((268, 269, 287))
+"""TB, TBU, PVR."""
 
 
 def _forms() -> frozenset[int]:
@@ -41,10 +51,29 @@ def is_privileged(word: int) -> bool:
     return form in _FORMS and not (form in _SPECIAL and special_register(word) in _USERS)
 
 
-def privileged_words(words: NDArray[np.uint32]) -> list[int]:
-    """The indices of those words that are such instructions."""
-    likely = np.isin(words & np.uint32(FORM), np.fromiter(_FORMS, np.uint32, len(_FORMS)))
-    return [int(index) for index in np.flatnonzero(likely) if is_privileged(int(words[index]))]
+def is_served_to_users(word: int) -> bool:
+    """Whether a word reads the time base, or PVR, which Linux lets programs read."""
+    return word & FORM in _READS and special_register(word) in _SERVED
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """Instructions whose words have one of these `forms`; `holds` has the last word."""
+
+    forms: frozenset[int]
+    holds: Callable[[int], bool]
+
+    def __contains__(self, word: object) -> bool:
+        return isinstance(word, int) and self.holds(word)
+
+    def find(self, words: NDArray[np.uint32]) -> list[int]:
+        """The indices of those words that are such instructions."""
+        likely = np.isin(words & np.uint32(FORM), np.fromiter(self.forms, np.uint32, len(self.forms)))
+        return [int(index) for index in np.flatnonzero(likely) if self.holds(int(words[index]))]
+
+
+PRIVILEGED = Instructions(_FORMS, is_privileged)
+SERVED_TO_USERS = Instructions(_READS, is_served_to_users)
 
 
 def named(word: int) -> str:

@@ -82,7 +82,9 @@ class Prepared:
     """A library in this process, and its record."""
 
     def __init__(self, record: Record, library: ctypes.CDLL) -> None:
-        self._units = {unit.entries: unit for unit in record.units}
+        self._units: dict[tuple[int, ...], list[PreparedUnit]] = {}
+        for unit in record.units:
+            self._units.setdefault(unit.entries, []).append(unit)
         self._library = library
 
     @property
@@ -95,21 +97,20 @@ class Prepared:
     ) -> CompiledUnit | None:
         """The function with these entries, if memory holds the instructions that it came from; `fetch` has
         the word of an address that may be executed, else None. What it calls is prepared itself, or rare."""
-        unit = self._units.get(entries)
-        if unit is None:
-            return None
-        pages = frozenset(
-            page
-            for start, count in unit.runs
-            for page in range(start // PAGE_BYTES, (start + INSTRUCTION_BYTES * count - 1) // PAGE_BYTES + 1)
-        )
-        if (
-            any(fetch(page * PAGE_BYTES) is None for page in pages)
-            or digest_of(code, unit.runs) != unit.digest
-        ):
-            return None
-        words = sum(count for _, count in unit.runs)
-        return CompiledUnit(self._address(unit.symbol), unit.points, frozenset(), pages, words, cached=True)
+        for unit in self._units.get(entries, ()):
+            pages = frozenset(
+                page
+                for start, count in unit.runs
+                for page in range(
+                    start // PAGE_BYTES, (start + INSTRUCTION_BYTES * count - 1) // PAGE_BYTES + 1
+                )
+            )
+            if any(fetch(page * PAGE_BYTES) is None for page in pages):
+                continue
+            if digest_of(code, unit.runs) == unit.digest:
+                words, function = sum(count for _, count in unit.runs), self._address(unit.symbol)
+                return CompiledUnit(function, unit.points, frozenset(), pages, words, cached=True)
+        return None
 
     def _address(self, symbol: str) -> int:
         return ctypes.cast(getattr(self._library, symbol), ctypes.c_void_p).value or 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
-from xenon.lifter.flow import NotUnderstood, explore, explore_leaves
+from xenon.lifter.flow import Flow, NotUnderstood, explore, explore_leaves
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of
@@ -17,14 +17,39 @@ from xenon.recompiler.prepared import BRIDGE, PreparedUnit, Record, digest_of, p
 _LOAD, _EXECUTABLE = 1, 1  # of a program header: type, flag
 
 
-def lift_program(
-    name: str, image: bytes, functions: Iterable[str], x86: bool
+def lift_programs(
+    programs: Mapping[str, bytes], functions: Iterable[str], x86: bool
 ) -> tuple[dict[str, str], Record]:
-    """LLVM modules by their symbol, the hook among them, of the named functions of a static ELF file at its
-    own addresses; and their record. Functions that cannot be compiled are left out.
+    """LLVM modules by their symbol, the hook among them, of the named functions of static ELF files at their
+    own addresses; and their record. A function that two files have alike is lifted once, one that cannot be
+    compiled is left out. `programs` are the bytes of the files by their names.
 
     Raises XenonError for a file that is no such ELF.
     """
+    wanted = frozenset(functions)
+    modules: dict[str, str] = {BRIDGE: bridge_text(BRIDGE)}
+    units: dict[object, PreparedUnit] = {}
+    for number, (name, image) in enumerate(programs.items()):
+        for unit, flow, leaves in _explored(name, image, wanted, f"program_{number}"):
+            source = unit.entries, unit.runs, unit.digest
+            if source in units:
+                continue
+            try:
+                modules[unit.symbol] = lift_unit(flow, unit.symbol, _target(x86), leaves)
+            except NotUnderstood:
+                continue
+            units[source] = unit
+    return modules, Record(prepared_version(), tuple(units.values()))
+
+
+def _target(x86: bool) -> Target:
+    return Target(x86, RAM_BYTES, PAGE_BYTES, optimised=True)
+
+
+def _explored(
+    name: str, image: bytes, functions: frozenset[str], prefix: str
+) -> Iterator[tuple[PreparedUnit, Flow, dict[int, Flow]]]:
+    """The named functions of a file, with their leaves; symbols begin with `prefix`."""
     file = Elf(name, image)
     parts = [
         (header.address, bytes(file.bytes_at(header.offset, header.file_size, "a segment")))
@@ -45,20 +70,16 @@ def lift_program(
 
     starts = {function.address for function in known}
     starts |= {address + LOCAL_ENTRY_BYTES for address in starts}
-    target = Target(x86, RAM_BYTES, PAGE_BYTES, optimised=True)
-    modules, units = {BRIDGE: bridge_text(BRIDGE)}, []
-    for address in known.addresses_of(frozenset(functions)):
+    for address in known.addresses_of(functions):
         entries = entries_of(fetch, address)
-        symbol = f"unit_{address:x}"
         try:
             flow = explore(fetch, entries, starts)
             leaves = explore_leaves(fetch, flow, starts)
-            modules[symbol] = lift_unit(flow, symbol, target, leaves)
         except NotUnderstood:
             continue
         runs = _runs({address for part in (flow, *leaves.values()) for address, _ in part.words})
-        units.append(PreparedUnit(symbol, entries, tuple(flow.entry_points), runs, digest_of(code, runs)))
-    return modules, Record(prepared_version(), tuple(units))
+        points, digest = tuple(flow.entry_points), digest_of(code, runs)
+        yield PreparedUnit(f"{prefix}_{address:x}", entries, points, runs, digest), flow, leaves
 
 
 def _runs(addresses: Iterable[int]) -> tuple[tuple[int, int], ...]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.pages import Pages
 from xenon.powerpc.abi import LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.functions import Function, Functions
+from xenon.powerpc.system import VERY_LOW_PRIORITY
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.prepared import Prepared, prepared
 from xenon.recompiler.state import Dispatch, PageTable
@@ -96,6 +99,7 @@ class Recompiler:
         self.attached: list[CompiledCode] = []
         """Of each CPU that runs this code."""
         self._functions = Functions()
+        self._interpreted: frozenset[int] = frozenset()
         self._starts = _Starts(self._functions)
         self._compiled: dict[tuple[int, ...], _Published] = {}  # by entries
         self._published: dict[int, set[tuple[int, ...]]] = {}  # page: entries of what came from it
@@ -107,15 +111,18 @@ class Recompiler:
         self.assume_singles = True
         """Assume that an FPR read only by single-precision instructions holds a single on entry; if it does
         not, Unicorn runs the call."""
+        self.leave_waits = False
+        """Leave functions to Unicorn that hint that they wait, which the CPUs look for there."""
         self.worker: Worker | None = None
         """Compiles in a process of its own; None: in this one."""
         self.optimiser: Worker | None = None
         """The same for the full optimiser."""
         self._hooking = threading.Lock()
 
-    def know(self, functions: Functions) -> None:
-        """Name the program's functions."""
+    def know(self, functions: Functions, interpreted: Collection[str] = ()) -> None:
+        """Name the program's functions, and those that are not to be compiled."""
         self._functions = functions
+        self._interpreted = frozenset(functions.addresses_of(interpreted))
         self._starts = _Starts(functions)
 
     @property
@@ -298,6 +305,8 @@ class Recompiler:
         compile_text = compiler or (worker.compile if worker else codegen.compile_text)
         own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
         try:
+            if (function := self.function_at(entries[0])) is not None:
+                self._check_left(function)
             if self.fetch(entries[0]) is None:
                 raise NotUnderstood("nothing may be executed there, or the program writes to the page often")
             unit = codegen.make_unit(
@@ -313,6 +322,16 @@ class Recompiler:
             self._publish(outcome, _Published(own_pages, ()), 0, forgotten)
             return outcome
         return self._entered(entries, inside, tier, unit, start, forgotten)
+
+    def _check_left(self, function: Function) -> None:
+        """Raise NotUnderstood for a function that is to be left to Unicorn."""
+        from xenon.lifter.flow import NotUnderstood
+
+        if function.address in self._interpreted:
+            raise NotUnderstood("it is to be left to Unicorn")
+        words = np.frombuffer(self.code(function), ">u4")
+        if self.leave_waits and (words == VERY_LOW_PRIORITY).any():
+            raise NotUnderstood("it waits for other hardware threads")
 
     def _hook(self) -> int:
         """The host address of the hook that hands over: the same one for all functions of a CPU."""

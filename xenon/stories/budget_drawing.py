@@ -12,9 +12,11 @@ from xenon.stories.budget import Budget, Use
 from xenon.svg import document, rectangle, text
 
 FREE, REST = "free", "the rest"
+WIDTH = 960
+"""Of a drawn bar, in pixels."""
 _LETTERS = (
     ("weights", "W"),
-    ("file ", "W"),
+    ("file", "W"),
     ("key cache", "K"),
     ("value cache", "V"),
     ("activations", "A"),
@@ -23,6 +25,11 @@ _LETTERS = (
     ("program", "P"),
     ("system", "#"),
     ("null", "#"),
+    ("initrd", "W"),
+    ("loader", "#"),
+    ("device tree", "#"),
+    ("exception", "#"),
+    ("framebuffer", "B"),
     (FREE, "·"),
 )
 _COLOURS = {
@@ -34,6 +41,7 @@ _COLOURS = {
     "T": "#edc948",
     "P": "#b07aa1",
     "#": "#6b6b6b",
+    "B": "#bab0ac",
     "·": "#e8e8e8",
     "o": "#9c755f",
 }
@@ -80,7 +88,11 @@ def bar(budget: Budget, width: int) -> list[tuple[Part, int]]:
     """Each part with its number of characters, `width` in all; one character stands for as many bytes
     everywhere."""
     scale = max(budget.total, budget.run.memory_bytes)
-    drawn = parts(budget, -(-scale // width))
+    return with_cells(parts(budget, -(-scale // width)), width)
+
+
+def with_cells(drawn: Sequence[Part], width: int) -> list[tuple[Part, int]]:
+    """Parts with their shares of `width` characters."""
     cells = _shared_out([part.size for part in drawn], width)
     return list(zip(drawn, cells, strict=True))
 
@@ -96,7 +108,6 @@ def _shared_out(sizes: Sequence[int], width: int) -> list[int]:
 
 def svg(budget: Budget) -> str:
     """A picture of the budget: the bar to scale, a line where the memory ends, and a legend."""
-    width, height, left, row = 960, 56, 20, 22
     run = budget.run
     scale = max(budget.total, run.memory_bytes)
     verdict = "fits" if budget.fits else "does not fit"
@@ -104,14 +115,20 @@ def svg(budget: Budget) -> str:
         f"{run.model.path.name}, context {run.positions}: {in_units(budget.total)} of "
         f"{in_units(run.memory_bytes)}, {verdict}"
     )
-    drawn = parts(budget, scale // width + 1)
+    return drawing(title, parts(budget, scale // WIDTH + 1), run.memory_bytes)
+
+
+def drawing(title: str, drawn: Sequence[Part], memory_bytes: int) -> str:
+    """A bar of these parts to scale, a line where the memory ends, and a legend, as SVG."""
+    width, height, left, row = WIDTH, 56, 20, 22
+    scale = max(sum(part.size for part in drawn), memory_bytes)
     body = [text(left, 28, 18, title)]
     start = 0
     for part in drawn:
         x, size = left + start * width / scale, part.size * width / scale
         body.append(rectangle(x, 44, size, height, part.colour, _line(part)))
         start += part.size
-    end = left + run.memory_bytes * width / scale
+    end = left + memory_bytes * width / scale
     body.append(
         f'<line x1="{end:.2f}" y1="38" x2="{end:.2f}" y2="{50 + height}" stroke="#000" stroke-width="2"/>'
     )

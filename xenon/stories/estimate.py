@@ -3,8 +3,8 @@
 A token takes every weight once, so that time is what it costs to bring the weights to the processor, or to
 multiply them, whichever is more. Where a core waits for each miss before it goes on, the two add up. A pass
 over a prompt takes the layers' weights once for several positions, and the classifier's not at all. The
-console's numbers and their sources are in ASSUMPTIONS. Norms, RoPE, softmax, SwiGLU and sums are counted for
-the vector unit; the sampler is not counted.
+console's numbers and their sources are in console_figures.py. Norms, RoPE, softmax, SwiGLU and sums are
+counted for the vector unit; the sampler is not counted.
 """
 
 from __future__ import annotations
@@ -16,41 +16,9 @@ from math import prod
 from llama2c.allocations import batch_positions
 from loader import Config
 from loader.layout import plane_tensors, shape_of
+from xenon.stories.console_figures import XBOX_360, Assumption, ConsoleFigures
 
-_IEEE = "Andrews & Baker, Xbox 360 System Architecture, IEEE Micro 26(2) 2006"
-_CELL = "GCC, gcc/config/rs6000/cell.md, for the closely related Cell PPE"
-
-
-@dataclass(frozen=True, slots=True)
-class Assumption:
-    """A number of the console: `value` in `unit`, and who says so."""
-
-    name: str
-    value: float
-    unit: str
-    source: str
-
-
-CLOCK = Assumption("CPU clock", 3.2e9, "Hz", _IEEE)
-CORES = Assumption("CPU cores", 3, "", _IEEE)
-LINE = Assumption("cache line", 128, "bytes", _IEEE)
-OUTSTANDING = Assumption("outstanding misses of a core", 8, "lines", _IEEE)
-MISS = Assumption(
-    "miss to memory", 200e-9, "s", "developer rule of thumb: 5,000 misses take 1 ms (onepartcode.com)"
-)
-FRONT_SIDE_BUS = Assumption("front-side bus, reading", 10.8e9, "bytes/s", _IEEE)
-DRAM = Assumption("memory, shared by CPU and GPU", 22.4e9, "bytes/s", _IEEE)
-SCALAR_LATENCY = Assumption("fmadds, result to next use", 10, "cycles", _CELL)
-VMX_LATENCY = Assumption("vmaddfp, result to next use", 12, "cycles", f"{_CELL}; an approximation")
-VMX_CHAINS = Assumption("independent vmaddfp chains of a product", 4, "", "llama2c/src/fp32.c")
-SHARED_LOADS = Assumption("products of a prompt side by side", 4, "", "llama2c/src/fp32.c")
-GPU_CLOCK = Assumption("GPU clock", 500e6, "Hz", _IEEE)
-GPU_UNITS = Assumption("GPU units, 4 + 1 multiply-adds a cycle each", 48, "", _IEEE)
-
-ASSUMPTIONS = (
-    *(CLOCK, CORES, LINE, OUTSTANDING, MISS, FRONT_SIDE_BUS, DRAM),
-    *(SCALAR_LATENCY, VMX_LATENCY, VMX_CHAINS, SHARED_LOADS, GPU_CLOCK, GPU_UNITS),
-)
+ASSUMPTIONS = XBOX_360.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,63 +164,69 @@ class Estimate:
     prompt_limit: str
 
 
-def _misses(cores: float, outstanding: float) -> Callable[[TokenWork], float]:
-    return lambda work: work.bytes / LINE.value * MISS.value / (cores * outstanding)
+def _misses(figures: ConsoleFigures, cores: float, outstanding: float) -> Callable[[TokenWork], float]:
+    return lambda work: work.bytes / figures.line.value * figures.miss.value / (cores * outstanding)
 
 
 def _over(channel: Assumption) -> Callable[[TokenWork], float]:
     return lambda work: work.bytes / channel.value
 
 
-def _scalar(work: TokenWork) -> float:
-    return work.multiply_adds * SCALAR_LATENCY.value / CLOCK.value
+def _scalar(figures: ConsoleFigures) -> Callable[[TokenWork], float]:
+    return lambda work: work.multiply_adds * figures.scalar_latency.value / figures.clock.value
 
 
-def _vmx(cores: float) -> Callable[[TokenWork], float]:
+def _vmx(figures: ConsoleFigures, cores: float) -> Callable[[TokenWork], float]:
     def seconds(work: TokenWork) -> float:
-        chains = VMX_CHAINS.value * min(work.positions, SHARED_LOADS.value)
-        a_cycle = min(chains / VMX_LATENCY.value, 1)  # vmaddfp that begin
-        return (work.multiply_adds + work.other_operations) / (4 * a_cycle * CLOCK.value * cores)
+        chains = figures.vmx_chains.value * min(work.positions, figures.shared_loads.value)
+        a_cycle = min(chains / figures.vmx_latency.value, 1)  # vmaddfp that begin
+        operations = work.multiply_adds + work.other_operations
+        return operations / (4 * a_cycle * figures.clock.value * cores)
 
     return seconds
 
 
-def _gpu(work: TokenWork) -> float:
-    return work.multiply_adds / (5 * GPU_UNITS.value * GPU_CLOCK.value)
+def _gpu(figures: ConsoleFigures) -> Callable[[TokenWork], float]:
+    return lambda work: work.multiply_adds / (5 * figures.gpu_units.value * figures.gpu_clock.value)
 
 
-_ONE_BY_ONE, _EIGHT = "memory latency, one miss at a time", "memory latency, 8 misses at a time"
-_BUS = ("front-side bus", _over(FRONT_SIDE_BUS))
-_VECTOR = "vector unit"
-
-VARIANTS = (
-    Variant(
-        "naive scalar, one core",
-        ((_ONE_BY_ONE, _misses(1, 1)), ("one chain of fmadds", _scalar)),
-        overlapped=False,
-        batches=False,
-    ),
-    Variant("VMX, one core", ((_ONE_BY_ONE, _misses(1, 1)), (_VECTOR, _vmx(1))), overlapped=False),
-    Variant(
-        "VMX, prefetched, one core",
-        ((_EIGHT, _misses(1, OUTSTANDING.value)), _BUS, (_VECTOR, _vmx(1))),
-        overlapped=True,
-    ),
-    Variant(
-        "VMX, prefetched, three cores",
-        ((_EIGHT, _misses(CORES.value, OUTSTANDING.value)), _BUS, (_VECTOR, _vmx(CORES.value))),
-        overlapped=True,
-    ),
-    Variant("GPU", (("memory bandwidth", _over(DRAM)), ("shader units", _gpu)), overlapped=True),
-)
+_ONE_BY_ONE, _VECTOR = "memory latency, one miss at a time", "vector unit"
+_COUNTED = {1: "one core", 2: "two cores", 3: "three cores"}
 
 
-def estimate(config: Config, position: int = 0, kv_bytes: int = 4) -> list[Estimate]:
+def variants(figures: ConsoleFigures = XBOX_360) -> tuple[Variant, ...]:
+    """The ways to run a model on a console; the one of several cores is left out where one has arrived."""
+    outstanding, cores = figures.outstanding.value, int(figures.cores.value)
+    prefetched = f"memory latency, {outstanding:.2g} misses at a time"
+    bus = ("front-side bus", _over(figures.front_side_bus))
+    alone = (_ONE_BY_ONE, _misses(figures, 1, 1))
+
+    def vmx(count: int) -> Variant:
+        misses, unit = _misses(figures, count, outstanding), _vmx(figures, count)
+        resources = ((prefetched, misses), bus, (_VECTOR, unit))
+        return Variant(f"VMX, prefetched, {_COUNTED[count]}", resources, overlapped=True)
+
+    chain = ("one chain of fmadds", _scalar(figures))
+    return (
+        Variant("naive scalar, one core", (alone, chain), overlapped=False, batches=False),
+        Variant("VMX, one core", (alone, (_VECTOR, _vmx(figures, 1))), overlapped=False),
+        *(vmx(count) for count in sorted({1, cores})),
+        Variant(
+            "GPU",
+            (("memory bandwidth", _over(figures.memory)), ("shader units", _gpu(figures))),
+            overlapped=True,
+        ),
+    )
+
+
+def estimate(
+    config: Config, position: int = 0, kv_bytes: int = 4, figures: ConsoleFigures = XBOX_360
+) -> list[Estimate]:
     """Every variant's speed with a model of these dimensions and types, for the token at `position` and for
-    the beginning of a prompt."""
+    the beginning of a prompt, on a console of these figures."""
     work = token_work(config, position, kv_bytes)
     estimates = []
-    for variant in VARIANTS:
+    for variant in variants(figures):
         prompt = prompt_work(config) if variant.batches else token_work(config)
         (token_seconds, limit), (seconds, prompt_limit) = variant.seconds(work), variant.seconds(prompt)
         estimates.append(
@@ -261,10 +235,12 @@ def estimate(config: Config, position: int = 0, kv_bytes: int = 4) -> list[Estim
     return estimates
 
 
-def as_dict(name: str, config: Config, kv_bytes: int = 4) -> dict[str, object]:
+def as_dict(
+    name: str, config: Config, kv_bytes: int = 4, figures: ConsoleFigures = XBOX_360
+) -> dict[str, object]:
     """The whole report as plain values for JSON: the first token, the last one, and what it rests on."""
     last = config.seq_len - 1
-    estimates = zip(estimate(config), estimate(config, last, kv_bytes), strict=True)
+    estimates = zip(estimate(config, figures=figures), estimate(config, last, kv_bytes, figures), strict=True)
     return {
         "model": name,
         "work_of_the_first_token": asdict(token_work(config)),
@@ -282,6 +258,6 @@ def as_dict(name: str, config: Config, kv_bytes: int = 4) -> dict[str, object]:
             }
             for early, late in estimates
         ],
-        "assumptions": [asdict(assumption) for assumption in ASSUMPTIONS],
+        "assumptions": [asdict(assumption) for assumption in figures.rows],
         "published": [asdict(measurement) for measurement in PUBLISHED],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import llama2c
@@ -23,8 +24,17 @@ STACK_BYTES = 1 * MIB
 
 def guest_program() -> Path:
     """The guest's ELF file. Raises XenonError where it has not been built."""
+    return _built(llama2c.guest_program)
+
+
+def xell_program() -> Path:
+    """The ELF file of the guest that starts on bare metal. Raises XenonError as guest_program does."""
+    return _built(llama2c.xell_program)
+
+
+def _built(program: Callable[[], Path]) -> Path:
     try:
-        return llama2c.guest_program()
+        return program()
     except FileNotFoundError as error:
         path, what, hint = str(error).split(": ", 2)
         raise XenonError(f"{path}: {what}", hint) from error

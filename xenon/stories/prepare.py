@@ -1,4 +1,4 @@
-"""Compiles the guest's hot functions when the package is built: `python -m xenon.stories.prepare`.
+"""Compiles the hot functions of both guests when the package is built: `python -m xenon.stories.prepare`.
 
 For each kind of host there is a library and its record (see xenon/recompiler/prepared.py), made by ziglang
 from the text that the recompiler would compile in a run. Two builds give the same bytes.
@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from llama2c.build import BuildError, zig_program
-from llama2c.facts import HOT_FUNCTIONS
+from llama2c.facts import XELL_FUNCTIONS
 from xenon.recompiler.prepared import FOLDER
-from xenon.recompiler.preparing import lift_program
-from xenon.stories.guest import guest_program
+from xenon.recompiler.preparing import lift_programs
+from xenon.stories.guest import guest_program, xell_program
 
 KINDS = {
     "x86_64_v4": ("x86_64-linux-none", "x86_64_v4"),
@@ -28,15 +28,16 @@ _FLAGS = "-O3 -ffp-contract=off -shared -fPIC -nostdlib -w -Wl,--build-id=none -
 
 
 def prepare(
-    folder: Path = FOLDER, kinds: Iterable[str] = KINDS, functions: Iterable[str] = HOT_FUNCTIONS
+    folder: Path = FOLDER,
+    kinds: Iterable[str] = KINDS,
+    functions: Iterable[str] = XELL_FUNCTIONS,
 ) -> list[Path]:
     """Write library and record of each kind; returns their paths. Raises BuildError, XenonError."""
-    program = guest_program()
-    image = program.read_bytes()
+    programs = {str(path): path.read_bytes() for path in (guest_program(), xell_program())}
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for kind in kinds:
-        modules, record = lift_program(str(program), image, functions, x86=kind.startswith("x86"))
+        modules, record = lift_programs(programs, functions, x86=kind.startswith("x86"))
         library, text = folder / f"{kind}.so", folder / f"{kind}.json"
         text.unlink(missing_ok=True)  # until both are there, neither is used
         _link(modules, KINDS[kind], library)

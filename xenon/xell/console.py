@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Cpu, Protection
 from xenon.hardware.display import DISPLAY_REGISTERS, Display, Screen
-from xenon.hardware.framebuffer import picture
-from xenon.hardware.memory_map import RAM_BYTES, Range
+from xenon.hardware.framebuffer import framebuffer, picture
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, Range, align_down, align_up
 from xenon.hardware.smc import Smc
 from xenon.hardware.southbridge import SOUTHBRIDGE_REGISTERS, Southbridge
 from xenon.hardware.special_registers import SpecialRegisters, ThreadSleeps
 from xenon.hardware.uart import Uart
 from xenon.machine import LimitReached, Machine, MachineSettings, StoppableDevice
+from xenon.powerpc.functions import Functions
+from xenon.powerpc.system import PRIVILEGED
 from xenon.xell.image import BootImage, parse_image
 from xenon.xell.layout import REAL_MODE, TOP_BIT, Loader
 from xenon.xell.loading import Entry, load_image
@@ -60,35 +62,44 @@ class XellConsole:
         self.screen = screen or Screen()
         self.line = SerialLine()
         self.smc = Smc(clocks.unix_seconds, self.line.end)
-        self.machine = Machine(settings, REAL_MODE, self._devices(), privileged=True)
+        self.machine = Machine(settings, REAL_MODE, self._devices(), served=PRIVILEGED, lets_rest=True)
         self.machine.on_stop.append(self.line.end)
         self._registers = SpecialRegisters(clocks.nanoseconds)
         self._metal: BareMetal | None = None
         self._entry: Entry | None = None
         self._name = ""
+        self._shown: NDArray[np.uint32] | None = None
         self._error: BaseException | None = None
         self._awake = len(self.machine.cpus)
         self._lock = threading.Lock()
 
-    def boot(self, path: Path, label: str | None = None, hot: Sequence[str] = ()) -> BootImage:
+    def boot(
+        self,
+        path: Path,
+        label: str | None = None,
+        hot: Sequence[str] = (),
+        interpreted: Collection[str] = (),
+    ) -> BootImage:
         """Load what XeLL would start of a folder or a file; `label` takes an entry of its menu, `hot` are the
-        functions that the recompiler begins with.
+        functions that the recompiler begins with, `interpreted` those that it leaves alone.
 
         Raises XenonError, which names the rule, for what XeLL would refuse or go wrong with.
         """
-        return self.load(find_start(path, self.loader, label), hot)
+        return self.load(find_start(path, self.loader, label), hot, interpreted)
 
-    def load(self, start: Start, hot: Sequence[str] = ()) -> BootImage:
+    def load(self, start: Start, hot: Sequence[str] = (), interpreted: Collection[str] = ()) -> BootImage:
         """Load a program. Raises XenonError for one that the loader does not take."""
         if self._entry is not None:
             raise XenonError("this console has booted already", "make a new XellConsole for each program")
         image = parse_image(start.name, start.program, self.loader)
         entry = load_image(self.machine.memory, image, start, self.loader)
-        self.machine.pages.map(0, RAM_BYTES, _EVERYTHING)
         functions = image.functions()
+        self.machine.pages.map(0, RAM_BYTES, _EVERYTHING)
+        for first, end in _whole_pages(functions):
+            self.machine.pages.settle_all(first, end - first)
         self._entry, self._name = entry, start.name
         self._metal = BareMetal(self.machine, start.name, functions, self._registers)
-        self.machine.know(functions, hot)
+        self.machine.know(functions, hot, interpreted)
         return image
 
     def run(self, timeout: float | None = None) -> Generator[bytes, None, None]:
@@ -111,6 +122,8 @@ class XellConsole:
                 if is_over:
                     if self._error is not None:
                         raise self._error
+                    if self._metal is not None and self._metal.exceptions.unhandled is not None:
+                        raise self._metal.exceptions.unhandled
                     return
             raise LimitReached(f"{self._name}: time limit of {timeout:g} s reached")
         finally:
@@ -119,6 +132,14 @@ class XellConsole:
     def picture(self) -> NDArray[np.uint8]:
         """(height, width, 3): red, green and blue of what the television shows."""
         return picture(self.machine.memory, self.screen)
+
+    def new_picture(self) -> NDArray[np.uint8] | None:
+        """The same, None while it is as it was at the last call."""
+        words = framebuffer(self.machine.memory, self.screen)
+        if self._shown is not None and np.array_equal(words, self._shown):
+            return None
+        self._shown = words.copy()
+        return self.picture()
 
     def _devices(self) -> list[tuple[Range, StoppableDevice]]:
         """Registers are at their real address, and at the same one with the top bit set."""
@@ -154,3 +175,17 @@ class XellConsole:
                 self.line.end()
 
         return work
+
+
+def _whole_pages(functions: Functions) -> Iterator[tuple[int, int]]:
+    """The pages that hold functions, as stretches of (start, end)."""
+    start = end = 0
+    for function in functions:
+        first, last = align_down(function.address, PAGE_BYTES), align_up(function.end, PAGE_BYTES)
+        if first > end:
+            if start < end:
+                yield start, end
+            start = first
+        end = max(end, last)
+    if start < end:
+        yield start, end

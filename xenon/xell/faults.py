@@ -78,15 +78,24 @@ def _cause(pages: Pages, trap: Trap) -> tuple[str, str]:
     return trap.kind.value, ""
 
 
+def is_nowhere(trap: Trap) -> bool:
+    """Whether neither RAM nor a device, with a model or without one, is at the address of a BAD_ADDRESS."""
+    real = trap.address & _REAL_ADDRESS
+    return real >= RAM_BYTES and _device(real) is None and not trap.mapped
+
+
+def _device(real: int) -> Range | None:
+    return next((device for device in _DEVICES if device.start <= real < device.end), None)
+
+
 def _bad_address(trap: Trap) -> tuple[str, str]:
     access = trap.access or Access.READ
     what = f"{access.value} of {trap.size} byte{'s' * (trap.size != 1)} at 0x{trap.address:x}"
     if access is Access.EXECUTE:
         what = f"jump to 0x{trap.address:x}"
     real = trap.address & _REAL_ADDRESS
-    for device in _DEVICES:
-        if device.start <= real < device.end:
-            return f"{what}: {device.purpose}, which this console has no model of", ""
+    if (device := _device(real)) is not None:
+        return f"{what}: {device.purpose}, which this console has no model of", ""
     if CACHED_VIEW <= trap.address < _WHOLE_VIEWS:
         return (
             f"{what}: there are no views of RAM in real mode",

@@ -25,6 +25,7 @@ _ALLOCATED = 0x2  # flag of a section that takes memory
 _LOADED = (elf.SEGMENT_LOAD, 2, 4)  # and PT_DYNAMIC, PT_NOTE
 _GZIP = b"\x1f\x8b"
 _INSTRUCTION_BYTES = 4
+_PROGRAM_HINT = "a program for XeLL is a big-endian ELF32 file: xenon-llm pack makes one"
 _HINT = "wrap it: powerpc64-linux-gnu-objcopy -O elf32-powerpc PROGRAM xenon.elf"
 _LINK_HINT = (
     "link it low, with p_paddr = p_vaddr: zig cc -Wl,--image-base=0x10000, GNU ld -Wl,-Ttext-segment=0x10000"
@@ -82,13 +83,18 @@ def parse_image(name: str, data: bytes, loader: Loader) -> BootImage:
         raise XenonError(
             f"{name}: byte 0: is compressed by gzip, and unpacking would overrun XeLL's memory", "unpack it"
         )
-    file = Elf(name, data)
+    try:
+        file = Elf(name, data)
+    except XenonError as error:
+        raise XenonError(error.message, _PROGRAM_HINT) from error
+    if file.order != "big":
+        raise XenonError(f"{name}: byte 5: is little-endian, expected big-endian", _PROGRAM_HINT)
+    if file.header.machine not in (elf.MACHINE_POWERPC, elf.MACHINE_POWERPC64):
+        raise XenonError(
+            f"{name}: byte 18: is a program for {file.machine_name}, expected PowerPC", _PROGRAM_HINT
+        )
     if file.bits != 32:
         raise XenonError(f"{name}: byte 4: is ELF64 (class 2), XeLL takes ELF32 (class 1) only", _HINT)
-    if file.order != "big":
-        raise XenonError(f"{name}: byte 5: is little-endian, expected big-endian", _HINT)
-    if file.header.machine not in (elf.MACHINE_POWERPC, elf.MACHINE_POWERPC64):
-        raise XenonError(f"{name}: byte 18: is a program for {file.machine_name}, expected PowerPC", _HINT)
     places = PLACES[loader]
     if len(data) > places.argv - places.file:
         raise XenonError(

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from xenon.hardware.memory import UnifiedMemory
-from xenon.hardware.memory_map import MIB, SYSTEM, Range
+from xenon.hardware.memory_map import PAGE_BYTES, SYSTEM, Range, align_up
 from xenon.xell.device_tree import device_tree
 from xenon.xell.image import BootImage, check_apart
 from xenon.xell.layout import ARGUMENT_MAGIC, ARGUMENTS_AT, CACHED_VIEW, PLACES, SECONDARY_AT, Loader
@@ -48,7 +48,7 @@ def load_image(memory: UnifiedMemory, image: BootImage, start: Start, loader: Lo
         initrd = Range("initrd", places.initrd.start, len(start.initrd))
         for block in image.blocks:
             check_apart(image.name, block, initrd, loader)
-    fill_with_stale_bytes(memory)
+    fill_with_stale_bytes(memory, image.end + 2 * (len(start.program) + len(start.initrd or b"")))
     memory.write(places.file, start.program)
     for block in image.blocks:
         for base in (0, places.assembled):
@@ -66,8 +66,9 @@ def load_image(memory: UnifiedMemory, image: BootImage, start: Start, loader: Lo
     return Entry(image.entry, places.device_tree.start)
 
 
-def fill_with_stale_bytes(memory: UnifiedMemory) -> None:
-    """All RAM below the framebuffer."""
-    piece = STALE * (MIB // len(STALE))
-    for address in range(0, SYSTEM.start, MIB):
-        memory.view[address : address + MIB] = piece
+def fill_with_stale_bytes(memory: UnifiedMemory, used: int) -> None:
+    """All RAM below the framebuffer. A program is taken to use what is below `used`: its image, and a heap
+    behind that for what its files hold."""
+    used = min(align_up(used, PAGE_BYTES), SYSTEM.start)
+    memory.fill(0, used, STALE)
+    memory.fill(used, SYSTEM.start, STALE, is_rare=True)

@@ -9,6 +9,7 @@ from xenon.hardware.special_registers import SpecialRegisters
 from xenon.machine import Machine
 from xenon.powerpc import system
 from xenon.powerpc.functions import Functions
+from xenon.xell.exceptions import Exceptions
 from xenon.xell.faults import fault_of_device, fault_of_trap
 
 _MSR_BITS = {
@@ -33,15 +34,21 @@ class BareMetal:
         self._machine, self._name, self._functions = machine, name, functions
         self._registers = registers
         self._msr = [MSR_AT_ENTRY for _ in machine.cpus]
+        self.exceptions = Exceptions(machine.memory, len(machine.cpus))
 
     def serve(self, cpu: Cpu, trap: Trap) -> int:
-        """Execute a privileged instruction. Raises BareProgramFault for any other trap, and ThreadSleeps."""
+        """Execute a privileged instruction, or take an exception to the program's own handler. Raises
+        BareProgramFault for any other trap, and ThreadSleeps."""
         pages = self._machine.pages
         thread = next(number for number, known in enumerate(self._machine.cpus) if known is cpu)
         if trap.kind is not TrapKind.PRIVILEGED:
-            raise fault_of_trap(self._name, self._functions, pages, thread, cpu, trap)
+            fault = fault_of_trap(self._name, self._functions, pages, thread, cpu, trap)
+            return self.exceptions.deliver(thread, cpu, trap, self._msr[thread], fault)
         word = int.from_bytes(pages.memory.read(trap.pc, WORD_BYTES), "big")
         try:
+            if word & system.FORM == system.RETURN and self.exceptions.can_return(thread):
+                self._set_msr(thread, self.exceptions.saved_msr(thread), word)
+                return self.exceptions.leave(thread)
             self._execute(cpu, thread, word)
         except DeviceError as error:
             raise fault_of_device(self._name, self._functions, pages, thread, cpu, trap.pc, error) from None
@@ -49,10 +56,13 @@ class BareMetal:
 
     def _execute(self, cpu: Cpu, thread: int, word: int) -> None:
         form, target, number = word & system.FORM, word >> 21 & 31, system.special_register(word)
-        if form in (system.FROM_SPECIAL, system.FROM_TIME_BASE):
+        if form == system.FROM_SPECIAL and self.exceptions.has(thread, number):
+            cpu.write_gpr(target, self.exceptions.read(thread, number))
+        elif form in (system.FROM_SPECIAL, system.FROM_TIME_BASE):
             cpu.write_gpr(target, self._registers.read(number, thread))
         elif form == system.TO_SPECIAL:
-            self._registers.write(number, cpu.read_gpr(target))
+            if not self.exceptions.write(thread, number, cpu.read_gpr(target)):
+                self._registers.write(number, cpu.read_gpr(target))
         elif form == system.FROM_MSR:
             cpu.write_gpr(target, self._msr[thread])
         elif form in (system.TO_MSR, system.TO_MSR_DOUBLEWORD):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 import zlib
 from pathlib import Path
 
 import pytest
 from command_line import run_command
+from pseudo_terminal import on_a_terminal
 from sharing import build_once, run_folder
-from xell_files import as_elf32, write_stick
+from xell_files import HEADER, as_elf32, write_stick
 
 from xenon.cli.boot import LineEnds
 
@@ -87,6 +89,44 @@ def test_bad_words_and_limits_end_in_one_line(
     ended = run_command("boot", write_stick(tmp_path, program, "endless"), *words)
     assert ended.returncode == code
     assert what in ended.stderr
+
+
+def test_a_file_of_the_stick_is_no_place_for_output(tmp_path: Path, program: bytes) -> None:
+    stick = write_stick(tmp_path, program, "hello")
+    for option in ("--screen", "--uart"):
+        ended = run_command("boot", stick, option, stick / "xenon-llm.elf")
+        assert ended.returncode == 1
+        assert b"xenon-llm.elf: is an input of this command" in ended.stderr
+    assert (stick / "xenon-llm.elf").read_bytes() == program
+
+
+def test_what_is_no_program_at_all_has_a_hint_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "xenon.elf").write_bytes(b"text")
+    ended = run_command("boot", tmp_path)
+    assert ended.returncode == 1
+    assert b"byte 0: found bytes 74 65 78 74, expected an ELF program" in ended.stderr
+    assert ended.stderr.endswith(b"ELF32 file: xenon-llm pack makes one\n")
+
+
+def test_what_the_other_loader_would_refuse_is_a_note(tmp_path: Path, program: bytes) -> None:
+    header = list(HEADER.unpack_from(program))
+    header[12] = 0  # no sections
+    (tmp_path / "xenon.elf").write_bytes(HEADER.pack(*header) + program[HEADER.size :])
+    ended = run_command("boot", tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, b"hello\n")
+    assert ended.stderr.startswith(b"note: not for the old loader: ")
+    assert b"has no sections to load" in ended.stderr
+    ended = run_command("boot", tmp_path, "--loader", "old")
+    assert (ended.returncode, ended.stderr[:7]) == (1, b"error: ")
+
+
+def test_ctrl_c_gives_the_terminal_back(tmp_path: Path, program: bytes) -> None:
+    words = ("boot", write_stick(tmp_path, program, "endless"), "--live")
+    code, data = on_a_terminal(*words, until=b"\x1b[?1049h", then=signal.SIGINT)
+    assert code == 130
+    assert data.count(b"\x1b[?1049h") == data.count(b"\x1b[?1049l") == 1
+    assert data.rindex(b"\x1b[?25h") > data.index(b"\x1b[?25l")
+    assert data.endswith(b"error: interrupted\r\n")
 
 
 def test_lines_end_as_on_this_computer() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import string
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ LIBRARY = [
 ]
 
 
+@functools.cache
 def options() -> set[str]:
     """The long options of all commands."""
     group: Any = typer.main.get_command(app)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_line import run_command_text
+from selftest_pages import PAGE
 from support import Made
 
 import loader
@@ -18,6 +19,8 @@ from loader import synthetic
 from xenon.stories.budget import longest_context
 from xenon.stories.session import Session
 from xenon.stories.settings import Setup
+
+pytestmark = pytest.mark.usefixtures("library")
 
 DOCS = Path(__file__).parents[3] / "docs"
 SHOWN = [
@@ -37,6 +40,7 @@ def test_a_command_of_the_guides_works(make_model: Callable[..., Made], tmp_path
     for name in ("stories15M.bin", "stories110M.bin", "tokenizer.bin"):
         source = made.tokenizer if name.startswith("tok") else made.model
         (tmp_path / name).write_bytes(source.read_bytes())
+    (tmp_path / "page.txt").write_text(PAGE)
     line = line.replace("--shape stories15M -p 8 -n 8", "--shape stories260K -p 3 -n 3")
     result = run(line, tmp_path)
     assert result.returncode == 0, result.stderr

@@ -33,6 +33,23 @@ def test_program_and_files_apart(tmp_path: Path) -> None:
     assert "kboot.conf: XeLL would read it before xenon.elf" in refused.stderr
 
 
+def test_a_self_test_takes_no_model_and_no_story(tmp_path: Path) -> None:
+    done = run_command_text("pack", "--self-test", "--power-off", "--layout", "initrd", "-o", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = json.loads(run_command_text("inspect", tmp_path / "model.img", "--json").stdout)
+    assert facts["options"] == ["--self-test", "--power-off"]
+
+
+def test_half_makes_a_smaller_file(tmp_path: Path) -> None:
+    for folder, words in (("whole", []), ("half", ["--half"])):
+        done = run_command_text("pack", "bundled", *words, "-o", tmp_path / folder)
+        assert (done.returncode, done.stderr) == (0, "")
+    sizes = [(tmp_path / folder / "xenon.elf").stat().st_size for folder in ("half", "whole")]
+    assert 400_000 < sizes[1] - sizes[0] < 600_000
+    again = run_command_text("pack", "bundled", "--half", "-o", tmp_path / "half")
+    assert again.returncode == 1 and "exists already" in again.stderr
+
+
 def test_a_dry_run_writes_nothing_and_shows_the_memory(tmp_path: Path) -> None:
     done = run_command_text("pack", "bundled", "--dry-run", "-o", tmp_path / "usb")
     assert "would write" in done.stdout and "1e000000 to 20000000" in done.stdout
@@ -56,6 +73,10 @@ def test_wrong_command_lines_end_in_a_line_and_a_hint(tmp_path: Path) -> None:
         (["bundled", "a", "-f", tmp_path, "-o", tmp_path], 2),
         (["bundled", "-n", "100000", "-o", tmp_path], 1),
         ([tmp_path / "missing.bin", "-o", tmp_path], 1),
+        (["--half", "-o", tmp_path], 2),
+        (["bundled", "--self-test", "-o", tmp_path], 2),
+        (["--self-test", "-t", "0", "-o", tmp_path], 2),
+        (["--self-test", "--half", "-o", tmp_path], 2),
         (["bundled", "-o", tmp_path / "no" / "folder"], 1),
     ):
         done = run_command_text("pack", *words)

@@ -37,6 +37,7 @@ from xenon.stories import session as session_module
 from xenon.stories.session import Session
 from xenon.stories.settings import Engine, Matmul, Setup
 
+pytestmark = pytest.mark.usefixtures("library")
 HEADS, CONTEXT, VOCABULARY = 4, 32, 272
 TOKENS = (1, 60, 61, 62, 63)
 
@@ -263,10 +264,11 @@ def test_without_the_compiler_the_host_is_skipped(made: Made, monkeypatch: pytes
 
 
 def test_a_pulled_model_that_has_changed_fails(
-    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Made, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from xenon.models.folder import About
 
+    monkeypatch.setattr(build, "build_reference", lambda target: shutil.copy(library, target))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = ModelFolder()
     with folder.filling("tiny") as partial:

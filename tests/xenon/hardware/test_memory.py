@@ -142,6 +142,21 @@ def test_freeing_leaves_the_neighbours_bytes() -> None:
         assert memory.read(region.address, region.size) == b"\xaa" * region.size
 
 
+@pytest.mark.parametrize("is_rare", [False, True])
+def test_a_filled_range_is_the_programs_own_and_zero_once_cleared(is_rare: bool) -> None:
+    first, second = UnifiedMemory(), UnifiedMemory()
+    for memory in (first, second):
+        memory.fill(64 * KIB, 6 * MIB, b"\1\2\3\4", is_rare)
+    assert first.read(64 * KIB - 4, 8) == bytes(4) + b"\1\2\3\4"
+    assert first.read(6 * MIB - 4, 8) == b"\1\2\3\4" + bytes(4)
+    assert first.read(MIB, 4 * MIB) == b"\1\2\3\4" * MIB
+    first.write(4 * MIB, b"own")
+    assert (first.read(4 * MIB, 4), second.read(4 * MIB, 4)) == (b"own\4", b"\1\2\3\4")
+    first.clear(2 * MIB + 2, 5 * MIB)
+    assert first.read(2 * MIB, 4) == b"\1\2\0\0"
+    assert not any(first.read(2 * MIB + 2, 3 * MIB - 2))
+
+
 def test_sizes_are_shown_for_people() -> None:
     assert [in_units(size) for size in (1, 100, 64 * KIB, MIB * 3 // 2)] == [
         "1 byte",

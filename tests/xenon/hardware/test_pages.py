@@ -69,6 +69,28 @@ def test_no_two_listeners_show_a_page_as_writable_and_as_executable(pages: Pages
     assert pages.protection_at(HERE) == READ | WRITE | EXECUTE
 
 
+def test_pages_of_known_code_are_shown_as_executable_in_one_step(pages: Pages) -> None:
+    listener = Listener(pages)
+    pages.map(HERE, 3 * PAGE_BYTES, READ | WRITE | EXECUTE)
+    pages.settle_all(HERE, 2 * PAGE_BYTES)
+    shown = [listener.shown[HERE + number * PAGE_BYTES] for number in range(3)]
+    assert shown == [READ | EXECUTE, READ | EXECUTE, READ | WRITE]
+    assert pages.holds_code(HERE + PAGE_BYTES) and not pages.holds_code(HERE + 2 * PAGE_BYTES)
+    pages.guest_stored(listener, HERE)
+    assert listener.shown[HERE] == READ | WRITE | EXECUTE
+
+
+def test_pages_that_are_not_all_data_stay(pages: Pages) -> None:
+    listener = Listener(pages)
+    pages.map(HERE, 2 * PAGE_BYTES, READ | WRITE | EXECUTE)
+    pages.map(HERE + 2 * PAGE_BYTES, PAGE_BYTES, READ | WRITE)
+    pages.guest_jumped(HERE)
+    before = dict(listener.shown)
+    pages.settle_all(HERE, 2 * PAGE_BYTES)
+    pages.settle_all(HERE + PAGE_BYTES, 2 * PAGE_BYTES)
+    assert listener.shown == before
+
+
 def test_writes_from_outside_are_told_of_every_page_of_code(pages: Pages) -> None:
     listener = Listener(pages)
     pages.map(HERE, 3 * PAGE_BYTES, READ | EXECUTE)

@@ -176,6 +176,10 @@ static u32 work(u32 value) {
     return value;
 }
 
+static void await(int turns) {
+    for (int i = 0; i < turns; i++) __asm__ volatile("or 31, 31, 31");
+}
+
 void run(u8 *tree, word entry, word fifth) {
     if ((word)tree < 8) {
         arrived[(word)tree] = SPECIAL(1023) == (word)tree;
@@ -187,6 +191,7 @@ void run(u8 *tree, word entry, word fifth) {
     else if (same("registers", task)) show_registers();
     else if (same("time", task)) show_time();
     else if (same("draw", task)) draw();
+    else if (same("wait", task)) await(9);
     else if (same("work", task)) write_hex(work(7));
     else if (same("threads", task)) count_threads(task[8] - '0');
     else if (same("stale", task)) write_hex(*(volatile u32 *)0x2000000);

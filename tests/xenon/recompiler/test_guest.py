@@ -1,4 +1,7 @@
-"""Our guest on the recompiler: whole functions, logits and stories are those of Unicorn, bit for bit."""
+"""Our guest on the recompiler: whole functions, logits and stories are those of Unicorn, bit for bit.
+
+Functions of other tensor types than fp32 are those of tests/llama2c/test_quantised_models.py.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import NATIVE, Made, image_bytes
+from support import NATIVE, WHOLE, Made, compiling_quickly, image_bytes
 
 pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 import llama2c
 import loader
-from llama2c.facts import HOT_FUNCTIONS, hot_functions
+from llama2c.facts import HOT_FUNCTIONS, TYPE_FUNCTIONS, hot_functions
 from llama2c.reference import Reference
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.recompiler.recompiler import Tier
 
 KERNELS = ["scalar", "vmx"]
+# Those of the second tier; prepared code is of it as well, for all hot functions.
+OPTIMISED = {
+    "scalar": ("rows_scalar", "attend_scalar", "softmax_scalar", "forward"),
+    "vmx": ("rows_vmx", "attend_vmx", "softmax_vmx", "forward"),
+}
+OTHER_TYPES = frozenset(name for functions in TYPE_FUNCTIONS.values() for name in functions)
 
 
 def booted(
@@ -33,10 +42,17 @@ def booted(
     return console
 
 
-def compile_all(console: Console) -> None:
-    """Compile every function of the program before its first instruction."""
-    assert console.recompiler is not None
-    console.recompiler.compile_all([one.address for one in console.recompiler.functions])
+def compile_all(console: Console, kernel: str | None = None) -> None:
+    """Compile every function of the program that a model in fp32 may need before its first instruction:
+    those that are hot with the kernel, if one is named, and the others quickly."""
+    recompiler = console.recompiler
+    assert recompiler is not None
+    names = set(hot_functions(kernel) if kernel else ())
+    for each in recompiler.functions:
+        if each.name in names:
+            recompiler.compile(each.address)
+    with compiling_quickly():
+        recompiler.compile_all(each.address for each in recompiler.functions if each.name not in OTHER_TYPES)
 
 
 def optimise(console: Console, names: Collection[str]) -> None:
@@ -66,6 +82,7 @@ def test_every_logit_has_the_bits_of_unicorn_and_of_the_host(
     check_logits(joe260K, joe_tokenizer, reference, kernel, monkeypatch)
 
 
+@pytest.mark.skipif(not WHOLE, reason="the long form: XENON_LLM_ALL=1")
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_so_do_the_logits_of_stories260K(
     stories260K: loader.Model,
@@ -99,9 +116,9 @@ def check_logits(
         if not is_prepared:
             monkeypatch.setattr("xenon.recompiler.recompiler.prepared", lambda: None)
         console = booted(model, tokenizer, [*arguments, "256"], CpuKind.RECOMPILER, threads)
-        compile_all(console)
+        compile_all(console, kernel)
         if tier is Tier.OPTIMISED:
-            optimise(console, hot_functions(kernel))
+            optimise(console, hot_functions(kernel) if WHOLE else OPTIMISED[kernel])
         assert output(console) == expected, (threads, tier, is_prepared)
 
 

@@ -14,6 +14,8 @@ import llama2c
 import xenon
 from llama2c.build import BuildError, zig_program
 from xenon.console import Console, MachineSettings
+from xenon.pack.container import container
+from xenon.pack.plan import bare_program
 from xenon.recompiler import prepared as module
 from xenon.recompiler import recompiler
 from xenon.recompiler.cpu_kind import CpuKind
@@ -21,10 +23,13 @@ from xenon.recompiler.prepared import Prepared, PreparedUnit, host_kinds, prepar
 from xenon.recompiler.recompiler import Recompiler
 from xenon.stories.prepare import prepare
 from xenon.stories.settings import Setup
+from xenon.xell.console import XellConsole
+from xenon.xell.stick import Start
 
 pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 FUNCTIONS = ("strlen", "memcpy")
+BOTH_WAYS = "take_chunks"  # calls the platform, which lies elsewhere in the other guest
 KIND = next(host_kinds(), None)
 
 
@@ -45,6 +50,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def booted() -> Recompiler:
     console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
     console.boot(llama2c.guest_program(), ["llama2"])
+    assert console.machine.recompiler is not None
+    return console.machine.recompiler
+
+
+@pytest.fixture
+def on_bare_metal() -> Recompiler:
+    console = XellConsole(MachineSettings(cpu=CpuKind.RECOMPILER))
+    console.load(Start("xenon.elf", container(bare_program(), b""), b"xenon.elf"))
     assert console.machine.recompiler is not None
     return console.machine.recompiler
 
@@ -77,13 +90,28 @@ def test_two_builds_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
 def test_functions_whose_instructions_are_in_memory_are_taken(folder: Path, booted: Recompiler) -> None:
     library = prepared(folder)
     rows = units(folder)
-    assert len(rows) == len(FUNCTIONS)
+    assert len(rows) == len(FUNCTIONS)  # which both guests have alike
     for row in rows:
         assert taken(row, library, booted)
         assert library is not None
         unit = library.unit(row.entries, booted.fetch, booted.code_at)
         assert unit is not None and unit.points == row.points
         assert unit.instructions == sum(count for _, count in row.runs)
+
+
+def test_one_copy_serves_both_guests(folder: Path, on_bare_metal: Recompiler) -> None:
+    assert all(taken(row, prepared(folder), on_bare_metal) for row in units(folder))
+
+
+def test_a_function_that_differs_is_there_for_each_guest(
+    folder: Path, tmp_path: Path, booted: Recompiler, on_bare_metal: Recompiler
+) -> None:
+    prepare(tmp_path, [str(KIND)], (BOTH_WAYS,))
+    rows, library = units(tmp_path), prepared(tmp_path)
+    assert library is not None
+    assert len(rows) == 2 and rows[0].entries == rows[1].entries
+    served = [library.unit(rows[0].entries, guest.fetch, guest.code_at) for guest in (booted, on_bare_metal)]
+    assert None not in served and len({unit and unit.function for unit in served}) == 2
 
 
 def test_a_function_whose_instructions_have_changed_is_not_taken(folder: Path, booted: Recompiler) -> None:

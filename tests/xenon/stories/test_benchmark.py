@@ -23,6 +23,8 @@ from xenon.stories.session import Session
 from xenon.stories.settings import Matmul, RunnerKind, Setup
 from xenon.stories.speeds import Speeds
 
+pytestmark = pytest.mark.usefixtures("library")
+
 PP, TG = WorkloadKind.PROMPT, WorkloadKind.GENERATION
 SMALL = Config(32, 48, 2, 4, 2, 400, 24, shared_classifier=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.display import SCREENS
 from xenon.hardware.smc import CLOCK_START
 from xenon.hardware.special_registers import TIME_BASE_HERTZ
+from xenon.hardware.unicorn import waiting_hints
 from xenon.machine import LimitReached, MachineSettings
 from xenon.recompiler.cpu_kind import CpuKind, installed
 from xenon.recompiler.recompiler import Tier
@@ -180,6 +182,37 @@ def test_functions_of_a_bare_program_are_compiled(stick: Stick) -> None:
     assert recompiler.compile(write_hex).tier is Tier.COMPILED
     compiled = text_of(console)
     assert compiled == text_of(boot(stick("work")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thread_that_waits_rests_longer_and_longer(
+    stick: Stick, kind: CpuKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(waiting_hints, "time", SimpleNamespace(sleep=rests.append, perf_counter=lambda: 0.0))
+    assert text_of(boot(stick("wait"), kind)) == ""
+    assert (len(rests), rests[0]) == (9, 0.0)
+    assert rests[1] > 0 and rests[3] == 2 * rests[2] == 4 * rests[1] and rests[-1] == rests[-2]
+
+
+@pytest.mark.skipif(not installed(), reason="without the recompiler")
+def test_a_function_that_waits_is_left_to_the_engine_that_sees_it(stick: Stick) -> None:
+    recompiler = boot(stick("wait"), CpuKind.RECOMPILER).machine.recompiler
+    assert recompiler is not None
+    (run,) = recompiler.functions.addresses_of({"run"})
+    for place in (run, run + 64):
+        outcome = recompiler.compile(place)
+        assert (outcome.tier, outcome.reason) == (Tier.UNICORN, "it waits for other hardware threads")
+
+
+@pytest.mark.skipif(not installed(), reason="without the recompiler")
+def test_functions_that_use_devices_can_be_left_to_the_engine(stick: Stick) -> None:
+    console = XellConsole(MachineSettings(cpu=CpuKind.RECOMPILER))
+    console.boot(stick("work"), interpreted=["write_hex", "none_of_this_name"])
+    recompiler = console.machine.recompiler
+    assert recompiler is not None
+    (write_hex,) = recompiler.functions.addresses_of({"write_hex"})
+    assert recompiler.compile(write_hex).reason == "it is to be left to Unicorn"
 
 
 def test_a_console_boots_once_and_runs_what_it_has_booted(stick: Stick) -> None:

@@ -29,6 +29,8 @@ from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import add_native_hook
+from xenon.hardware.unicorn.waiting_hints import WaitingHints
+from xenon.powerpc.system import Instructions
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
 MSR_VECTOR = 1 << 25
@@ -106,6 +108,7 @@ class UnicornCpu:
         self._limit = InstructionLimit(engine)
         self._refused = RefusedAccesses(engine, pages, engine_map)
         self._privileged = PrivilegedInstructions(engine, pages, self.native_hooks, self._refused)
+        self._hints = WaitingHints(pages, self.native_hooks)
         bus = bus or Bus()
         bus.stop_cpus.append(self.stop)
         self._devices = DeviceWindows(engine, bus)
@@ -113,10 +116,13 @@ class UnicornCpu:
             engine, pages, self.native_hooks, self._refused, self._devices, self._limit, instruments
         )
 
-    def trap_privileged(self) -> None:
-        """Come back with PRIVILEGED at each instruction that only an operating system uses (see
-        privileged.py); nothing may be mapped yet."""
-        self._privileged.listen()
+    def trap_at(self, instructions: Instructions) -> None:
+        """Come back with PRIVILEGED at each of these (see privileged.py); nothing may be mapped yet."""
+        self._privileged.listen(instructions)
+
+    def rest_at_hints(self) -> None:
+        """Rest at hints that the thread waits; nothing may be mapped yet."""
+        self._hints.listen()
 
     def attach(self, native: NativeCode) -> None:
         """Let this code run in the engine's place where its hooks say so."""
@@ -237,10 +243,12 @@ class UnicornCpu:
         made_again = self._refused.left_inside_block or self._devices.at_rest is not None
         made_again = made_again and trap.kind is not TrapKind.BAD_ADDRESS
         at_fault = trap.kind not in _AT_BLOCK_END and trap.access is not Access.EXECUTE
+        is_served = trap.kind is TrapKind.PRIVILEGED  # by the personality, which goes on behind it
+        place = trap.pc + WORD_BYTES if is_served else trap.pc
         if self.instruments is not None and (at_fault or made_again):
-            self.instruments.cut(trap.pc)
-        if made_again:
-            self._limit.cut(trap.pc)
+            self.instruments.cut(place)
+        if made_again or is_served:
+            self._limit.cut(place)
 
     def _on_exception(self, engine: Uc, vector: int, _: object) -> None:
         self._vector = vector

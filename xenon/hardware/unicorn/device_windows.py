@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from unicorn.unicorn_py3.unicorn import Uc
 
-from xenon.hardware.bus import AccessAgain, Bus, DeviceError
+from xenon.hardware.bus import AccessAgain, Bus, DeviceError, Window
 from xenon.hardware.cpu import Trap, TrapKind
 
 
@@ -25,7 +25,7 @@ class DeviceWindows:
         self._bus = bus
         for window in bus.windows:
             start, size = window.range.start, window.range.size
-            engine.mmio_map(start, size, self._on_read, start, self._on_write, start)
+            engine.mmio_map(start, size, self._on_read, window, self._on_write, window)
 
     def trap(self, pc: int) -> Trap | None:
         """The error of a device on the bus, whichever CPU it comes from."""
@@ -34,16 +34,16 @@ class DeviceWindows:
         error = self._bus.take_fault()
         return None if error is None else Trap(TrapKind.DEVICE, pc, detail=str(error), hint=error.hint)
 
-    def _on_read(self, _engine: Uc, offset: int, size: int, start: int) -> int:
+    def _on_read(self, _engine: Uc, offset: int, size: int, window: Window) -> int:
         try:
-            return self._bus.read(start + offset, size)
+            return self._bus.read_in(window, offset, size)
         except DeviceError as error:
             self._bus.fail(error)
             return 0
 
-    def _on_write(self, _engine: Uc, offset: int, size: int, value: int, start: int) -> None:
+    def _on_write(self, _engine: Uc, offset: int, size: int, value: int, window: Window) -> None:
         try:
-            self._bus.write(start + offset, size, value)
+            self._bus.write_in(window, offset, size, value)
         except DeviceError as error:
             self._bus.fail(error)
         except AccessAgain as again:

@@ -11,51 +11,34 @@ import ctypes
 import numpy as np
 from unicorn.unicorn_py3.unicorn import Uc
 
-from xenon.hardware.cpu import Protection, Trap, TrapKind
+from xenon.hardware.cpu import Trap, TrapKind
 from xenon.hardware.memory_map import WORD_BYTES
 from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.stop_hook import HOOK
-from xenon.powerpc.system import is_privileged, privileged_words
+from xenon.powerpc.system import Instructions
 
 
 class PrivilegedInstructions:
-    """The hooks of one CPU; a `PageListener` that finds where they belong."""
+    """The hooks of one CPU."""
 
     def __init__(self, engine: Uc, pages: Pages, hooks: NativeHooks, refused: RefusedAccesses) -> None:
         self._engine, self._pages, self._hooks, self._refused = engine, pages, hooks, refused
         self._callback = HOOK(self._stop)
         self._known: set[int] = set()
+        self._instructions: Instructions | None = None
 
-    def listen(self) -> None:
-        """Stop at these instructions from now on; nothing may be mapped yet.
-
-        It looks before a CPU can execute a page, which another CPU may be about to jump into, and once more
-        when nobody can write to the page any more.
-        """
-        self._pages.listen(self, before=True)
-        self._pages.listen(self)
-
-    def be_pausable(self) -> None:
-        """Hooks wait for a pause by themselves."""
-
-    def map(self, address: int, size: int, shown: Protection) -> None:
-        if shown & Protection.EXECUTE:
-            self._find(address, size)
-
-    def unmap(self, address: int, size: int) -> None:
-        """A hook looks whether its instruction is still there."""
-
-    def protect(self, address: int, size: int, shown: Protection) -> None:
-        self.map(address, size, shown)
-
-    def forget_code(self, address: int, size: int) -> None:
-        self._find(address, size)
+    def listen(self, instructions: Instructions) -> None:
+        """Stop at these from now on; nothing may be mapped yet."""
+        self._instructions = instructions
+        CodeListener(self._pages, self._find)
 
     def _find(self, address: int, size: int) -> None:
+        assert self._instructions is not None
         words = np.frombuffer(self._pages.memory.slice(address, size), ">u4").astype(np.uint32)
-        places = {address + WORD_BYTES * int(index) for index in privileged_words(words)}
+        places = {address + WORD_BYTES * index for index in self._instructions.find(words)}
         if new := sorted(places - self._known):
             self._known.update(new)
             callback = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
@@ -63,6 +46,8 @@ class PrivilegedInstructions:
 
     def _stop(self, _engine: int, address: int, _size: int, _data: int) -> None:
         """Nothing where the program has put another instruction meanwhile."""
-        if is_privileged(int.from_bytes(self._pages.memory.view[address : address + WORD_BYTES], "big")):
+        assert self._instructions is not None
+        word = int.from_bytes(self._pages.memory.view[address : address + WORD_BYTES], "big")
+        if word in self._instructions:
             self._refused.trap = self._refused.trap or Trap(TrapKind.PRIVILEGED, address)
             self._engine.emu_stop()

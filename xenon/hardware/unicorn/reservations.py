@@ -22,6 +22,7 @@ from unicorn.unicorn_py3.unicorn import Uc, uclib
 from xenon.hardware.cpu import Access, Protection, Trap, TrapKind
 from xenon.hardware.memory_map import RAM_BYTES, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.compare_and_swap import compare_and_swap
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.instruments import Instruments
@@ -63,7 +64,7 @@ class _Instruction:
 
 
 class Reservations:
-    """The reservation of one CPU, and its hooks; a `PageListener` that finds where they belong.
+    """The reservation of one CPU, and its hooks.
 
     A store into code of a page that this CPU is writing code to itself (Stage.OWNED) is found once the page
     holds code again.
@@ -98,8 +99,7 @@ class Reservations:
         """Execute these instructions here from now on; nothing may be mapped yet."""
         if not self._is_listening:
             self._is_listening = True
-            self._pages.listen(self, before=True)  # another CPU may jump into the page once it is shown
-            self._pages.listen(self)  # and nobody can write to it any more
+            CodeListener(self._pages, self._find)
 
     def share(
         self,
@@ -119,22 +119,6 @@ class Reservations:
         self._gives_way.update(self._instructions.keys() & addresses)
 
     # Where the instructions are
-
-    def be_pausable(self) -> None:
-        """Hooks wait for a pause by themselves."""
-
-    def map(self, address: int, size: int, shown: Protection) -> None:
-        if shown & Protection.EXECUTE:
-            self._find(address, size)
-
-    def unmap(self, address: int, size: int) -> None:
-        """A hook looks whether its instruction is still there."""
-
-    def protect(self, address: int, size: int, shown: Protection) -> None:
-        self.map(address, size, shown)
-
-    def forget_code(self, address: int, size: int) -> None:
-        self._find(address, size)
 
     def _find(self, address: int, size: int) -> None:
         code = bytes(self._pages.memory.view[address : address + size])

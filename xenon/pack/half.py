@@ -1,0 +1,41 @@
+"""A model with its matrices in half precision, for files that hold only half of fp32's bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import loader
+from loader.tensor_types import F16
+from xenon.errors import ErrorCode, XenonError
+from xenon.pack.limits import IMAGE_END, INITRD_BYTES
+from xenon.stories.guest import matrix_types
+
+
+def in_half(model: loader.Model) -> loader.Model:
+    """The model with each matrix rounded to f16; it keeps its path.
+
+    Raises XenonError for a model whose matrices are no fp32, and for one that no file could hold even so.
+    """
+    types = set(matrix_types(model))
+    if types != {"fp32"}:
+        raise XenonError(
+            f"{model.path}: matrices of {', '.join(sorted(types))}, expected fp32 to make half of",
+            "it can be packed as it is",
+        )
+    weights = loader.weights(model)
+    recipe = loader.Recipe(loader.Format.CONSOLE, F16)
+    with tempfile.TemporaryDirectory(prefix="xenon-llm-") as folder:
+        conversion = loader.plan_checkpoint(weights, loader.ByteOrder.BIG, recipe, Path(folder) / "half.bin")
+        most = IMAGE_END + INITRD_BYTES
+        if conversion.image.size > most:
+            raise XenonError(
+                f"{model.path}: {conversion.image.size:,} bytes with its matrices in f16, "
+                f"a stick's files hold less than {most:,}",
+                "a smaller model fits, such as llama2.c's stories15M",
+                ErrorCode.OUT_OF_MEMORY,
+            )
+        loader.write([conversion])
+        half = loader.open(conversion.target)  # stays open when its folder goes
+    half.path = model.path
+    return half
