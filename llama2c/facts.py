@@ -55,7 +55,7 @@ BYTE_PAIR_FUNCTIONS = (
 )
 """Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
 XELL_FUNCTIONS = (
-    *HOT_FUNCTIONS,
+    *(name for name in HOT_FUNCTIONS if name != "system_call"),
     *(
         "screen_write",
         "put_character",
