@@ -20,9 +20,20 @@ HOT_FUNCTIONS = (
     *("memset", "rmsnorm", "rope", "swiglu", "add", "memcpy", "attend_heads", "parallel_for", "matmul"),
     *("forward", "multiply", "cache_rows", "store_rows", "share_attention", "take_row", "classify", "embed"),
     *("copy_row", "forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine", "reduce", "cosf"),
-    *("sinf", "take_chunks", "await_end", "await_job", "run_worker"),
-    *("sample_topp", "sampler_sample"),
-    *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "tokenizer_encode"),
+    *("sinf", "take_chunks", "await_end", "await_job", "run_worker", "start_workers", "wake_workers"),
+    *(
+        "has_company",
+        "platform_threads_at_once",
+        "platform_run_thread_task",
+        "platform_wait",
+        "platform_wake",
+    ),
+    *("generate", "inference_pass", "inference_logits", "logits_of", "classify_cpu", "inference_pick"),
+    *("sample_topp", "sampler_sample", "sampler_pick", "random_float", "sampler_accept", "print_token"),
+    *("printer_print", "llama2c_prints", "pieces_decode", "put_text", "put_out", "tokenizer_ends", "ends"),
+    *("platform_write", "platform_nanoseconds", "system_call"),
+    *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "read_int"),
+    *("pieces_longest", "pieces_sort", "tokenizer_encode"),
     *(
         "look_up_pair",
         "look_up",
@@ -39,11 +50,12 @@ BYTE_PAIR_FUNCTIONS = (
     *("byte_pairs_encode", "next_special", "special_at", "compare_byte", "encode_piece", "whole_piece"),
     *("merge_tokens", "weigh", "merge_at", "push", "pop", "merge_of", "split_next", "gpt2", "smollm"),
     *("llama3", "run_of", "matched", "character", "utf8_character", "char_class", "in_table"),
-    *("white_space", "contraction", "printer_print"),
+    *("white_space", "contraction", "print_whole_characters", "utf8_unfinished", "byte_pairs_is_control"),
+    *("byte_pairs_ends", "put_held"),
 )
 """Beside HOT_FUNCTIONS, those of a run with a tokenizer of byte-level BPE."""
 XELL_FUNCTIONS = (
-    *HOT_FUNCTIONS,
+    *(name for name in HOT_FUNCTIONS if name != "system_call"),
     *(
         "screen_write",
         "put_character",

@@ -3,8 +3,11 @@
 #include "tensor_types.h"
 #include "vector.h"
 
-enum { PREFETCH_AHEAD = 1024 };  // bytes: eight cache lines, as many misses as a core keeps in flight
-enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };  // of a tile: rows of w times positions of x that share their loads
+enum { PREFETCH_AHEAD = 1024, PREFETCH_AHEAD_OF_ROWS = 8192 };  // bytes: of one row, of several
+enum { MOST_SHARED = 512 };                    // items of a row that shares loads of x: longer ones stream better alone
+enum { PREFETCH_LINE = 64, ROUND_BYTES = 64 };  // what is prefetched at once, and used of a row in a round
+enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };     // of a tile: rows of w times positions of x that share their loads
+enum { VECTOR_BYTES = 16 };
 
 // Row i of w times x of the given positions, each in llama2.c's order: the sums hide each other's latency.
 static inline __attribute__((always_inline)) void tile_scalar(const Product *p, int i, int position, int positions)
@@ -44,9 +47,10 @@ static void batch_scalar(const void *context, int start, int end)
     }
 }
 
-// Rows of w from row i on times x of the given positions. Lane l of partial sum k of each holds the products with
-// j = 16 m + 4 k + l; that many chains hide vmaddfp's 12 cycles.
-static inline __attribute__((always_inline)) void tile_vmx(const Product *p, int i, int rows, int position, int positions)
+// Rows of w from row i on times x of the given positions, as vectors whose lanes are still to be added. Lane l
+// of partial sum k of each holds the products with j = 16 m + 4 k + l; that many chains hide vmaddfp's 12 cycles.
+static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Product *p, int i, int rows, int position,
+                                                           int positions)
 {
     int n = p->w.n;
     const float *w[MOST_ROWS], *x[MOST_POSITIONS];
@@ -62,11 +66,14 @@ static inline __attribute__((always_inline)) void tile_vmx(const Product *p, int
     for (int b = 0; b < positions; b++) {
         x[b] = p->x + (int64_t)(position + b) * n;
     }
+    const char *ahead = (const char *)w[0] + (rows > 1 ? PREFETCH_AHEAD_OF_ROWS : PREFETCH_AHEAD);
     int j = 0;
     for (; j + 16 <= n; j += 16) {
-        for (int r = 0; r < rows; r++) {
-            __builtin_prefetch((const char *)(w[r] + j) + PREFETCH_AHEAD);
+        // Several rows lie behind one another.
+        for (int line = 0; line < rows * ROUND_BYTES; line += PREFETCH_LINE) {
+            __builtin_prefetch(ahead + line);
         }
+        ahead += rows * ROUND_BYTES;
         for (int k = 0; k < 4; k++) {
             for (int r = 0; r < rows; r++) {
                 for (int b = 0; b < positions; b++) {
@@ -85,34 +92,59 @@ static inline __attribute__((always_inline)) void tile_vmx(const Product *p, int
     for (int r = 0; r < rows; r++) {
         for (int b = 0; b < positions; b++) {
             const Vector *part = sums[r][b];
-            Vector sum = vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3]));
-            p->out[(int64_t)(position + b) * p->w.d + i + r] =
-                (vector_lane(sum, 0) + vector_lane(sum, 1)) + (vector_lane(sum, 2) + vector_lane(sum, 3));
+            out[r * positions + b] = vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3]));
         }
     }
 }
 
+static inline void row_vmx(const Product *p, int i)
+{
+    Vector sum;
+    tile_vmx(&sum, p, i, 1, 0, 1);
+    p->out[i] = vector_sum(sum);
+}
+
 static void rows_vmx(const void *context, int start, int end)
 {
-    for (int i = start; i < end; i++) {
-        tile_vmx(context, i, 1, 0, 1);
+    const Product p = *(const Product *)context;  // a copy, which no store to out can change
+    int i = start;
+    for (; i < end && ((uintptr_t)(p.out + i) & (VECTOR_BYTES - 1)); i++) {
+        row_vmx(&p, i);
+    }
+    for (; p.w.n <= MOST_SHARED && i + MOST_ROWS <= end; i += MOST_ROWS) {
+        Vector sums[MOST_ROWS];
+        tile_vmx(sums, &p, i, MOST_ROWS, 0, 1);
+        stvx(p.out + i, vector_sums(sums[0], sums[1], sums[2], sums[3]));
+    }
+    for (; i < end; i++) {
+        row_vmx(&p, i);
     }
 }
 
 static void batch_vmx(const void *context, int start, int end)
 {
-    const Product *p = context;
+    const Product p = *(const Product *)context;
+    Vector sums[MOST_POSITIONS];
     for (int i = start; i < end; i++) {
+        float *out = p.out + i;
         int b = 0;
-        for (; b + 4 <= p->positions; b += 4) {
-            tile_vmx(p, i, 1, b, 4);
+        for (; b + 4 <= p.positions; b += 4, out += 4 * (int64_t)p.w.d) {
+            tile_vmx(sums, &p, i, 1, b, 4);
+            Vector four = vector_sums(sums[0], sums[1], sums[2], sums[3]);
+            for (int lane = 0; lane < 4; lane++) {
+                out[lane * (int64_t)p.w.d] = vector_lane(four, lane);
+            }
         }
-        if (p->positions - b >= 2) {
-            tile_vmx(p, i, 1, b, 2);
+        if (p.positions - b >= 2) {
+            tile_vmx(sums, &p, i, 1, b, 2);
+            out[0] = vector_sum(sums[0]);
+            out[p.w.d] = vector_sum(sums[1]);
+            out += 2 * (int64_t)p.w.d;
             b += 2;
         }
-        if (b < p->positions) {
-            tile_vmx(p, i, 1, b, 1);
+        if (b < p.positions) {
+            tile_vmx(sums, &p, i, 1, b, 1);
+            out[0] = vector_sum(sums[0]);
         }
     }
 }

@@ -99,13 +99,20 @@ static inline float largest(Vector v)
 // The largest of x (size) in every lane of most: 1, or 0 where one of them is no finite number.
 static inline int find_largest(Vector *most, const float *x, int size)
 {
-    Vector largest_of = lvx(x), odd = vector_zero();
-    for (int i = 0; i < size; i += LANES) {
-        Vector v = lvx(x + i);
-        odd = vmaddfp(v, vector_zero(), odd);  // NaN from an infinity or a NaN on
-        largest_of = greater(largest_of, v);
+    Vector largest0 = lvx(x), largest1 = largest0, odd = vector_zero();
+    int i = 0;
+    for (; i + 2 * LANES <= size; i += 2 * LANES) {  // two chains hide the comparison's latency
+        Vector v0 = lvx(x + i), v1 = lvx(x + i + LANES);
+        odd = vmaddfp(v0, vector_zero(), odd);  // NaN from an infinity or a NaN on
+        odd = vmaddfp(v1, vector_zero(), odd);
+        largest0 = greater(largest0, v0);
+        largest1 = greater(largest1, v1);
     }
-    *most = vector_of(largest(largest_of));
+    if (i < size) {
+        odd = vmaddfp(lvx(x + i), vector_zero(), odd);
+        largest0 = greater(largest0, lvx(x + i));
+    }
+    *most = vector_of(largest(greater(largest0, largest1)));
     return vector_sum(odd) == 0.0f;
 }
 
@@ -228,7 +235,8 @@ PARTS(8)
 PARTS(16)
 
 // att (positions) becomes the powers of two of what its scores are below the largest; their sum, or 0 where one is
-// no finite number. Lanes behind the last position hold its score on entry, and count as 2^-100.
+// no finite number. Lanes behind the last position hold its score on entry, and zero in the end; in the sum they are
+// 2^-100.
 static inline float weights_of(float *att, int positions)
 {
     static const _Alignas(ALIGNMENT) uint32_t BEHIND[LANES][LANES] = {
@@ -250,6 +258,7 @@ static inline float weights_of(float *att, int positions)
         sum = vaddfp(sum, power);
         stvx(att + t, power);
     }
+    stvx(att + last, vandc(lvx(att + last), behind));
     return vector_sum(sum);
 }
 

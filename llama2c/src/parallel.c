@@ -9,7 +9,8 @@
 #include "platform.h"
 
 enum { MOST_THREADS = MEMORY_STACK_5 - MEMORY_STACK_1 + 2 };
-enum { CHUNKS_OF_THREAD = 4 };    // a thread that does not get on holds up one of these
+// A thread that does not get on holds up one of these; each begins where nothing is prefetched yet.
+enum { CHUNKS_OF_THREAD = 2 };
 enum { GRAINS_TO_WAKE_FOR = 8 };  // a smaller job costs less than the system calls that wake a thread
 enum { LOOKS = 600000 };          // before a thread falls asleep; takes about as long as a small model's token
 

@@ -24,7 +24,7 @@ static void put_out(const Printer *printer, const char *bytes, uint32_t length)
     }
 }
 
-static void put(const Printer *printer, const char *bytes, uint32_t length)
+static void put_text(const Printer *printer, const char *bytes, uint32_t length)
 {
     if (!printer->stops) {
         put_out(printer, bytes, length);
@@ -44,7 +44,7 @@ static void put(const Printer *printer, const char *bytes, uint32_t length)
 
 static void put_held(Printer *printer)
 {
-    put(printer, printer->held, printer->count);
+    put_text(printer, printer->held, printer->count);
     printer->count = 0;
 }
 
@@ -60,7 +60,7 @@ static void print_whole_characters(Printer *printer, Piece piece)
     }
     uint32_t rest = printer->count ? 0 : utf8_unfinished(piece.bytes + used, piece.length - used);
     if (piece.length - used > rest) {
-        put(printer, piece.bytes + used, piece.length - used - rest);
+        put_text(printer, piece.bytes + used, piece.length - used - rest);
     }
     for (uint32_t i = piece.length - rest; rest && i < piece.length; i++) {
         printer->held[printer->count++] = piece.bytes[i];
@@ -78,7 +78,7 @@ void printer_print(Printer *printer, const Tokenizer *tokenizer, int previous, i
     if (byte_pairs) {
         print_whole_characters(printer, piece);
     } else {
-        put(printer, piece.bytes, piece.length);
+        put_text(printer, piece.bytes, piece.length);
     }
 }
 

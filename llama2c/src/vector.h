@@ -61,6 +61,12 @@ static inline Vector vand(Vector a, Vector b)
     return (Vector)((Vector_Words)a & (Vector_Words)b);
 }
 
+// a & ~b
+static inline Vector vandc(Vector a, Vector b)
+{
+    return (Vector)((Vector_Words)a & ~(Vector_Words)b);
+}
+
 static inline Vector vsel(Vector a, Vector b, Vector mask)
 {
     return vec_sel(a, b, (Vector_Words)mask);
@@ -164,6 +170,12 @@ static inline Vector vector_swap_pairs(Vector v)
 {
     static const vector unsigned char SWAPPED = {4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11};
     return vec_perm(v, v, SWAPPED);
+}
+
+// vsldoi by 8 bytes.
+static inline Vector vector_swap_halves(Vector v)
+{
+    return vec_sld(v, v, 8);
 }
 
 static inline float vector_lane(Vector v, int lane)
@@ -284,6 +296,15 @@ VECTOR_OF_WORDS(vsubuwm, x - y)
 VECTOR_OF_WORDS(vslw, x << (y & 31))
 VECTOR_OF_WORDS(vor, x | y)
 VECTOR_OF_WORDS(vcmpequw, x == y ? UINT32_MAX : 0)
+
+static inline Vector vandc(Vector a, Vector b)
+{
+    Vector result;
+    for (int i = 0; i < 4; i++) {
+        result.words[i] = a.words[i] & ~b.words[i];
+    }
+    return result;
+}
 
 static inline Vector vsel(Vector a, Vector b, Vector mask)
 {
@@ -417,6 +438,11 @@ static inline Vector vector_swap_pairs(Vector v)
     return (Vector){{v.lane[1], v.lane[0], v.lane[3], v.lane[2]}};
 }
 
+static inline Vector vector_swap_halves(Vector v)
+{
+    return (Vector){{v.lane[2], v.lane[3], v.lane[0], v.lane[1]}};
+}
+
 static inline float vector_lane(Vector v, int lane)
 {
     return v.lane[lane];
@@ -452,10 +478,19 @@ static inline Vector vector_product(Vector a, Vector b)
     return vmaddfp(a, b, vector_zero());
 }
 
-// The sum of the lanes.
+// The sum of the lanes, (0 + 1) + (2 + 3).
 static inline float vector_sum(Vector v)
 {
-    return (vector_lane(v, 0) + vector_lane(v, 1)) + (vector_lane(v, 2) + vector_lane(v, 3));
+    Vector pairs = vaddfp(v, vector_swap_pairs(v));
+    return vector_lane(vaddfp(pairs, vector_swap_halves(pairs)), 0);
+}
+
+// Those of four vectors, each as above.
+static inline Vector vector_sums(Vector a, Vector b, Vector c, Vector d)
+{
+    Vector ac0 = vmrghw(a, c), ac1 = vmrglw(a, c), bd0 = vmrghw(b, d), bd1 = vmrglw(b, d);
+    Vector first = vaddfp(vmrghw(ac0, bd0), vmrglw(ac0, bd0));
+    return vaddfp(first, vaddfp(vmrghw(ac1, bd1), vmrglw(ac1, bd1)));
 }
 
 #endif

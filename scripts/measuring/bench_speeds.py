@@ -23,6 +23,7 @@ LEAST_TWO_THREADS, LEAST_MORE_THREADS = 1.6, 0.9  # times one thread, times two
 LEAST_PROMPT = 3.0  # times generation
 MOST_GROWTH = 1.25  # times the growth of the multiply-adds of a token
 MANY_THREADS = (1, 2, 3, 6)
+MOST_CONTEXT = 512  # positions: what stories110M fits the console with
 ONE, TWO = "recompiler/vmx/1", "recompiler/vmx/2"
 
 
@@ -95,7 +96,8 @@ def runner_figures(folder: Path, repetitions: int) -> list[Figure]:
 
 def shape_figures(shape: Shape, llama2c: Path | None, folder: Path, scale: Scale) -> list[Figure]:
     """A shape on compiled code with 1, 2, 3 and 6 threads, and on llama2.c: generation and a prompt."""
-    model, tokenizer = _made(shape.config, folder / shape.value)
+    config = replace(shape.config, seq_len=min(shape.config.seq_len, MOST_CONTEXT))
+    model, tokenizer = _made(config, folder / shape.value)
     # The clock of run.c has milliseconds: a small model takes longer tests.
     tokens = scale.tokens * (1 if model.config.dim > 64 else 4)
     workloads = benchmark.plan_workloads(model, tokenizer, tokens, tokens)

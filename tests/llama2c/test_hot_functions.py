@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,13 @@ from llama2c.facts import (
     XELL_FUNCTIONS,
     hot_functions,
 )
+from loader import synthetic
+from loader.synthetic import Shape
 from xenon.console import Bytes, Console, CpuKind, MachineSettings
+from xenon.profile.profile import Profile
 from xenon.profile.profiler import Profiler
+
+BUNDLED = llama2c.bundled_model(), llama2c.bundled_tokenizer()
 
 
 def functions(guest: Path) -> Counter[str]:
@@ -51,15 +57,7 @@ def test_a_run_has_its_own_kernels_only() -> None:
 @pytest.mark.parametrize("matmul", ["scalar", "vmx"])
 @pytest.mark.parametrize("temperature", ["0", "0.9"])
 def test_stories_spend_their_instructions_in_hot_functions(matmul: str, temperature: str) -> None:
-    console = Console(MachineSettings(cpu=CpuKind.UNICORN, threads=2, measured=True))
-    for name, path in (("m", llama2c.bundled_model()), ("t", llama2c.bundled_tokenizer())):
-        console.disc.add(name, Bytes(path.read_bytes()))
-    words = ["m", "-z", "t", "-i", "Once", "-t", temperature, "-s", "1", "-n", "24", "-e", "-k", matmul]
-    profiler = Profiler(console, console.boot(llama2c.guest_program(), words))
-    profiler.start()
-    for _ in console.run(timeout=60):
-        pass
-    profile = profiler.stop()
+    profile = _profile(BUNDLED, matmul, temperature, 24)
     other = {
         function.name: function.instructions / profile.instructions
         for function in profile.functions
@@ -67,3 +65,46 @@ def test_stories_spend_their_instructions_in_hot_functions(matmul: str, temperat
     }
     assert max(other.values()) < 0.002, other
     assert sum(other.values()) < 0.005, other
+
+
+@pytest.mark.parametrize("matmul", ["scalar", "vmx"])
+@pytest.mark.parametrize("temperature", ["0", "0.9"])
+def test_a_token_calls_hot_functions_only(matmul: str, temperature: str) -> None:
+    short, long = (_profile(BUNDLED, matmul, temperature, steps) for steps in (10, 30))
+    assert {"forward", "printer_print", "system_call"} <= grown(short, long, 20)
+    assert grown(short, long, 20) - set(hot_functions(matmul)) == set()
+
+
+def test_sharing_work_calls_hot_functions_only(tmp_path: Path) -> None:
+    config = replace(
+        Shape.STORIES_260K.config, vocab_size=4096, n_layers=1
+    )  # a matrix that is worth two threads
+    paths = tmp_path / "model.bin", tmp_path / "tokenizer.bin"
+    synthetic.write_model(config, paths[0])
+    synthetic.write_tokenizer(config.vocab_size, paths[1])
+    short, long = (_profile(paths, "vmx", "0", steps) for steps in (10, 30))
+    assert "wake_workers" in grown(short, long, 20)
+    assert grown(short, long, 20) - set(hot_functions("vmx")) == set()
+
+
+def grown(short: Profile, long: Profile, calls: int) -> set[str]:
+    """The functions that the longer run calls so many times more often."""
+    before = {function.address: function.calls for function in short.functions}
+    return {
+        function.name
+        for function in long.functions
+        if function.calls - before.get(function.address, 0) >= calls
+    }
+
+
+def _profile(paths: tuple[Path, Path], matmul: str, temperature: str, steps: int) -> Profile:
+    """What a story of so many steps executes; `paths` are those of the model and its tokenizer."""
+    console = Console(MachineSettings(cpu=CpuKind.UNICORN, threads=2, measured=True))
+    for name, path in zip("mt", paths, strict=True):
+        console.disc.add(name, Bytes(path.read_bytes()))
+    words = ["m", "-z", "t", "-i", "Once", "-t", temperature, "-s", "1", "-n", str(steps), "-e", "-k", matmul]
+    profiler = Profiler(console, console.boot(llama2c.guest_program(), words))
+    profiler.start()
+    for _ in console.run(timeout=60):
+        pass
+    return profiler.stop()

@@ -8,6 +8,7 @@ from xenon.lifter import layout
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.ir_types import I8, I32, I64, int_type
 from xenon.lifter.registers import GuestRegisters
+from xenon.lifter.target import Target
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
@@ -17,6 +18,10 @@ Emit = Callable[[], Value]
 
 class Lifter(GuestRegisters):
     """One function as LLVM, on its way (see unit.py)."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._held: list[tuple[Value, Value, str]] | None = None  # stores: value, pointer, attributes
 
     # Rare paths
 
@@ -122,7 +127,24 @@ class Lifter(GuestRegisters):
     def store(self, address: Value, value: Value, swap: bool = True) -> None:
         """An integer to guest memory."""
         stored = value.intrinsic("bswap") if swap and value.type.bits > 8 else value
-        self.write(stored, self.pointer(address), ", align 1")
+        self.store_bytes(address, stored, ", align 1")
+
+    def store_bytes(self, address: Value, value: Value, attributes: str) -> None:
+        """A value to guest memory as it is, now or with the others that are held."""
+        if self._held is not None:
+            self._held.append((value, self.pointer(address), attributes))
+        else:
+            self.write(value, self.pointer(address), attributes)
+
+    def hold_stores(self) -> None:
+        """From here on, stores to guest memory wait for `make_stores`; nothing may be read from there."""
+        self._held = []
+
+    def make_stores(self) -> None:
+        """Make the stores that are held, in their order."""
+        held, self._held = self._held or [], None
+        for value, pointer, attributes in held:
+            self.write(value, pointer, attributes)
 
     def effective_address(self, instruction: Instruction) -> Value:
         """The address that an instruction accesses; an update form also leaves it in RA."""

@@ -3,7 +3,8 @@
 The fast form makes no check of an address. Where it writes no memory it also speculates (see speculate.py) on
 all of these rounds at once: the registers it began with are kept, and where the verdict at the end is bad the
 rounds are done again in the slow form, which after that serves some more times without another try. In a loop
-that writes memory each round is found right before its first store.
+that writes memory each round is found before its stores, which wait for the end of the round where nothing
+is read behind the first of them.
 
 LLVM blocks: B the head, which looks ahead; F and S the rounds of the fast and the slow form; and with
 speculation D, which chooses by distrust, P, which prepares the rounds, and V, the verdict behind them.
@@ -107,7 +108,10 @@ class Loop:
         self._streams = find_streams(self._guards, addresses.steps)
         self._sums = find_side_by_side(block, addresses.places) or find_unpacked(block, addresses.places)
         self._unchecked = all(index in self._streams for index in self._guards)
-        self._writes = any(map(writes_memory, block.body))
+        accesses = [instruction for instruction in block.body if instruction.access is not None]
+        writes = [writes_memory(instruction) for instruction in accesses]
+        self._writes = any(writes)
+        self._writes_last = self._writes and all(writes[writes.index(True) :])  # of its accesses
         names = frozenset().union(*(instruction.writes for instruction in block.instructions))
         self._changed = tuple(slot for name in sorted(names) for slot in slots_of(name))
         last = block.last
@@ -169,9 +173,12 @@ class Loop:
         lifter.start(f"F{start:x}")
         lifter.forget()
         lifter.speculate(speculation, defer=self._writes)
+        if self._writes_last:
+            lifter.hold_stores()
         host.body(block, {}, self._instead)
         if self._writes:
             self._commit()
+            lifter.make_stores()
         else:
             speculation.end_round(lifter.known().values)
             lifter.end_speculation()
@@ -194,8 +201,9 @@ class Loop:
         self._prepare(speculation)
 
     def _instead(self, index: int, instruction: Instruction) -> bool:
-        """Of an instruction of the body: commit before the first store, and emit those of the four sums."""
-        if writes_memory(instruction):
+        """Of an instruction of the body: commit before the first store, unless stores wait, and emit those of
+        the four sums."""
+        if writes_memory(instruction) and not self._writes_last:
             self._commit()
         if self._sums is None or index not in self._sums.indices:
             return False
@@ -203,7 +211,7 @@ class Loop:
         return True
 
     def _commit(self) -> None:
-        """Before the first store: is the round right so far? If not, the slow form does it from its start."""
+        """Before stores are made: is the round right so far? If not, the slow form does it from its start."""
         lifter, speculation = self._lifter, self._lifter.speculation
         if speculation is None:
             return

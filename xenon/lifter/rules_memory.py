@@ -99,7 +99,7 @@ def _load_vector(lifter: Lifter, instruction: Instruction) -> None:
 def _store_vector(lifter: Lifter, instruction: Instruction) -> None:
     address = _address(lifter, instruction) & -16
     data = lifter.reverse_bytes(lifter.vector(instruction.rt, BYTES_16))
-    lifter.write(data, lifter.pointer(address), ", align 16")
+    lifter.store_bytes(address, data, ", align 16")
 
 
 @RULES.add("stvewx")

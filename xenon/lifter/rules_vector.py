@@ -171,7 +171,8 @@ for _letter, _type in _TYPES.items():
 def _splat(lifter: Lifter, instruction: Instruction) -> None:
     type = _TYPES[instruction.mnemonic[-1]]
     lane = type.lanes - 1 - (instruction.ra & (type.lanes - 1))
-    lifter.set_vector(instruction.rt, lifter.vector(instruction.rb, type).shuffle([lane] * type.lanes))
+    source = lifter.vector(instruction.rb, type)
+    _set_picked(lifter, instruction, source.shuffle([lane] * type.lanes), source)
 
 
 @RULES.add("vspltisb vspltish vspltisw")
@@ -185,7 +186,14 @@ def _pick(lifter: Lifter, instruction: Instruction, type: Type, elements: list[i
     count = type.lanes
     lanes = [count - 1 - element if element < count else 3 * count - 1 - element for element in elements]
     a, b = lifter.vector(instruction.ra, type), lifter.vector(instruction.rb, type)
-    lifter.set_vector(instruction.rt, a.shuffle(lanes[::-1], b))
+    _set_picked(lifter, instruction, a.shuffle(lanes[::-1], b), a, b)
+
+
+def _set_picked(lifter: Lifter, instruction: Instruction, result: Value, *sources: Value) -> None:
+    """Set VT to a result that consists of the sources' lanes."""
+    if lifter.speculation is not None and result.type == WORDS_4:
+        lifter.speculation.picked(result, sources)
+    lifter.set_vector(instruction.rt, result)
 
 
 @RULES.add("vmrghb vmrghh vmrghw vmrglb vmrglh vmrglw")

@@ -63,6 +63,7 @@ class Speculation:
         self._changed = changed
         self._over_rounds = over_rounds
         self._roots: dict[Value, Value] = {}  # a value to another with the same bits or the same kind of NaN
+        self._sources: dict[Value, tuple[Value, ...]] = {}  # words to those that their lanes come from
         self._initial: dict[Value, Slot] = {}  # values that slots had at the start of the round
         self._operands: dict[Value, frozenset[Value]] = {}  # of each result, all that came before
         self._ends: list[Value] = []  # results that no other result follows from
@@ -81,6 +82,10 @@ class Speculation:
     def same(self, value: Value, source: Value) -> None:
         """`value` is NaN where `source` is; it has the same lanes, or another sign."""
         self._roots[value] = self._root(source)
+
+    def picked(self, words: Value, sources: tuple[Value, ...]) -> None:
+        """Each lane of these words is one of the sources'."""
+        self._sources[words] = sources
 
     def _root(self, value: Value) -> Value:
         return self._roots.get(value, value)
@@ -106,7 +111,10 @@ class Speculation:
         if root == words.like(0) or self._grains.get(root, 0) >= grain:
             return
         slot = self._initial.get(root)
-        if slot is not None and (self._over_rounds or slot not in self._changed):
+        if root in self._sources:
+            for source in self._sources[root]:
+                self.need(source, grain)
+        elif slot is not None and (self._over_rounds or slot not in self._changed):
             self._assumed[slot] = max(grain, self._assumed.get(slot, grain))
         else:
             self._keep_least(words, grain)

@@ -4,8 +4,8 @@ what is hot.
 It samples where guest code is. A function that turns up again is compiled, and can be entered at the loop it
 was seen in as well; then, while nothing else is hot, those that it calls. A place that goes on turning up in
 compiled functions becomes an entry of its own. A function whose compiled code turns up often goes to the full
-optimiser, which works in a thread and a process of its own. What a program came to need is remembered on
-disk, and compiled, or rather read back, first in its next run.
+optimiser, which works in a thread and a process of its own. What was hot in a program is remembered on disk,
+and compiled, or rather read back, first in its next run.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class TierUp:
         self._closing = threading.Event()
         self._samples: Counter[tuple[int, ...]] = Counter()
         self._first: list[int] = []  # hot functions that are to be compiled
-        self._wanted: list[_Wanted] = []  # what was compiled, to be remembered
+        self._compiled: set[_Wanted] = set()
+        self._wanted: list[_Wanted] = []  # those that were hot, to be remembered
         self._calls: list[int] = []  # functions that compiled ones call
         self._compiled_samples: Counter[int] = Counter()
         self._optimised: set[int] = set()  # functions that were, in this run or an earlier one
@@ -120,25 +121,31 @@ class TierUp:
                 self._compile(address)
             for address, inside, _ in remembered:
                 self._compile(address, inside)
+            self._is_compiling = False
             while not self._closing.wait(_PERIOD):
                 was_hot = self._look()
                 self._is_compiling = was_hot
                 if not was_hot and self._calls:
-                    self._compile(self._calls.pop(0))
+                    self._compile(self._calls.pop(0), was_hot=False)
         finally:
             self._remember(key, remembered)
 
-    def _compile(self, address: int, inside: int | None = None) -> None:
-        """Compile a function, unless it is time to close; those that it calls are next."""
+    def _compile(self, address: int, inside: int | None = None, was_hot: bool = True) -> None:
+        """Compile a function, unless it is time to close; those that it calls are next. What was hot is
+        remembered."""
         if self._closing.is_set():
             return
-        self._recompiler.prepare(self._worker, self._optimiser)
-        if address in self._optimised:
-            self._recompiler.restore(address, inside)
+        if inside is not None or self._recompiler.take_prepared([address]):
+            self._is_compiling = True
+            self._recompiler.prepare(self._worker, self._optimiser)
+            if address in self._optimised:
+                self._recompiler.restore(address, inside)
         outcome = self._recompiler.compile(address, inside)
-        if outcome.tier is not Tier.UNICORN and (address, inside) not in self._wanted:
-            self._wanted.append((address, inside))
+        if outcome.tier is not Tier.UNICORN and (address, inside) not in self._compiled:
+            self._compiled.add((address, inside))
             self._calls += sorted(outcome.calls)
+            if was_hot:
+                self._wanted.append((address, inside))
 
     def _look(self) -> bool:
         """Take a sample of each CPU, and compile what has become hot. Whether anything had."""
@@ -189,6 +196,8 @@ class TierUp:
             if self._recompiler.compile(address, tier=Tier.OPTIMISED).tier is Tier.OPTIMISED:
                 self._compiled_samples[address] = _HOT_COMPILED
                 self._optimised.add(address)
+                if not any(address == wanted for wanted, _ in self._wanted):
+                    self._wanted.append((address, None))
             self._is_optimising = not self._to_optimise.empty()
 
     def _program_key(self) -> str:

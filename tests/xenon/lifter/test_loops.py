@@ -17,6 +17,11 @@ from xenon.recompiler.cache import CodeCache
 _DATA = PROGRAM.start + 0x10000
 _WORDS = 4096
 _MULTIPLY_ADD = (0x7C2048CE, 0x7C4050CE, 0x106118AE, 0x39290010, 0x394A0010)
+_ENDS = (0x39290010, 0x394A0010, 0x396B0010)  # r9, r10 and r11 += 16
+# vmrghw v5, v1, v2; vspltw v6, v2, 1; vmaddfp v3, v5, v6, v3; vaddfp v4, v4, v5
+_PICKED = (*_MULTIPLY_ADD[:2], 0x10A1108C, 0x10C1128C, 0x106519AE, 0x1084280A, *_ENDS)
+# vmaddfp v3, v1, v2, v3; stvx v3, 0, r11; vaddfp v4, v3, v1; vmaddfp v5, v4, v2, v1; stvx v5, 0, r11
+_STORED = (*_MULTIPLY_ADD[:2], 0x106118AE, 0x7C6059CE, 0x1083080A, 0x10A408AE, 0x7CA059CE, *_ENDS)
 _FUSED = (0xC0290000, 0xC04A0000, 0xEC6118BA, 0x39290004, 0x394A0004)
 
 
@@ -43,7 +48,11 @@ def test_random_loops_agree_with_their_bodies_called_one_by_one_and_with_unicorn
         assert len(set(results.values())) == 1, trial
 
 
-@pytest.mark.parametrize("words", [_MULTIPLY_ADD, _FUSED, _four_sums()], ids=["vmaddfp", "fmadds", "four"])
+@pytest.mark.parametrize(
+    "words",
+    [_MULTIPLY_ADD, _FUSED, _four_sums(), _PICKED, _STORED],
+    ids=["vmaddfp", "fmadds", "four", "picked", "stored"],
+)
 @pytest.mark.parametrize("lane", [0, 70, 399])
 @pytest.mark.parametrize(
     "bits",
@@ -83,3 +92,15 @@ def test_streams_that_move_by_a_register(laboratory: LoopLaboratory, step: int) 
     registers = (first, first + 2 * 4096, step & 0xFFFF_FFFF)  # lis extends the sign
     results = laboratory.results(Trial(words, False, rounds, registers, data))
     assert len(set(results.values())) == 1
+
+
+def test_a_body_that_is_called_with_a_double_flushes_denormals_too(laboratory: LoopLaboratory) -> None:
+    # fadds f1, f2, f3; fmul f2, f4, f5; lvx v1, 0, r9; vaddfp v2, v2, v1; vaddfp v3, v1, v1
+    sums = (0xEC22182A, 0xFC440172, 0x7C2048CE, 0x1042080A, 0x1061080A)
+    lanes = [0x3F800001 + lane for lane in range(16)] + [0x00600001] * (_WORDS - 16)
+    data = struct.pack(f">{_WORDS}I", *lanes)
+    trial = Trial((*sums, 0x39290010), False, 9, (_DATA + 256, _DATA + 1024, _DATA + 2048), data)
+    results = laboratory.results(trial)
+    assert len(set(results.values())) == 1
+    v3 = results["a loop"][4 * _WORDS + 176 + 16 * 3 :][:16]
+    assert v3 == bytes(16)  # where Unicorn has 00c00002

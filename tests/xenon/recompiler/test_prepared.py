@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -206,11 +207,12 @@ print(not_prepared, "llvmlite" in sys.modules)
 """
 
 
-def test_a_story_of_prepared_code_needs_no_compiler() -> None:
+def test_a_story_of_prepared_code_needs_no_compiler(tmp_path: Path) -> None:
     if prepared() is None:
         pytest.skip("nothing is prepared in this folder: python -m xenon.stories.prepare")
     words = [sys.executable, "-c", STORY_OF_HOT_FUNCTIONS]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    nothing_remembered = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=nothing_remembered)
     assert done.stdout == "[[]] False\n"
 
 
