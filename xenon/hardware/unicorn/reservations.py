@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import ctypes
 import random
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, uclib
 
@@ -32,15 +32,9 @@ from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.stop_hook import HOOK
 
-# The words of the four instructions (see powerpc/isa.tsv), wherever they begin: opcode 31 in the first byte.
-_WORDS = re.compile(
-    rb"(?=[\x7c-\x7f].(?:[%s][\x28\x29\xa8\xa9]|[%s][\x2d\xad]))"
-    % (
-        b"".join(b"\\x%02x" % byte for byte in range(0, 256, 8)),
-        b"".join(b"\\x%02x" % byte for byte in range(1, 256, 8)),
-    ),
-    re.DOTALL,
-)
+# The four instructions (see powerpc/isa.tsv): words under a mask. The lowest bit of a load is a hint.
+_LOADS = (0xFC00_07FE, (0x7C00_0028, 0x7C00_00A8))
+_CONDITIONAL_STORES = (0xFC00_07FF, (0x7C00_012D, 0x7C00_01AD))
 FPSCR_UNUSUAL = 0xFF
 """Exceptions enabled, or another rounding mode: not for compiled code."""
 _STORES, _DOUBLEWORD = 1 << 8, 1 << 7  # bits of these words
@@ -121,15 +115,18 @@ class Reservations:
     # Where the instructions are
 
     def _find(self, address: int, size: int) -> None:
-        code = bytes(self._pages.memory.view[address : address + size])
+        words = np.frombuffer(self._pages.memory.slice(address, size), ">u4").astype(np.uint32)
+        likely = np.zeros(len(words), np.bool_)
+        for mask, forms in (_LOADS, _CONDITIONAL_STORES):
+            masked = words & np.uint32(mask)
+            for form in forms:
+                likely |= masked == np.uint32(form)
         new = []
-        for match in _WORDS.finditer(code):
-            place = address + match.start()
-            if place % WORD_BYTES == 0:
-                if place not in self._instructions:
-                    new.append(place)
-                word = int.from_bytes(code[match.start() : match.start() + WORD_BYTES], "big")
-                self._instructions[place] = self._decode(word)
+        for index in map(int, np.flatnonzero(likely)):
+            place = address + WORD_BYTES * index
+            if place not in self._instructions:
+                new.append(place)
+            self._instructions[place] = self._decode(int(words[index]))
         if new:
             callback = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
             self._hooks.hook(new, callback, 0)
