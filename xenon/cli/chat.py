@@ -20,8 +20,10 @@ from xenon.cli.options import (
     MinPOption,
     RepeatPenaltyOption,
     StopOption,
+    TemperatureOption,
     ThreadsOption,
     TokenizerOption,
+    TopPOption,
 )
 from xenon.cli.output import parse_size, shown
 from xenon.stories.settings import Activations, Engine, KeyValueType, Sampling, Setup
@@ -64,12 +66,8 @@ def chat(
             show_default="the model's",
         ),
     ] = None,
-    temperature: Annotated[
-        float, typer.Option("--temperature", "-t", help="0 or more; 0 always takes the likeliest token.")
-    ] = 0.7,
-    top_p: Annotated[
-        float, typer.Option("--top-p", "-p", help="0 to 1; sample from this share of the likeliest tokens.")
-    ] = 0.9,
+    temperature: TemperatureOption = 0.7,
+    top_p: TopPOption = 0.9,
     min_p: MinPOption = 0.0,
     repeat_penalty: RepeatPenaltyOption = 1.0,
     stop: StopOption = None,

@@ -18,11 +18,15 @@ from xenon.cli.options import (
     MatmulOption,
     MemoryOption,
     MinPOption,
+    PromptFileOption,
     RepeatPenaltyOption,
+    StepsOption,
     StopOption,
+    TemperatureOption,
     ThreadsOption,
     TimeoutOption,
     TokenizerOption,
+    TopPOption,
 )
 from xenon.cli.output import (
     hint_at_recompiler,
@@ -54,28 +58,16 @@ def generate(
         ),
     ] = None,
     tokenizer: TokenizerOption = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the prompt from a file.")] = None,
-    temperature: Annotated[
-        float, typer.Option("--temperature", "-t", help="0 or more; 0 always takes the likeliest token.")
-    ] = 1.0,
-    top_p: Annotated[
-        float, typer.Option("--top-p", "-p", help="0 to 1; sample from this share of the likeliest tokens.")
-    ] = 0.9,
+    file: PromptFileOption = None,
+    temperature: TemperatureOption = 1.0,
+    top_p: TopPOption = 0.9,
     min_p: MinPOption = 0.0,
     repeat_penalty: RepeatPenaltyOption = 1.0,
     stop: StopOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", "-s", help="Repeats a story.", show_default="random")
     ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            "-n",
-            help="Positions to run, the prompt's included; 0: the context.",
-            show_default="256",
-        ),
-    ] = None,
+    steps: StepsOption = None,
     engine: EngineOption = Engine.AUTO,
     matmul: MatmulOption = None,
     threads: ThreadsOption = None,

@@ -70,6 +70,19 @@ CpuOption = Annotated[
         metavar="unicorn|recompiler", help="How guest code is run.", show_default="the faster installed"
     ),
 ]
+PromptFileOption = Annotated[Path | None, typer.Option("--file", "-f", help="Read the prompt from a file.")]
+TemperatureOption = Annotated[
+    float, typer.Option("--temperature", "-t", help="0 or more; 0 always takes the likeliest token.")
+]
+TopPOption = Annotated[
+    float, typer.Option("--top-p", "-p", help="0 to 1; sample from this share of the likeliest tokens.")
+]
+StepsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--steps", "-n", help="Positions to run, the prompt's included; 0: the context.", show_default="256"
+    ),
+]
 MinPOption = Annotated[
     float,
     typer.Option("--min-p", help="0 to 1; leave out tokens less likely than this share of the likeliest."),

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from xenon.cli.errors import UsageError
-from xenon.cli.options import ContextOption, TokenizerOption
+from xenon.cli.options import (
+    ContextOption,
+    PromptFileOption,
+    StepsOption,
+    TemperatureOption,
+    TokenizerOption,
+    TopPOption,
+)
 from xenon.cli.output import ProgressBar, print_json, prompt_from_file, shown
 from xenon.errors import XenonError, reason
 from xenon.stories.settings import Sampling
@@ -38,26 +45,14 @@ def pack(
         ),
     ] = None,
     tokenizer: TokenizerOption = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the prompt from a file.")] = None,
-    temperature: Annotated[
-        float, typer.Option("--temperature", "-t", help="0 or more; 0 always takes the likeliest token.")
-    ] = 1.0,
-    top_p: Annotated[
-        float, typer.Option("--top-p", "-p", help="0 to 1; sample from this share of the likeliest tokens.")
-    ] = 0.9,
+    file: PromptFileOption = None,
+    temperature: TemperatureOption = 1.0,
+    top_p: TopPOption = 0.9,
     seed: Annotated[
         int | None,
         typer.Option("--seed", "-s", help="Repeats a story.", show_default="the console's clock"),
     ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            "-n",
-            help="Positions to run, the prompt's included; 0: the context.",
-            show_default="256",
-        ),
-    ] = None,
+    steps: StepsOption = None,
     context: ContextOption = None,
     layout: Annotated[
         Literal["one", "initrd", "split"] | None,
