@@ -14,7 +14,7 @@ from importlib import resources
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.instruments import BLOCK_END_AT, UNICORN_AT
-from xenon.hardware.unicorn.reservations import FPSCR_UNUSUAL
+from xenon.hardware.unicorn.registers import FPSCR_UNUSUAL
 from xenon.lifter import layout
 from xenon.lifter.layout import Dirty, Status
 from xenon.powerpc.abi import INSTRUCTION_BYTES

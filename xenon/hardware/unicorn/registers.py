@@ -12,6 +12,9 @@ from unicorn.unicorn_py3.unicorn import Uc, uclib
 GPR_IDS = [ppc.UC_PPC_REG_0 + number for number in range(32)]
 FPR_IDS = [ppc.UC_PPC_REG_FPR0 + number for number in range(32)]
 
+FPSCR_UNUSUAL = 0xFF
+"""Exceptions enabled, or another rounding mode: not for compiled code."""
+
 
 class RegisterBatch:
     """A set of registers moved in one call through arrays built once: 1.5 us, where one reg_read costs 1 to

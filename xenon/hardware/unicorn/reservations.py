@@ -29,14 +29,12 @@ from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
-from xenon.hardware.unicorn.registers import GPR_IDS, RegisterBatch
+from xenon.hardware.unicorn.registers import FPSCR_UNUSUAL, GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.stop_hook import HOOK
 
 # The four instructions (see powerpc/isa.tsv): words under a mask. The lowest bit of a load is a hint.
 _LOADS = (0xFC00_07FE, (0x7C00_0028, 0x7C00_00A8))
 _CONDITIONAL_STORES = (0xFC00_07FF, (0x7C00_012D, 0x7C00_01AD))
-FPSCR_UNUSUAL = 0xFF
-"""Exceptions enabled, or another rounding mode: not for compiled code."""
 _STORES, _DOUBLEWORD = 1 << 8, 1 << 7  # bits of these words
 _NUMBERS = {4: ctypes.c_uint32, 8: ctypes.c_uint64}
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
