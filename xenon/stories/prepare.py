@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from llama2c.build import BuildError, zig_program
-from llama2c.facts import XELL_FUNCTIONS
+from llama2c.facts import HOT_FUNCTIONS, XELL_FUNCTIONS
 from xenon.recompiler.prepared import FOLDER
 from xenon.recompiler.preparing import lift_programs
 from xenon.stories.guest import guest_program, xell_program
@@ -30,7 +30,7 @@ _FLAGS = "-O3 -ffp-contract=off -shared -fPIC -nostdlib -w -Wl,--build-id=none -
 def prepare(
     folder: Path = FOLDER,
     kinds: Iterable[str] = KINDS,
-    functions: Iterable[str] = XELL_FUNCTIONS,
+    functions: Iterable[str] = (*HOT_FUNCTIONS, *XELL_FUNCTIONS),
 ) -> list[Path]:
     """Write library and record of each kind; returns their paths. Raises BuildError, XenonError."""
     programs = {str(path): path.read_bytes() for path in (guest_program(), xell_program())}
