@@ -16,6 +16,8 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 XELL_GUEST = GUEST.with_name("xell.elf")
+C64_SOURCES = SOURCES.with_name("c64")
+C64_GUEST = GUEST.with_name("c64.elf")
 
 PORT = (
     *"allocations checkpoint evaluate figures forward forward_cpu forward_dump forward_gpu gpu".split(),
@@ -57,6 +59,10 @@ XELL = (
     *"xell_codes.c xell_page.c xell_selftest.c xell_speeds.c".split(),
     *("xell_start.S", "-Wl,-T,xell.ld"),
 )
+# A Commodore 64 (docs/c64.md). Its processor is one function, small enough for the recompiler: no copies of an
+# operation, and trees of comparisons in the place of jump tables.
+C64 = ("bus", "kernal", "machine", "processor", "reu")
+C64_SMALL = "-Os -fno-jump-tables -DCONSOLE".split()
 HOST = "-shared -fPIC -fvisibility=hidden".split()
 
 
@@ -109,6 +115,23 @@ def build_xell_guest(target: Path = XELL_GUEST) -> Path:
     return _zig(guest_arguments(XELL), target)
 
 
+def build_c64_guest(target: Path = C64_GUEST, main: Path = C64_SOURCES / "main.c") -> Path:
+    """Compiles the Commodore 64, a program as the guest is, to `target`; with another `main`, its parts.
+
+    Raises BuildError.
+    """
+    parts = [str(C64_SOURCES / f"{name}.c") for name in C64]
+    arguments = [*COMMON, *XENON, *C64_SMALL, f"-I{C64_SOURCES}", str(main), *parts, "memory.c", "text.c"]
+    return _zig([*arguments, *LINUX], target)
+
+
+def build_c64_library(target: Path, main: Path) -> Path:
+    """Compiles the Commodore 64's parts for this machine as a shared library, to `target`, with the functions
+    of `main`. Raises BuildError."""
+    parts = [str(C64_SOURCES / f"{name}.c") for name in C64]
+    return _zig([*COMMON, *HOST, f"-I{C64_SOURCES}", str(main), *parts, "memory.c"], target)
+
+
 def guest_arguments(platform: Sequence[str], main: Path = SOURCES / "main.c") -> list[str]:
     """The compiler's arguments for a guest: the port, the same for each, and one of the platforms."""
     return [*COMMON, *XENON, str(main), *(f"{name}.c" for name in PORT), *platform]
@@ -131,3 +154,4 @@ def reference_name() -> str:
 if __name__ == "__main__":
     print(build_guest())
     print(build_xell_guest())
+    print(build_c64_guest())
