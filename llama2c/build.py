@@ -59,8 +59,8 @@ XELL = (
     *"xell_codes.c xell_page.c xell_selftest.c xell_speeds.c".split(),
     *("xell_start.S", "-Wl,-T,xell.ld"),
 )
-# A Commodore 64 (docs/c64.md). Its processor is one function, small enough for the recompiler: no copies of an
-# operation, and trees of comparisons in the place of jump tables.
+# A Commodore 64 (docs/c64.md). Its processor is one function, small enough for the recompiler: no copies of
+# an operation, and trees of comparisons in the place of jump tables.
 C64 = ("bus", "kernal", "machine", "processor", "reu")
 C64_SMALL = "-Os -fno-jump-tables -DCONSOLE".split()
 HOST = "-shared -fPIC -fvisibility=hidden".split()

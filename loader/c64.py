@@ -106,8 +106,8 @@ def _size(model: Model) -> int:
     if state.free < 0:
         raise LoaderError(
             f"{model.path}: keys, values and scores of {model.config.seq_len} positions take"
-            f" {state.end - state.q} bytes, expected at most {size - payload}: what the weights leave of a RAM"
-            f" expansion of {size // MIB} MiB",
+            f" {state.end - state.q} bytes, expected at most {size - payload}: what the weights leave"
+            f" of a RAM expansion of {size // MIB} MiB",
             "export the model with a shorter context (max_seq_len)",
         )
     return size

@@ -31,7 +31,9 @@ def c64_tokenizer_image(tokenizer: Tokenizer, vocab_size: int) -> Image:
             "Llama2.c64 merges by score alone",
         )
     if vocab_size > MOST_PIECES:
-        raise LoaderError(f"{tokenizer.path}: {vocab_size} pieces, expected at most {MOST_PIECES} for the C64")
+        raise LoaderError(
+            f"{tokenizer.path}: {vocab_size} pieces, expected at most {MOST_PIECES} for the C64"
+        )
     pieces = tokenizer.pieces[:vocab_size]
     for number, piece in enumerate(pieces):
         if len(piece.text) > LONGEST_PIECE:

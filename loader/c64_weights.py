@@ -63,9 +63,7 @@ def reu_map(config: Config, size: int) -> ReuMap:
     keys = q + _FLOAT * config.dim
     cache = _FLOAT * config.n_layers * config.seq_len * config.kv_dim
     scores = keys + 2 * cache
-    return ReuMap(
-        size, q, keys, keys + cache, scores, scores + _FLOAT * config.n_heads * config.seq_len
-    )
+    return ReuMap(size, q, keys, keys + cache, scores, scores + _FLOAT * config.n_heads * config.seq_len)
 
 
 def pack_config(config: Config) -> bytes:
@@ -176,5 +174,3 @@ def _header(path: Path) -> bytes:
     if read_header(path, header) is None:
         raise LoaderError(f"{path}: {dimensions} are no dimensions of a model")
     return header
-
-

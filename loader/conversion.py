@@ -135,7 +135,8 @@ def named(weights: Weights, suffix: str) -> Path:
 
 
 def _checkpoint_path(path: Path) -> Path:
-    """`weights.reu` becomes `weights.bin`, `tokenizer.json` `tokenizer.bin`; `m.gguf`, which holds a model too, `m.tokenizer.bin`."""
+    """`tokenizer.json` becomes `tokenizer.bin`, `weights.reu` `weights.bin`; `m.gguf`, which holds a model
+    too, `m.tokenizer.bin`."""
     return path.with_suffix(".tokenizer.bin" if path.suffix == ".gguf" else ".bin")
 
 

@@ -46,7 +46,9 @@ def _table() -> dict[tuple[str, str], int]:
     codes |= {("JMP", ABSOLUTE): 0x4C, ("JMP", INDIRECT): 0x6C, ("JSR", ABSOLUTE): 0x20}
     for number, name in enumerate("BPL BMI BVC BVS BCC BCS BNE BEQ".split()):
         codes[name, RELATIVE] = 0x10 + 0x20 * number
-    implied = "BRK 00 RTI 40 RTS 60 PHP 08 PLP 28 PHA 48 PLA 68 DEY 88 TAY A8 INY C8 INX E8 CLC 18 SEC 38 CLI 58"
+    implied = (
+        "BRK 00 RTI 40 RTS 60 PHP 08 PLP 28 PHA 48 PLA 68 DEY 88 TAY A8 INY C8 INX E8 CLC 18 SEC 38 CLI 58"
+    )
     implied += " SEI 78 TYA 98 CLV B8 CLD D8 SED F8 TXA 8A TXS 9A TAX AA TSX BA DEX CA NOP EA"
     words = implied.split()
     return codes | {(words[i], IMPLIED): int(words[i + 1], 16) for i in range(0, len(words), 2)}
@@ -125,7 +127,7 @@ class Assembly:
         for pattern, short, long in _FORMS:
             if match := re.fullmatch(pattern, operand):
                 value = self._value(match[1], final)
-                fits = 0 <= value < 256 and (name, short) in OPCODES and match[1] not in self.labels
+                fits = 0 <= value < 256 and (name, short) in OPCODES
                 mode = short if short == long or fits or (name, long) not in OPCODES else long
                 return bytes([OPCODES[name, mode]]) + (value & 0xFFFF).to_bytes(length_of(mode) - 1, "little")
         raise AssertionError(f"{name} {operand}")

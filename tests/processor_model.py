@@ -1,5 +1,6 @@
-"""What the documented instructions of a 6510 do, for many cases at once: the tests' own model, a table of operations
-and modes over numpy arrays. Source: the MCS6500 programming manual; for decimal mode, Bruce Clark (6502.org).
+"""What the documented instructions of a 6510 do, for many cases at once: the tests' own model, a table of
+operations and modes over numpy arrays. Source: the MCS6500 programming manual; for decimal mode, Bruce Clark
+(6502.org).
 """
 
 from __future__ import annotations
@@ -26,17 +27,14 @@ from assembler import (
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-C, Z, I, D, B, UNUSED, V, N = (1 << bit for bit in range(8))
+C, Z, INTERRUPT, D, B, UNUSED, V, N = (1 << bit for bit in range(8))
 STACK = 0x100
 
-CASE = np.dtype(
-    [("pc", "<u2"), ("a", "u1"), ("x", "u1"), ("y", "u1"), ("s", "u1"), ("p", "u1"), ("code", "u1", 3)]
-    + [(f"{part}{i}", kind) for i in range(3) for part, kind in (("at", "<u2"), ("value", "u1"))]
-    + [("pad", "u1")]
-)
+_REGISTERS = [("pc", "<u2"), *((name, "u1") for name in "axysp")]
+_POKES = [(f"{part}{i}", kind) for i in range(3) for part, kind in (("at", "<u2"), ("value", "u1"))]
+CASE = np.dtype([*_REGISTERS, ("code", "u1", 3), *_POKES, ("pad", "u1")])
 RESULT = np.dtype(
-    [("pc", "<u2"), ("a", "u1"), ("x", "u1"), ("y", "u1"), ("s", "u1"), ("p", "u1"), ("cycles", "u1")]
-    + [("stop", "u1"), ("pokes", "u1", 3), ("stack", "u1", 3), ("pad", "u1")]
+    [*_REGISTERS, ("cycles", "u1"), ("stop", "u1"), ("pokes", "u1", 3), ("stack", "u1", 3), ("pad", "u1")]
 )
 
 
@@ -90,7 +88,9 @@ def _adc(state: State, m: Ints) -> None:
     low = (a & 15) + (m & 15) + c
     low = np.where(low >= 10, (low + 6 & 15) + 16, low)
     high = (a & 0xF0) + (m & 0xF0) + low
-    signed = ((a & 0xF0) ^ 0x80) - 0x80 + ((m & 0xF0) ^ 0x80) - 0x80 + low  # low may carry into the high digit
+    signed = (
+        ((a & 0xF0) ^ 0x80) - 0x80 + ((m & 0xF0) ^ 0x80) - 0x80 + low
+    )  # low may carry into the high digit
     decimal = state.p & D != 0
     state.flag(Z, total & 255 == 0)
     state.flag(N, np.where(decimal, high, total) & 0x80)
@@ -178,9 +178,25 @@ def _changed(name: str, state: State, m: Ints) -> Ints:
 
 _BRANCHES = {"BPL": (N, 0), "BMI": (N, 1), "BVC": (V, 0), "BVS": (V, 1)}
 _BRANCHES |= {"BCC": (C, 0), "BCS": (C, 1), "BNE": (Z, 0), "BEQ": (Z, 1)}
-_FLAGS = {"CLC": (C, 0), "SEC": (C, 1), "CLI": (I, 0), "SEI": (I, 1), "CLV": (V, 0), "CLD": (D, 0), "SED": (D, 1)}
+_FLAGS = {
+    "CLC": (C, 0),
+    "SEC": (C, 1),
+    "CLI": (INTERRUPT, 0),
+    "SEI": (INTERRUPT, 1),
+    "CLV": (V, 0),
+    "CLD": (D, 0),
+    "SED": (D, 1),
+}
 _STEPS = {"INX": ("x", 1), "DEX": ("x", -1), "INY": ("y", 1), "DEY": ("y", -1)}
-_CYCLES = {IMMEDIATE: 2, ZERO_PAGE: 3, ZERO_PAGE_X: 4, ZERO_PAGE_Y: 4, ABSOLUTE: 4, ABSOLUTE_X: 4, ABSOLUTE_Y: 4}
+_CYCLES = {
+    IMMEDIATE: 2,
+    ZERO_PAGE: 3,
+    ZERO_PAGE_X: 4,
+    ZERO_PAGE_Y: 4,
+    ABSOLUTE: 4,
+    ABSOLUTE_X: 4,
+    ABSOLUTE_Y: 4,
+}
 _CYCLES |= {INDIRECT_X: 6, INDIRECT_Y: 5, IMPLIED: 2}
 _MORE = {"BRK": 7, "RTI": 6, "RTS": 6, "PHP": 3, "PHA": 3, "PLP": 4, "PLA": 4, "JSR": 6}
 
@@ -277,7 +293,7 @@ def _stack_or_jump(name: str, mode: str, state: State, following: Ints) -> Ints:
         state.push(state.pc + 2 >> 8)
         state.push(state.pc + 2)
         state.push(state.p | B | UNUSED)
-        state.p = state.p | I
+        state.p = state.p | INTERRUPT
         vector = np.full_like(state.pc, 0xFFFE)
         return state.read(vector) | state.read(vector + 1) << 8
     else:
@@ -289,11 +305,11 @@ def expected(name: str, mode: str, cases: NDArray[np.void]) -> NDArray[np.void]:
     """The results that the processor must give."""
 
     def wide(part: str) -> Ints:
-        return cases[part].astype(np.int64)
+        return np.asarray(cases[part], np.int64)
 
     cells = [(wide(f"at{i}"), wide(f"value{i}")) for i in range(3)]
-    registers = (wide(part) for part in ("pc", "a", "x", "y", "s", "p", "code"))
-    state = State(*registers, cells, np.zeros(len(cases), np.int64))
+    pc, a, x, y, s, p, code = (wide(part) for part in ("pc", "a", "x", "y", "s", "p", "code"))
+    state = State(pc, a, x, y, s, p, code, cells, np.zeros(len(cases), np.int64))
     top = wide("s")
     run(name, mode, state)
     results = np.zeros(len(cases), RESULT)

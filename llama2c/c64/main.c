@@ -7,11 +7,12 @@
 #include "text.h"
 
 enum { SLICE = 500000 };  // cycles between two looks at the screen
-enum { PICTURE_BYTES = 16 + 2 * SCREEN_BYTES + 3, STOP_BYTES = 42 };
+enum { HEAD_BYTES = 24, PICTURE_BYTES = HEAD_BYTES + 2 * SCREEN_BYTES + 3, STOP_BYTES = 36 };
 enum { MOST_PROGRAM = RAM_BYTES + 2, MOST_KEYS = 65536 };
 
 static Machine machine;
 static uint8_t picture[PICTURE_BYTES];
+static uint64_t keys_shown;  // that were typed when the last picture was sent
 
 static uint8_t *put(uint8_t *to, uint64_t value, int bytes)
 {
@@ -30,24 +31,25 @@ static void send(const char *kind, const uint8_t *data, uint32_t bytes)
     platform_write(STANDARD_OUTPUT, data, bytes);
 }
 
-// A picture of the screen, if it is another than the last one.
+// A picture of the screen, if it is another than the last one, or a key has been typed since.
 static void show(int always)
 {
     const uint8_t *screen = machine.ram + SCREEN, *colours = machine.io + (COLOUR & (IO_BYTES - 1));
-    int changed = always;
+    int changed = always || machine.keys_typed != keys_shown;
     for (int cell = 0; cell < SCREEN_BYTES && !changed; cell++) {
-        changed = picture[16 + cell] != screen[cell];
+        changed = picture[HEAD_BYTES + cell] != screen[cell];
     }
     if (!changed) {
         return;
     }
-    uint8_t *to = put(put(picture, machine.cycles, 8), machine.instructions, 8);
+    uint8_t *to = put(put(put(picture, machine.cycles, 8), machine.instructions, 8), machine.keys_typed, 8);
     memcpy(to, screen, SCREEN_BYTES);
     memcpy(to + SCREEN_BYTES, colours, SCREEN_BYTES);
     to += 2 * SCREEN_BYTES;
     *to++ = machine.io[0x18];
     *to++ = machine.io[0x20];
     *to = machine.io[0x21];
+    keys_shown = machine.keys_typed;
     send("SCRN", picture, PICTURE_BYTES);
 }
 
@@ -58,8 +60,7 @@ static void send_stop(Stop stop)
     to = put(put(to, machine.pc, 2), machine.ram[machine.pc], 1);
     to = put(put(put(put(put(to, machine.a, 1), machine.x, 1), machine.y, 1), machine.s, 1), machine.p, 1);
     to = put(put(to, machine.cycles, 8), machine.instructions, 8);
-    to = put(put(to, machine.rom_reads, 8), machine.rom_read_address, 2);
-    put(to, machine.keys_typed, 6);
+    put(put(to, machine.rom_reads, 8), machine.rom_read_address, 2);
     send("STOP", data, STOP_BYTES);
 }
 

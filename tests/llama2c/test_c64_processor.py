@@ -26,9 +26,7 @@ UNDOCUMENTED = 3
 def cases_of(name: str, mode: str, rng: np.random.Generator) -> NDArray[np.void]:
     """All flags with pairs of operands, at addresses and with indexes that each occur often; in the long form
     with all pairs."""
-    flags, left, right = (
-        grid.reshape(-1) for grid in np.meshgrid(FLAGS, OPERANDS, OPERANDS, indexing="ij")
-    )
+    flags, left, right = (grid.reshape(-1) for grid in np.meshgrid(FLAGS, OPERANDS, OPERANDS, indexing="ij"))
     if not WHOLE:
         some = rng.random(len(flags)) < 1 / 12
         flags, left, right = flags[some], left[some], right[some]
@@ -47,7 +45,9 @@ def cases_of(name: str, mode: str, rng: np.random.Generator) -> NDArray[np.void]
         cases = cases[cases[f"at{number}"] != cases[f"at{(number + 1) % 3}"]]
     if name in ("RTS", "RTI", "PLA", "PLP"):
         return cases
-    return cases[(cases["at0"] >> 8 != 1) & (cases["at1"] >> 8 != 1) & (cases["at2"] >> 8 != 1)]
+    for number in range(3):
+        cases = cases[cases[f"at{number}"] >> 8 != 1]
+    return cases
 
 
 def _set_operand(
@@ -55,8 +55,7 @@ def _set_operand(
 ) -> None:
     """Code bytes and pokes, so that the operand is `values`."""
     count = len(cases)
-    low = rng.choice(ZERO_PAGE_BASES, count)
-    base = rng.choice(BASES, count)
+    low, base = (np.asarray(rng.choice(among, count), np.int64) for among in (ZERO_PAGE_BASES, BASES))
     x, y = (cases[part].astype(np.int64) for part in "xy")
     cases["at0"], cases["at1"], cases["at2"] = 0x3000, 0x3001, 0x3002
     cases["code"][:, 1], cases["code"][:, 2] = base & 255, base >> 8
@@ -102,7 +101,9 @@ def on_the_host(cases: NDArray[np.void], folder: Path) -> NDArray[np.void]:
 def compare(name: str, mode: str, cases: NDArray[np.void], results: NDArray[np.void]) -> None:
     wanted = expected(name, mode, cases)
     wrong = np.flatnonzero(results != wanted)
-    assert not len(wrong), f"{name} {mode}: {cases[wrong[0]]}: {results[wrong[0]]}, expected {wanted[wrong[0]]}"
+    assert not len(wrong), (
+        f"{name} {mode}: {cases[wrong[0]]}: {results[wrong[0]]}, expected {wanted[wrong[0]]}"
+    )
 
 
 def test_every_documented_opcode_on_the_host(c64_folder: Path) -> None:
