@@ -1,5 +1,5 @@
-"""Programs of our own for the Commodore 64: rows fetched from the RAM expansion and multiplied, in the arithmetic of
-xenon/c64/oscar64.py.
+"""A program of our own for the Commodore 64: rows fetched from the RAM expansion and multiplied, in the
+arithmetic of xenon/c64/oscar64.py.
 """
 
 from __future__ import annotations
@@ -55,14 +55,15 @@ aligned: LDA S1 : CMP S2 : BNE differ
 packed: JMP pack
 differ: SEC : LDA F1 : SBC F2 : STA P : LDA F1+1 : SBC F2+1 : STA P+1 : LDA F1+2 : SBC F2+2 : STA P+2
         BCS positive
-        LDA S2 : STA S1 : SEC : LDA #0 : SBC P : STA P : LDA #0 : SBC P+1 : STA P+1 : LDA #0 : SBC P+2 : STA P+2
+        LDA S2 : STA S1
+        SEC : LDA #0 : SBC P : STA P : LDA #0 : SBC P+1 : STA P+1 : LDA #0 : SBC P+2 : STA P+2
 positive: LDA P : ORA P+1 : ORA P+2 : BEQ gone
 normal: LDA P+2 : BMI packed : ASL P : ROL P+1 : ROL P+2 : DEC E1 : BNE normal
 gone:   JMP zero
 """
 
-# Fetches ROWS rows of COLUMNS floats from the expansion, one after the other, and adds up their products with a vector
-# that was fetched before; stashes the sums.
+# Fetches ROWS rows of COLUMNS floats from the expansion, one after the other, and adds up their products with
+# a vector that was fetched before; stashes the sums.
 _MATRIX = """
         LDA #0 : STA $DF0A : STA REU : STA REU+1 : STA REU+2
         LDA #<VECTOR : STA $DF02 : LDA #>VECTOR : STA $DF03 : JSR row

@@ -89,9 +89,7 @@ def test_a_story_is_typed_and_told(tmp_path: Path) -> None:
     assert told["pal_seconds"] == round(told["cycles"] / 985_248, 3)
 
 
-def test_the_screen_is_printed_and_saved_as_a_picture(
-    tmp_path: Path, matrix: tuple[Path, Path, bytes]
-) -> None:
+def test_the_screen_is_printed_and_saved(tmp_path: Path, matrix: tuple[Path, Path, bytes]) -> None:
     program, reu, _ = matrix
     picture = tmp_path / "screen.png"
     done = run_command_text("c64", program, "--reu", reu, "--screen", picture)
