@@ -59,10 +59,10 @@ XELL = (
     *"xell_codes.c xell_page.c xell_selftest.c xell_speeds.c".split(),
     *("xell_start.S", "-Wl,-T,xell.ld"),
 )
-# A Commodore 64 (docs/c64.md). Its processor is one function, small enough for the recompiler: no copies of
-# an operation, and trees of comparisons in the place of jump tables.
+# A Commodore 64 (docs/c64.md). Its processor is one function, which the recompiler takes whole: trees of
+# comparisons in the place of jump tables.
 C64 = ("bus", "kernal", "machine", "processor", "reu")
-C64_SMALL = "-Os -fno-jump-tables -DCONSOLE".split()
+C64_CONSOLE = "-fno-jump-tables -DCONSOLE".split()
 HOST = "-shared -fPIC -fvisibility=hidden".split()
 
 
@@ -121,7 +121,7 @@ def build_c64_guest(target: Path = C64_GUEST, main: Path = C64_SOURCES / "main.c
     Raises BuildError.
     """
     parts = [str(C64_SOURCES / f"{name}.c") for name in C64]
-    arguments = [*COMMON, *XENON, *C64_SMALL, f"-I{C64_SOURCES}", str(main), *parts, "memory.c", "text.c"]
+    arguments = [*COMMON, *XENON, *C64_CONSOLE, f"-I{C64_SOURCES}", str(main), *parts, "memory.c", "text.c"]
     return _zig([*arguments, *LINUX], target)
 
 
