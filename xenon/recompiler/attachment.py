@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+import sys
 
 from xenon.hardware.cpu import Registers, Trap, TrapKind
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
@@ -12,7 +13,7 @@ from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.stop_hook import HOOK
 from xenon.lifter import layout
-from xenon.lifter.layout import Status
+from xenon.lifter.layout import Dirty, Status
 from xenon.recompiler import bridge
 from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.state import Dispatch, State
@@ -24,6 +25,15 @@ _AT_TRAP = struct.Struct(
     f"{_TRAP_REGISTERS}Q{layout.PC - 8 * _TRAP_REGISTERS}xQ{layout.CR_WORD - layout.PC - 8}xQ"
 )
 """r0 to r8, the PC and CR in the state."""
+_CARRY = 0x2000_0000  # of XER
+_HELD = {
+    **{f"r{number}": layout.GPR + 8 * number for number in range(32)},
+    **{f"f{number}": layout.FPR + 8 * number for number in range(32)},
+    "lr": layout.LR,
+    "ctr": layout.CTR,
+    "cr": layout.CR_WORD,
+    "fpscr": layout.FPSCR,
+}
 
 
 def instruments_for_compiled_code() -> Instruments:
@@ -131,6 +141,33 @@ class CompiledCode:
         pc, lr, ctr = read(layout.PC, 3)
         (cr,), (fpscr,) = read(layout.CR_WORD, 1), read(layout.FPSCR, 1)
         return Registers(pc, read(layout.GPR, 32), lr, ctr, cr, read(layout.FPR, 32), fpscr, msr)
+
+    def with_held(self, engine: dict[str, int]) -> dict[str, int]:
+        values = engine | {name: self._words[offset // 8] for name, offset in _HELD.items()}
+        if self._has_extra:
+            values["xer"] = engine["xer"] & ~_CARRY | self._bytes[layout.CA] * _CARRY
+            for number in range(32):
+                place = layout.VR + 16 * number
+                values[f"vr{number}"] = int.from_bytes(self._bytes[place : place + 16], sys.byteorder)
+        return values
+
+    def write_held(self, name: str, value: int) -> bool:
+        if name in _HELD:
+            self._words[_HELD[name] // 8] = value
+            return name != "fpscr"  # which the engine does not get from here
+        if name.startswith("vr") and name[2:].isdecimal() and self._has_extra:
+            place = layout.VR + 16 * int(name[2:])
+            self._bytes[place : place + 16] = value.to_bytes(16, sys.byteorder)
+            self._state.short(layout.DIRTY).value |= Dirty.VECTORS
+            return True
+        if name == "xer" and self._has_extra:
+            self._bytes[layout.CA] = bool(value & _CARRY)
+            self._state.short(layout.DIRTY).value |= Dirty.XER
+        return False
+
+    @property
+    def _has_extra(self) -> bool:
+        return bool(self._state.short(layout.EXTRA).value)
 
     def read_gpr(self, number: int) -> int:
         return self._words[layout.GPR // 8 + number]
