@@ -124,6 +124,7 @@ class Loop:
         rows = self._sums.repeated_rows() if self._sums is not None and simple else []
         self.repeated = repeated(rows, addresses)
         """The streams of which the loop remembers what it found."""
+        self._repeated_rows = tuple(rows)
         self._memory: Memory | None = None
 
     def reserve_memory(self) -> None:
@@ -182,7 +183,7 @@ class Loop:
     def _speculate(self) -> None:
         speculations = [self._fast_rounds("F", "V")]
         if self._memory is not None:
-            speculations.append(self._fast_rounds("G", "W", tuple(stream.row for stream in self.repeated)))
+            speculations.append(self._fast_rounds("G", "W", self._repeated_rows))
         self._prepare(speculations)
 
     def _fast_rounds(

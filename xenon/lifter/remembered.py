@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from xenon.lifter.emitter import Emitter
-from xenon.lifter.guards import Addresses
+from xenon.lifter.guards import Addresses, Origin
 from xenon.lifter.ir_types import I64
 from xenon.lifter.values import Value
 
@@ -25,27 +26,31 @@ _TRIES = 16  # runs of a loop without a hit, after which it stops to remember
 @dataclass(frozen=True, slots=True)
 class Repeated:
     """A stream whose rounds lie without gaps behind one another: its address in the first round is the sum of
-    `registers` and `offset`, and a round goes `step` bytes further. `row` are its loads."""
+    `registers` and `offset`, and a round goes `step` bytes further."""
 
-    row: tuple[int, ...]
     registers: tuple[int, ...]
     offset: int
     step: int
 
 
 def repeated(rows: Iterable[tuple[int, ...]], addresses: Addresses) -> list[Repeated]:
-    """The streams of rows of lvx, each the indices of loads from neighbouring lines; empty unless all of them
-    are streams without gaps."""
-    streams = []
+    """The streams that rows of lvx belong to, each the indices of loads from neighbouring lines; empty unless
+    all of them are streams without gaps."""
+    spans: dict[Origin, list[tuple[int, int]]] = {}
     for row in rows:
         origin, offset = addresses.places[row[0]]
+        spans.setdefault(origin, []).append((offset, offset + _LINE * len(row)))
+    streams = []
+    for origin, parts in spans.items():
+        parts.sort()
         registers = tuple(part for part in origin if isinstance(part, int))
         steps = [addresses.steps[number] for number in registers if number in addresses.steps]
         step = sum(moved.bytes for moved in steps)
         known = len(steps) == len(origin) and not any(moved.registers for moved in steps)
-        if not known or not 0 < step <= _LINE * len(row):
+        joined = all(before[1] == behind[0] for before, behind in pairwise(parts))
+        if not known or not joined or not 0 < step <= parts[-1][1] - parts[0][0]:
             return []
-        streams.append(Repeated(row, registers, offset, step))
+        streams.append(Repeated(registers, parts[0][0], step))
     return streams
 
 
