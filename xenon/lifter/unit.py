@@ -22,11 +22,12 @@ from xenon.lifter.emitter import LIKELY
 from xenon.lifter.entry import require_extra, require_singles, reserve_slots
 from xenon.lifter.facts import Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
-from xenon.lifter.guards import Guard, find_addresses
+from xenon.lifter.guards import Addresses, Guard, find_addresses
 from xenon.lifter.ir_types import BYTES_16, I32, I64, POINTER, WORDS_4, int_type, vector
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
 from xenon.lifter.loops import Loop, is_loop
+from xenon.lifter.remembered import reserve_memory
 from xenon.lifter.rules import RULES
 from xenon.lifter.rules_synchronization import synchronizes
 from xenon.lifter.slots import CTR, LR
@@ -97,12 +98,30 @@ class Unit:
         """Its definition."""
         lines = [f"define {linkage}void @{self._name}(ptr noalias %state) {attributes}nounwind {{", "entry:"]
         reserve_slots(self.lifter, self._used)
+        loops = self._loops()
         if self._needs_extra:
             require_extra(self.lifter)
         self._enter()
         for start in sorted(self._flow.blocks):
-            self._block(self._flow.blocks[start])
+            self._block(self._flow.blocks[start], loops.get(start))
         return [*lines, *self.lifter.lines, "}\n"]
+
+    def _loops(self) -> dict[int, Loop]:
+        """The loops of one block, by address, and the stack slots of those that remember."""
+        loops = {
+            start: Loop(self, block, self._addresses(block))
+            for start, block in self._flow.blocks.items()
+            if is_loop(block) and not synchronizes(block)
+        }
+        if any(loop.repeated for loop in loops.values()):
+            reserve_memory(self.lifter)
+            self.lifter.remembers = True
+        for loop in loops.values():
+            loop.reserve_memory()
+        return loops
+
+    def _addresses(self, block: Block) -> Addresses:
+        return find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
 
     def _enter(self) -> None:
         """A switch by the PC, and from each entry into its block."""
@@ -121,6 +140,7 @@ class Unit:
         """Control comes to a block from outside, with the registers in the state."""
         lifter = self.lifter
         lifter.forget()
+        lifter.forget_memory()
         lifter.prove_nothing()
         lifter.read_in(self._used)
         require_singles(lifter, self._facts.assumed.get(start, frozenset()) & self._used, "nowhere")
@@ -130,16 +150,15 @@ class Unit:
 
     # Blocks
 
-    def _block(self, block: Block) -> None:
+    def _block(self, block: Block, loop: Loop | None) -> None:
         if self._target.counters is not None:
             self.lifter.start(f"C{block.start:x}")
             count(self.lifter, self._target, block.start)
             self.lifter.branch(f"B{block.start:x}")
-        addresses = find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
-        if is_loop(block) and not synchronizes(block):
-            Loop(self, block, addresses).lift()
+        if loop is not None:
+            loop.lift()
         else:
-            self.plain(block, addresses.guards)
+            self.plain(block, self._addresses(block).guards)
 
     def plain(self, block: Block, guards: dict[int, Guard]) -> None:
         """A block whose every address is checked."""
