@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from xenon.console import check_timeout
+from xenon.console import Console, check_timeout
 from xenon.errors import ErrorCode, XenonError
 from xenon.machine import LimitReached
 from xenon.stories.answer import Answer
@@ -45,6 +45,16 @@ class LoadedModel:
                 raise XenonError("the session is closed", "open another one")
             self._guest = ConversationGuest(self._workload)
         return self._guest
+
+    @property
+    def console(self) -> Console:
+        """The console that runs, or that ran last, to look at."""
+        return self._guest.console
+
+    @property
+    def memory_used(self) -> int:
+        """Bytes of the console's memory."""
+        return self._guest.memory_used
 
     def begin(
         self,

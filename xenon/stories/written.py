@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 import loader
@@ -84,3 +86,34 @@ def encoded(text: str) -> bytes:
         raise XenonError(
             f"the text has half a surrogate pair at character {error.start}", "texts are Unicode"
         ) from error
+
+
+class Role(Enum):
+    """Who says something in a conversation."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one of them says."""
+
+    role: Role
+    text: str
+
+
+def write_messages(writer: Writer, messages: Sequence[Message]) -> tuple[int, ...]:
+    """The tokens of a conversation up to where the answer begins: a system message or none (then the
+    template's own), and turns of user and assistant, of which the last is the user's."""
+    template = writer.template
+    has_system = messages[0].role is Role.SYSTEM
+    system = (messages[0].text if has_system else template.default_system) or None
+    parts = template.opening(system)
+    for number, message in enumerate(messages[has_system:]):
+        if message.role is Role.USER:
+            parts += template.turn(message.text, system, number == 0)
+        else:
+            parts += [TemplatePart(message.text), *template.closing()]
+    return writer.encode(parts)
