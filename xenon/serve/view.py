@@ -85,7 +85,7 @@ class ConsoleView:
         rows: list[dict[str, object]] = []
         for number in range(HARDWARE_THREADS):
             if number >= self._workload.decision.machine.threads:
-                state, what = "off", "not used by this server"
+                state, what = "off", "not used"
             elif number == 0:
                 state = "busy" if running else "idle"
                 told = "records draws and samples" if gpu else "forward pass and sampler"
