@@ -150,7 +150,10 @@ class Paths:
         texts = self._texts(job, inbox, arrived)
         try:
             if wanted.stream:
-                first = await anext(texts)  # what fails at once is answered with its status
+                # What fails before the first token is answered with its status.
+                first = await anext(texts)
+                while first is None and self._desk.ahead(job) < 0:
+                    first = await anext(texts)
                 return StoppableResponse(self._stream(job, first, texts, reply, wanted), leave)
             response = await self._whole(request, texts, reply)
         except BaseException:
@@ -170,7 +173,7 @@ class Paths:
                 job.has_ended = not isinstance(event, Told)
                 if isinstance(event, ApiError):
                     raise event
-                if is_first:
+                if is_first and not (isinstance(event, Told) and not event.text):
                     self._metrics.first_byte.observe(time.monotonic() - arrived)
                     is_first = False
                 if isinstance(event, JobEnd):
@@ -197,7 +200,7 @@ class Paths:
                 if isinstance(piece, JobEnd):
                     yield reply.closing(piece, wanted.include_usage)
                     return
-                if piece is not None:
+                if piece is not None and (piece.text or piece.chosen is not None):
                     yield reply.piece(piece, offset)
                     offset += len(piece.text)
                 piece = await anext(texts)

@@ -188,7 +188,8 @@ class ConsoleThread(threading.Thread):
                         ended: JobEnd = end.value
                         return ended
                     break
-                self.begun = self.begun or time.monotonic()
+                if told.text:
+                    self.begun = self.begun or time.monotonic()
                 job.emit(told)
                 if job.is_stopped and job.wanted.logprobs is not None:
                     telling.close()

@@ -60,7 +60,10 @@ class Progress:
 def tell(
     loaded: LoadedModel, workload: Workload, wanted: Wanted, progress: Progress
 ) -> Generator[Told, None, JobEnd]:
-    """The text that is wanted. Raises ApiError for what the context cannot hold, and what Answer raises."""
+    """The text that is wanted; an empty stretch comes once the prompt is accepted.
+
+    Raises ApiError for what the context cannot hold, and what Answer raises.
+    """
     tokens, ends, sampling = _prepared(loaded, workload, wanted)
     room = loaded.guest.context - len(tokens)
     if room < 1:
@@ -73,6 +76,7 @@ def tell(
         )
     most = min(wanted.most or room, room)
     progress.prompt_tokens, progress.tokens = len(tokens), 0
+    yield Told("")
     if wanted.logprobs is not None:
         return (
             yield from _with_likelihoods(loaded, workload, tokens, ends, sampling, most, wanted, progress)
