@@ -164,7 +164,8 @@ class ConsoleThread(threading.Thread):
             except ApiError as error:
                 job.emit(error)
             except XenonError as error:
-                job.emit(from_library(error))
+                failed = self.loaded.has_ended  # not the request's fault
+                job.emit(ApiError(FAILED, error.message) if failed else from_library(error))
             except LoaderError as error:
                 job.emit(ApiError(FAILED, error.message))
             except Exception as error:  # whatever it is, the next request is served

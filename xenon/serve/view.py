@@ -43,6 +43,7 @@ class ConsoleView:
             **self._constant,
             "waiting": desk.waiting,
             "bound": desk.bound,
+            "most_waiting": desk.most_waiting,
             "consoles": [self._console(console) for console in desk.consoles],
         }
 

@@ -47,6 +47,11 @@ class LoadedModel:
         return self._guest
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the console does not run any more; the next story boots it again."""
+        return self._guest.has_ended
+
+    @property
     def console(self) -> Console:
         """The console that runs, or that ran last, to look at."""
         return self._guest.console
