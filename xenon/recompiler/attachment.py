@@ -57,17 +57,13 @@ class CompiledCode:
         self.held = state.short(layout.HELD)
         self._run = HOOK()
         self._recompiler = recompiler
-        self._hooked: set[int] = set()
         self._exchange: mmap.mmap | None = None
         self._no_code = Dispatch()
         self._fill_state(recompiler.pages.memory.host_address)
         cpu.pause.make_exact(self._state.short(layout.STOP))
         cpu.before_limit = self._leave
         cpu.attach(self)
-        reservation, reserved, skip = map(
-            self._state.word, (layout.RESERVATION, layout.RESERVED, layout.SKIP)
-        )
-        cpu.reservations.share(reservation, reserved, skip, self._hands_over)
+        cpu.reservations.share(*map(self._state.word, (layout.RESERVATION, layout.RESERVED)))
         recompiler.attached.append(self)
 
     def _fill_state(self, ram: int) -> None:
@@ -91,21 +87,18 @@ class CompiledCode:
         ):  # fmt: skip
             state.word(offset).value = value
 
-    def hook(self, addresses: list[int], callback: int) -> None:
-        """Hand over to compiled code at these addresses, by the compiled hook at `callback`."""
-        new = [address for address in addresses if address not in self._hooked]
+    def hook(self, callback: int) -> None:
+        """Hand over to compiled code from now on, by the compiled hook at `callback`."""
         if self._exchange is None:
             self._exchange = mmap.mmap(-1, PAGE_BYTES)
             self._exchange[:] = bridge.exchange_page()
             host_address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._exchange))
             self._state.word(layout.EXCHANGE).value = host_address
             self.cpu.native_hooks.show_host_page(RECOMPILER_EXCHANGE, host_address)
-            new += [bridge.READ_END, bridge.WRITE_END]
             self._run = HOOK(callback)
-        if new:
-            self._hooked.update(new)
-            self.cpu.reservations.give_way(new)
-            self.cpu.native_hooks.hook(new, callback, self._state.host_address)
+            state = self._state.host_address
+            self.cpu.native_hooks.hook([bridge.READ_END, bridge.WRITE_END], callback, state)
+            self.cpu.native_hooks.hook_blocks(callback, state)
 
     def resume(self, pc: int) -> Trap | None:
         instruments = self.cpu.instruments
@@ -200,11 +193,6 @@ class CompiledCode:
     def hand_overs(self) -> int:
         """How often Unicorn has handed over to compiled code, or compiled code to more of it."""
         return self._state.word(layout.NATIVE_CALLS).value
-
-    def _hands_over(self, address: int) -> bool:
-        """Whether Unicorn hands over to compiled code at an address."""
-        dispatch = self._state.word(layout.DISPATCH).value
-        return dispatch != self._no_code.host_address and self._recompiler.dispatch.serves(address)
 
     def _leave(self) -> None:
         """Only Unicorn counts instructions: the CPU enters no compiled code from now on."""
