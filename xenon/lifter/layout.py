@@ -33,7 +33,12 @@ OPTIMISED = 1
 GO_ON_AT = 1248  # where Unicorn is to go on when `resume` has left the registers to it
 STOP_ENGINE = 1256  # Unicorn's function
 RESERVATION, RESERVED = 1264, 1272  # what lwarx or ldarx left: see rules_synchronization.py
-SIZE = 1280
+# Of instructions that the interpreter hands over one by one (see alone.py): pointers to its own registers,
+# to the table of functions for words, and to what is called for all that these functions do not do.
+ENGINE_GPR, ENGINE_FPR, ENGINE_VR, ENGINE_CR, ENGINE_CA = 1280, 1288, 1296, 1304, 1312
+ENGINE_PC, ENGINE_FPSCR, ENGINE_SO, ENGINE_OV = 1320, 1328, 1336, 1344
+HANDED_OVER, ON_EXCEPTION = 1352, 1360
+SIZE = 1408
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
 RESUME = NEVER - 1  # the address that has the hook run compiled code from the PC in the state
