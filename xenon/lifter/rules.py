@@ -9,6 +9,10 @@ from xenon.lifter import (
     rules_memory,
     rules_synchronization,
     rules_vector,
+    rules_vector_float,
+    rules_vector_integer,
+    rules_vector_memory,
+    rules_vmx128,
 )
 from xenon.lifter.rule import Rules
 
@@ -20,5 +24,9 @@ RULES = Rules(
         **rules_synchronization.RULES,
         **rules_float.RULES,
         **rules_vector.RULES,
+        **rules_vector_integer.RULES,
+        **rules_vector_float.RULES,
+        **rules_vector_memory.RULES,
+        **rules_vmx128.RULES,
     }
 )

@@ -22,7 +22,7 @@ from xenon.lifter.emitter import LIKELY
 from xenon.lifter.entry import require_extra, require_singles, reserve_slots
 from xenon.lifter.facts import Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
-from xenon.lifter.guards import Guard, find_addresses
+from xenon.lifter.guards import Guard, find_addresses, stands_alone
 from xenon.lifter.ir_types import BYTES_16, I32, I64, POINTER, WORDS_4, int_type, vector
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
@@ -89,8 +89,10 @@ class Unit:
         if ends & {End.CALL_CTR, End.JUMP_CTR}:
             used |= {"ctr"}
         self._used = used
-        self._needs_extra = any(map(slots.is_vr, used)) or any(
-            "ca" in self._facts.live[start] for start in flow.entry_points if "ca" in used
+        self._needs_extra = (
+            any(map(slots.is_vr, used))
+            or "sat" in used
+            or any("ca" in self._facts.live[start] for start in flow.entry_points if "ca" in used)
         )
 
     def lines(self, linkage: str = "", attributes: str = "") -> list[str]:
@@ -136,7 +138,7 @@ class Unit:
             count(self.lifter, self._target, block.start)
             self.lifter.branch(f"B{block.start:x}")
         addresses = find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
-        if is_loop(block) and not synchronizes(block):
+        if is_loop(block) and not any(map(stands_alone, block.body)) and not synchronizes(block):
             Loop(self, block, addresses).lift()
         else:
             self.plain(block, addresses.guards)
