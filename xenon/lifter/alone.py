@@ -7,6 +7,7 @@ the status in the state is REPEAT, and no register has changed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xenon.lifter import layout, slots
@@ -17,6 +18,7 @@ from xenon.lifter.ir_types import DOUBLE, I32, I64, POINTER, WORDS_4
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rules import RULES
 from xenon.lifter.target import Target
+from xenon.lifter.unit import module_head, module_text
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction, decode
 from xenon.powerpc.isa import Kind, encoding
@@ -62,6 +64,7 @@ _FIELDS = {
     "VB128": _Field(((11, 5, 0), (0, 2, 5)), 3),
     "VC128": _Field(((6, 3, 0),), 4),
 }  # fmt: skip
+_BITS = {"CA": (slots.CA, layout.ENGINE_CA), "SAT": (slots.SAT, layout.ENGINE_SAT)}  # 64 bits, 0 is false
 _IMPLIED = {"CR0": 0, "CR1": 1, "CR6": 6}
 _STRIDES = {"R": 8, "F": 16, "V": 16}
 _PLACES = {"R": layout.ENGINE_GPR, "F": layout.ENGINE_FPR, "V": layout.ENGINE_VR}
@@ -77,7 +80,9 @@ def general_word(word: int) -> int | None:
     operands = operands_of(mnemonic)
     if operands is None or mnemonic not in RULES:
         return None
-    if not all(name in _FIELDS or name in _IMPLIED or name == "CA" for name in operands.reads + operands.writes):
+    if not all(
+        name in _FIELDS or name in _IMPLIED or name in _BITS for name in operands.reads + operands.writes
+    ):
         return None
     # In the other kinds of form no bit but those of registers is an operand.
     general = word if row.kind in (Kind.VMX, Kind.VMX128) else row.opcode
@@ -90,6 +95,14 @@ def general_word(word: int) -> int | None:
 def _without_dot(mnemonic: str, kind: Kind) -> str:
     """Of a floating-point form with a dot, the form that does all but set CR1."""
     return mnemonic.rstrip(".") if kind is Kind.FLOAT else mnemonic
+
+
+def lift_all_alone(names: Mapping[int, str], target: Target) -> str:
+    """The text of a module with a function for each of these words that general_word has returned."""
+    lines = module_head(target)
+    for general, name in names.items():
+        lines += lift_alone(name, general, target)
+    return module_text(lines)
 
 
 def lift_alone(name: str, general: int, target: Target) -> list[str]:
@@ -131,8 +144,9 @@ class _Alone:
         """Fill the slots of what is read."""
         lifter = self._lifter
         for name in self._reads:
-            if name == "CA":
-                lifter.set(slots.CA, lifter.read(I64, self._pointer(layout.ENGINE_CA)).trunc(1))
+            if name in _BITS:
+                slot, offset = _BITS[name]
+                lifter.set(slot, lifter.read(I64, self._pointer(offset)).icmp("ne", 0))
                 continue
             field = _FIELDS[name]
             place = self._register(name)
@@ -150,8 +164,9 @@ class _Alone:
         """Store what is written."""
         lifter = self._lifter
         for name in self._writes:
-            if name == "CA":
-                lifter.write(lifter.get(slots.CA).zext(64), self._pointer(layout.ENGINE_CA))
+            if name in _BITS:
+                slot, offset = _BITS[name]
+                lifter.write(lifter.get(slot).zext(64), self._pointer(offset))
             elif name in _IMPLIED:
                 self._set_field(lifter.constant(I64, _IMPLIED[name]), _IMPLIED[name])
             elif name == "BF":

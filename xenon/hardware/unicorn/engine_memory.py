@@ -41,6 +41,7 @@ _LVX_V0_V31 = (0x7C00_18CE, 0x7FE0_20CE)  # lvx v0, 0, r3; lvx v31, 0, r4
 _MTXER_R3 = 0x7C61_03A6
 _LVX_V0, _MTVSCR_V0 = 0x7C00_18CE, 0x1000_0644
 _VADDFP = 0x1042_080A  # vaddfp v2, v2, v1
+_VSPLTISW_V0 = 0x1000_038C  # vspltisw v0, 0
 _LVX_V1, _LVX_V2, _STVX_V2 = 0x7C20_20CE, 0x7C40_28CE, 0x7C40_29CE  # at r4, r5, r5
 _CA, _OV, _SO = 0x2000_0000, 0x4000_0000, 0x8000_0000
 _DENORMAL, _SMALLEST = 0x0040_0000, 0x0080_0000
@@ -64,6 +65,7 @@ class EngineLayout:
     ca: int
     ov: int
     so: int
+    saturated: int  # VSCR.SAT: 64 bits, not 0 where it is set; so are the next 64
     flushes_results: int  # a byte: the vector unit takes denormal results for zero
     decoder: int  # 64 pointers, by primary opcode
 
@@ -154,7 +156,7 @@ class _Search:
         ca, ov, so = map(self._bit_of_xer, (_CA, _OV, _SO))
         return EngineLayout(
             self._cpu, self._gpr, fpr, self._vectors(), cr, lr, ctr, pc, fpscr, ca, ov, so,
-            self._flushes_results(), self._decoder(),
+            self._saturated(), self._flushes_results(), self._decoder(),
         )  # fmt: skip
 
     def _read(self, address: int, size: int) -> bytes:
@@ -243,6 +245,16 @@ class _Search:
         if top - vr != 31 * VR_STRIDE:
             raise _NotFound
         return vr
+
+    def _saturated(self) -> int:
+        dumps = []
+        for word in (0, 1):
+            self._run((_LVX_V0, _MTVSCR_V0, _VSPLTISW_V0), struct.pack(">4I", 0, 0, 0, word))
+            dumps.append(self._dump())
+        places = self._changed(*dumps, 8)
+        if len(places) != 1:
+            raise _NotFound
+        return places[0]
 
     def _flushes_results(self) -> int:
         """VSCR.NJ, and the byte that goes with it: the next one says the same of operands."""
