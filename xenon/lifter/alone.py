@@ -118,7 +118,9 @@ def lift_alone(name: str, general: int, target: Target) -> list[str]:
     alone.read()
     lifter.begin_block((), (), ALL_LIVE)
     access = instruction.access
-    guard = access and Guard(0, access.size, access.write, access.aligned, access.aligned, (), 0)
+    guard = None
+    if access is not None and not access.apart:
+        guard = Guard(0, access.size, access.write, access.aligned, access.aligned, (), 0)
     lifter.begin_instruction(0, guard, ALL_LIVE)
     RULES[instruction.mnemonic](lifter, instruction)
     lifter.end_instruction(instruction)

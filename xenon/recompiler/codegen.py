@@ -154,15 +154,15 @@ def make_unit(
 
 
 def module_function(kind: str, text: Callable[[str], str], cache: CodeCache | None = None) -> int:
-    """The host address of the function of a module, which `text` writes for a name, compiled in this process or
-    taken from the cache. `kind` begins the name."""
+    """The host address of the function of a module, which `text` writes for a name, compiled in this process
+    or taken from the cache. `kind` begins the name."""
     name = _key(kind, text(kind))
     return _linked(name, lambda: compile_text(text(name)), cache)[0]
 
 
 def lone_instruction(general: int, cache: CodeCache | None = None) -> int:
-    """The host address of the function for a word (see lifter/alone.py), compiled in this process or taken from
-    the cache."""
+    """The host address of the function for a word (see lifter/alone.py), compiled in this process or taken
+    from the cache."""
     name, target = _key("alone", f"{general:08x}"), console_target()
     return _linked(name, lambda: compile_text(lift_all_alone({general: name}, target)), cache)[0]
 

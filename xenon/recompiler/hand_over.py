@@ -1,11 +1,12 @@
 """Instructions that Unicorn gets wrong or lacks, executed one by one by the rules of compiled code.
 
-A CPU's engine decodes by a table that is changed so that these forms trap (hardware/unicorn/decoder.py). Machine
-code answers the trap, on the registers where the engine has them: it takes about as long as an instruction of
-the engine's own. So what an instruction means does not depend on whether its function is compiled.
+A CPU's engine decodes by a table that is changed so that these forms trap (hardware/unicorn/decoder.py).
+Machine code answers the trap, on the registers where the engine has them: it takes about as long as an
+instruction of the engine's own. So what an instruction means does not depend on whether its function is
+compiled.
 
-It takes an engine whose memory is known, and code: prepared when the package was built, or llvmlite. Where one
-of them is missing, the engine executes these forms in its own way, and `note_deviations` says so.
+It takes an engine whose memory is known, and code: prepared when the package was built, or llvmlite. Where
+one of them is missing, the engine executes these forms in its own way.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ HANDED_OVER = (
         "stvlx128 stvlxl128 stvrx128 stvrxl128".split()
     )
 )
-"""The forms that Unicorn would execute, in another way than Xenon. What it has no instruction for traps anyhow."""
+"""The forms that Unicorn would execute, in another way than Xenon. What it does not know traps anyhow."""
 
 HOOK_NAME = "hand_over"
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
@@ -76,7 +77,7 @@ def hook_text(name: str) -> str:
 
 
 class LoneInstructions:
-    """The functions of this process for single instructions: prepared ones, else compiled when they are needed."""
+    """The functions of this process for single instructions: prepared, else compiled when they are met."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

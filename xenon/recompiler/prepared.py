@@ -100,7 +100,7 @@ class Prepared:
         return self._address(HAND_OVER)
 
     def alone(self, general: int) -> int | None:
-        """The host address of the function for a word that lifter/alone.py takes; None where there is none."""
+        """The host address of the function for a word (see lifter/alone.py); None where there is none."""
         return self._address(alone_symbol(general)) if general in self._alone else None
 
     @property

@@ -33,8 +33,8 @@ def lift_programs(
     programs: Mapping[str, bytes], functions: Iterable[str], x86: bool
 ) -> tuple[dict[str, str], Record]:
     """LLVM modules by their symbol, the hooks and what CPUs hand over among them, of the named functions of
-    static ELF files at their own addresses; and their record. A function that two files have alike is lifted once, one that cannot be
-    compiled is left out. `programs` are the bytes of the files by their names.
+    static ELF files at their own addresses; and their record. A function that two files have alike is lifted
+    once, one that cannot be compiled is left out. `programs` are the bytes of the files by their names.
 
     Raises XenonError for a file that is no such ELF.
     """

@@ -1,10 +1,10 @@
 """The table by which a Unicorn engine decodes: which words it executes, and which it hands over.
 
-The table is qemu's (target/ppc/translate.c): a pointer for each primary opcode, to a handler or, marked by its
-low bits, to a further table of 32 for bits 26 to 30, 21 to 25 and 11 to 15 of the word. A handler begins with
-a mask of the bits that must be 0: a word that has one of them is an illegal instruction to the engine. So
-a form is taken from the engine by a handler with all bits in its mask, and bits that Xenon ignores are taken
-out of the mask. A change reaches every word of a form, wherever it stands, and costs the others nothing. The
+The table is qemu's (target/ppc/translate.c): a pointer for each primary opcode, to a handler or, marked by
+its low bits, to a further table of 32 for bits 26 to 30, 21 to 25 and 11 to 15 of the word. A handler begins
+with a mask of the bits that must be 0: a word that has one of them is an illegal instruction to the engine.
+So a form is taken from the engine by a handler with all bits in its mask, and bits that Xenon ignores are
+taken out of the mask. A change reaches every word of a form, wherever it stands, and costs the others nothing. The
 engine ends a block of guest code behind such a word.
 """
 
@@ -46,9 +46,9 @@ class Decoder:
         self._first = memory.place(memory.layout.decoder)
 
     def hand_over(self, mnemonics: frozenset[str]) -> None:
-        """Let every word of these forms (names of powerpc/isa.tsv) trap as an illegal instruction, and no word
-        of another form of Xenon's for a bit that Xenon ignores. Forms that differ in no bit which the engine
-        decodes by are handed over together."""
+        """Let every word of these forms (names of powerpc/isa.tsv) trap as an illegal instruction, and no
+        word of another form of Xenon's for a bit that Xenon ignores. Forms that differ in no bit which the
+        engine decodes by are handed over together."""
         if mnemonics not in _plans:
             _plans[mnemonics] = self._plan(mnemonics)
         for path, handler in _plans[mnemonics].items():

@@ -14,6 +14,7 @@ import struct
 import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import unicorn
 from unicorn import ppc_const as ppc
@@ -50,8 +51,8 @@ _FPSCR = 0x8200_0003  # FX, XX and a rounding mode
 
 @dataclass(frozen=True, slots=True)
 class EngineLayout:
-    """Distances in bytes: of the pointer to the CPU from the engine's handle, of its GPRs from the CPU, and of
-    everything else from its GPRs. A CR field is 32 bits, CA, OV and SO are 64 bits of 0 or 1."""
+    """Distances in bytes: of the pointer to the CPU from the engine's handle, of its GPRs from the CPU, and
+    of everything else from its GPRs. A CR field is 32 bits, CA, OV and SO are 64 bits of 0 or 1."""
 
     cpu: int
     gpr: int
@@ -112,7 +113,7 @@ def engine_layout() -> EngineLayout | None:
     if not sys.platform.startswith("linux") or sys.byteorder != "little":
         return None
     try:
-        with open("/proc/self/mem", "rb", buffering=0) as memory:
+        with Path("/proc/self/mem").open("rb", buffering=0) as memory:
             return _Search(memory.fileno()).layout()
     except (OSError, UcError, _NotFound):
         return None
@@ -226,14 +227,14 @@ class _Search:
         ]
 
     def _bit_of_xer(self, bit: int) -> int:
-        dumps = []
+        dumps: list[bytes] = []
         for value in (0, bit):
             self._engine.mem_write(_CODE, struct.pack(">I", _MTXER_R3))
             self._engine.ctl_remove_cache(_CODE, _CODE + 4)
             self._engine.reg_write(GPR_IDS[3], value)
             self._engine.emu_start(_CODE, _CODE + 4)
             dumps.append(self._dump())
-        places = self._changed(*dumps, 8)
+        places = self._changed(dumps[0], dumps[1], 8)
         if len(places) != 1:
             raise _NotFound
         return places[0]
@@ -247,25 +248,25 @@ class _Search:
         return vr
 
     def _saturated(self) -> int:
-        dumps = []
+        dumps: list[bytes] = []
         for word in (0, 1):
             self._run((_LVX_V0, _MTVSCR_V0, _VSPLTISW_V0), struct.pack(">4I", 0, 0, 0, word))
             dumps.append(self._dump())
-        places = self._changed(*dumps, 8)
+        places = self._changed(dumps[0], dumps[1], 8)
         if len(places) != 1:
             raise _NotFound
         return places[0]
 
     def _flushes_results(self) -> int:
         """VSCR.NJ, and the byte that goes with it: the next one says the same of operands."""
-        dumps = []
+        dumps: list[bytes] = []
         for word in (0, 0x0001_0000):
             self._run((_LVX_V0, _MTVSCR_V0), struct.pack(">4I", 0, 0, 0, word))
             dumps.append(self._dump())
         if self._sum_with_denormal() != _SMALLEST + _DENORMAL:
             raise _NotFound
         places = []
-        for place in self._changed(*dumps, 1):
+        for place in self._changed(dumps[0], dumps[1], 1):
             operands = ctypes.c_uint8.from_address(self._start + place + 1)
             if operands.value == 0:
                 operands.value = 1
@@ -290,7 +291,8 @@ class _Search:
             entries = pointers[index : index + DECODER_ENTRIES]
             tagged = {number for number, entry in enumerate(entries) if entry & 3 == INDIRECT}
             unused = {entries[number] for number in _UNUSED}
-            if tagged == _PRIMARIES and len(unused) == 1 and all(entries):
-                if self._read(unused.pop(), len(_REFUSING)) == _REFUSING:
-                    return 8 * index
+            if tagged != _PRIMARIES or len(unused) != 1 or not all(entries):
+                continue
+            if self._read(unused.pop(), len(_REFUSING)) == _REFUSING:
+                return 8 * index
         raise _NotFound
