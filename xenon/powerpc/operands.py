@@ -51,7 +51,7 @@ def registers(word: int, fields: tuple[str, ...]) -> frozenset[str]:
 
 
 def vmx128_registers(word: int) -> tuple[int, int, int, int]:
-    """The numbers of VD128, VA128, VB128 and VC of a VMX128 word, whose fields are split; VC is of vperm128."""
+    """The numbers of VD128, VA128, VB128 and VC128 in a VMX128 word, whose fields are split."""
     return (
         word >> 21 & 31 | word << 3 & 0x60,
         word >> 16 & 31 | word & 0x20 | word >> 4 & 0x40,
