@@ -139,8 +139,33 @@ def _memory_case(name: str, rng: random.Random) -> Case:
     return Case(name, word, before, {"m": int.from_bytes(stored, "big")})
 
 
+def _multiple_case(name: str, rng: random.Random) -> Case:
+    """lmw and stmw from r6 or r7 on, lswi and stswi from r4 to r8: behind r10 is 0, or what nobody sees."""
+    memory = rng.randbytes(SCRATCH_BYTES)
+    multiple = name.endswith("mw")
+    first = rng.choice((6, 7)) if multiple else 4
+    size = 4 * (32 - first) if multiple else rng.randrange(1, 20)
+    offset = rng.randrange(-8, 24) if multiple else rng.randrange(SCRATCH_BYTES - size)
+    word = OPCODES[name] | first << 21 | 3 << 16 | (0 if multiple else size << 11)
+    start = 16 if multiple else offset
+    if multiple:
+        word |= (start - offset) & 0xFFFF
+    before = {"r3": SCRATCH + offset, "m": int.from_bytes(memory, "big")}
+    seen = [number for number in range(first, first + (size + 3) // 4) if number <= 10]
+    if name.startswith("l"):
+        data = (memory[start:] + bytes(size))[:size]
+        words = model.string_words(data)
+        return Case(name, word, before, dict(zip((f"r{number}" for number in seen), words, strict=False)))
+    before |= {f"r{number}": rng.getrandbits(64) for number in seen}
+    data = model.words_string([before[f"r{number}"] for number in seen], size)
+    after = (memory[:start] + data + memory[start + size :])[:SCRATCH_BYTES]
+    return Case(name, word, before, {"m": int.from_bytes(after, "big")})
+
+
 def _own_case(name: str, rng: random.Random) -> Case:
     """A case of a form that no other processor has, or that Unicorn does otherwise."""
+    if name in ("lmw", "stmw", "lswi", "stswi"):
+        return _multiple_case(name, rng)
     if operand_table()[name].access is not None:
         return _memory_case(name, rng)
     if name in ("vsl", "vsr", "mtvscr"):

@@ -169,6 +169,17 @@ def store(name: str, memory: bytes, address: int, vr: int) -> bytes:
     return bytes(result)
 
 
+def string_words(data: bytes) -> list[int]:
+    """The GPRs that lswi or lmw fills with these bytes."""
+    padded = data.ljust((len(data) + 3) // 4 * 4, b"\0")
+    return [int.from_bytes(padded[start : start + 4], "big") for start in range(0, len(padded), 4)]
+
+
+def words_string(gprs: Sequence[int], size: int) -> bytes:
+    """The bytes that stswi or stmw stores; the GPRs behind those given are 0."""
+    return b"".join((gpr & 0xFFFF_FFFF).to_bytes(4, "big") for gpr in gprs)[:size].ljust(size, b"\0")
+
+
 def shift_bits(name: str, va: int, vb: int) -> int:
     """vsl and vsr, where each byte may have a count of its own."""
     counts = [count & 7 for count in vb.to_bytes(LINE_BYTES, "big")]

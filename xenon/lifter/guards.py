@@ -87,7 +87,7 @@ def writes_memory(instruction: Instruction) -> bool:
     return instruction.access is not None and instruction.access.write
 
 
-_ALONE = frozenset(("mtvscr",))
+_ALONE = frozenset(("mtvscr", "tw", "td", "twi", "tdi"))
 
 
 def stands_alone(instruction: Instruction) -> bool:
