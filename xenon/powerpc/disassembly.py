@@ -10,9 +10,8 @@ from typing import Any
 
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.powerpc.decode import Instruction, signed
-from xenon.powerpc.isa import Encoding, Kind, encoding
+from xenon.powerpc.isa import OVERFLOW, Encoding, Kind, encoding, overflow_forms
 
-_OVERFLOW = 0x400  # OE of the XO form, which capstone does not know
 _HALFWORDS = 96  # VA of vupkhsb128 and vupklsb128, which then unpack halfwords
 
 # Operands as an assembler has them: registers by the names of their fields, immediates by those below.
@@ -48,8 +47,8 @@ def _text(address: int, word: int) -> str:
     row = encoding(word)
     if row is not None and (row.kind is Kind.VMX128 or row.mnemonic in _OF_NAME):
         return _own_text(address, word, row)
-    overflow = row is not None and row.form == "XO" and word & _OVERFLOW
-    known = word & ~_OVERFLOW if overflow else word
+    overflow = row is not None and row.mnemonic in overflow_forms()  # unknown to capstone
+    known = word & ~OVERFLOW if overflow else word
     instruction = next(_decoder().disasm(struct.pack(">I", known), address, 1), None)
     if instruction is None:
         return f".long 0x{word:08x}"
