@@ -53,6 +53,7 @@ XENON_ONLY = frozenset(
 """What Unicorn does not have."""
 DEVIATING = {
     **dict.fromkeys(("lvebx", "lvehx", "lvewx"), "Unicorn loads one element; Xenon all of the line"),
+    **dict.fromkeys(("lmw", "stmw", "lswi", "stswi"), "take registers of the harness"),
     "mtvscr": "Unicorn keeps bits that VSCR does not have",
     **dict.fromkeys(("vsl", "vsr"), "what different counts give is captured from a console"),
 }
@@ -62,8 +63,13 @@ UNTESTED = {
     **DEVIATING,
     **dict.fromkeys(("mflr", "mtlr"), "the harness returns by LR; whole functions test them"),
     **dict.fromkeys(
-        ("dcbt", "dcbtst", "dcbst", "dcbf", "isync", "eieio", "sync", "lwsync"), "change no register"
+        (
+            *("dcbt", "dcbtst", "dcbst", "dcbf", "icbi", "isync", "eieio", "sync", "lwsync", "ptesync"),
+            *("cctpl", "cctpm", "cctph", "db8cyc", "db10cyc", "db12cyc", "db16cyc"),
+        ),
+        "change no register",
     ),
+    **dict.fromkeys(("tw", "td", "twi", "tdi"), "may trap: see test_traps.py"),
     **dict.fromkeys(
         ("lwarx", "ldarx", "stwcx.", "stdcx."),
         "take an aligned address and a reservation; programs test them",

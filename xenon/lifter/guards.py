@@ -87,12 +87,15 @@ def writes_memory(instruction: Instruction) -> bool:
     return instruction.access is not None and instruction.access.write
 
 
-_ALONE = frozenset(("mtvscr",))
+_ALONE = frozenset(("mtvscr", "tw", "td", "twi", "tdi"))
 
 
 def stands_alone(instruction: Instruction) -> bool:
     """Whether no speculation may cover an instruction: its rule checks addresses itself, or may leave."""
-    return instruction.mnemonic in _ALONE or (instruction.access is not None and instruction.access.apart)
+    access = instruction.access
+    return (
+        instruction.mnemonic in _ALONE or instruction.sets_overflow or (access is not None and access.apart)
+    )
 
 
 def find_addresses(block: Block, known_at_start: dict[int, int], page_bytes: int) -> Addresses:

@@ -1,7 +1,8 @@
 """Guest registers by name, and the stack slots in which compiled code holds them.
 
-powerpc/decode.py names registers r3, f1, v2, c31 (a bit of CR), lr, ctr, ca and sat (of VSCR). A register has
-one slot of the same name, but an FPR has two: s1 holds f1 while it is known to be single, d1 holds it otherwise.
+powerpc/decode.py names registers r3, f1, v2, c31 (a bit of CR), lr, ctr, ca and sat (of VSCR). A register
+has one slot of the same name, but an FPR has two: s1 holds f1 while it is known to be single, d1 holds it
+otherwise.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from xenon.powerpc.decode import Instruction
 
 _BARRIERS = frozenset(("dcbst", "dcbf", *rules_synchronization.RULES))
 _ARITHMETIC = frozenset(
-    "vaddfp vsubfp vmaddfp vnmsubfp vmulfp vmaddcfp fadds fsubs fmuls fdivs fmadds fmsubs fnmadds fnmsubs".split()
+    "vaddfp vsubfp vmaddfp vnmsubfp vmulfp vmaddcfp "
+    "fadds fsubs fmuls fdivs fmadds fmsubs fnmadds fnmsubs".split()
 )
 _LEAST_ARITHMETIC = 3  # instructions that are worth two forms
 

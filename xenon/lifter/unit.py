@@ -233,6 +233,8 @@ class Unit:
         elif block.end is End.LEAVE:
             # An instruction for the interpreter, which does not enter compiled code at it.
             lifter.leave(block.target, Status.REPEAT, lifter.changed)
+        elif block.end is End.INTERPRETED and block.last is not None:
+            lifter.leave(block.last.address, Status.REPEAT, lifter.changed)
         elif block.end is End.SYSTEM_CALL:
             lifter.leave(block.after, Status.SYSTEM_CALL, lifter.changed)
         elif block.end is End.TAIL:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xenon.powerpc.isa import encoding
+from xenon.powerpc.isa import encoding, overflow_forms
 from xenon.powerpc.operands import MemoryAccess, operands_of, registers, vmx128_registers
 
 _LR, _CTR = 8, 9  # numbers of special registers
@@ -56,6 +56,11 @@ class Instruction:
     def general_name(self) -> str:
         """The mnemonic without VMX128's ending: `vaddfp` of vaddfp128, `vcmpeqfp.` of vcmpeqfp128."""
         return self.mnemonic.replace("128", "")
+
+    @property
+    def sets_overflow(self) -> bool:
+        """Whether it is a form with OE, which sets OV and SO: add, subf, neg, mull and div."""
+        return self.mnemonic in overflow_forms()
 
     @property
     def vector_fields(self) -> tuple[int, int, int, int]:

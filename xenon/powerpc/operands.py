@@ -51,13 +51,23 @@ def registers(word: int, fields: tuple[str, ...]) -> frozenset[str]:
 
 
 def vmx128_registers(word: int) -> tuple[int, int, int, int]:
-    """The numbers of VD128, VA128, VB128 and VC of a VMX128 word, whose fields are split; VC is of vperm128."""
+    """The numbers of VD128, VA128, VB128 and VC128 in a VMX128 word, whose fields are split."""
     return (
         word >> 21 & 31 | word << 3 & 0x60,
         word >> 16 & 31 | word & 0x20 | word >> 4 & 0x40,
         word >> 11 & 31 | word << 5 & 0x60,
         word >> 6 & 7,
     )
+
+
+def string_bytes(word: int) -> int:
+    """The length of lswi and stswi."""
+    return (word >> 11 & 31) or 32
+
+
+def string_registers(word: int) -> list[int]:
+    """The GPRs of lswi and stswi, four bytes each; behind r31 comes r0."""
+    return [((word >> 21 & 31) + index) % 32 for index in range((string_bytes(word) + 3) // 4)]
 
 
 def cr_bits(field: int) -> list[str]:
@@ -93,6 +103,8 @@ def _masked_fields(word: int) -> list[str]:
 
 _FIELDS: dict[str, Callable[[int], list[str]]] = {
     **{name: _single("r", shift) for name, shift in (("RT", 21), ("RS", 21), ("RA", 16), ("RB", 11))},
+    "RTS": lambda word: [f"r{number}" for number in range(word >> 21 & 31, 32)],
+    "STRING": lambda word: [f"r{number}" for number in string_registers(word)],
     "RA0": lambda word: [f"r{word >> 16 & 31}"] if word >> 16 & 31 else [],
     **{name: _single("f", shift) for name, shift in (("FT", 21), ("FA", 16), ("FB", 11), ("FC", 6))},
     **{name: _single("v", shift) for name, shift in (("VT", 21), ("VA", 16), ("VB", 11), ("VC", 6))},
