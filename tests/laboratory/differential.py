@@ -20,7 +20,7 @@ from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.lifter.rules import RULES
 from xenon.linux.layout import PROGRAM
-from xenon.powerpc.isa import Kind, encoding, table
+from xenon.powerpc.isa import Kind, table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.hand_over import hand_over
