@@ -20,7 +20,7 @@ from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.lifter.rules import RULES
 from xenon.linux.layout import PROGRAM
-from xenon.powerpc.isa import Kind, encoding, table
+from xenon.powerpc.isa import Kind, table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.hand_over import hand_over
@@ -262,10 +262,7 @@ class Laboratory:
         """
         words = tuple(words)
         rng = random.Random(seed)
-        before = [
-            _random_block(rng, _DATA + _STRIDE * number + _BLOCK - _SCRATCH)
-            for number in range(cases)
-        ]
+        before = [_random_block(rng, _DATA + _STRIDE * number + _BLOCK - _SCRATCH) for number in range(cases)]
         self._map(cases)
         code = struct.pack(f">{len(words) + 1}I", *words, _BLR)
         self._memory.write(_TEST, code)
