@@ -22,8 +22,8 @@ HEAD = (
     "# Frozen cases of instructions, written by tests/laboratory/freeze.py from a run on Unicorn 2.1.4.",
     "# mnemonic, word, registers before, registers after",
     f"# m: {SCRATCH_BYTES} bytes of memory from {SCRATCH:#x} on",
-    "# Left out, because Unicorn differs from the processor there: fused operations in single precision that it",
-    "# rounds twice, conversions of what is too large, vector arithmetic on denormals.",
+    "# Left out, because Unicorn differs from the processor there: fused operations in single precision that",
+    "# it rounds twice, conversions of what is too large, vector arithmetic on denormals.",
 )
 UNDEFINED = (
     "# Left out, because the architecture leaves the result undefined: division by zero, the lowest integer",

@@ -23,6 +23,7 @@ from xenon.hardware.unicorn.cpu import VECTOR_ILLEGAL, UnicornCpu
 from xenon.hardware.unicorn.engine_memory import EngineMemory
 from xenon.lifter import layout
 from xenon.powerpc.decode import Instruction, decode
+from xenon.powerpc.isa import Kind, table
 from xenon.recompiler.bridge import filled
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu_kind import installed
@@ -38,10 +39,7 @@ HANDED_OVER = (
     _WITH_DOT
     | {f"{name}." for name in _WITH_DOT}
     | frozenset("lvebx lvehx lvewx vsl vsr dcbz dcbz128 vrefp vrsqrtefp vlogefp vexptefp".split())
-    | frozenset(
-        "lvsl128 lvsr128 lvewx128 lvx128 lvxl128 lvlx128 lvlxl128 lvrx128 stvewx128 stvx128 stvxl128 "
-        "stvlx128 stvlxl128 stvrx128 stvrxl128".split()
-    )
+    | frozenset(row.mnemonic for row in table() if row.kind is Kind.VMX128)
 )
 """The forms that Unicorn would execute, in another way than Xenon. What it does not know traps anyhow."""
 
