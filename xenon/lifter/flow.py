@@ -176,10 +176,10 @@ def _explore(
     flow = _blocks(entries, leaders, reached, ends)
     for block in flow.blocks.values():
         if block.end is End.INTERPRETED and block.last is not None and _is_in_a_cycle(flow, block):
-            reason = _no_rule(block.last.address, block.last.mnemonic)
+            obstacle = _no_rule(block.last.address, block.last.mnemonic)
             if obstacles is None:
-                raise reason
-            obstacles.append(reason)
+                raise obstacle
+            obstacles.append(obstacle)
     return flow
 
 

@@ -113,7 +113,7 @@ def move_special(register: int, number: int, to_special: bool = False) -> int:
 def test_the_interpreter_executes_an_instruction_without_a_rule_and_compiled_code_goes_on() -> None:
     words = [addi(5, 0, 77), move_special(5, VRSAVE, to_special=True), addi(5, 5, 1), move_special(6, VRSAVE)]
     words += [store_word(5, 4), store_word(6, 4, 4), TRAP]
-    recorder, machine = on_both(words, lambda _cpu, trap: trap.pc)
+    _, machine = on_both(words, lambda _cpu, trap: trap.pc)
     assert (word(machine), word(machine, DATA + 4)) == (78, 77)
     assert machine.recompiler is not None
     (code,) = machine.recompiler.attached
