@@ -35,7 +35,12 @@ STOP_ENGINE = 1256  # Unicorn's function
 RESERVATION, RESERVED = 1264, 1272  # what lwarx or ldarx left: see rules_synchronization.py
 SAT = 1280  # VSCR's bit, a byte; comes and goes with VR
 UPPER_VR = 1296  # v32 to v127, which the interpreter does not know: they are only here
-SIZE = 2832
+# Of instructions that the interpreter hands over one by one (see alone.py): pointers to its own registers,
+# to the table of functions for words, and to what is called for all that these functions do not do.
+ENGINE_GPR, ENGINE_FPR, ENGINE_VR, ENGINE_CR, ENGINE_CA = 2832, 2840, 2848, 2856, 2864
+ENGINE_SAT, ENGINE_PC, ENGINE_FPSCR, ENGINE_SO, ENGINE_OV = 2872, 2880, 2888, 2896, 2904
+HANDED_OVER, ON_EXCEPTION = 2912, 2920
+SIZE = 2944
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
 RESUME = NEVER - 1  # the address that has the hook run compiled code from the PC in the state

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from xenon.lifter import (
+    rules_cache,
     rules_condition,
+    rules_estimate,
     rules_float,
     rules_integer,
     rules_memory,
@@ -29,6 +31,8 @@ RULES = Rules(
         **rules_system.RULES,
         **rules_synchronization.RULES,
         **rules_float.RULES,
+        **rules_estimate.RULES,
+        **rules_cache.RULES,
         **rules_vector.RULES,
         **rules_vector_integer.RULES,
         **rules_vector_float.RULES,

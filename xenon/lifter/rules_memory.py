@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xenon.lifter.ir_types import DOUBLE, FLOAT, I32, I64
+from xenon.lifter.ir_types import DOUBLE, FLOAT, I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
 from xenon.lifter.values import Value
@@ -86,17 +86,3 @@ def _store_double(lifter: Lifter, instruction: Instruction) -> None:
 def _store_low_word(lifter: Lifter, instruction: Instruction) -> None:
     address = _address(lifter, instruction)
     lifter.store(address, lifter.double(instruction.rt, exact=True).bitcast(I64).trunc(32))
-
-
-@RULES.add("dcbt dcbtst")
-def _prefetch(lifter: Lifter, instruction: Instruction) -> None:
-    """For the host too; like here, it never faults, whatever the address."""
-    address = lifter.gpr_or_zero(instruction.ra) + lifter.gpr(instruction.rb)
-    write = lifter.constant(I32, 1 if instruction.mnemonic == "dcbtst" else 0)
-    place = lifter.pointer(address)
-    lifter.emit(f"call void @llvm.prefetch.p0({place.typed}, {write.typed}, i32 3, i32 1)")
-
-
-@RULES.add("dcbst dcbf")
-def _cache(_lifter: Lifter, _instruction: Instruction) -> None:
-    """The caches are the host's."""

@@ -20,6 +20,7 @@ from xenon.lifter import layout, slots
 from xenon.lifter.counting import count, note_function
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.entry import require_extra, require_singles, reserve_slots
+from xenon.lifter.estimates import estimates
 from xenon.lifter.facts import Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
 from xenon.lifter.guards import Guard, find_addresses, stands_alone
@@ -49,6 +50,23 @@ def lift_unit(
 ) -> str:
     """The text of a module that defines the function `name`. `leaves` are functions that it calls, by the
     address where they are called: LLVM may join them with it."""
+    lines = module_head(target)
+    names = {address: f"{name}_{address:x}" for address in leaves}
+    for address, leaf in leaves.items():
+        lines += Unit(leaf, names[address], target).lines("internal ", _attributes(leaf))
+    lines += Unit(flow, name, target, names).lines()
+    return module_text(lines)
+
+
+def module_text(lines: list[str]) -> str:
+    """The text of a module, with the estimates where a line calls one of them."""
+    if any("@estimate_" in line for line in lines):
+        lines = [*lines, estimates()]
+    return "\n".join(lines)
+
+
+def module_head(target: Target) -> list[str]:
+    """The lines that a module begins with."""
     lines = [prelude()]
     if target.x86:
         lines.append(f"declare {BYTES_16} @llvm.x86.ssse3.pshuf.b.128({BYTES_16}, {BYTES_16})")
@@ -57,11 +75,7 @@ def lift_unit(
         for type in (BYTES_16, vector(8, int_type(16)), WORDS_4)
         for name in ("smin", "smax", "umin", "umax")
     ]
-    names = {address: f"{name}_{address:x}" for address in leaves}
-    for address, leaf in leaves.items():
-        lines += Unit(leaf, names[address], target).lines("internal ", _attributes(leaf))
-    lines += Unit(flow, name, target, names).lines()
-    return "\n".join(lines)
+    return lines
 
 
 def _attributes(leaf: Flow) -> str:

@@ -110,10 +110,10 @@ def bridge_text(name: str, counting: bool = False) -> str:
         "vectors_in": _for_each_register(_MOVE_VECTOR, tag="in", source="exchange", target="vr_at"),
         "vectors_out": _for_each_register(_MOVE_VECTOR, tag="out", source="vr_at", target="exchange_out"),
     }
-    return _filled(_template(), values)
+    return filled(_template(), values)
 
 
-def _filled(template: str, values: dict[str, object]) -> str:
+def filled(template: str, values: dict[str, object]) -> str:
     """The text with its placeholders replaced; other braces stay. Raises KeyError for an unknown name."""
     return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
 
@@ -137,7 +137,7 @@ _ADD_TO_COUNTER = """\
 
 def _for_each_register(template: str, **names: str) -> str:
     return "\n".join(
-        _filled(
+        filled(
             template,
             {
                 **names,
@@ -155,7 +155,7 @@ def _uncount() -> str:
   %block_end_at = getelementptr i8, ptr %state, i64 {BLOCK_END_AT}
   %block_end = load i64, ptr %block_end_at"""
     counters = [
-        _filled(
+        filled(
             _ADD_TO_COUNTER,
             {"tag": tag, "source": source, "mask": RAM_BYTES - 4, "table": UNICORN_AT, "step": step},
         )
