@@ -11,7 +11,7 @@ import random
 import struct
 from collections.abc import Iterator
 
-from laboratory.differential import EXCEPTIONS, Domain, domain_of, forms, fused_exactly, random_word, widen
+from laboratory.differential import DEVIATING, forms, fused_exactly, random_word, widen
 from laboratory.frozen import CASES, NAMES, SCRATCH, SCRATCH_BYTES, Case, Values, digits, run_interpreted
 from xenon.powerpc.decode import signed
 from xenon.powerpc.isa import overflow_forms
@@ -22,7 +22,8 @@ HEAD = (
     "# Frozen cases of instructions, written by tests/laboratory/freeze.py from a run on Unicorn 2.1.4.",
     "# mnemonic, word, registers before, registers after",
     f"# m: {SCRATCH_BYTES} bytes of memory from {SCRATCH:#x} on",
-    "# Left out, because Unicorn differs from the processor there:",
+    "# Left out, because Unicorn differs from the processor there: fused operations in single precision that it",
+    "# rounds twice, conversions of what is too large, vector arithmetic on denormals.",
 )
 UNDEFINED = (
     "# Left out, because the architecture leaves the result undefined: division by zero, the lowest integer",
@@ -30,6 +31,10 @@ UNDEFINED = (
     "# singles.",
 )
 SINGLE = frozenset("fadds fsubs fmuls fdivs fsqrts fmadds fmsubs fnmadds fnmsubs".split())
+SATURATING = frozenset("fctid fctidz fctiw fctiwz".split())
+FLUSHING = frozenset(
+    "vaddfp vsubfp vmaddfp vnmsubfp vcmpeqfp vcmpgefp vcmpgtfp vcmpbfp vrfim vrfip".split()
+)
 FUSED = frozenset("fmadds fmsubs fnmadds fnmsubs".split())
 EDGE_INTEGERS = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1, 31, 32, 63, 64)
 EDGE_SINGLES = (
@@ -56,7 +61,7 @@ def single(rng: random.Random) -> int:
 
 def fpr(rng: random.Random, mnemonic: str) -> int:
     """An FPR's value for which Unicorn is right about this form."""
-    if domain_of(mnemonic) is Domain.WORDS:
+    if mnemonic in SATURATING:
         return int.from_bytes(struct.pack(">d", rng.uniform(-(2.0**31), 2.0**31 - 1)), "big")
     if mnemonic in SINGLE or rng.random() < 0.5:
         return widen(single(rng))
@@ -67,7 +72,7 @@ def fpr(rng: random.Random, mnemonic: str) -> int:
 
 def vr(rng: random.Random, mnemonic: str) -> int:
     """A VR's value of four singles or of any bytes."""
-    normal = domain_of(mnemonic) is Domain.NORMAL
+    normal = mnemonic.rstrip(".") in FLUSHING
     if not normal and rng.random() < 0.4:
         return rng.getrandbits(128)
     lanes = [single(rng) for _ in range(4)]
@@ -155,6 +160,8 @@ def is_sound(case: Case) -> bool:
 def candidates() -> Iterator[tuple[Case, set[str]]]:
     """More cases of every form than are kept."""
     for name, opcode in forms().items():
+        if name in DEVIATING:
+            continue
         rng = random.Random(name)
         for _ in range(3 * PER_FORM):
             yield make(name, opcode, rng)
@@ -178,11 +185,7 @@ def frozen_cases() -> list[Case]:
 
 def main() -> None:
     """Write the file."""
-    names: dict[str, list[str]] = {}
-    for name, reason in EXCEPTIONS.items():
-        names.setdefault(reason, []).append(name)
-    left_out = [f"#   {' '.join(group)}: {reason}" for reason, group in names.items()]
-    lines = [*HEAD, *left_out, *UNDEFINED, *(case.row() for case in frozen_cases())]
+    lines = [*HEAD, *UNDEFINED, *(case.row() for case in frozen_cases())]
     CASES.write_text("\n".join(lines) + "\n")
 
 

@@ -24,7 +24,7 @@ HEAD = (
     "# Frozen cases of what Unicorn lacks or does otherwise, written by tests/laboratory/freeze_xenon.py.",
     "# mnemonic, word, registers before, registers after",
 )
-OPCODES = {row.mnemonic: row.opcode for row in table() if row.mnemonic in XENON_ONLY | set(DEVIATING)}
+OPCODES = {row.mnemonic: row.opcode for row in table() if row.mnemonic in XENON_ONLY | DEVIATING}
 _PLAIN = {
     "vmulfp128": "vmaddfp", "vmaddcfp128": "vmaddfp", "vcsxwfp128": "vcfsx", "vcuxwfp128": "vcfux",
     "vcfpsxws128": "vctsxs", "vcfpuxws128": "vctuxs",

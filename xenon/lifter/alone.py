@@ -17,11 +17,12 @@ from xenon.lifter.guards import Guard
 from xenon.lifter.ir_types import DOUBLE, I32, I64, POINTER, WORDS_4
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rules import RULES
+from xenon.lifter.rules_overflow import overflows
 from xenon.lifter.target import Target
 from xenon.lifter.unit import module_head, module_text
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction, decode
-from xenon.powerpc.isa import Kind, encoding
+from xenon.powerpc.isa import OVERFLOW, Kind, encoding
 from xenon.powerpc.operands import operands_of
 
 _Pieces = tuple[tuple[int, int, int], ...]  # of a number in a word: (shift, bits, and where they go)
@@ -65,6 +66,7 @@ _FIELDS = {
     "VC128": _Field(((6, 3, 0),), 4),
 }  # fmt: skip
 _BITS = {"CA": (slots.CA, layout.ENGINE_CA), "SAT": (slots.SAT, layout.ENGINE_SAT)}  # 64 bits, 0 is false
+_OVERFLOWING = frozenset(("divwo", "divwuo", "divdo", "divduo"))  # OV does not make the interpreter run these
 _IMPLIED = {"CR0": 0, "CR1": 1, "CR6": 6}
 _STRIDES = {"R": 8, "F": 16, "V": 16}
 _PLACES = {"R": layout.ENGINE_GPR, "F": layout.ENGINE_FPR, "V": layout.ENGINE_VR}
@@ -110,7 +112,8 @@ def lift_alone(name: str, general: int, target: Target) -> list[str]:
     row = encoding(general)
     assert row is not None
     with_dot = row.kind is Kind.FLOAT and row.mnemonic.endswith(".")
-    instruction = decode(0, general & ~1 if with_dot else general)
+    overflowing = row.mnemonic.rstrip(".") in _OVERFLOWING
+    instruction = decode(0, general & ~(1 if with_dot else OVERFLOW if overflowing else 0))
     assert instruction is not None
     lifter = Lifter(target)
     alone = _Alone(lifter, instruction)
@@ -124,6 +127,8 @@ def lift_alone(name: str, general: int, target: Target) -> list[str]:
     lifter.begin_instruction(0, guard, ALL_LIVE)
     RULES[instruction.mnemonic](lifter, instruction)
     lifter.end_instruction(instruction)
+    if overflowing:
+        alone.note_overflow(overflows(lifter, instruction, instruction.mnemonic.rstrip(".")))
     alone.write()
     if with_dot:
         alone.copy_exceptions()
@@ -182,6 +187,13 @@ class _Alone:
                 else:
                     lifter.write(lifter.vector(number, WORDS_4), place, ", align 16")
 
+    def note_overflow(self, overflow: Value) -> None:
+        """Set OV, and SO with it."""
+        lifter = self._lifter
+        lifter.write(overflow.zext(64), self._pointer(layout.ENGINE_OV))
+        summary = self._pointer(layout.ENGINE_SO)
+        lifter.write(lifter.read(I64, summary) | overflow.zext(64), summary)
+
     def copy_exceptions(self) -> None:
         """CR1 of a form with a dot: FX, FEX, VX and OX of FPSCR."""
         lifter = self._lifter
@@ -207,4 +219,6 @@ class _Alone:
         value = lifter.constant(I32, 0)
         for bit in range(4):
             value = value.shl(1) | lifter.bit(4 * number + bit).zext(32)
+        if field.text == "0":
+            value = value | lifter.read(I64, self._pointer(layout.ENGINE_SO)).trunc(32)  # of a form with a dot
         lifter.write(value, lifter.offset(self._pointer(layout.ENGINE_CR), field.shl(2)))

@@ -52,7 +52,8 @@ def _quotient_overflows(lifter: Lifter, instruction: Instruction, name: str) -> 
     return undefined | (a.icmp("eq", lowest) & b.icmp("eq", -1))
 
 
-def _overflows(lifter: Lifter, instruction: Instruction, name: str) -> Value:
+def overflows(lifter: Lifter, instruction: Instruction, name: str) -> Value:
+    """Whether the form `name` with OE sets OV, an i1."""
     if name == "neg":
         return lifter.gpr(instruction.ra).icmp("eq", -(1 << 63))
     if name.startswith("mull"):
@@ -72,8 +73,8 @@ _NAMES = [
 def _with_overflow(lifter: Lifter, instruction: Instruction) -> None:
     dot = "." if instruction.mnemonic.endswith(".") else ""
     name = instruction.mnemonic.rstrip(".").removesuffix("o")
-    overflows = _overflows(lifter, instruction, name)
-    assert overflows.type is BIT
-    lifter.leave_unless(~overflows)
+    beyond = overflows(lifter, instruction, name)
+    assert beyond.type is BIT
+    lifter.leave_unless(~beyond)
     plain = replace(instruction, word=instruction.word & ~OVERFLOW, mnemonic=name + dot)
     rules_integer.RULES[plain.mnemonic](lifter, plain)

@@ -32,7 +32,7 @@ from xenon.recompiler.state import State
 ROUNDED_ONCE = frozenset("fmadds fmsubs fnmadds fnmsubs".split())
 SATURATING = frozenset("fctid fctidz fctiw fctiwz".split())
 ESTIMATES = frozenset("fres frsqrte".split())
-DIVISIONS = frozenset("divw divwu divd divdu mulhw".split())
+DIVISIONS = frozenset("divw divwu divd divdu divwo divwuo divdo divduo mulhw".split())
 _WITH_DOT = ROUNDED_ONCE | SATURATING | ESTIMATES | DIVISIONS
 HANDED_OVER = (
     _WITH_DOT
