@@ -262,10 +262,7 @@ class Laboratory:
         """
         words = tuple(words)
         rng = random.Random(seed)
-        before = [
-            _random_block(rng, _DATA + _STRIDE * number + _BLOCK - _SCRATCH)
-            for number in range(cases)
-        ]
+        before = [_random_block(rng, _DATA + _STRIDE * number + _BLOCK - _SCRATCH) for number in range(cases)]
         self._map(cases)
         code = struct.pack(f">{len(words) + 1}I", *words, _BLR)
         self._memory.write(_TEST, code)

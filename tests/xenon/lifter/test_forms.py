@@ -43,9 +43,7 @@ def groups() -> Iterator[list[str]]:
     list(groups()),
     ids=lambda value: "-".join(value)[:40],
 )
-def test_compiled_code_gives_the_bits_of_unicorn(
-    laboratory: Laboratory, names: list[str]
-) -> None:
+def test_compiled_code_gives_the_bits_of_unicorn(laboratory: Laboratory, names: list[str]) -> None:
     differences = different(laboratory, names)
     if differences:  # which form?
         alone = [difference for name in names for difference in different(laboratory, [name])]
