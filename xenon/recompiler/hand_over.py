@@ -6,7 +6,7 @@ instruction of the engine's own. So what an instruction means does not depend on
 compiled.
 
 It takes an engine whose memory is known, and code: prepared when the package was built, or llvmlite. Where
-one of them is missing, the engine executes these forms in its own way.
+one of them is missing, the engine executes these forms in its own way, and what it does not know is a fault.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ SATURATING = frozenset("fctid fctidz fctiw fctiwz".split())
 ESTIMATES = frozenset("fres frsqrte".split())
 DIVISIONS = frozenset("divw divwu divd divdu divwo divwuo divdo divduo mulhw".split())
 _WITH_DOT = ROUNDED_ONCE | SATURATING | ESTIMATES | DIVISIONS
+SILENT = frozenset(
+    "lvsl128 lvsr128 lvewx128 lvx128 lvxl128 lvlx128 lvlxl128 lvrx128 stvewx128 stvx128 stvxl128 "
+    "stvlx128 stvlxl128 stvrx128 stvrxl128".split()
+)
+"""The forms of VMX128 that Unicorn takes for something that does nothing."""
 HANDED_OVER = (
     _WITH_DOT
     | {f"{name}." for name in _WITH_DOT}
     | frozenset("lvebx lvehx lvewx vsl vsr dcbz dcbz128 vrefp vrsqrtefp vlogefp vexptefp".split())
-    | frozenset(
-        "lvsl128 lvsr128 lvewx128 lvx128 lvxl128 lvlx128 lvlxl128 lvrx128 stvewx128 stvx128 stvxl128 "
-        "stvlx128 stvlxl128 stvrx128 stvrxl128".split()
-    )
+    | SILENT
 )
 """The forms that Unicorn would execute, in another way than Xenon. What it does not know traps anyhow."""
 
@@ -129,9 +131,12 @@ def lone_instructions() -> LoneInstructions:
 
 
 def hand_over(cpu: UnicornCpu, pages: Pages, state: State) -> None:
-    """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible."""
+    """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible. If
+    not, those trap that would seem to be executed."""
     memory, hook = cpu.engine_memory, lone_instructions().hook
-    if memory is not None and hook is not None:
+    if memory is not None and hook is None:
+        cpu.take_away(SILENT)
+    elif memory is not None and hook is not None:
         _HandOver(cpu, pages, state, memory).begin(hook)
 
 
