@@ -22,8 +22,8 @@ HEAD = (
     "# Frozen cases of instructions, written by tests/laboratory/freeze.py from a run on Unicorn 2.1.4.",
     "# mnemonic, word, registers before, registers after",
     f"# m: {SCRATCH_BYTES} bytes of memory from {SCRATCH:#x} on",
-    "# Left out, because Unicorn differs from the processor there: fused operations in single precision that it",
-    "# rounds twice, conversions of what is too large, vector arithmetic on denormals.",
+    "# Left out, because Unicorn differs from the processor there: fused operations in single precision that",
+    "# it rounds twice, conversions of what is too large, vector arithmetic on denormals.",
 )
 UNDEFINED = (
     "# Left out, because the architecture leaves the result undefined: division by zero, the lowest integer",
@@ -32,9 +32,7 @@ UNDEFINED = (
 )
 SINGLE = frozenset("fadds fsubs fmuls fdivs fsqrts fmadds fmsubs fnmadds fnmsubs".split())
 SATURATING = frozenset("fctid fctidz fctiw fctiwz".split())
-FLUSHING = frozenset(
-    "vaddfp vsubfp vmaddfp vnmsubfp vcmpeqfp vcmpgefp vcmpgtfp vcmpbfp vrfim vrfip".split()
-)
+FLUSHING = frozenset("vaddfp vsubfp vmaddfp vnmsubfp vcmpeqfp vcmpgefp vcmpgtfp vcmpbfp vrfim vrfip".split())
 FUSED = frozenset("fmadds fmsubs fnmadds fnmsubs".split())
 EDGE_INTEGERS = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1, 31, 32, 63, 64)
 EDGE_SINGLES = (

@@ -220,5 +220,7 @@ class _Alone:
         for bit in range(4):
             value = value.shl(1) | lifter.bit(4 * number + bit).zext(32)
         if field.text == "0":
-            value = value | lifter.read(I64, self._pointer(layout.ENGINE_SO)).trunc(32)  # of a form with a dot
+            value = value | lifter.read(I64, self._pointer(layout.ENGINE_SO)).trunc(
+                32
+            )  # of a form with a dot
         lifter.write(value, lifter.offset(self._pointer(layout.ENGINE_CR), field.shl(2)))

@@ -23,6 +23,7 @@ from xenon.hardware.unicorn.cpu import VECTOR_ILLEGAL, UnicornCpu
 from xenon.hardware.unicorn.engine_memory import EngineMemory
 from xenon.lifter import layout
 from xenon.powerpc.decode import Instruction, decode
+from xenon.powerpc.isa import Kind, table
 from xenon.recompiler.bridge import filled
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu_kind import installed
@@ -34,16 +35,13 @@ SATURATING = frozenset("fctid fctidz fctiw fctiwz".split())
 ESTIMATES = frozenset("fres frsqrte".split())
 DIVISIONS = frozenset("divw divwu divd divdu divwo divwuo divdo divduo mulhw".split())
 _WITH_DOT = ROUNDED_ONCE | SATURATING | ESTIMATES | DIVISIONS
-SILENT = frozenset(
-    "lvsl128 lvsr128 lvewx128 lvx128 lvxl128 lvlx128 lvlxl128 lvrx128 stvewx128 stvx128 stvxl128 "
-    "stvlx128 stvlxl128 stvrx128 stvrxl128".split()
-)
-"""The forms of VMX128 that Unicorn takes for something that does nothing."""
+VMX128 = frozenset(row.mnemonic for row in table() if row.kind is Kind.VMX128)
+"""Some of them Unicorn takes for something that does nothing."""
 HANDED_OVER = (
     _WITH_DOT
     | {f"{name}." for name in _WITH_DOT}
     | frozenset("lvebx lvehx lvewx vsl vsr dcbz dcbz128 vrefp vrsqrtefp vlogefp vexptefp".split())
-    | SILENT
+    | VMX128
 )
 """The forms that Unicorn would execute, in another way than Xenon. What it does not know traps anyhow."""
 
@@ -135,7 +133,7 @@ def hand_over(cpu: UnicornCpu, pages: Pages, state: State) -> None:
     not, those trap that would seem to be executed."""
     memory, hook = cpu.engine_memory, lone_instructions().hook
     if memory is not None and hook is None:
-        cpu.take_away(SILENT)
+        cpu.take_away(VMX128)
     elif memory is not None and hook is not None:
         _HandOver(cpu, pages, state, memory).begin(hook)
 
