@@ -248,7 +248,7 @@ def _decode(address: int, word: int) -> Instruction | None:
     return instruction
 
 
-_INTERPRETED = frozenset("mfspr mtspr mftb mftbu lswx stswx".split())
+_INTERPRETED = frozenset("mfspr mtspr mftb mftbu mcrxr dcbi lswx stswx".split())
 """Instructions without a rule that do not keep a function from being compiled, unless it is a loop's."""
 _BRANCHES = frozenset("b bl ba bla bc bcl bca bcla bclr bclrl bcctr bcctrl sc".split())
 
