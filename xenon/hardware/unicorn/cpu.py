@@ -91,6 +91,7 @@ class UnicornCpu:
         """Where the engine's registers are; None where that is not known."""
         if self.engine_memory is not None:
             self.engine_memory.flush_operands()
+            self.engine_memory.leave_out_word_carries()
         self.instruments = instruments
         self.pause = Pause(engine, instruments.flag if instruments else None)
         self.native_hooks = NativeHooks(engine, self.pause)
