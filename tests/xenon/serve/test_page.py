@@ -115,7 +115,10 @@ def test_a_story_is_told_and_the_map_fills(server: Server, new_page: Callable[..
 
 def test_stop_and_escape_stop(slow_server: Server, new_page: Callable[..., Any]) -> None:
     page = new_page(slow_server)
-    stops = (lambda: page.click("#stop"), lambda: page.keyboard.press("Escape"))
+    stops: tuple[Callable[[], object], ...] = (
+        lambda: page.click("#stop"),
+        lambda: page.keyboard.press("Escape"),
+    )
     for stop in stops[: 1 + WHOLE]:
         fill(page, tokens=500)
         page.click("#tell")
