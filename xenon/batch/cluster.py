@@ -20,11 +20,12 @@ class Cluster:
     def __init__(self, work: Work, address: str) -> None:
         if find_spec("distributed") is None:
             raise XenonError("a cluster needs distributed", "pip install 'xenon-llm[cluster]'")
-        from distributed import Client
+        import distributed
 
-        self._work, self._address = work, address
+        client: Any = distributed.Client
+        self._work = work
         try:
-            self._client = Client(address, timeout=_SECONDS, set_as_default=False)
+            self._client: Any = client(address, timeout=_SECONDS, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise XenonError(
                 f"{address}: no Dask cluster answers here",
@@ -36,8 +37,9 @@ class Cluster:
 
         A worker that ends several times over a job fails it. Raises XenonError where the work cannot be done.
         """
-        from distributed import as_completed
+        import distributed
 
+        as_completed: Any = distributed.as_completed
         waiting = iter(jobs)
         known: dict[str, tuple[int, Job]] = {}
         threads = sum(self._client.nthreads().values())

@@ -1,8 +1,8 @@
 """The file of results while a batch goes on: a line for each job, in the order of the jobs.
 
 It is its own record of how far the batch is: a line that is not whole was not written, and what comes after
-is done again. Beside it stands a file that says which batch it is, until the last line is there. So a batch that
-was killed goes on where it was, and a file without the other one beside it is whole.
+is done again. Beside it stands a file that says which batch it is, until the last line is there. So a batch
+that was killed goes on where it was, and a file without the other one beside it is whole.
 """
 
 from __future__ import annotations

@@ -28,12 +28,10 @@ class ProgressBar:
             return
         self._last = now
         filled = _WIDTH * state.done // state.jobs
-        line = (
-            f"\r[{'#' * filled}{' ' * (_WIDTH - filled)}] {state.done} of {state.jobs}, {self._speed(state)}"
-        )
-        print(
-            line + f", {state.failed} failed" * bool(state.failed), end="\x1b[K", file=sys.stderr, flush=True
-        )
+        bar = "#" * filled + " " * (_WIDTH - filled)
+        failed = f", {state.failed} failed" * bool(state.failed)
+        line = f"\r[{bar}] {state.done} of {state.jobs}, {self._speed(state)}{failed}\x1b[K"
+        print(line, end="", file=sys.stderr, flush=True)
 
     def close(self, state: BatchState) -> None:
         """The last line."""
