@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"xenon", "loader", "llama2c"}
+OURS = {"xenon", "loader", "llama2c", "host"}
 EVERYTHING = "everything"
 
 
