@@ -146,6 +146,8 @@ class OpenFolder:
         self._descriptor: int | None = None
         if sys.platform != "win32":
             self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NO_WAIT)
+        else:
+            os.scandir(path).close()  # whether it is a folder
 
     def status(self) -> os.stat_result:
         """The folder's own."""

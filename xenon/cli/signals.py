@@ -1,8 +1,8 @@
 """Signals that end a command: each becomes an exception in the main thread, so that the command cleans up.
 
 Ctrl-C is a KeyboardInterrupt; SIGTERM and SIGHUP (on Windows Ctrl-Break) are Ended, and the exit code is
-128 + the number. None is raised in the middle of an import: imports lose an exception in a weak reference's callback, or turn it into
-an ImportError. The signal is kept until the import is over.
+128 + the number. None is raised in the middle of an import: imports lose an exception in a weak reference's
+callback, or turn it into an ImportError. The signal is kept until the import is over.
 
 Python serves a signal when the call in which its main thread waits returns. One that comes just before that
 call begins to wait does not end it.

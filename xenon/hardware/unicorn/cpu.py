@@ -17,6 +17,7 @@ from xenon.hardware.host_memory import ENGINE_BYTES, require_room
 from xenon.hardware.memory_map import PAGE_BYTES, START_STUB, WORD_BYTES
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.device_windows import DeviceWindows
+from xenon.hardware.unicorn.engine_alignment import align_engines
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.map import UnicornMap
@@ -81,6 +82,7 @@ class UnicornCpu:
         instruments: Instruments | None = None,
     ) -> None:
         require_room(ENGINE_BYTES, "a hardware thread")
+        align_engines()
         engine = Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
         engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
         engine.reg_write(ppc.UC_PPC_REG_MSR, MSR_SIXTY_FOUR_BIT | MSR_VECTOR | MSR_FLOAT)

@@ -68,8 +68,7 @@ def add_native_hook(engine: Uc, kind: int, callback: int, data: int, first: int 
     """Call the C function at `callback` with (engine, address, size, `data`), from `first` to `last`; a
     `first` above `last` means everywhere. The hook does not reach blocks that are translated already."""
     handle = ctypes.c_size_t()
-    target = ctypes.cast(ctypes.byref(handle), ctypes.POINTER(ctypes.c_ulong))
-    uclib.uc_hook_add(engine._uch, target, kind, callback, data, first, last)
+    uclib.uc_hook_add(engine._uch, ctypes.byref(handle), kind, callback, data, first, last)
 
 
 def _interpreted() -> int:
