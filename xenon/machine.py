@@ -59,6 +59,13 @@ class Personality(Protocol):
         once. What it raises ends the run of this CPU."""
 
 
+class Runner(Protocol):
+    """What runs CPUs in the machine's place: a debugger."""
+
+    def run(self, cpu: Cpu, pc: int, personality: Personality) -> None:
+        """As `Machine.run`."""
+
+
 class StoppableDevice(Device, Protocol):
     """A device of a machine."""
 
@@ -104,6 +111,8 @@ class Machine:
         """Set once `stop` is called."""
         self.on_stop: list[Callable[[], None]] = [self.stopping.set]
         """What `stop` calls first: everything that wakes what waits."""
+        self.runner: Runner | None = None
+        """Who runs the CPUs instead."""
         for window, device in ((GPU_REGISTERS, self.gpu),) if devices is None else devices:
             self.bus.attach(window, device)
             self.on_stop.append(device.stop)
@@ -143,6 +152,9 @@ class Machine:
 
         Raises what the personality raises.
         """
+        if self.runner is not None:
+            self.runner.run(cpu, pc, personality)
+            return
         while not self.stopping.is_set():
             trap = cpu.run(pc)
             pc = trap.pc if trap.kind is TrapKind.STOPPED else personality.serve(cpu, trap)

@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "export": {},
     "generate": {},
     "chat": {},
+    "serve": {},
     "tokenize": {},
     "pack": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},

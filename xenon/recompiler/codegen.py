@@ -14,7 +14,8 @@ import llvmlite.binding as llvm
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.instruments import COMPILED_AT
-from xenon.lifter.flow import explore, explore_leaves
+from xenon.lifter.flow import Block, End, explore_leaves
+from xenon.lifter.jump_tables import Surroundings, explore_function
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.recompiler.bridge import bridge_text
@@ -132,16 +133,17 @@ def make_unit(
     cache: CodeCache | None,
     target: Target,
     worker: Callable[[str, bool], bytes] = compile_text,
+    around: Surroundings | None = None,
 ) -> CompiledUnit:
     """Compile the function with these entries for a target by `worker`, or take it from the cache.
 
     Raises NotUnderstood, and what the worker raises.
     """
-    flow = explore(fetch, entries, functions)
+    flow = explore_function(fetch, entries, functions, around)
     leaves = explore_leaves(fetch, flow, functions) if target.optimised else {}
     flows = (flow, *leaves.values())
     parts = [
-        (part.entries, sorted(part.calls), [block.end.name for block in part.blocks.values()], part.words)
+        (part.entries, sorted(part.calls), [_end(block) for block in part.blocks.values()], part.words)
         for part in flows
     ]
     name = _key("unit" if target.counters is None else "counting", repr((target, parts)))
@@ -151,6 +153,11 @@ def make_unit(
     pages = frozenset(address // target.page_bytes for part in flows for address, _ in part.words)
     points = tuple(flow.entry_points)
     return CompiledUnit(function, points, flow.calls, pages, len(flow.words), cached)
+
+
+def _end(block: Block) -> tuple[str, tuple[int, ...]]:
+    """How a block ends, and what the words do not say of where it goes."""
+    return block.end.name, tuple(block.successors) if block.end is End.SWITCH else ()
 
 
 def bridge(

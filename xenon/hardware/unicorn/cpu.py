@@ -18,6 +18,7 @@ from xenon.hardware.memory_map import PAGE_BYTES, START_STUB, WORD_BYTES
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.engine_alignment import align_engines
+from xenon.hardware.unicorn.inspection import Inspection
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.map import UnicornMap
@@ -91,6 +92,7 @@ class UnicornCpu:
         self.pause = Pause(engine, instruments.flag if instruments else None)
         self.native_hooks = NativeHooks(engine, self.pause)
         self.position = Position(engine, self.pause)
+        self.inspection = Inspection(engine, self.pause)
         self.before_limit: Callable[[], None] = lambda: None
         """Called when instructions are about to be limited: the engine alone counts them."""
         self._engine = engine
@@ -128,7 +130,7 @@ class UnicornCpu:
 
     def attach(self, native: NativeCode) -> None:
         """Let this code run in the engine's place where its hooks say so."""
-        self._native = self.position.native = native
+        self._native = self.position.native = self.inspection.native = native
 
     def run(self, pc: int) -> Trap:
         pause = self.pause
@@ -162,6 +164,12 @@ class UnicornCpu:
         pc, lr, ctr, cr, fpscr, msr = RegisterBatch(self._engine, others).read()
         gpr, fpr = RegisterBatch(self._engine, GPR_IDS).read(), RegisterBatch(self._engine, FPR_IDS).read()
         return Registers(pc, gpr, lr, ctr, cr, fpr, fpscr, msr)
+
+    def all_registers(self) -> dict[str, int]:
+        return self.inspection.read()
+
+    def write_register(self, name: str, value: int) -> None:
+        self.inspection.write(name, value)
 
     def read_gpr(self, number: int) -> int:
         if (native := self._native) is not None and native.held.value:

@@ -1,4 +1,4 @@
-"""Unicorn's Windows build keeps a CPU's state where its own vector instructions cannot reach it; this moves it.
+"""Moves a CPU's state in Unicorn's Windows build, whose vector instructions cannot reach it otherwise.
 
 Unicorn 2.1.4 translates AltiVec to x86's vector instructions, which want the state at a multiple of 16 bytes.
 Microsoft's compiler places it 8 bytes beside such a multiple, inside of a block of pages:
@@ -15,10 +15,10 @@ import sys
 from functools import cache
 
 import unicorn
-from host.machine_code import MachineCode
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, uclib
 
+from host.machine_code import MachineCode
 from xenon.hardware.memory_map import PAGE_BYTES
 
 _ALIGNMENT = 16
@@ -121,7 +121,7 @@ def _call(function: int) -> bytes:
 
 
 def _noting(blocks: int, take: int) -> bytes:
-    """VirtualAlloc (address in rcx, size in rdx, kind in r8d) that also writes down the sizes and the places of
+    """VirtualAlloc (address in rcx, size in rdx, kind in r8d) that also writes down the sizes and places of
     blocks that are taken anywhere, and at once, behind the number of words that are written."""
     load = struct.pack("<Q", blocks)
     note = b"".join(
