@@ -30,6 +30,9 @@ if sys.platform == "win32":
     def end_with_the_reader() -> None:
         """A write to a pipe whose reader has left ends no process here. It raises OSError, see below."""
 
+    def outlive_the_reader() -> None:
+        """Nothing has to be done for a write to raise OSError here."""
+
     def is_reader_gone(error: OSError) -> bool:
         """Whether a write failed because the pipe has no reader any more: Windows has two errors for that."""
         return error.filename is None and error.errno in (errno.EPIPE, errno.EINVAL)
@@ -47,6 +50,10 @@ else:
     def end_with_the_reader() -> None:
         """Let a write to a pipe whose reader has left end the process, quietly, as it ends any program."""
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+    def outlive_the_reader() -> None:
+        """Let a write to a pipe or a socket whose reader has left raise OSError."""
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
     def is_reader_gone(error: OSError) -> bool:
         """Whether a write failed because the pipe has no reader any more."""
