@@ -53,7 +53,7 @@ def _by_cpuid() -> frozenset[str]:
         return dict(zip(_REGISTERS, numbers, strict=True))
 
     last = {0: leaf(0)["eax"], 0x8000_0000: leaf(0x8000_0000)["eax"]}
-    known = set()
+    known: set[str] = set()
     for (number, register), bits in _FEATURES.items():
         if number <= last[number & 0x8000_0000]:
             word = leaf(number)[register]

@@ -6,6 +6,10 @@ import os
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 if sys.platform == "win32":
     import ctypes
@@ -104,4 +108,15 @@ else:
             return os.read(self._descriptor, count)
 
 
-__all__ = ["Input"]
+
+
+def listen_again(listener: socket.socket) -> None:
+    """Let it listen at a port that a server has just left. On Windows that is so, and the option that does it
+    elsewhere would share the port with any other program."""
+    if sys.platform != "win32":
+        import socket
+
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+__all__ = ["Input", "listen_again"]

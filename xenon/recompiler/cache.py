@@ -80,7 +80,9 @@ class CodeCache:
         """Delete the cache's own files; returns what that was. Raises OSError for a file that cannot be
         deleted."""
         with self._opened() as folder:
-            files = [] if folder is None else _files(folder)
+            if folder is None:
+                return Usage(0, 0)
+            files = _files(folder)
             for _, _, name in files:
                 try:
                     folder.remove(name)
