@@ -114,7 +114,7 @@ else:
 def open_device(path: AnyPath) -> int:
     """A descriptor to write to a device, or to a pipe that somebody reads. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | _BINARY | _NO_WAIT)
-    with contextlib.suppress(OSError):  # what the system has no two modes of
+    if sys.platform != "win32":
         os.set_blocking(descriptor, True)
     return descriptor
 

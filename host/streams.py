@@ -108,8 +108,6 @@ else:
             return os.read(self._descriptor, count)
 
 
-
-
 def listen_again(listener: socket.socket) -> None:
     """Let it listen at a port that a server has just left. On Windows that is so, and the option that does it
     elsewhere would share the port with any other program."""

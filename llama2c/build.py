@@ -1,7 +1,7 @@
 """Compiles the port with ziglang from PyPI: the big-endian guest, and the same sources as a host library.
 
 `python -m llama2c.build` writes the guests to the place where an installation has them; with `--debug` it
-writes the same code with what a debugger needs, as llama2.debug.elf and xell.debug.elf, beside them.
+writes the same code with what a debugger needs, as llama2.debug.elf and so on, beside them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 XELL_GUEST = GUEST.with_name("xell.elf")
+C64_SOURCES = SOURCES.with_name("c64")
+C64_GUEST = GUEST.with_name("c64.elf")
 
 PORT = (
     *"allocations checkpoint evaluate figures forward forward_cpu forward_dump forward_gpu gpu".split(),
@@ -59,6 +61,10 @@ XELL = (
     *"xell_codes.c xell_page.c xell_selftest.c xell_speeds.c".split(),
     *("xell_start.S", "-Wl,-T,xell.ld"),
 )
+# A Commodore 64 (docs/c64.md). Its processor is one function, small enough for the recompiler: no copies of
+# an operation, and trees of comparisons in the place of jump tables.
+C64 = ("bus", "kernal", "machine", "processor", "reu")
+C64_SMALL = "-Os -fno-jump-tables -DCONSOLE".split()
 HOST = "-shared -fPIC -fvisibility=hidden".split()
 
 
@@ -111,12 +117,43 @@ def build_xell_guest(target: Path = XELL_GUEST, debug: bool = False) -> Path:
     return _zig(guest_arguments(XELL, debug=debug), target)
 
 
+def build_c64_guest(
+    target: Path = C64_GUEST, main: Path = C64_SOURCES / "main.c", debug: bool = False
+) -> Path:
+    """Compiles the Commodore 64, a program as the guest is, to `target`; with another `main`, its parts.
+
+    Raises BuildError.
+    """
+    parts = [str(C64_SOURCES / f"{name}.c") for name in C64]
+    arguments = [
+        *_common(debug),
+        *XENON,
+        *C64_SMALL,
+        f"-I{C64_SOURCES}",
+        str(main),
+        *parts,
+        "memory.c",
+        "text.c",
+    ]
+    return _zig([*arguments, *LINUX], target)
+
+
+def build_c64_library(target: Path, main: Path) -> Path:
+    """Compiles the Commodore 64's parts for this machine as a shared library, to `target`, with the functions
+    of `main`. Raises BuildError."""
+    parts = [str(C64_SOURCES / f"{name}.c") for name in C64]
+    return _zig([*COMMON, *HOST, f"-I{C64_SOURCES}", str(main), *parts, "memory.c"], target)
+
+
 def guest_arguments(
     platform: Sequence[str], main: Path = SOURCES / "main.c", debug: bool = False
 ) -> list[str]:
     """The compiler's arguments for a guest: the port, the same for each, and one of the platforms."""
-    common = ["-g" if debug and word == "-g0" else word for word in COMMON]
-    return [*common, *XENON, str(main), *(f"{name}.c" for name in PORT), *platform]
+    return [*_common(debug), *XENON, str(main), *(f"{name}.c" for name in PORT), *platform]
+
+
+def _common(debug: bool) -> list[str]:
+    return ["-g" if debug and word == "-g0" else word for word in COMMON]
 
 
 def build_reference(target: Path) -> Path:
@@ -135,5 +172,5 @@ def reference_name() -> str:
 
 if __name__ == "__main__":
     debug = "--debug" in sys.argv[1:]
-    for build, target in ((build_guest, GUEST), (build_xell_guest, XELL_GUEST)):
+    for build, target in ((build_guest, GUEST), (build_xell_guest, XELL_GUEST), (build_c64_guest, C64_GUEST)):
         print(build(target.with_suffix(".debug.elf") if debug else target, debug=debug))

@@ -42,6 +42,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "pack": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "boot": {},
+    "c64": {},
     "profile": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
     "bench": {},

@@ -20,9 +20,10 @@ from xenon.lifter import layout, slots, switches
 from xenon.lifter.counting import count, note_function
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.entry import require_extra, require_singles, reserve_slots
+from xenon.lifter.estimates import estimates
 from xenon.lifter.facts import ALL_LIVE, Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
-from xenon.lifter.guards import Addresses, Guard, find_addresses
+from xenon.lifter.guards import Addresses, Guard, find_addresses, stands_alone
 from xenon.lifter.ir_types import BYTES_16, I32, I64, POINTER, WORDS_4, int_type, vector
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
@@ -50,6 +51,23 @@ def lift_unit(
 ) -> str:
     """The text of a module that defines the function `name`. `leaves` are functions that it calls, by the
     address where they are called: LLVM may join them with it."""
+    lines = module_head(target)
+    names = {address: f"{name}_{address:x}" for address in leaves}
+    for address, leaf in leaves.items():
+        lines += Unit(leaf, names[address], target).lines("internal ", _attributes(leaf))
+    lines += Unit(flow, name, target, names).lines()
+    return module_text(lines)
+
+
+def module_text(lines: list[str]) -> str:
+    """The text of a module, with the estimates where a line calls one of them."""
+    if any("@estimate_" in line for line in lines):
+        lines = [*lines, estimates()]
+    return "\n".join(lines)
+
+
+def module_head(target: Target) -> list[str]:
+    """The lines that a module begins with."""
     lines = [prelude()]
     if target.x86:
         lines.append(f"declare {BYTES_16} @llvm.x86.ssse3.pshuf.b.128({BYTES_16}, {BYTES_16})")
@@ -58,11 +76,7 @@ def lift_unit(
         for type in (BYTES_16, vector(8, int_type(16)), WORDS_4)
         for name in ("smin", "smax", "umin", "umax")
     ]
-    names = {address: f"{name}_{address:x}" for address in leaves}
-    for address, leaf in leaves.items():
-        lines += Unit(leaf, names[address], target).lines("internal ", _attributes(leaf))
-    lines += Unit(flow, name, target, names).lines()
-    return "\n".join(lines)
+    return lines
 
 
 def _attributes(leaf: Flow) -> str:
@@ -91,8 +105,10 @@ class Unit:
             used |= {"ctr"}
         self._used = used
         self._switches: dict[tuple[int, ...], set[str]] = {}  # sorted targets: registers changed before
-        self._needs_extra = any(map(slots.is_vr, used)) or any(
-            "ca" in self._facts.live[start] for start in flow.entry_points if "ca" in used
+        self._needs_extra = (
+            any(map(slots.is_vr, used))
+            or "sat" in used
+            or any("ca" in self._facts.live[start] for start in flow.entry_points if "ca" in used)
         )
 
     def lines(self, linkage: str = "", attributes: str = "") -> list[str]:
@@ -117,7 +133,7 @@ class Unit:
         loops = {
             start: Loop(self, block, self._addresses(block))
             for start, block in self._flow.blocks.items()
-            if is_loop(block) and not synchronizes(block)
+            if is_loop(block) and not any(map(stands_alone, block.body)) and not synchronizes(block)
         }
         if any(loop.repeated for loop in loops.values()):
             reserve_memory(self.lifter)
@@ -242,6 +258,8 @@ class Unit:
         elif block.end is End.LEAVE:
             # An instruction for the interpreter, which does not enter compiled code at it.
             lifter.leave(block.target, Status.REPEAT, lifter.changed)
+        elif block.end is End.INTERPRETED and block.last is not None:
+            lifter.leave(block.last.address, Status.REPEAT, lifter.changed)
         elif block.end is End.SYSTEM_CALL:
             lifter.leave(block.after, Status.SYSTEM_CALL, lifter.changed)
         elif block.end is End.TAIL:

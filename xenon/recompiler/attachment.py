@@ -49,7 +49,7 @@ class CompiledCode:
 
     def __init__(self, cpu: UnicornCpu, recompiler: Recompiler) -> None:
         self.cpu = cpu
-        self._state = state = State(cpu.instruments)
+        self.state = state = State(cpu.instruments)
         self._address = state.host_address
         self._words = (ctypes.c_uint64 * (layout.SIZE // 8)).from_address(self._address)
         self._bytes = memoryview(self._words).cast("B")
@@ -60,14 +60,14 @@ class CompiledCode:
         self._exchange: mmap.mmap | None = None
         self._no_code = Dispatch()
         self._fill_state(recompiler.pages.memory.host_address)
-        cpu.pause.make_exact(self._state.short(layout.STOP))
+        cpu.pause.make_exact(self.state.short(layout.STOP))
         cpu.before_limit = self._leave
         cpu.attach(self)
-        cpu.reservations.share(*map(self._state.word, (layout.RESERVATION, layout.RESERVED)))
+        cpu.reservations.share(*map(self.state.word, (layout.RESERVATION, layout.RESERVED)))
         recompiler.attached.append(self)
 
     def _fill_state(self, ram: int) -> None:
-        state, hooks = self._state, self.cpu.native_hooks
+        state, hooks = self.state, self.cpu.native_hooks
         ids = hooks.batch_registers
         offsets = [layout.GPR + 8 * number for number in range(32)] + [
             layout.FPR + 8 * number for number in range(32)
@@ -93,10 +93,10 @@ class CompiledCode:
             self._exchange = mmap.mmap(-1, PAGE_BYTES)
             self._exchange[:] = bridge.exchange_page()
             host_address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._exchange))
-            self._state.word(layout.EXCHANGE).value = host_address
+            self.state.word(layout.EXCHANGE).value = host_address
             self.cpu.native_hooks.show_host_page(RECOMPILER_EXCHANGE, host_address)
             self._run = HOOK(callback)
-            state = self._state.host_address
+            state = self.state.host_address
             self.cpu.native_hooks.hook([bridge.READ_END, bridge.WRITE_END], callback, state)
             self.cpu.native_hooks.hook_blocks(callback, state)
 
@@ -151,16 +151,16 @@ class CompiledCode:
         if name.startswith("vr") and name[2:].isdecimal() and self._has_extra:
             place = layout.VR + 16 * int(name[2:])
             self._bytes[place : place + 16] = value.to_bytes(16, sys.byteorder)
-            self._state.short(layout.DIRTY).value |= Dirty.VECTORS
+            self.state.short(layout.DIRTY).value |= Dirty.VECTORS
             return True
         if name == "xer" and self._has_extra:
             self._bytes[layout.CA] = bool(value & _CARRY)
-            self._state.short(layout.DIRTY).value |= Dirty.XER
+            self.state.short(layout.DIRTY).value |= Dirty.XER
         return False
 
     @property
     def _has_extra(self) -> bool:
-        return bool(self._state.short(layout.EXTRA).value)
+        return bool(self.state.short(layout.EXTRA).value)
 
     def read_gpr(self, number: int) -> int:
         return self._words[layout.GPR // 8 + number]
@@ -175,25 +175,25 @@ class CompiledCode:
     @property
     def is_running(self) -> bool:
         """Whether compiled code runs right now."""
-        return bool(self._state.short(layout.RUNNING).value)
+        return bool(self.state.short(layout.RUNNING).value)
 
     @property
     def under_way(self) -> tuple[int, bool]:
         """While compiled code runs: the function that is under way, and whether its code is optimised."""
-        word = self._state.word(layout.FUNCTION).value
+        word = self.state.word(layout.FUNCTION).value
         return word & ~layout.OPTIMISED, bool(word & layout.OPTIMISED)
 
     def frame(self) -> tuple[int, int, int]:
         """While compiled code runs: the function that is under way, and LR and r1 as they were when it was
         called, or came back to last."""
-        link, stack = (self._state.word(offset).value for offset in (layout.LR, layout.GPR + 8))
+        link, stack = (self.state.word(offset).value for offset in (layout.LR, layout.GPR + 8))
         return self.under_way[0], link, stack
 
     @property
     def hand_overs(self) -> int:
         """How often Unicorn has handed over to compiled code, or compiled code to more of it."""
-        return self._state.word(layout.NATIVE_CALLS).value
+        return self.state.word(layout.NATIVE_CALLS).value
 
     def _leave(self) -> None:
         """Only Unicorn counts instructions: the CPU enters no compiled code from now on."""
-        self._state.word(layout.DISPATCH).value = self._no_code.host_address
+        self.state.word(layout.DISPATCH).value = self._no_code.host_address

@@ -1,4 +1,4 @@
-"""Compiles the hot functions of both guests when the package is built: `python -m xenon.stories.prepare`.
+"""Compiles the hot functions of all guests when the package is built: `python -m xenon.stories.prepare`.
 
 For each kind of host there is a library and its record (see xenon/recompiler/prepared.py), made by ziglang
 from the text that the recompiler would compile in a run. Two builds give the same bytes.
@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
+import llama2c
 from llama2c.build import BuildError, zig_program
-from llama2c.facts import HOT_FUNCTIONS, XELL_FUNCTIONS
+from llama2c.facts import C64_FUNCTIONS, HOT_FUNCTIONS, XELL_FUNCTIONS
 from xenon.recompiler.prepared import FOLDER, WINDOWS, library_name
 from xenon.recompiler.preparing import lift_programs
 from xenon.stories.guest import guest_program, xell_program
@@ -33,10 +34,10 @@ _ELF_FLAGS = "-fPIC -Wl,--build-id=none -Wl,-z,undefs".split()
 def prepare(
     folder: Path = FOLDER,
     kinds: Iterable[str] = KINDS,
-    functions: Iterable[str] = (*HOT_FUNCTIONS, *XELL_FUNCTIONS),
+    functions: Iterable[str] = (*HOT_FUNCTIONS, *XELL_FUNCTIONS, *C64_FUNCTIONS),
 ) -> list[Path]:
     """Write library and record of each kind; returns their paths. Raises BuildError, XenonError."""
-    programs = {str(path): path.read_bytes() for path in (guest_program(), xell_program())}
+    programs = {str(path): path.read_bytes() for path in _programs()}
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for kind in kinds:
@@ -47,6 +48,10 @@ def prepare(
         text.write_text(record.text())
         made += [library, text]
     return made
+
+
+def _programs() -> tuple[Path, ...]:
+    return guest_program(), xell_program(), llama2c.c64_program()
 
 
 def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> None:
