@@ -7,13 +7,13 @@ operating system, bare metal, a debugger around one of them) needs a class with 
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
 
+from host.processes import after_fork
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.bus import Bus, Device
 from xenon.hardware.cpu import Cpu, Trap, TrapKind
@@ -201,7 +201,7 @@ def _stop_all() -> None:
         machine.stop()
 
 
-os.register_at_fork(after_in_child=_started.clear)  # a child process has none of the threads
+after_fork(_started.clear)  # a child process has none of the threads
 
 
 class _HostThread(threading.Thread):

@@ -91,11 +91,11 @@ def boot(
       3 the program is at fault, or uses a device that has no model here, 124 time limit, 130 Ctrl-C,
       137 killed by gdb.
     """
+    from host.processes import usable_processors
     from llama2c.facts import XELL_DEVICE_FUNCTIONS, XELL_FUNCTIONS
     from xenon.cli.output import OutputFile, shown
     from xenon.cli.television import Television
     from xenon.hardware.memory_map import HARDWARE_THREADS
-    from xenon.linux.thread_calls import host_processors
     from xenon.machine import MachineSettings
     from xenon.xell.console import XellConsole
     from xenon.xell.png import png_file
@@ -107,7 +107,7 @@ def boot(
     if live and not sys.stdout.isatty():
         raise UsageError("--live: standard output is no terminal", "--screen FILE.png saves the picture")
     if threads is None:
-        threads = min(host_processors(), HARDWARE_THREADS)
+        threads = min(usable_processors(), HARDWARE_THREADS)
     settings = MachineSettings(cpu=cpu, threads=threads)
     console = XellConsole(settings, loader, SCREENS[resolution])
     # Other programs have none of these functions.

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+from host.streams import listen_again
 from xenon.debugger.debugger import Debugger, Stop
 from xenon.debugger.packets import Link, ProtocolError
 from xenon.debugger.remote import Remote
@@ -58,7 +59,7 @@ class Server:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         try:
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listen_again(self._listener)
             self._listener.bind((host, port))
             self._listener.listen(1)
         except OSError as error:

@@ -25,6 +25,9 @@ from xenon.recompiler.units import CompiledUnit, generator_version
 
 # No fast-math flag is ever set, so that LLVM neither contracts nor reassociates.
 _OPTIMISATION = 3
+# LLVM's older linker places the sections of an object apart. Where 2 GiB of consoles lie between code and its
+# constants, small code ends the process. JITLink keeps them together; llvmlite lacks it on Windows.
+_HAS_JITLINK = sys.platform != "win32"
 
 
 @cache
@@ -36,7 +39,7 @@ def _machine() -> llvm.TargetMachine:
         features=llvm.get_host_cpu_features().flatten(),
         opt=_OPTIMISATION,
         reloc="pic",
-        codemodel="small",
+        codemodel="small" if _HAS_JITLINK else "large",
         jit=True,
     )
 
@@ -96,9 +99,7 @@ class Linker:
     """Puts object code into this process, for as long as the process lives; each name is linked once."""
 
     def __init__(self) -> None:
-        # LLVM's older linker places the sections of an object apart. Where 2 GiB of consoles lie between code
-        # and its constants, it ends the process. JITLink keeps them together; it does not know COFF well.
-        self._jit = llvm.create_lljit_compiler(_machine(), use_jit_link=sys.platform != "win32")
+        self._jit = llvm.create_lljit_compiler(_machine(), use_jit_link=_HAS_JITLINK)
         self._linked: dict[str, tuple[llvm.ResourceTracker, int]] = {}
         self._tries = 0
         self._lock = threading.Lock()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from host.streams import listen_again
 from xenon.errors import XenonError, reason
 from xenon.serve.app import Paths
 from xenon.serve.desk import Desk
@@ -98,7 +99,7 @@ def _listening(settings: ServeSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listen_again(opened)
         opened.bind((settings.host, settings.port))
         opened.listen(_BACKLOG)
     except OSError as error:
