@@ -53,7 +53,7 @@ class Replay:
 
 def check_dump(model: C64Model, reu: bytes, ram: bytes) -> None:
     """Raises XenonError unless the memories hold all that is compared."""
-    hint = "write it with xenon-llm c64 --dump once more"
+    hint = "let the C64 write the dump once more"
     if len(reu) < model.map.end:
         raise XenonError(
             f"{model.path}: {len(reu)} bytes, expected at least {model.map.end} with keys and values", hint
