@@ -199,13 +199,13 @@ def _set_up(trial: Trial) -> list[int]:
         words += _li(register, value)
     for register, value in zip((9, 10, 11), trial.registers, strict=True):
         words += _li(register, value)
-    return [*words, 0x7FC9_03A6]  # mtctr r30
+    return [*words, 0x7FC9_03A6, 0x4800_0004]  # mtctr r30; b to the loop, which is a block of Unicorn's then
 
 
 def _next_turn(trial: Trial, loop_words: int) -> list[int]:
-    """Back to the mtctr before the loop until all turns are done: addic. r29, r29, -1; bne."""
+    """Back to the mtctr of _set_up until all turns are done: addic. r29, r29, -1; bne."""
     words = [*trial.between, 0x37BD_FFFF]
-    return [*words, 0x4082_0000 | -4 * (1 + loop_words + len(words)) & 0xFFFC]
+    return [*words, 0x4082_0000 | -4 * (2 + loop_words + len(words)) & 0xFFFC]
 
 
 def _tear_down() -> list[int]:
