@@ -200,7 +200,7 @@ def _set_up(trial: Trial) -> list[int]:
         words += _li(register, value)
     for register, value in zip((9, 10, 11), trial.registers, strict=True):
         words += _li(register, value)
-    return [*words, 0x7FC9_03A6, 0x4800_0004]  # mtctr r30; b to the loop, which is a block of Unicorn's then
+    return [*words, 0x7FC9_03A6]  # mtctr r30
 
 
 def _next_turn(trial: Trial, loop_words: int) -> list[int]:
