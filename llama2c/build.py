@@ -67,7 +67,8 @@ C64 = ("bus", "kernal", "machine", "processor", "reu")
 C64_SMALL = "-Os -fno-jump-tables -DCONSOLE".split()
 ON_WINDOWS = sys.platform == "win32"
 # On Windows by the GNU compiler's conventions, which need no library of Microsoft's.
-HOST = "-shared -target x86_64-windows-gnu" if ON_WINDOWS else "-shared -fPIC -fvisibility=hidden"
+HOST = ["-shared", *("-target x86_64-windows-gnu" if ON_WINDOWS else "-fPIC -fvisibility=hidden").split()]
+HOST_PARTS = [str(SOURCES / "platform_windows.c")] if ON_WINDOWS else []
 
 
 class BuildError(RuntimeError):
@@ -144,7 +145,7 @@ def build_c64_library(target: Path, main: Path) -> Path:
     """Compiles the Commodore 64's parts for this machine as a shared library, to `target`, with the functions
     of `main`. Raises BuildError."""
     parts = [str(C64_SOURCES / f"{name}.c") for name in C64]
-    return _zig([*COMMON, *HOST, f"-I{C64_SOURCES}", str(main), *parts, "memory.c"], target)
+    return _zig([*COMMON, *HOST, f"-I{C64_SOURCES}", str(main), *parts, "memory.c", *HOST_PARTS], target)
 
 
 def guest_arguments(
@@ -163,9 +164,8 @@ def build_reference(target: Path) -> Path:
 
     Raises BuildError.
     """
-    own = ("platform_windows",) if ON_WINDOWS else ()
-    sources = [f"{name}.c" for name in (*PORT, "main", "platform_host", "reference", *own)]
-    return _zig([*COMMON, *HOST.split(), *sources], target)
+    sources = [f"{name}.c" for name in (*PORT, "main", "platform_host", "reference")]
+    return _zig([*COMMON, *HOST, *sources, *HOST_PARTS], target)
 
 
 def reference_name() -> str:

@@ -472,7 +472,7 @@ def _fingerprint() -> str:
     """A name that differs for other sources, flags or compilers, for a library of exactly this code."""
     from importlib.metadata import version
 
-    digest = hashlib.sha256(" ".join((*build.COMMON, build.HOST, version("ziglang"))).encode())
+    digest = hashlib.sha256(" ".join((*build.COMMON, *build.HOST, version("ziglang"))).encode())
     for source in sorted(build.SOURCES.iterdir()):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return f"reference-{digest.hexdigest()[:16]}"
