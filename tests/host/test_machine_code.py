@@ -1,4 +1,4 @@
-"""Machine code of ours takes its arguments where each system puts them: read back by a disassembler, and run."""
+"""Machine code of ours takes its arguments where each system puts them."""
 
 from __future__ import annotations
 
@@ -83,19 +83,18 @@ def test_code_of_more_than_a_page_is_refused() -> None:
 
 
 def test_compiled_code_calls_by_the_convention_of_the_system() -> None:
-    """The hook that hands over calls `STOP_ENGINE(engine)` and the like: its own arguments come where Unicorn,
-    which another compiler made, puts them."""
+    """A function of LLVM's gets its fourth argument where Unicorn, made by another compiler, puts it."""
     llvm = pytest.importorskip("llvmlite.binding", reason="the recompiler needs llvmlite")
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    text = "define i32 @f(ptr %engine, i64 %address, i32 %size, ptr %state) { %v = load i32, ptr %state ret i32 %v }"
+    text = "define i32 @f(ptr %a, i64 %b, i32 %c, ptr %d) {\n %v = load i32, ptr %d\n ret i32 %v\n}"
     for triple, how in (
         ("x86_64-pc-windows-msvc", Convention.MICROSOFT),
         ("x86_64-unknown-linux-gnu", Convention.SYSTEM_V),
         ("aarch64-unknown-linux-gnu", Convention.AARCH64),
         ("arm64-apple-macosx", Convention.AARCH64),
     ):
-        module = llvm.parse_assembly(text.replace("} ", "}\n"))
+        module = llvm.parse_assembly(text)
         module.triple = triple
         machine = llvm.Target.from_triple(triple).create_target_machine()
         assert re.search(rf"[\[(]%?{how.value.split()[3]}[\])]", machine.emit_assembly(module)), triple

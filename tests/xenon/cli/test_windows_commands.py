@@ -1,4 +1,4 @@
-"""Commands on Windows: standard streams, paths, Ctrl-C and the same stories. Elsewhere other tests do this."""
+"""Commands on Windows: standard streams, paths, Ctrl-C, stories. Elsewhere other tests do this."""
 
 from __future__ import annotations
 
