@@ -56,9 +56,14 @@ def run_command(
     typed = [str(word) for word in words]
     if not hasattr(os, "fork"):
         command = [sys.executable, "-c", "from xenon.cli.start import main; main()", *typed]
-        given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-        return subprocess.run(  # type: ignore[call-overload, no-any-return]
-            command, capture_output=True, cwd=cwd, env={**os.environ, **environment}, timeout=timeout, **given
+        given = stdin if stdin is not None else b""  # an empty pipe in the place of /dev/null
+        return subprocess.run(
+            command,
+            input=given,
+            capture_output=True,
+            cwd=cwd,
+            env={**os.environ, **environment},
+            timeout=timeout,
         )
     server = _server()
     assert server.stdin is not None and server.stdout is not None

