@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 
 from laboratory import xenon_model as model
-from laboratory.differential import DEVIATING, XENON_ONLY, random_word
+from laboratory.differential import DEVIATING, XENON_ONLY, random_word, widen
 from laboratory.freeze import make, single, value_of, vr
 from laboratory.frozen import SCRATCH, SCRATCH_BYTES, VRS, XENON_CASES, Case, Values, run_interpreted
 from xenon.powerpc.isa import table
@@ -53,7 +53,7 @@ def vmx128_word(opcode: int, target: int, a: int = 0, b: int = 0) -> int:
 def plain_name(name: str) -> str:
     """AltiVec's instruction that a VMX128 form is; empty for one that only Xenon has."""
     plain = _PLAIN.get(name) or name.replace("128", "")
-    return plain if plain in operand_table() and plain not in OPCODES else ""
+    return plain if plain in operand_table() and plain not in DEVIATING | XENON_ONLY else ""
 
 
 def spread(case: Case, name: str, rng: random.Random) -> Case:
@@ -162,8 +162,51 @@ def _multiple_case(name: str, rng: random.Random) -> Case:
     return Case(name, word, before, {"m": int.from_bytes(after, "big")})
 
 
+_ESTIMATES = ("fres", "frsqrte", "vrefp", "vrsqrtefp", "vlogefp", "vexptefp")
+_UNUSUAL = (0, 0x8000_0000, 0x7F80_0000, 0xFF80_0000, 0x0000_0001, 0x807F_FFFF, 0x7FC0_1234, 0x7F80_0001)
+
+
+def _estimate_case(name: str, rng: random.Random) -> Case:
+    """An estimate of usual numbers, and one time in three of an unusual one."""
+
+    def number() -> int:
+        if rng.random() < 0.3:
+            return rng.choice(_UNUSUAL)
+        exponent = rng.randrange(118, 130) if name.startswith("vexp") else rng.randrange(20, 230)
+        return rng.getrandbits(1) << 31 | exponent << 23 | rng.getrandbits(23)
+
+    general = name.removesuffix("128")
+    if name[0] == "f":
+        operand = widen(number())
+        word = OPCODES[name] | 1 << 21 | 2 << 11
+        return Case(name, word, {"f2": operand}, {"f1": model.estimate(name, operand)})
+    lanes = [number() for _ in range(4)]
+    result = model.of_words([model.estimate(general, lane) for lane in lanes])
+    if "128" in name:
+        target, source = (number + 32 * rng.randrange(4) for number in rng.sample(VRS, 2))
+        word = vmx128_word(OPCODES[name], target, 0, source)
+    else:
+        target, source = rng.sample(VRS, 2)
+        word = OPCODES[name] | target << 21 | source << 11
+    return Case(name, word, {f"v{source}": model.of_words(lanes)}, {f"v{target}": result})
+
+
+def _clear_case(name: str, rng: random.Random) -> Case:
+    """dcbz clears the 32 bytes around an address, dcbzl the 128, of which a case sees 64."""
+    memory, offset = bytearray(rng.randbytes(SCRATCH_BYTES)), rng.randrange(SCRATCH_BYTES)
+    size = 32 if name == "dcbz" else 128
+    start = offset // size * size
+    before = {"r9": SCRATCH + offset - 5, "r10": 5, "m": int.from_bytes(memory, "big")}
+    memory[start : start + size] = bytes(min(size, SCRATCH_BYTES))
+    return Case(name, OPCODES[name] | 9 << 16 | 10 << 11, before, {"m": int.from_bytes(memory, "big")})
+
+
 def _own_case(name: str, rng: random.Random) -> Case:
     """A case of a form that no other processor has, or that Unicorn does otherwise."""
+    if name.removesuffix("128") in _ESTIMATES:
+        return _estimate_case(name, rng)
+    if name.startswith("dcbz"):
+        return _clear_case(name, rng)
     if name in ("lmw", "stmw", "lswi", "stswi"):
         return _multiple_case(name, rng)
     if operand_table()[name].access is not None:

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
@@ -20,6 +21,9 @@ from xenon.hardware.memory_map import PAGE_BYTES, align_up
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.linux.layout import PROGRAM
+
+if TYPE_CHECKING:
+    from xenon.recompiler.state import State
 
 _FOLDER = Path(__file__).resolve().parents[1] / "data" / "instructions"
 CASES, XENON_CASES, PUBLISHED = (_FOLDER / f"{name}.tsv" for name in ("cases", "xenon", "published"))
@@ -33,7 +37,7 @@ _BLOCK_BYTES = 512
 _CR, _XER, _CTR, _FPR, _VR, _VSCR, _MEMORY = 64, 72, 80, 88, 144, 240, 256
 _XER_CA = 1 << 29
 _NON_JAVA = 0x0001_0000
-_BLR = 0x4E80_0020
+_BLR, _SC = 0x4E80_0020, 0x4400_0002
 
 Values = dict[str, int]
 """Register (`r3`, `f1`, `v2`, `cr`, `ca`, `ctr`) to its bits; `m`: SCRATCH_BYTES bytes from SCRATCH on."""
@@ -103,30 +107,57 @@ def _values(text: str) -> Values:
 def run_interpreted(cases: Sequence[Case]) -> list[Values]:
     """All registers that Unicorn has after each case there. A program loads them from a block, executes the
     word and stores them again, since Unicorn gives no access to VRs and XER."""
+    return _run_programs(cases, None)
+
+
+def run_handed_over(cases: Sequence[Case]) -> list[Values]:
+    """The same with a CPU that hands over what Unicorn gets wrong or lacks; v32 to v127 too."""
+    from xenon.recompiler.state import State
+
+    return _run_programs(cases, State())
+
+
+def _run_programs(cases: Sequence[Case], state: State | None) -> list[Values]:
     memory = UnifiedMemory()
     pages = Pages(memory)
     cpu = UnicornCpu(pages)
+    if state is not None:
+        from xenon.recompiler.hand_over import hand_over
+        from xenon.recompiler.state import PageTable
+
+        pages.listen(PageTable(memory))
+        hand_over(cpu, pages, state)
     load, store = _load_words(), _store_words()
     routines = [*load, _BLR, *store, _BLR]
     words: list[int] = []
+    starts = []
     for number, case in enumerate(cases):
         block = _BLOCKS + _BLOCK_BYTES * number
         memory.write(block, _pack(case.start()))
         here = 4 * (len(routines) + len(words))
+        starts.append(_CODE + here)
         words += [0x3FE0_0000 | block >> 16, 0x63FF_0000 | block & 0xFFFF]  # lis r31; ori r31, r31
         words += [_branch_and_link(here + 8, 0), case.word]
-        words += [_branch_and_link(here + 16, 4 * (len(load) + 1))]
-    program = [*routines, *words, 0x4400_0002]
+        words += [_branch_and_link(here + 16, 4 * (len(load) + 1)), _SC]
+    program = [*routines, *words]
     assert 4 * len(program) <= _BLOCKS - _CODE
     memory.write(_CODE, struct.pack(f">{len(program)}I", *program))
     pages.map(_CODE, _BLOCKS - _CODE, Protection.READ | Protection.EXECUTE)
     size = align_up(_BLOCK_BYTES * len(cases), PAGE_BYTES)
     pages.map(_BLOCKS, size, Protection.READ | Protection.WRITE)
     pages.map(SCRATCH, PAGE_BYTES, Protection.READ | Protection.WRITE)
-    trap = cpu.run(_CODE + 4 * len(routines))
-    assert trap.kind is TrapKind.SYSTEM_CALL, trap
-    blocks = (memory.read(_BLOCKS + _BLOCK_BYTES * number, _BLOCK_BYTES) for number in range(len(cases)))
-    return [_unpack(block) for block in blocks]
+    results = []
+    for number, (start, case) in enumerate(zip(starts, cases, strict=True)):
+        if state is not None:
+            _fill(state.host_address, case.start())
+        trap = cpu.run(start)
+        assert trap.kind is TrapKind.SYSTEM_CALL, (case.row(), trap)
+        values = _unpack(memory.read(_BLOCKS + _BLOCK_BYTES * number, _BLOCK_BYTES))
+        if state is not None:
+            everything = _state_values(state.host_address)
+            values |= {f"v{upper}": everything[f"v{upper}"] for upper in UPPER_VRS}
+        results.append(values)
+    return results
 
 
 def _pack(values: Values) -> bytes:

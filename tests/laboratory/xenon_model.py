@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+from estimate_tables import TABLES
+
 LINE_BYTES = 16
 _ONE, _NAN = 0x3F80_0000, 0x7FC0_0000
 _ALL = (1 << 128) - 1
@@ -189,3 +191,34 @@ def shift_bits(name: str, va: int, vb: int) -> int:
     else:
         parts = [va >> 8 * (15 - index) >> count & 0xFF for index, count in enumerate(counts)]
     return int.from_bytes(bytes(parts), "big")
+
+
+def estimate(name: str, bits: int) -> int:
+    """What an estimate makes of a lane, or of the double of fres and frsqrte: by the tables for normal ones;
+    zeros, negative ones and NaN as the books say. fres takes what is beyond singles for 0 or infinity."""
+    wide = name in ("fres", "frsqrte")
+    size, exponent = (64, 11) if wide else (32, 8)
+    fraction = size - 1 - exponent
+    sign, value = bits >> size - 1 << size - 1, bits & (1 << size - 1) - 1
+    infinity, quiet = (1 << exponent) - 1 << fraction, 1 << fraction - 1
+    if value > infinity:
+        return bits | quiet
+    if name == "vexptefp":
+        if value == infinity:
+            return 0 if sign else infinity
+        return TABLES[name](bits if value >> fraction >= 127 - 16 else 0)
+    if not wide and value < 1 << fraction:
+        value = 0
+    if value == 0:
+        return infinity | (1 << size - 1 if name == "vlogefp" else sign)
+    if sign and name not in ("vrefp", "fres"):
+        return infinity | quiet
+    if value == infinity:
+        return infinity if name == "vlogefp" else sign
+    if name == "fres":
+        if not 895 <= value >> 52 < 1151:  # beyond singles
+            return sign | (infinity if value >> 52 < 895 else 0)
+        single = value >> 29 & 0x7F_FFFF | 127 << 23
+        result = TABLES[name](single)
+        return sign | (result >> 23) + (1023 - (value >> 52)) + 896 << 52 | (result & 0x7F_FFFF) << 29
+    return sign | TABLES[name](value)

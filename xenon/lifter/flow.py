@@ -186,10 +186,10 @@ def _explore(
     flow = _blocks(entries, leaders, reached, ends)
     for block in flow.blocks.values():
         if block.end is End.INTERPRETED and block.last is not None and _is_in_a_cycle(flow, block):
-            reason = _no_rule(block.last.address, block.last.mnemonic)
+            obstacle = _no_rule(block.last.address, block.last.mnemonic)
             if obstacles is None:
-                raise reason
-            obstacles.append(reason)
+                raise obstacle
+            obstacles.append(obstacle)
     return flow
 
 
@@ -258,7 +258,7 @@ def _decode(address: int, word: int) -> Instruction | None:
     return instruction
 
 
-_INTERPRETED = frozenset("mfspr mtspr mftb mftbu lswx stswx".split())
+_INTERPRETED = frozenset("mfspr mtspr mftb mftbu mcrxr dcbi lswx stswx".split())
 """Instructions without a rule that do not keep a function from being compiled, unless it is a loop's."""
 _BRANCHES = frozenset("b bl ba bla bc bcl bca bcla bclr bclrl bcctr bcctrl sc".split())
 

@@ -78,7 +78,8 @@ which:
     i64 {WRITE_END}, label %finish
   ]
 
-; From Unicorn: fetch the registers, unless the address is not served or FPSCR is unusual.
+; From Unicorn: fetch the registers, unless the address is not served, FPSCR is unusual, or XER has SO or OV, which
+; compiled code takes to be 0.
 enter:
   %table0 = load ptr, ptr %dispatch_at
   %page0 = lshr i64 %address, {PAGE_SHIFT}
@@ -102,7 +103,20 @@ fetch:
   %fpscr = load i64, ptr %fpscr_at
   %modes = and i64 %fpscr, {FPSCR_UNUSUAL}
   %usual = icmp eq i64 %modes, 0
-  br i1 %usual, label %unpack, label %nothing
+  br i1 %usual, label %summary, label %nothing
+summary:
+  %so_place_at = getelementptr i8, ptr %state, i64 {ENGINE_SO}
+  %so_place = load ptr, ptr %so_place_at
+  %so_known = icmp ne ptr %so_place, null
+  br i1 %so_known, label %overflows, label %unpack
+overflows:
+  %ov_place_at = getelementptr i8, ptr %state, i64 {ENGINE_OV}
+  %ov_place = load ptr, ptr %ov_place_at
+  %so = load i64, ptr %so_place
+  %ov = load i64, ptr %ov_place
+  %so_or_ov = or i64 %so, %ov
+  %no_overflow = icmp eq i64 %so_or_ov, 0
+  br i1 %no_overflow, label %unpack, label %nothing
 unpack:
 {uncount}
   call void @unpack_cr(ptr %cr_word_at, ptr %cr_at)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import COMMAND, run_command_text
 from gdb_sessions import gdb, needs_gdb, under_gdb
-from support import WHOLE, image_bytes
+from support import LONG, image_bytes
 
 import loader
 from llama2c import build as llama2c_build
@@ -137,7 +137,7 @@ def test_the_port_stops_in_its_forward_pass(
     assert run.status == 0
 
 
-@pytest.mark.skipif(not WHOLE, reason="builds the guest once more: a long form")
+@LONG
 def test_the_ports_structs_are_shown(
     tmp_path: Path, joe260K: loader.Model, joe_tokenizer: loader.Tokenizer
 ) -> None:

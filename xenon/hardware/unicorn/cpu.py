@@ -92,6 +92,7 @@ class UnicornCpu:
         """Where the engine's registers are; None where that is not known."""
         if self.engine_memory is not None:
             self.engine_memory.flush_operands()
+            self.engine_memory.leave_out_word_carries()
         self.instruments = instruments
         self.pause = Pause(engine, instruments.flag if instruments else None)
         self.native_hooks = NativeHooks(engine, self.pause)
@@ -139,6 +140,12 @@ class UnicornCpu:
         """The host address of what is called at an exception: a C function of (engine, vector, data)."""
         return ctypes.cast(self._exception_callback, ctypes.c_void_p).value or 0
 
+    def take_away(self, mnemonics: frozenset[str]) -> None:
+        """Have these forms trap as illegal instructions, before anything is executed. Needs an
+        `engine_memory`."""
+        assert self.engine_memory is not None
+        Decoder(self.engine_memory).hand_over(mnemonics)
+
     def hand_over(self, mnemonics: frozenset[str], hook: int, data: int, execute: Callable[[], bool]) -> None:
         """Have forms of instructions (names of powerpc/isa.tsv) executed in the engine's place, before
         anything is executed. At each exception the host function at `hook` is called with (engine, vector,
@@ -147,8 +154,7 @@ class UnicornCpu:
 
         Needs an `engine_memory`.
         """
-        assert self.engine_memory is not None
-        Decoder(self.engine_memory).hand_over(mnemonics)
+        self.take_away(mnemonics)
         self._execute = execute
         remove_native_hook(self._engine, self._exception_hook)
         self._exception_hook = add_native_hook(self._engine, unicorn.UC_HOOK_INTR, hook, data)

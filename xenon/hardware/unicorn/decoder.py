@@ -3,18 +3,18 @@
 The table is qemu's (target/ppc/translate.c): a pointer for each primary opcode, to a handler or, marked by
 its low bits, to a further table of 32 for bits 26 to 30, 21 to 25 and 11 to 15 of the word. A handler begins
 with a mask of the bits that must be 0: a word that has one of them is an illegal instruction to the engine.
-So a form is taken from the engine by a handler with all bits in its mask, and bits that Xenon ignores are
-taken out of the mask. A change reaches every word of a form, wherever it stands, and costs the others nothing. The
-engine ends a block of guest code behind such a word.
+So a form is taken from the engine by a handler with all bits in its mask, or one that tells it from others,
+and bits that Xenon ignores are taken out of the mask. A change reaches every word of a form, wherever it
+stands, and costs the others nothing. The engine ends a block of guest code behind such a word.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from xenon.hardware.unicorn.engine_memory import INDIRECT, EngineMemory
-from xenon.powerpc.isa import Kind, table
+from xenon.powerpc.isa import Encoding, Kind, table
 
 _SHIFTS = (1, 6, 16)  # of the 5 bits of a word that choose in the tables below the first
 _ALL_BITS = 0xFFFF_FFFF
@@ -47,28 +47,32 @@ class Decoder:
 
     def hand_over(self, mnemonics: frozenset[str]) -> None:
         """Let every word of these forms (names of powerpc/isa.tsv) trap as an illegal instruction, and no
-        word of another form of Xenon's for a bit that Xenon ignores. Forms that differ in no bit which the
-        engine decodes by are handed over together."""
+        word of another form of Xenon's for a bit that Xenon ignores. A form that stands with others at one
+        entry and has no bit of its own there takes them along."""
         if mnemonics not in _plans:
             _plans[mnemonics] = self._plan(mnemonics)
         for path, handler in _plans[mnemonics].items():
             self._entry(path).value = handler
 
     def _plan(self, mnemonics: frozenset[str]) -> dict[_Path, int]:
-        handed_over: set[_Path] = set()
-        known: dict[_Path, int] = {}  # entries of forms of Xenon's: the bits that tell these forms
+        taken: dict[_Path, list[Encoding]] = {}  # entry: forms that are handed over
+        kept: dict[_Path, list[Encoding]] = {}  # entry: forms of Xenon's that the engine executes
         for row in table():
-            if row.mnemonic in mnemonics:
-                handed_over.update(self._paths(row.opcode, row.mask))
-            elif row.kind in _IGNORING:
+            forms = taken if row.mnemonic in mnemonics else kept
+            if forms is taken or row.kind in _IGNORING:
                 for path in self._paths(row.opcode, row.mask):
-                    known[path] = known.get(path, _ALL_BITS) & row.mask
-        plan = {path: _handler(0, _ALL_BITS) for path in handed_over}
-        for path, mask in known.items():
+                    forms.setdefault(path, []).append(row)
+        plan = {}
+        for path in {*taken, *kept}:
             original = self._entry(path).value
-            bits = _Handler.from_address(original).invalid
-            if path not in handed_over and bits != _ALL_BITS and bits & ~mask:
-                plan[path] = _handler(original, bits & mask)
+            before = _Handler.from_address(original).invalid
+            invalid = before
+            for row in kept.get(path, ()):
+                invalid &= row.mask
+            for row in taken.get(path, ()):
+                invalid |= _bit_apart(row, kept.get(path, ()))
+            if invalid != before and before != _ALL_BITS:
+                plan[path] = _handler(original, invalid)
         return plan
 
     def _paths(self, opcode: int, mask: int) -> Iterator[_Path]:
@@ -92,9 +96,17 @@ class Decoder:
         return entry
 
 
+def _bit_apart(form: Encoding, others: Iterable[Encoding]) -> int:
+    """A bit that this form has and none of the others does; all bits where there is none."""
+    bits = form.opcode & form.mask
+    for other in others:
+        bits &= ~other.opcode & other.mask
+    return bits & -bits or _ALL_BITS
+
+
 def _handler(original: int, invalid: int) -> int:
-    """The address of a handler as at `original`, 0 for none, but for the bits that must be 0."""
-    handler = _Handler.from_buffer_copy(_Handler.from_address(original)) if original else _Handler()
+    """The address of a handler as at `original`, but for the bits that must be 0."""
+    handler = _Handler.from_buffer_copy(_Handler.from_address(original))
     handler.invalid = handler.invalid_with_rc = invalid
     _kept.append(handler)
     return ctypes.addressof(handler)

@@ -18,10 +18,10 @@ import unicorn
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
-from host.memory import OwnMemory
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.unicorn.engine_alignment import align_engines
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS
+from xenon.host.memory import OwnMemory
 
 FPR_STRIDE = VR_STRIDE = 16
 GPR_STRIDE = 8
@@ -31,6 +31,7 @@ INDIRECT = 1
 """The low bits of an entry of the decoder's table that leads to a further table."""
 
 _HANDLE_BYTES = 4096  # of an engine, in which the pointer to its CPU is looked for
+_DECODER_BYTES = 4096  # behind a CPU's registers, in which the decoder's table is looked for
 _CHUNK = 64  # bytes that are compared at once
 _CPU_BYTES = 1 << 16  # of a CPU, in which its GPRs are looked for
 _PRIMARIES = frozenset((4, 19, 30, 31, 59, 60, 63))  # those whose instructions have further opcodes
@@ -45,6 +46,12 @@ _VADDFP = 0x1042_080A  # vaddfp v2, v2, v1
 _VSPLTISW_V0 = 0x1000_038C  # vspltisw v0, 0
 _LVX_V1, _LVX_V2, _STVX_V2 = 0x7C20_20CE, 0x7C40_28CE, 0x7C40_29CE  # at r4, r5, r5
 _CA, _OV, _SO = 0x2000_0000, 0x4000_0000, 0x8000_0000
+_CA32 = 0x0004_0000
+_LI_R3_0 = 0x3860_0000
+_LI_R3_MINUS_1, _ADDIC_R3_1, _MFXER_R3 = 0x3860_FFFF, 0x3063_0001, 0x7C61_02A6
+# The instruction sets of Unicorn's default CPU, and of them the one that brought CA32.
+_LEVELS = struct.pack("<QQ", 0x8000_600F_C1FF_7AE1, 0xB_FFFE)
+_LEVEL_3_0 = 0x8_0000
 _DENORMAL, _SMALLEST = 0x0040_0000, 0x0080_0000
 _FPSCR = 0x8200_0003  # FX, XX and a rounding mode
 
@@ -68,6 +75,7 @@ class EngineLayout:
     so: int
     saturated: int  # VSCR.SAT: 64 bits, not 0 where it is set; so are the next 64
     flushes_results: int  # a byte: the vector unit takes denormal results for zero
+    level: int  # 64 bits: the later levels of the architecture that translated code has (PPC2_* of qemu)
     decoder: int  # 64 pointers, by primary opcode
 
     @property
@@ -88,6 +96,11 @@ class EngineMemory:
     def place(self, offset: int) -> int:
         """The address of what the layout has at an offset."""
         return self._start + offset
+
+    def leave_out_word_carries(self) -> None:
+        """Let XER have no CA32 and OV32, which came with POWER9, in code that is translated from now on."""
+        level = ctypes.c_uint64.from_address(self.place(self.layout.level))
+        level.value &= ~_LEVEL_3_0
 
     def flush_operands(self) -> None:
         """Let the vector unit take denormal operands for zero from now on, as it does with results."""
@@ -135,7 +148,8 @@ class _Search:
         self._cpu, self._gpr = 0, 0
         self._start = 0
         # What a CPU has of registers is what Unicorn saves of it; the decoder's table stands close behind.
-        self._size = int(uclib.uc_context_size(engine._uch)) + 4096
+        self._registers = int(uclib.uc_context_size(engine._uch)) & -8
+        self._size = self._registers + _DECODER_BYTES
 
     def layout(self) -> EngineLayout:
         self._find_cpu()
@@ -158,7 +172,8 @@ class _Search:
         ca, ov, so = map(self._bit_of_xer, (_CA, _OV, _SO))
         return EngineLayout(
             self._cpu, self._gpr, fpr, self._vectors(), cr, lr, ctr, pc, fpscr, ca, ov, so,
-            self._saturated(), self._flushes_results(), self._decoder(),
+            self._saturated(), self._flushes_results(), self._level(),
+            self._decoder(),
         )  # fmt: skip
 
     def _read(self, address: int, size: int) -> bytes:
@@ -168,7 +183,7 @@ class _Search:
             step = min(PAGE_BYTES - (address + len(data)) % PAGE_BYTES, size - len(data))
             try:
                 part = self._memory.read(address + len(data), step)
-            except OSError:
+            except (OSError, OverflowError):
                 break
             if not part:
                 break
@@ -283,8 +298,25 @@ class _Search:
         self._run(words, bytes(16) + struct.pack(">8I", *[_DENORMAL] * 4, *[_SMALLEST] * 4))
         return int.from_bytes(self._engine.mem_read(_DATA + 32, 4), "big")
 
+    def _level(self) -> int:
+        place = self._dump().find(_LEVELS)  # the model of the CPU, which may stand close behind, has them too
+        if place < 0:
+            raise _NotFound
+        level = ctypes.c_uint64.from_address(self._start + place + 8)
+        before = self._xer_after_carry()
+        level.value &= ~_LEVEL_3_0
+        if (before, self._xer_after_carry()) != (_CA | _CA32, _CA):
+            raise _NotFound
+        level.value |= _LEVEL_3_0
+        return place + 8
+
+    def _xer_after_carry(self) -> int:
+        self._run((_LI_R3_0, _MTXER_R3, _LI_R3_MINUS_1, _ADDIC_R3_1, _MFXER_R3))
+        return int(self._engine.reg_read(GPR_IDS[3]))
+
     def _decoder(self) -> int:
-        data = self._dump()
+        start = self._registers - DECODER_ENTRIES * 8
+        data = self._dump()[start:]
         pointers = struct.unpack(f"<{len(data) // 8}Q", data[: len(data) & -8])
         for index in range(len(pointers) - DECODER_ENTRIES + 1):
             if pointers[index] != pointers[index + 1] or pointers[index + 4] & 3 != INDIRECT:
@@ -295,5 +327,5 @@ class _Search:
             if tagged != _PRIMARIES or len(unused) != 1 or not all(entries):
                 continue
             if self._read(unused.pop(), len(_REFUSING)) == _REFUSING:
-                return 8 * index
+                return start + 8 * index
         raise _NotFound

@@ -82,7 +82,7 @@ function wanted() {
 
 function take(line, story, facts) {
   if (line.startsWith(": waiting")) {
-    const before = parseInt(line.slice(9), 10);
+    const before = Number(/\d+/.exec(line)[0]);
     element("note").textContent = `Waiting: ${before + 1} ${before ? "stories are" : "story is"} before this one.`;
     return;
   }
