@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from host.files import lock
 from llama2c import build
 from llama2c.reference import MEMORY_BYTES, Reference
+from xenon.host.files import lock
 
 _PATIENCE = 0.05  # seconds between two looks at a lock
 

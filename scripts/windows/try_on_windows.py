@@ -34,7 +34,7 @@ WINDOWS_PACKAGES = (
 ).split()
 PROGRAMS = (("hosted", "musl"), ("misdeeds", "freestanding"))  # of tests/xenon/programs
 CHOSEN = """
-tests/host
+tests/xenon/host
 tests/xenon/cli/test_windows_commands.py
 tests/loader/test_formats.py
 tests/loader/test_endianness_round_trip.py

@@ -109,7 +109,7 @@ def test_output_is_utf_8_whatever_the_code_page(tmp_path: Path) -> None:
 
 
 def test_signals_that_end_are_those_of_the_system() -> None:
-    from host import signals
+    from xenon.host import signals
 
     assert signal.Signals.SIGTERM in signals.ENDING
     assert os.name == "nt"

@@ -10,9 +10,9 @@ import sys
 import capstone
 import pytest
 
-from host.machine_code import Convention, MachineCode, convention
-from host.processor import features
 from xenon.hardware.unicorn import compare_and_swap, instruments, stop_hook
+from xenon.host.machine_code import Convention, MachineCode, convention
+from xenon.host.processor import features
 
 X86 = (Convention.SYSTEM_V, Convention.MICROSOFT)
 STOP, CALLBACK, FLAG = 0x1122_3344_5566_7788, 0x99AA_BBCC_DDEE_FF00, 0x40
