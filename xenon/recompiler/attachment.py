@@ -178,6 +178,12 @@ class CompiledCode:
         return bool(self.state.short(layout.RUNNING).value)
 
     @property
+    def left_for(self) -> int | None:
+        """While Unicorn runs: where compiled code went last, to code that has not been compiled; None where it
+        left for another reason."""
+        return self._words[layout.PC // 8] if self._status.value == _GO_ON else None
+
+    @property
     def under_way(self) -> tuple[int, bool]:
         """While compiled code runs: the function that is under way, and whether its code is optimised."""
         word = self.state.word(layout.FUNCTION).value
