@@ -1,9 +1,9 @@
 """Compares programs on the recompiler, on Unicorn alone and under qemu-ppc64: seconds of whole commands.
 
-    python scripts/measuring/compare_programs.py [--seconds 5] [--runs 5] [--only NAME …] [--compilers gcc zig]
+    python scripts/measuring/compare_programs.py [--seconds 5] [--runs 5] [--only NAME …] [--compilers gcc]
 
-Each program of `programs/` is built by powerpc64-linux-gnu-gcc and by zig cc, and given so many rounds that it runs
-for about `--seconds` under qemu. The three take turns; medians count. The recompiler's code cache is a folder
+Each program of `programs/` is built by powerpc64-linux-gnu-gcc and by zig cc, and given so many rounds that
+it runs for about `--seconds` under qemu. The three take turns; medians count. The recompiler's code cache is a folder
 of its own, which an untimed run has filled. Exit status 1: outputs differ, or a target is missed.
 """
 
@@ -152,7 +152,9 @@ def rounds_for(program: Path, seconds: float, cache: Path) -> int:
     return max(1, round(rounds * seconds / taken))
 
 
-def compare(program: Program, compiler: str, path: Path, seconds: float, runs: int, cache: Path) -> Comparison:
+def compare(
+    program: Program, compiler: str, path: Path, seconds: float, runs: int, cache: Path
+) -> Comparison:
     """Time a built program. Raises Failed."""
     kinds = ("qemu", "unicorn", "recompiler")
     rounds = rounds_for(path, seconds, cache)
@@ -173,7 +175,8 @@ def compare(program: Program, compiler: str, path: Path, seconds: float, runs: i
 
 
 HEADER = (
-    "| Program | Compiler | qemu | Unicorn | Recompiler | of it processor | times qemu | times Unicorn | missed |\n"
+    "| Program | Compiler | qemu | Unicorn | Recompiler | its processor time | times qemu | times Unicorn "
+    "| missed |\n"
     "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
 )
 
@@ -183,7 +186,11 @@ def row(comparison: Comparison) -> str:
     seconds = (comparison.qemu.clock, comparison.unicorn.clock, comparison.recompiler.clock)
     cells = [comparison.program.name, comparison.compiler, *(f"{value:.2f}" for value in seconds)]
     cells += [f"{comparison.recompiler.processor:.2f}"]
-    cells += [f"{comparison.against_qemu:.1f}", f"{comparison.against_unicorn:.1f}", ", ".join(comparison.missed)]
+    cells += [
+        f"{comparison.against_qemu:.1f}",
+        f"{comparison.against_unicorn:.1f}",
+        ", ".join(comparison.missed),
+    ]
     return f"| {' | '.join(cells)} |"
 
 

@@ -179,8 +179,8 @@ class CompiledCode:
 
     @property
     def left_for(self) -> int | None:
-        """While Unicorn runs: where compiled code went last, to code that has not been compiled; None where it
-        left for another reason."""
+        """While Unicorn runs: where compiled code went last, to code that has not been compiled; None where
+        it left for another reason."""
         return self._words[layout.PC // 8] if self._status.value == _GO_ON else None
 
     @property
