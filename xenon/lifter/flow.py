@@ -101,6 +101,11 @@ class Flow:
         )
 
     @property
+    def inside_blocks(self) -> frozenset[int]:
+        """Resumes at which the interpreter begins no block, because it has executed the instruction before."""
+        return frozenset(block.after for block in self.blocks.values() if block.end is End.INTERPRETED)
+
+    @property
     def words(self) -> list[tuple[int, int]]:
         """Address and word of every instruction, in the order of addresses."""
         return sorted(

@@ -166,7 +166,8 @@ def make_unit(
     )
     pages = frozenset(address // target.page_bytes for part in flows for address, _ in part.words)
     points = tuple(flow.entry_points)
-    return CompiledUnit(function, points, flow.calls | flow.beyond, pages, len(flow.words), cached)
+    calls = flow.calls | flow.beyond
+    return CompiledUnit(function, points, calls, pages, len(flow.words), cached, flow.inside_blocks)
 
 
 def _end(block: Block) -> tuple[str, tuple[int, ...]]:
