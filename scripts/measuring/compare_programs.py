@@ -3,8 +3,8 @@
     python scripts/measuring/compare_programs.py [--seconds 5] [--runs 5] [--only NAME …] [--compilers gcc]
 
 Each program of `programs/` is built by powerpc64-linux-gnu-gcc and by zig cc, and given so many rounds that
-it runs for about `--seconds` under qemu. The three take turns; medians count. The recompiler's code cache is a folder
-of its own, which an untimed run has filled. Exit status 1: outputs differ, or a target is missed.
+it runs for about `--seconds` under qemu. The three take turns; medians count. The recompiler's code cache is
+a folder of its own, which an untimed run has filled. Exit status 1: outputs differ, or a target is missed.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class Flow:
 
     @property
     def inside_blocks(self) -> frozenset[int]:
-        """Resumes at which the interpreter begins no block, because it has executed the instruction before."""
+        """Resumes at which the interpreter begins no block: it has executed the instruction before."""
         return frozenset(block.after for block in self.blocks.values() if block.end is End.INTERPRETED)
 
     @property
