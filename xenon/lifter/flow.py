@@ -12,7 +12,7 @@ from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.powerpc.decode import Instruction, decode, mnemonic_of, signed
 from xenon.powerpc.isa import foreign
 
-MOST_INSTRUCTIONS = 3000
+MOST_INSTRUCTIONS = 50_000
 _ALWAYS = 0b10100
 _NO_CTR = 0b00100  # BO: CTR is left alone
 _NO_CONDITION = 0b10000  # BO: CR is not looked at
@@ -46,6 +46,7 @@ class End(Enum):
     TAIL = "b to another function"
     SYSTEM_CALL = "sc"
     INTERPRETED = "an instruction that the interpreter executes before it comes back"
+    BEYOND = "goes on in another part of the function (see parts.py)"
     LEAVE = "trap or no instruction: Unicorn executes it"
 
 
@@ -82,11 +83,15 @@ class Flow:
     entries: tuple[int, ...]
     blocks: dict[int, Block]
     calls: frozenset[int]
+    joints: frozenset[int] = frozenset()
+    """Of a part of a function: where its other parts go on here."""
+    beyond: frozenset[int] = frozenset()
+    """Of a part: where it goes on in other parts."""
 
     @property
     def entry_points(self) -> list[int]:
-        """Where compiled code may be entered: the entries, and where calls return to."""
-        return sorted({*self.entries, *self.resumes})
+        """Where compiled code may be entered: the entries, where calls return to, and where parts meet."""
+        return sorted({*self.entries, *self.resumes, *self.joints})
 
     @property
     def resumes(self) -> list[int]:
@@ -94,6 +99,11 @@ class Flow:
         return sorted(
             {block.after for block in self.blocks.values() if block.end in CALLING and block.successors}
         )
+
+    @property
+    def inside_blocks(self) -> frozenset[int]:
+        """Resumes at which the interpreter begins no block: it has executed the instruction before."""
+        return frozenset(block.after for block in self.blocks.values() if block.end is End.INTERPRETED)
 
     @property
     def words(self) -> list[tuple[int, int]]:
@@ -115,9 +125,9 @@ def explore(
     """Follow a function's control flow from its `entries`.
 
     `fetch` gives the word at an address, None where there is no code; a branch to one of `functions` is a
-    tail call, and `jumps` are targets within the function. What stands behind a system call is left out where it is not understood: the call may be the
-    last. Raises NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, and the flow
-    goes on behind them.
+    tail call, and `jumps` are targets within the function. What stands behind a system call is left out where
+    it is not understood: the call may be the last. Raises NotUnderstood with the reason; with a list of
+    `obstacles`, all reasons go there, and the flow goes on behind them.
     """
     try:
         return _explore(fetch, entries, functions, None, True, jumps)

@@ -58,6 +58,7 @@ class CompiledCode:
         self._run = HOOK()
         self._recompiler = recompiler
         self._exchange: mmap.mmap | None = None
+        self._hooked: frozenset[int] = frozenset()
         self._no_code = Dispatch()
         self._fill_state(recompiler.pages.memory.host_address)
         cpu.pause.make_exact(self.state.short(layout.STOP))
@@ -87,8 +88,9 @@ class CompiledCode:
         ):  # fmt: skip
             state.word(offset).value = value
 
-    def hook(self, callback: int) -> None:
-        """Hand over to compiled code from now on, by the compiled hook at `callback`."""
+    def hook(self, callback: int, inside_blocks: frozenset[int] = frozenset()) -> None:
+        """Hand over to compiled code from now on, by the compiled hook at `callback`: where Unicorn begins a
+        block, and at these addresses."""
         if self._exchange is None:
             self._exchange = mmap.mmap(-1, PAGE_BYTES)
             self._exchange[:] = bridge.exchange_page()
@@ -99,6 +101,9 @@ class CompiledCode:
             state = self.state.host_address
             self.cpu.native_hooks.hook([bridge.READ_END, bridge.WRITE_END], callback, state)
             self.cpu.native_hooks.hook_blocks(callback, state)
+        if new := inside_blocks - self._hooked:
+            self._hooked |= new
+            self.cpu.native_hooks.hook(sorted(new), callback, self.state.host_address)
 
     def resume(self, pc: int) -> Trap | None:
         instruments = self.cpu.instruments
@@ -176,6 +181,12 @@ class CompiledCode:
     def is_running(self) -> bool:
         """Whether compiled code runs right now."""
         return bool(self.state.short(layout.RUNNING).value)
+
+    @property
+    def left_for(self) -> int | None:
+        """While Unicorn runs: where compiled code went last, to code that has not been compiled; None where
+        it left for another reason."""
+        return self._words[layout.PC // 8] if self._status.value == _GO_ON else None
 
     @property
     def under_way(self) -> tuple[int, bool]:

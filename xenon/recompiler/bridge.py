@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
-from xenon.hardware.unicorn.instruments import BLOCK_END_AT, UNICORN_AT
+from xenon.hardware.unicorn.instruments import BLOCK_END_AT, EXITS_AT, UNICORN_AT
 from xenon.hardware.unicorn.registers import FPSCR_UNUSUAL
 from xenon.lifter import layout
 from xenon.lifter.layout import Dirty, Status
@@ -70,7 +70,7 @@ REGISTERS_WRITTEN = REGISTERS_READ - 1
 _FIELDS = (
     "SKIP PC STATUS EXTRA DIRTY DEPTH DISPATCH STOP READ_BATCH WRITE_BATCH WRITE ENGINE_IDS ENGINE_PLACES "
     "PC_ID CR_WORD FPSCR EXCHANGE NATIVE_CALLS CA SAT CR VR RUNNING HELD GO_ON_AT STOP_ENGINE "
-    "ENGINE_SO ENGINE_OV"
+    "ENGINE_SO ENGINE_OV ENGINE_VR ENGINE_SAT ENGINE_CA ENGINE_NJ"
 )
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -108,6 +108,7 @@ def bridge_text(name: str, counting: bool = False) -> str:
         "WRITE_XER": signed(WRITE_XER, 64),
         "WRITE_END": signed(WRITE_END, 64),
         "uncount": _uncount() if counting else "",
+        "note_exit": _note_exit() if counting else "",
         "vectors_in": _for_each_register(_MOVE_VECTOR, tag="in", source="exchange", target="vr_at"),
         "vectors_out": _for_each_register(_MOVE_VECTOR, tag="out", source="vr_at", target="exchange_out"),
     }
@@ -148,6 +149,12 @@ def _for_each_register(template: str, **names: str) -> str:
         )
         for number in range(32)
     )
+
+
+def _note_exit() -> str:
+    """Count the exit at the place where Unicorn goes on."""
+    names = {"tag": "exit", "source": "exit_pc", "mask": RAM_BYTES - 4, "table": EXITS_AT, "step": 1}
+    return "  %exit_pc = load i64, ptr %pc_at\n" + filled(_ADD_TO_COUNTER, names)
 
 
 def _uncount() -> str:
