@@ -54,7 +54,7 @@ class Cluster:
                 return future
 
             first = [submit() for _ in range(max(1, threads) * _AHEAD)]
-            finished = as_completed([future for future in first if future is not None])
+            finished = as_completed([future for future in first if future is not None], loop=client.loop)
             for future in finished:
                 number, job = known.pop(future.key)
                 yield number, _result(future, job)

@@ -31,6 +31,7 @@ class Journal:
     def __init__(self, target: Path, print_of_batch: str, jobs: Sequence[Job], again: bool = False) -> None:
         self._target, self._jobs = target, jobs
         self._beside = target.with_name(f"{target.name}.unfinished")
+        self._lock = self._file = -1
         try:
             if target.exists() and not self._beside.exists() and not again:
                 raise LoaderError(f"{target}: exists already", "name another file", LoaderCode.TARGET_EXISTS)
@@ -40,7 +41,11 @@ class Journal:
             self._file = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             self.done = self._read_done()
         except OSError as error:
+            self.close()
             raise XenonError(f"{error.filename or target}: {reason(error)}") from error
+        except (XenonError, LoaderError):
+            self.close()
+            raise
 
     def add(self, result: Result) -> None:
         """Write the result of the next job. Raises XenonError."""
@@ -68,7 +73,6 @@ class Journal:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._lock)
             raise XenonError(f"{self._target}: another process writes it", "wait for its end") from None
 
     def _check_batch(self, print_of_batch: str, again: bool) -> None:
