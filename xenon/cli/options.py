@@ -110,6 +110,10 @@ FilesOption = Annotated[
 TimeoutOption = Annotated[
     float | None, typer.Option(metavar="SECONDS", min=0, help="Stop after this time, exit code 124.")
 ]
+GdbOption = Annotated[
+    str | None,
+    typer.Option(metavar="[HOST:]PORT", help="Wait for gdb on this loopback port (0: any) before it runs."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 JobsOption = Annotated[
     int | None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +22,7 @@ from xenon.cli.options import (
 )
 from xenon.cli.output import parse_size
 from xenon.errors import XenonError
+from xenon.host.signals import outlive_the_reader
 from xenon.stories.settings import Activations, Engine, KeyValueType, Setup
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def serve(
         engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv, activations=activations
     )
     workload = Workload(model, tokenizer, setup)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a client that goes away ends its own request only
+    outlive_the_reader()  # a client that goes away ends its own request only
     server = Server(workload, name or _name(workload), settings)
     print(f"{server.address} serves {name or _name(workload)}; Ctrl-C ends it", file=sys.stderr, flush=True)
     server.run()

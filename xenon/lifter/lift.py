@@ -8,6 +8,7 @@ from xenon.lifter import layout
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.ir_types import I8, I32, I64, int_type
 from xenon.lifter.registers import GuestRegisters
+from xenon.lifter.remembered import begin_epoch, note_store
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
@@ -22,6 +23,8 @@ class Lifter(GuestRegisters):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self._held: list[tuple[Value, Value, str]] | None = None  # stores: value, pointer, attributes
+        self.remembers = False
+        """Whether loops of the function remember what memory holds (remembered.py)."""
 
     # Rare paths
 
@@ -115,6 +118,26 @@ class Lifter(GuestRegisters):
         self.start(good)
         return address
 
+    def leave_unless(self, good: Value) -> None:
+        """Leave this instruction to the interpreter where an i1 is false; see guards.stands_alone."""
+        go_on, bad = self.labels(2)
+        self.branch_if(good, go_on, bad, LIKELY)
+        self.start(bad)
+        self.leave(self._address, layout.Status.REPEAT, self.exit_registers())
+        self.start(go_on)
+
+    def check_apart(self, address: Value, write: bool) -> None:
+        """Require that the page of an address allows an access, whatever the guards of the block are."""
+        page = self.page_of(address)
+        inside, bad, good = self.labels(3)
+        self.branch_if(page.icmp("ult", self.target.page_count), inside, bad, LIKELY)
+        self.start(inside)
+        own, _ = layout.page_rights(write)
+        self.branch_if((self.page_bits(page) & own).icmp("ne", 0), good, bad, LIKELY)
+        self.start(bad)
+        self.leave(self._address, layout.Status.REPEAT, self.exit_registers())
+        self.start(good)
+
     def pointer(self, address: Value) -> Value:
         """The host's pointer to a guest address that has been checked."""
         return self.offset(self.named("ram"), address)
@@ -131,10 +154,17 @@ class Lifter(GuestRegisters):
 
     def store_bytes(self, address: Value, value: Value, attributes: str) -> None:
         """A value to guest memory as it is, now or with the others that are held."""
+        if self.remembers:
+            note_store(self, address)
         if self._held is not None:
             self._held.append((value, self.pointer(address), attributes))
         else:
             self.write(value, self.pointer(address), attributes)
+
+    def forget_memory(self) -> None:
+        """Emit that memory may have changed anywhere."""
+        if self.remembers:
+            begin_epoch(self)
 
     def hold_stores(self) -> None:
         """From here on, stores to guest memory wait for `make_stores`; nothing may be read from there."""

@@ -19,16 +19,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.host.processor import features
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.recompiler.bridge import bridge_text
 from xenon.recompiler.units import CompiledUnit, generator_version
 
 FOLDER = Path(__file__).resolve().parent / "prepared_code"
-BRIDGE = "bridge"
+BRIDGE, HAND_OVER = "bridge", "hand_over"
 _MOST_RECORD = 4 * 1024 * 1024  # bytes
 
 # Processor features as Linux names them, for x86-64's levels; the better level comes first.
 _V3 = "avx avx2 bmi1 bmi2 f16c fma abm movbe"
+WINDOWS = "windows_x86_64_v3"
 _LEVELS = {"x86_64_v4": f"{_V3} avx512f avx512bw avx512cd avx512dq avx512vl", "x86_64_v3": _V3}
 
 
@@ -59,9 +61,15 @@ class Record:
 
     version: str
     units: tuple[PreparedUnit, ...]
+    alone: tuple[int, ...] = ()  # words that have a function of their own (see lifter/alone.py)
 
     def text(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":")) + "\n"
+
+
+def alone_symbol(general: int) -> str:
+    """The name of the function for a word that lifter/alone.py takes."""
+    return f"alone_{general:08x}"
 
 
 def prepared_version() -> str:
@@ -86,6 +94,16 @@ class Prepared:
         for unit in record.units:
             self._units.setdefault(unit.entries, []).append(unit)
         self._library = library
+        self._alone = frozenset(record.alone)
+
+    @property
+    def hand_over(self) -> int:
+        """The host address of the hook for exceptions (see hand_over.py)."""
+        return self._address(HAND_OVER)
+
+    def alone(self, general: int) -> int | None:
+        """The host address of the function for a word (see lifter/alone.py); None where there is none."""
+        return self._address(alone_symbol(general)) if general in self._alone else None
 
     @property
     def bridge(self) -> int:
@@ -124,9 +142,10 @@ def prepared(folder: Path = FOLDER) -> Prepared | None:
         try:
             with with_record.open("rb") as file:
                 rows = json.loads(file.read(_MOST_RECORD))
-            record = Record(str(rows["version"]), tuple(map(PreparedUnit.read, rows["units"])))
+            units, alone = tuple(map(PreparedUnit.read, rows["units"])), tuple(map(int, rows["alone"]))
+            record = Record(str(rows["version"]), units, alone)
             if record.version == prepared_version():
-                found = Prepared(record, ctypes.CDLL(str(folder / f"{kind}.so")))
+                found = Prepared(record, ctypes.CDLL(str(folder / library_name(kind))))
                 return found if found.bridge else None
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
@@ -135,21 +154,18 @@ def prepared(folder: Path = FOLDER) -> Prepared | None:
 
 def host_kinds() -> Iterator[str]:
     """The kinds of code that this computer executes, the best first."""
-    if not sys.platform.startswith("linux"):
-        return
-    if platform.machine() == "aarch64":
+    if sys.platform.startswith("linux") and platform.machine() == "aarch64":
         yield "aarch64"
-    if platform.machine() == "x86_64":
-        features = _features()
-        yield from (level for level, needed in _LEVELS.items() if features.issuperset(needed.split()))
+    if sys.platform.startswith("linux") and platform.machine() == "x86_64":
+        has = features()
+        yield from (level for level, needed in _LEVELS.items() if has.issuperset(needed.split()))
+    if sys.platform == "win32" and features().issuperset(_V3.split()):
+        yield WINDOWS
 
 
-def _features() -> frozenset[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
+def library_name(kind: str) -> str:
+    """The file name of the library for this kind of host."""
+    return f"{kind}.dll" if kind == WINDOWS else f"{kind}.so"
 
 
 def _items(value: object) -> list[Any]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from xenon.errors import XenonError, reason
+from xenon.host.streams import listen_again
 from xenon.serve.app import Paths
 from xenon.serve.desk import Desk
 from xenon.serve.protocol import protocol_class
@@ -98,7 +99,7 @@ def _listening(settings: ServeSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listen_again(opened)
         opened.bind((settings.host, settings.port))
         opened.listen(_BACKLOG)
     except OSError as error:
