@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +27,7 @@ from xenon.cli.options import (
     TopPOption,
 )
 from xenon.cli.output import parse_size
+from xenon.host.processes import usable_processors
 from xenon.stories.settings import Activations, Engine, KeyValueType, Setup
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def batch(
     count = checked_jobs(jobs, dask)
     size = parse_size("--memory", memory)
     if threads is None and engine is not Engine.GPU:
-        threads = 1 if dask else max(1, min(6, (os.cpu_count() or 1) // count))
+        threads = 1 if dask else max(1, min(6, usable_processors() // count))
     setup = Setup(
         engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv, activations=activations
     )
@@ -120,7 +120,7 @@ def checked_jobs(jobs: int | None, dask: str | None) -> int:
     """The number of processes. Raises UsageError for one beside a cluster."""
     if jobs is not None and dask is not None:
         raise UsageError("--jobs and --dask exclude each other", "a cluster has its own processes")
-    return jobs or os.cpu_count() or 1
+    return jobs or usable_processors()
 
 
 def workers_of(work: Work, count: int, dask: str | None) -> Callable[[], Workers]:
