@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from xenon.batch.jobs import Job, Result
-from xenon.batch.work import Work
+from xenon.batch.jobs import BatchJob, Result
+from xenon.batch.work import BatchWork
 from xenon.errors import XenonError
 
 _AHEAD = 2  # tasks for each thread of the cluster that are sent at a time
@@ -23,7 +23,7 @@ _SECONDS = 20  # to reach the cluster
 class Cluster:
     """The cluster at this address. Raises XenonError where there is none, and without the package."""
 
-    def __init__(self, work: Work, address: str) -> None:
+    def __init__(self, work: BatchWork, address: str) -> None:
         if find_spec("distributed") is None:
             raise XenonError("a cluster needs distributed", "pip install 'xenon-llm[cluster]'")
         import distributed
@@ -38,7 +38,7 @@ class Cluster:
                 "the address is the scheduler's, as tcp://HOST:8786",
             ) from error
 
-    def results(self, jobs: Sequence[tuple[int, Job]]) -> Iterator[tuple[int, Result]]:
+    def results(self, jobs: Sequence[tuple[int, BatchJob]]) -> Iterator[tuple[int, Result]]:
         """Each job's number and result, in the order in which they are done.
 
         Tasks have several jobs where jobs are short. A worker that ends several times over a job fails it.
@@ -47,8 +47,8 @@ class Cluster:
         import distributed
 
         as_completed: Any = distributed.as_completed
-        waiting, alone = deque(jobs), deque[tuple[int, Job]]()
-        known: dict[str, list[tuple[int, Job]]] = {}
+        waiting, alone = deque(jobs), deque[tuple[int, BatchJob]]()
+        known: dict[str, list[tuple[int, BatchJob]]] = {}
         size = 1
         with self._client as client:
 
@@ -89,7 +89,7 @@ class _Done:
     failure: tuple[str, str] | None = None
 
 
-def _do(work: Work, jobs: Sequence[Job]) -> _Done:
+def _do(work: BatchWork, jobs: Sequence[BatchJob]) -> _Done:
     """On a worker."""
     start = time.monotonic()
     try:
@@ -99,7 +99,7 @@ def _do(work: Work, jobs: Sequence[Job]) -> _Done:
     return _Done(results, time.monotonic() - start)
 
 
-def _take(waiting: deque[tuple[int, Job]], size: int) -> list[tuple[int, Job]]:
+def _take(waiting: deque[tuple[int, BatchJob]], size: int) -> list[tuple[int, BatchJob]]:
     """The next jobs, fewer towards the end, so that all threads have some."""
     count = max(1, min(size, len(waiting) // _SHARES))
     return [waiting.popleft() for _ in range(min(count, len(waiting)))]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loader.errors import LoaderCode, LoaderError
-from xenon.batch.jobs import Job, Result
+from xenon.batch.jobs import BatchJob, Result
 from xenon.errors import XenonError, reason
 from xenon.host.files import lock, read_at
 
@@ -30,7 +30,9 @@ class Journal:
     is whole.
     """
 
-    def __init__(self, target: Path, print_of_batch: str, jobs: Sequence[Job], again: bool = False) -> None:
+    def __init__(
+        self, target: Path, print_of_batch: str, jobs: Sequence[BatchJob], again: bool = False
+    ) -> None:
         self._target, self._jobs = target, jobs
         self._beside = target.with_name(f"{target.name}.unfinished")
         self._lock = self._file = -1
@@ -113,7 +115,7 @@ class Journal:
         return done
 
 
-def _is_result(line: bytes, job: Job) -> bool:
+def _is_result(line: bytes, job: BatchJob) -> bool:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

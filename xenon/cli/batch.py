@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xenon.batch.run import Workers
-    from xenon.batch.work import Work
+    from xenon.batch.work import BatchWork
 
 
 def batch(
@@ -95,7 +95,7 @@ def batch(
     from xenon.batch.jobs import read_stories
     from xenon.batch.run import run_batch
     from xenon.batch.work import story_work
-    from xenon.cli.progress import ProgressBar
+    from xenon.cli.progress import BatchBar
 
     count = checked_jobs(jobs, dask)
     size = parse_size("--memory", memory)
@@ -109,7 +109,7 @@ def batch(
         defaults["steps"] = steps
     work = story_work(model, None if tokenizer is None else str(tokenizer), setup, timeout)
     stories = read_stories(prompts, defaults, seed)
-    bar = ProgressBar("stories", quiet)
+    bar = BatchBar("stories", quiet)
     state = run_batch(work, stories, workers_of(work, count, dask), output, force, bar.show)
     bar.close(state)
     if state.failed:
@@ -123,7 +123,7 @@ def checked_jobs(jobs: int | None, dask: str | None) -> int:
     return jobs or usable_processors()
 
 
-def workers_of(work: Work, count: int, dask: str | None) -> Callable[[], Workers]:
+def workers_of(work: BatchWork, count: int, dask: str | None) -> Callable[[], Workers]:
     """What does the jobs, made when it is needed."""
     from xenon.batch.cluster import Cluster
     from xenon.batch.processes import Processes

@@ -17,7 +17,7 @@ from support import WHOLE
 
 import xenon
 from loader.errors import LoaderCode, LoaderError
-from xenon.batch.jobs import Job, Result, StoryJob, read_stories, sweep_jobs
+from xenon.batch.jobs import BatchJob, Result, StoryJob, read_stories, sweep_jobs
 from xenon.batch.journal import Journal
 from xenon.batch.processes import Processes
 from xenon.batch.run import BatchState, run_batch
@@ -45,7 +45,7 @@ class HereAndNow:
     def __init__(self, work: Any, most: int | None = None) -> None:
         self._work, self._most = work, most
 
-    def results(self, jobs: Sequence[tuple[int, Job]]) -> Iterator[tuple[int, Result]]:
+    def results(self, jobs: Sequence[tuple[int, BatchJob]]) -> Iterator[tuple[int, Result]]:
         for number, job in reversed(jobs) if self._most is None else list(jobs)[: self._most]:
             yield number, self._work.do(job)
         if self._most is not None:
