@@ -26,3 +26,9 @@ def disassemble(code: bytes, address: int) -> Iterator[tuple[int, int, str]]:
             yield here, word, f".long 0x{word:08x}"
         else:
             yield here, word, f"{instruction.mnemonic} {instruction.op_str}".strip()
+
+
+def capstone_name(word: int) -> str:
+    """The mnemonic that capstone gives a word, empty where it knows none."""
+    names = [name for _, _, name, _ in _decoder().disasm_lite(word.to_bytes(INSTRUCTION_BYTES, "big"), 0)]
+    return names[0] if names else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+from collections.abc import Iterable
 
 from xenon.hardware.cpu import Registers, Trap, TrapKind
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
@@ -96,6 +97,14 @@ class CompiledCode:
             self._hooked.update(new)
             self.cpu.reservations.give_way(new)
             self.cpu.native_hooks.hook(new, callback, self._state.host_address)
+
+    def unhook(self, addresses: Iterable[int]) -> None:
+        """Leave these addresses, where nothing is served any more, to the engine: the engine looks at every
+        hook there is wherever it comes to one."""
+        if gone := self._hooked.intersection(addresses):
+            self._hooked -= gone
+            self.cpu.reservations.give_way_no_more(gone)
+            self.cpu.native_hooks.unhook(gone)
 
     def resume(self, pc: int) -> Trap | None:
         instruments = self.cpu.instruments

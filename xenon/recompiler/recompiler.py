@@ -27,7 +27,8 @@ from xenon.recompiler.worker import Stopped, Worker
 if TYPE_CHECKING:
     from xenon.recompiler.attachment import CompiledCode
 
-_MOST_SETTLED = 16  # compilations from a page that the program writes to in between
+_SETTLED_FREELY = 12  # times that a page is taken from a program that writes to it, without patience
+_PATIENCE = 0.01  # seconds that the program keeps it after that, twice as long each time
 
 
 Compiler = Callable[[str, bool], bytes]
@@ -106,6 +107,7 @@ class Recompiler:
         self._serving: dict[int, tuple[int, ...]] = {}  # entry point: entries of what serves it
         self._under_way: list[set[int]] = []  # of each compilation: the pages that were forgotten meanwhile
         self._settled: Counter[int] = Counter()  # page: how often it was taken from a program that writes it
+        self._settled_at: dict[int, float] = {}  # page: when it was last, in seconds of time.monotonic()
         self._lock = threading.Lock()
         pages.listen(self)
         self.assume_singles = True
@@ -154,6 +156,7 @@ class Recompiler:
         for page in list(self._settled):
             if address <= page * PAGE_BYTES < address + size:
                 del self._settled[page]
+                self._settled_at.pop(page, None)
 
     def forget_code(self, address: int, size: int) -> None:
         """The code of these pages has changed, or may: what was compiled from it is entered no more."""
@@ -165,6 +168,7 @@ class Recompiler:
                 touched = [page for page in pages if page in self._published]
             else:
                 touched = [page for page in self._published if page in pages]
+            gone: set[int] = set()
             for entries in {entries for page in touched for entries in self._published[page]}:
                 published = self._compiled.pop(entries)
                 self.outcomes.pop(entries, None)
@@ -174,10 +178,14 @@ class Recompiler:
                     if self._serving.get(point) == entries:
                         self.dispatch.remove(point)
                         del self._serving[point]
+                        gone.add(point)
+        with self._hooking:
+            for code in self.attached:
+                code.unhook(gone)
 
     def fetch(self, address: int) -> int | None:
         """The instruction word at an address, None where nothing may be executed or where the program writes
-        all the time."""
+        again and again."""
         if address % 4 or not 0 <= address < RAM_BYTES:
             return None
         if not self.pages.holds_code(address) and not self._settle(address):
@@ -186,9 +194,14 @@ class Recompiler:
 
     def _settle(self, address: int) -> bool:
         page = address // PAGE_BYTES
-        if not self.pages.allows(address, 4, Protection.EXECUTE) or self._settled[page] >= _MOST_SETTLED:
+        times, now = self._settled[page], time.monotonic()
+        patience = 0.0 if times < _SETTLED_FREELY else _PATIENCE * 2 ** (times - _SETTLED_FREELY)
+        if now < self._settled_at.get(page, now) + patience:
+            return False
+        if not self.pages.allows(address, 4, Protection.EXECUTE):
             return False
         self._settled[page] += 1
+        self._settled_at[page] = now
         return self.pages.settle(address)
 
     def code(self, function: Function) -> bytes:
@@ -308,7 +321,7 @@ class Recompiler:
             if (function := self.function_at(entries[0])) is not None:
                 self._check_left(function)
             if self.fetch(entries[0]) is None:
-                raise NotUnderstood("nothing may be executed there, or the program writes to the page often")
+                return Outcome(entries, Tier.UNICORN, "nothing may be executed there, or not for long")
             unit = codegen.make_unit(
                 self.fetch,
                 points_in,
@@ -362,8 +375,9 @@ class Recompiler:
         ):
             return Outcome(entries, Tier.UNICORN, "its code has changed while it was compiled")
         with self._hooking:
+            points = [point for point in unit.points if self.dispatch.serves(point)]
             for code in self.attached:
-                code.hook(list(unit.points), hook)
+                code.hook(points, hook)
         return outcome
 
     def _publish(self, outcome: Outcome, published: _Published, function: int, forgotten: set[int]) -> bool:

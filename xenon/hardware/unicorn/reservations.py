@@ -15,26 +15,21 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, uclib
 
 from xenon.hardware.cpu import Access, Protection, Trap, TrapKind
 from xenon.hardware.memory_map import RAM_BYTES, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
-from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.compare_and_swap import compare_and_swap
 from xenon.hardware.unicorn.device_windows import DeviceWindows
+from xenon.hardware.unicorn.instruction_hooks import InstructionHooks
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
-from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPSCR_UNUSUAL, GPR_IDS, RegisterBatch
-from xenon.hardware.unicorn.stop_hook import HOOK
+from xenon.powerpc.system import RESERVATIONS
 
-# The four instructions (see powerpc/isa.tsv): words under a mask. The lowest bit of a load is a hint.
-_LOADS = (0xFC00_07FE, (0x7C00_0028, 0x7C00_00A8))
-_CONDITIONAL_STORES = (0xFC00_07FF, (0x7C00_012D, 0x7C00_01AD))
 _STORES, _DOUBLEWORD = 1 << 8, 1 << 7  # bits of these words
 _NUMBERS = {4: ctypes.c_uint32, 8: ctypes.c_uint64}
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
@@ -45,9 +40,8 @@ _LONGEST_WAIT = 0.0005  # seconds
 
 @dataclass(frozen=True, slots=True)
 class _Instruction:
-    """One of the four, at an address: PC, FPSCR, RB, RT, CR and, unless it is 0, RA are read in one call."""
+    """One of the four: PC, FPSCR, RB, RT, CR and, unless it is 0, RA are read in one call."""
 
-    word: int
     stores: bool
     size: int
     has_base: bool
@@ -56,17 +50,13 @@ class _Instruction:
 
 
 class Reservations:
-    """The reservation of one CPU, and its hooks.
-
-    A store into code of a page that this CPU is writing code to itself (Stage.OWNED) is found once the page
-    holds code again.
-    """
+    """The reservation of one CPU, and what executes the instructions that use it."""
 
     def __init__(
         self,
         engine: Uc,
         pages: Pages,
-        hooks: NativeHooks,
+        hooks: InstructionHooks,
         refused: RefusedAccesses,
         devices: DeviceWindows,
         limit: InstructionLimit,
@@ -76,8 +66,7 @@ class Reservations:
         self._refused, self._devices = refused, devices
         self._limit, self._instruments = limit, instruments
         self._ram = pages.memory.host_address
-        self._callback = HOOK(self._execute)
-        self._instructions: dict[int, _Instruction] = {}
+        self._instructions: dict[int, _Instruction] = {}  # by word
         self._pc = ctypes.c_uint64()
         self._reservation = ctypes.c_uint64()  # address, and what stands for its size; 0: none
         self._reserved = ctypes.c_uint64()  # the number that the host has in memory there
@@ -91,7 +80,7 @@ class Reservations:
         """Execute these instructions here from now on; nothing may be mapped yet."""
         if not self._is_listening:
             self._is_listening = True
-            CodeListener(self._pages, self._find)
+            self._hooks.listen(RESERVATIONS, self._execute)
 
     def share(
         self,
@@ -107,27 +96,12 @@ class Reservations:
         self.listen()
 
     def give_way(self, addresses: Iterable[int]) -> None:
-        """Hooks that hand over come at these addresses, behind those that are there."""
-        self._gives_way.update(self._instructions.keys() & addresses)
+        """Hooks that hand over come at these addresses."""
+        self._gives_way.update(addresses)
 
-    # Where the instructions are
-
-    def _find(self, address: int, size: int) -> None:
-        words = np.frombuffer(self._pages.memory.slice(address, size), ">u4").astype(np.uint32)
-        likely = np.zeros(len(words), np.bool_)
-        for mask, forms in (_LOADS, _CONDITIONAL_STORES):
-            masked = words & np.uint32(mask)
-            for form in forms:
-                likely |= masked == np.uint32(form)
-        new = []
-        for index in map(int, np.flatnonzero(likely)):
-            place = address + WORD_BYTES * index
-            if place not in self._instructions:
-                new.append(place)
-            self._instructions[place] = self._decode(int(words[index]))
-        if new:
-            callback = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
-            self._hooks.hook(new, callback, 0)
+    def give_way_no_more(self, addresses: Iterable[int]) -> None:
+        """The hooks there are taken away."""
+        self._gives_way.difference_update(addresses)
 
     def _decode(self, word: int) -> _Instruction:
         target, base, index = (word >> shift & 31 for shift in (21, 16, 11))
@@ -136,17 +110,14 @@ class Reservations:
             ids.append(GPR_IDS[base])
         size = 8 if word & _DOUBLEWORD else 4
         registers = RegisterBatch(self._engine, ids)
-        return _Instruction(word, bool(word & _STORES), size, bool(base), registers, GPR_IDS[target])
+        return _Instruction(bool(word & _STORES), size, bool(base), registers, GPR_IDS[target])
 
-    # What they do
-
-    def _execute(self, _engine: int, address: int, _size: int, _data: int) -> None:
-        """Where nothing is done here, the engine executes the instruction: it is another one now, or faults,
-        or is a conditional store without a reservation, and the engine's own has none."""
-        instruction = self._instructions[address]
-        code = self._pages.memory.view[address : address + WORD_BYTES]
-        if int.from_bytes(code, "big") != instruction.word:
-            return
+    def _execute(self, address: int, word: int) -> None:
+        """Where nothing is done here, the engine executes the instruction: it faults, or is a conditional
+        store without a reservation, and the engine's own has none."""
+        if (known := self._instructions.get(word)) is None:
+            known = self._instructions[word] = self._decode(word)
+        instruction = known
         pc, fpscr, index, value, cr, *base = instruction.registers.read()
         if pc != address:  # compiled code has run from here
             return

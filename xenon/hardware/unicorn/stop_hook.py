@@ -63,12 +63,14 @@ def executable(text: bytes) -> mmap.mmap | None:
     return page
 
 
-def add_native_hook(engine: Uc, kind: int, callback: int, data: int, first: int = 1, last: int = 0) -> None:
+def add_native_hook(engine: Uc, kind: int, callback: int, data: int, first: int = 1, last: int = 0) -> int:
     """Call the C function at `callback` with (engine, address, size, `data`), from `first` to `last`; a
-    `first` above `last` means everywhere. The hook does not reach blocks that are translated already."""
+    `first` above `last` means everywhere. The hook does not reach blocks that are translated already. Returns
+    the engine's handle of it."""
     handle = ctypes.c_size_t()
     target = ctypes.cast(ctypes.byref(handle), ctypes.POINTER(ctypes.c_ulong))
     uclib.uc_hook_add(engine._uch, target, kind, callback, data, first, last)
+    return handle.value
 
 
 def _interpreted() -> int:
