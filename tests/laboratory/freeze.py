@@ -11,8 +11,10 @@ import random
 import struct
 from collections.abc import Iterator
 
-from laboratory.differential import EXCEPTIONS, Domain, domain_of, forms, fused_exactly, random_word, widen
+from laboratory.differential import DEVIATING, forms, fused_exactly, random_word, widen
 from laboratory.frozen import CASES, NAMES, SCRATCH, SCRATCH_BYTES, Case, Values, digits, run_interpreted
+from xenon.powerpc.decode import signed
+from xenon.powerpc.isa import overflow_forms
 from xenon.powerpc.operands import operand_table, registers
 
 PER_FORM = 4
@@ -20,7 +22,8 @@ HEAD = (
     "# Frozen cases of instructions, written by tests/laboratory/freeze.py from a run on Unicorn 2.1.4.",
     "# mnemonic, word, registers before, registers after",
     f"# m: {SCRATCH_BYTES} bytes of memory from {SCRATCH:#x} on",
-    "# Left out, because Unicorn differs from the processor there:",
+    "# Left out, because Unicorn differs from the processor there: fused operations in single precision that",
+    "# it rounds twice, conversions of what is too large, vector arithmetic on denormals.",
 )
 UNDEFINED = (
     "# Left out, because the architecture leaves the result undefined: division by zero, the lowest integer",
@@ -28,6 +31,8 @@ UNDEFINED = (
     "# singles.",
 )
 SINGLE = frozenset("fadds fsubs fmuls fdivs fsqrts fmadds fmsubs fnmadds fnmsubs".split())
+SATURATING = frozenset("fctid fctidz fctiw fctiwz".split())
+FLUSHING = frozenset("vaddfp vsubfp vmaddfp vnmsubfp vcmpeqfp vcmpgefp vcmpgtfp vcmpbfp vrfim vrfip".split())
 FUSED = frozenset("fmadds fmsubs fnmadds fnmsubs".split())
 EDGE_INTEGERS = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1, 31, 32, 63, 64)
 EDGE_SINGLES = (
@@ -54,7 +59,7 @@ def single(rng: random.Random) -> int:
 
 def fpr(rng: random.Random, mnemonic: str) -> int:
     """An FPR's value for which Unicorn is right about this form."""
-    if domain_of(mnemonic) is Domain.WORDS:
+    if mnemonic in SATURATING:
         return int.from_bytes(struct.pack(">d", rng.uniform(-(2.0**31), 2.0**31 - 1)), "big")
     if mnemonic in SINGLE or rng.random() < 0.5:
         return widen(single(rng))
@@ -65,7 +70,7 @@ def fpr(rng: random.Random, mnemonic: str) -> int:
 
 def vr(rng: random.Random, mnemonic: str) -> int:
     """A VR's value of four singles or of any bytes."""
-    normal = domain_of(mnemonic) is Domain.NORMAL
+    normal = mnemonic.rstrip(".") in FLUSHING
     if not normal and rng.random() < 0.4:
         return rng.getrandbits(128)
     lanes = [single(rng) for _ in range(4)]
@@ -83,7 +88,7 @@ def value_of(name: str, mnemonic: str, rng: random.Random) -> int:
     return (
         vr(rng, mnemonic)
         if name[0] == "v"
-        else rng.getrandbits(4 * digits(name)) & (1 if name == "ca" else -1)
+        else rng.getrandbits(4 * digits(name)) & (1 if name in ("ca", "sat") else -1)
     )
 
 
@@ -115,9 +120,27 @@ def make(name: str, opcode: int, rng: random.Random) -> tuple[Case, set[str]]:
     return Case(name, word, before, {}), writes
 
 
+def overflows(case: Case) -> bool:
+    """Whether a form that sets OV does: compiled code leaves such a case to the interpreter."""
+    name = case.mnemonic.rstrip(".").removesuffix("o")
+    bits = 32 if "w" in name else 64
+    a, b = (signed(case.before.get(f"r{case.word >> shift & 31}", 0), bits) for shift in (16, 11))
+    if name.startswith("div"):
+        return b == 0 or (not name.endswith("u") and (a, b) == (-(1 << bits - 1), -1))
+    if name.startswith(("add", "subf")):
+        a = ~a if name.startswith("s") else a
+        b = {"z": 0, "m": -1}.get(name.removeprefix("subf").removeprefix("add")[:1], b)
+        carry = name in ("subf", "subfc") or (name.endswith("e") and case.before["ca"])
+        return not -(1 << 63) <= a + b + carry < 1 << 63
+    result = -a if name == "neg" else a * b
+    return not -(1 << bits - 1) <= result < 1 << bits - 1
+
+
 def is_sound(case: Case) -> bool:
     """Whether the architecture defines the result and Unicorn computes it as the processor does."""
     name, word = case.mnemonic.rstrip("."), case.word
+    if case.mnemonic in overflow_forms():
+        return not overflows(case)
     target, a, b, c = (word >> shift & 31 for shift in (21, 16, 11, 6))
     if name.startswith("div"):
         bits = 64 if name.startswith("divd") else 32
@@ -135,6 +158,8 @@ def is_sound(case: Case) -> bool:
 def candidates() -> Iterator[tuple[Case, set[str]]]:
     """More cases of every form than are kept."""
     for name, opcode in forms().items():
+        if name in DEVIATING:
+            continue
         rng = random.Random(name)
         for _ in range(3 * PER_FORM):
             yield make(name, opcode, rng)
@@ -146,7 +171,8 @@ def frozen_cases() -> list[Case]:
     kept: dict[str, list[Case]] = {}
     for (case, writes), result in zip(made, run_interpreted([case for case, _ in made]), strict=True):
         after: Values = {name: result[name] for name in NAMES if name in writes}
-        assert result == case.start() | after, f"{case.row()}: changes more than its row of the table says"
+        start = {name: value for name, value in case.start().items() if name in result}
+        assert result == start | after, f"{case.row()}: changes more than its row of the table says"
         done = Case(case.mnemonic, case.word, case.before, after)
         cases = kept.setdefault(case.mnemonic, [])
         if len(cases) < PER_FORM and is_sound(done):
@@ -157,11 +183,7 @@ def frozen_cases() -> list[Case]:
 
 def main() -> None:
     """Write the file."""
-    names: dict[str, list[str]] = {}
-    for name, reason in EXCEPTIONS.items():
-        names.setdefault(reason, []).append(name)
-    left_out = [f"#   {' '.join(group)}: {reason}" for reason, group in names.items()]
-    lines = [*HEAD, *left_out, *UNDEFINED, *(case.row() for case in frozen_cases())]
+    lines = [*HEAD, *UNDEFINED, *(case.row() for case in frozen_cases())]
     CASES.write_text("\n".join(lines) + "\n")
 
 

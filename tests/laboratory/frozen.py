@@ -1,7 +1,9 @@
 """Frozen instruction cases: a word, the registers and memory that it reads, and what it leaves behind.
 
-tests/data/instructions/cases.tsv holds them; laboratory/freeze.py writes it. `run_compiled` executes them in
-compiled code alone, `run_interpreted` on Unicorn alone.
+tests/data/instructions holds them: cases.tsv, which laboratory/freeze.py writes from a run on Unicorn;
+xenon.tsv, by freeze_xenon.py, of what Unicorn lacks or does otherwise; published.tsv, what the tests of
+open-source emulators expect.
+`run_compiled` executes them in compiled code alone, `run_interpreted` on Unicorn alone.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
@@ -19,16 +22,22 @@ from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.linux.layout import PROGRAM
 
-CASES = Path(__file__).resolve().parents[1] / "data" / "instructions" / "cases.tsv"
+if TYPE_CHECKING:
+    from xenon.recompiler.state import State
+
+_FOLDER = Path(__file__).resolve().parents[1] / "data" / "instructions"
+CASES, XENON_CASES, PUBLISHED = (_FOLDER / f"{name}.tsv" for name in ("cases", "xenon", "published"))
 GPRS, FPRS, VRS = range(3, 11), range(1, 8), range(1, 7)  # the registers that a case may name
+UPPER_VRS = [number + 32 * bank for number in VRS for bank in (1, 2, 3)]
 SCRATCH = PROGRAM.start + 0x0040_0000  # where loads and stores go
 SCRATCH_BYTES = 64  # the bytes of memory that a case sets and reports
 _CODE = PROGRAM.start
 _BLOCKS = PROGRAM.start + 0x0010_0000
 _BLOCK_BYTES = 512
-_CR, _XER, _CTR, _FPR, _VR, _MEMORY = 64, 72, 80, 88, 144, 256
+_CR, _XER, _CTR, _FPR, _VR, _VSCR, _MEMORY = 64, 72, 80, 88, 144, 240, 256
 _XER_CA = 1 << 29
-_BLR = 0x4E80_0020
+_NON_JAVA = 0x0001_0000
+_BLR, _SC = 0x4E80_0020, 0x4400_0002
 
 Values = dict[str, int]
 """Register (`r3`, `f1`, `v2`, `cr`, `ca`, `ctr`) to its bits; `m`: SCRATCH_BYTES bytes from SCRATCH on."""
@@ -37,13 +46,20 @@ NAMES = (
     *(f"r{number}" for number in GPRS),
     *(f"f{number}" for number in FPRS),
     *(f"v{number}" for number in VRS),
-    *("cr", "ca", "ctr", "m"),
+    *("cr", "ca", "ctr", "m", "sat"),
+    *(f"v{number}" for number in UPPER_VRS),
 )
+_CLEAR = {"ca": 0, "sat": 0}
 
 
 def digits(name: str) -> int:
     """The hexadecimal digits of a register's value."""
-    return {"c": {"cr": 8, "ca": 1, "ctr": 16}.get(name, 0), "v": 32, "m": 2 * SCRATCH_BYTES}.get(name[0], 16)
+    return {
+        "c": {"cr": 8, "ca": 1, "ctr": 16}.get(name, 0),
+        "v": 32,
+        "m": 2 * SCRATCH_BYTES,
+        "s": 1,
+    }.get(name[0], 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +83,7 @@ class Case:
         """All registers before the instruction: those that it does not read are filled with a pattern."""
         filled = {name: int(f"{index + 0xA1:02x}" * 64, 16) for index, name in enumerate(NAMES)}
         values = {name: value & (1 << 4 * digits(name)) - 1 for name, value in filled.items()}
-        return values | {"ca": 0} | self.before
+        return values | _CLEAR | self.before
 
     def expected(self) -> Values:
         """All registers after the instruction."""
@@ -89,32 +105,59 @@ def _values(text: str) -> Values:
 
 
 def run_interpreted(cases: Sequence[Case]) -> list[Values]:
-    """All registers after each case on Unicorn. A program loads them from a block, executes the word and
-    stores them again, since Unicorn gives no access to VRs and XER."""
+    """All registers that Unicorn has after each case there. A program loads them from a block, executes the
+    word and stores them again, since Unicorn gives no access to VRs and XER."""
+    return _run_programs(cases, None)
+
+
+def run_handed_over(cases: Sequence[Case]) -> list[Values]:
+    """The same with a CPU that hands over what Unicorn gets wrong or lacks; v32 to v127 too."""
+    from xenon.recompiler.state import State
+
+    return _run_programs(cases, State())
+
+
+def _run_programs(cases: Sequence[Case], state: State | None) -> list[Values]:
     memory = UnifiedMemory()
     pages = Pages(memory)
     cpu = UnicornCpu(pages)
+    if state is not None:
+        from xenon.recompiler.hand_over import hand_over
+        from xenon.recompiler.state import PageTable
+
+        pages.listen(PageTable(memory))
+        hand_over(cpu, pages, state)
     load, store = _load_words(), _store_words()
     routines = [*load, _BLR, *store, _BLR]
     words: list[int] = []
+    starts = []
     for number, case in enumerate(cases):
         block = _BLOCKS + _BLOCK_BYTES * number
         memory.write(block, _pack(case.start()))
         here = 4 * (len(routines) + len(words))
+        starts.append(_CODE + here)
         words += [0x3FE0_0000 | block >> 16, 0x63FF_0000 | block & 0xFFFF]  # lis r31; ori r31, r31
         words += [_branch_and_link(here + 8, 0), case.word]
-        words += [_branch_and_link(here + 16, 4 * (len(load) + 1))]
-    program = [*routines, *words, 0x4400_0002]
+        words += [_branch_and_link(here + 16, 4 * (len(load) + 1)), _SC]
+    program = [*routines, *words]
     assert 4 * len(program) <= _BLOCKS - _CODE
     memory.write(_CODE, struct.pack(f">{len(program)}I", *program))
     pages.map(_CODE, _BLOCKS - _CODE, Protection.READ | Protection.EXECUTE)
     size = align_up(_BLOCK_BYTES * len(cases), PAGE_BYTES)
     pages.map(_BLOCKS, size, Protection.READ | Protection.WRITE)
     pages.map(SCRATCH, PAGE_BYTES, Protection.READ | Protection.WRITE)
-    trap = cpu.run(_CODE + 4 * len(routines))
-    assert trap.kind is TrapKind.SYSTEM_CALL, trap
-    blocks = (memory.read(_BLOCKS + _BLOCK_BYTES * number, _BLOCK_BYTES) for number in range(len(cases)))
-    return [_unpack(block) for block in blocks]
+    results = []
+    for number, (start, case) in enumerate(zip(starts, cases, strict=True)):
+        if state is not None:
+            _fill(state.host_address, case.start())
+        trap = cpu.run(start)
+        assert trap.kind is TrapKind.SYSTEM_CALL, (case.row(), trap)
+        values = _unpack(memory.read(_BLOCKS + _BLOCK_BYTES * number, _BLOCK_BYTES))
+        if state is not None:
+            everything = _state_values(state.host_address)
+            values |= {f"v{upper}": everything[f"v{upper}"] for upper in UPPER_VRS}
+        results.append(values)
+    return results
 
 
 def _pack(values: Values) -> bytes:
@@ -124,6 +167,7 @@ def _pack(values: Values) -> bytes:
     struct.pack_into(">3Q", block, _CR, values["cr"], values["ca"] * _XER_CA, values["ctr"])
     for index, number in enumerate(VRS):
         block[_VR + 16 * index : _VR + 16 * index + 16] = values[f"v{number}"].to_bytes(16, "big")
+    struct.pack_into(">I", block, _VSCR + 12, _NON_JAVA | values["sat"])
     block[_MEMORY : _MEMORY + SCRATCH_BYTES] = values["m"].to_bytes(SCRATCH_BYTES, "big")
     return bytes(block)
 
@@ -136,7 +180,8 @@ def _unpack(block: bytes) -> Values:
         int.from_bytes(block[_VR + 16 * index : _VR + 16 * index + 16], "big") for index in range(len(VRS))
     ]
     memory = int.from_bytes(block[_MEMORY : _MEMORY + SCRATCH_BYTES], "big")
-    return dict(zip(NAMES, (*gprs, *fprs, *vrs, cr, 1 if xer & _XER_CA else 0, ctr, memory), strict=True))
+    carry, saturation = 1 if xer & _XER_CA else 0, block[_VSCR + 15] & 1
+    return dict(zip(NAMES, (*gprs, *fprs, *vrs, cr, carry, ctr, memory, saturation), strict=False))
 
 
 def _branch_and_link(place: int, target: int) -> int:
@@ -147,12 +192,13 @@ def _d(opcode: int, register: int, offset: int, base: int = 31) -> int:
     return opcode << 26 | register << 21 | base << 16 | offset
 
 
+def _vector(opcode: int, number: int, offset: int) -> list[int]:
+    """li r29, offset; lvx or stvx."""
+    return [0x3BA0_0000 | offset, opcode | number << 21 | 31 << 16 | 29 << 11]
+
+
 def _vectors(opcode: int) -> list[int]:
-    """li r29, offset; lvx or stvx, for each VR."""
-    words = []
-    for index, number in enumerate(VRS):
-        words += [0x3BA0_0000 | _VR + 16 * index, opcode | number << 21 | 31 << 16 | 29 << 11]
-    return words
+    return [word for index, number in enumerate(VRS) for word in _vector(opcode, number, _VR + 16 * index)]
 
 
 def _copy_memory(source: str) -> list[int]:
@@ -168,7 +214,8 @@ def _copy_memory(source: str) -> list[int]:
 
 
 def _load_words() -> list[int]:
-    words = [*_copy_memory("block"), *_vectors(0x7C00_00CE)]
+    words = [*_copy_memory("block"), *_vector(0x7C00_00CE, 0, _VSCR), 0x1000_0644]  # mtvscr v0
+    words += _vectors(0x7C00_00CE)
     words += [_d(50, number, _FPR + 8 * index) for index, number in enumerate(FPRS)]
     words += [_d(58, 3, _CR), 0x7C6F_F120, _d(58, 3, _XER), 0x7C61_03A6, _d(58, 3, _CTR), 0x7C69_03A6]
     return words + [_d(58, number, 8 * index) for index, number in enumerate(GPRS)]
@@ -178,6 +225,7 @@ def _store_words() -> list[int]:
     words = [_d(62, number, 8 * index) for index, number in enumerate(GPRS)]
     words += [0x7C60_0026, _d(62, 3, _CR), 0x7C61_02A6, _d(62, 3, _XER), 0x7C69_02A6, _d(62, 3, _CTR)]
     words += [_d(54, number, _FPR + 8 * index) for index, number in enumerate(FPRS)]
+    words += [0x1000_0604, *_vector(0x7C00_01CE, 0, _VSCR)]  # mfvscr v0
     return [*words, *_vectors(0x7C00_01CE), *_copy_memory("scratch")]
 
 
@@ -225,8 +273,8 @@ def _places() -> dict[str, tuple[int, int]]:
 
     places = {f"r{number}": (layout.GPR + 8 * number, 8) for number in GPRS}
     places |= {f"f{number}": (layout.FPR + 8 * number, 8) for number in FPRS}
-    places |= {f"v{number}": (layout.VR + 16 * number, 16) for number in VRS}
-    return places | {"ca": (layout.CA, 1), "ctr": (layout.CTR, 8)}
+    places |= {f"v{number}": (layout.offset_of(f"v{number}"), 16) for number in (*VRS, *UPPER_VRS)}
+    return places | {"ca": (layout.CA, 1), "ctr": (layout.CTR, 8), "sat": (layout.SAT, 1)}
 
 
 def _fill(address: int, values: Values) -> None:

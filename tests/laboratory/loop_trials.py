@@ -12,7 +12,7 @@ import random
 import struct
 from dataclasses import dataclass
 
-from laboratory.differential import EXCEPTIONS, forms, random_word
+from laboratory.differential import forms, random_word
 from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES
@@ -21,6 +21,7 @@ from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.linux.layout import PROGRAM
 from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.hand_over import hand_over
 from xenon.recompiler.recompiler import Recompiler, Tier
 
 _CODE, _BODY, _DATA = PROGRAM.start, PROGRAM.start + 0x1000, PROGRAM.start + 0x10000
@@ -42,7 +43,7 @@ class Trial:
     """A loop: its body, its number of rounds, and the registers and memory to begin with."""
 
     words: tuple[int, ...]
-    unicorn_agrees: bool  # no instruction is one of EXCEPTIONS
+    assume_singles: bool
     rounds: int
     registers: tuple[int, ...]  # the three streams' addresses
     data: bytes
@@ -51,9 +52,6 @@ class Trial:
 def random_trial(rng: random.Random) -> Trial:
     opcodes = forms()
     mnemonics = rng.choice((_FLOAT, _VECTOR, _FLOAT + " " + _VECTOR)).split()
-    if rng.random() < 0.3:
-        mnemonics = [name for name in mnemonics if name not in EXCEPTIONS]
-    names: list[str] = []
     words: list[int] = []
     if rng.random() < 0.3:
         return _with_data(rng, _products(rng), rng.choice((16, 64)), True, False)
@@ -64,13 +62,12 @@ def random_trial(rng: random.Random) -> Trial:
         words.append(_access(rng, vectors and rng.random() < 0.7, rng.choice((9, 10)), step, False))
     for _ in range(rng.randrange(1, 7)):
         name = rng.choice(mnemonics)
-        names.append(name)
         words.append(random_word(name, opcodes[name], rng))
         if rng.random() < 0.3:
             write = stores and rng.random() < 0.6
             base = 11 if write else rng.choice((9, 10))
             words.append(_access(rng, vectors and rng.random() < 0.7, base, step, write))
-    return _with_data(rng, words, step, vectors, not set(names) & set(EXCEPTIONS))
+    return _with_data(rng, words, step, vectors, rng.random() < 0.5)
 
 
 def _products(rng: random.Random) -> list[int]:
@@ -102,7 +99,7 @@ def _lvx(target: int, base: int) -> int:
     return 31 << 26 | target << 21 | base << 11 | 103 << 1
 
 
-def _with_data(rng: random.Random, words: list[int], step: int, vectors: bool, unicorn_agrees: bool) -> Trial:
+def _with_data(rng: random.Random, words: list[int], step: int, vectors: bool, assume_singles: bool) -> Trial:
     """A loop whose streams move by `step` bytes, and memory for it."""
     in_register = step == 16 and rng.random() < 0.5
     words += [_add(base, base, 12) if in_register else _addi(base, base, step) for base in (9, 10, 11)]
@@ -119,7 +116,7 @@ def _with_data(rng: random.Random, words: list[int], step: int, vectors: bool, u
         else rng.getrandbits(1) << 31 | rng.randrange(120, 131) << 23 | rng.getrandbits(23)
         for _ in range(_DATA_BYTES // 4)
     ]
-    return Trial(tuple(words), unicorn_agrees, rounds, spots, struct.pack(f">{len(lanes)}I", *lanes))
+    return Trial(tuple(words), assume_singles, rounds, spots, struct.pack(f">{len(lanes)}I", *lanes))
 
 
 def _access(rng: random.Random, vector: bool, base: int, step: int, write: bool) -> int:
@@ -140,6 +137,7 @@ class LoopLaboratory:
         self.recompiler = Recompiler(self._pages, cache)
         self._cpu = UnicornCpu(self._pages)
         self._code = CompiledCode(self._cpu, self.recompiler)
+        hand_over(self._cpu, self._pages, self._code.state)
         self._pages.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
         self._pages.map(_DATA, _DATA_BYTES, Protection.READ | Protection.WRITE)
         self._pages.map(_RESULTS, PAGE_BYTES, Protection.READ | Protection.WRITE)
@@ -148,19 +146,16 @@ class LoopLaboratory:
         """What is in memory and registers behind the loop, for each way to run it."""
         loop = _set_up(trial)
         start = _CODE + 4 * len(loop)
-        # A body that Unicorn runs, because an FPR holds no single, would have Unicorn's exceptions.
-        self.recompiler.assume_singles = trial.unicorn_agrees
+        self.recompiler.assume_singles = trial.assume_singles
         inline = [*loop, *trial.words, 0x4200_0000 | -4 * len(trial.words) & 0xFFFC, *_tear_down(), _SC]
         called = [*loop, 0x4800_0001 | (_BODY - start), 0x4200_0000 | -4 & 0xFFFC, *_tear_down(), _SC]
-        results = {
+        return {
             "a loop": self._run(trial, inline, start),
             "an optimised loop": self._run(trial, inline, start, Tier.OPTIMISED),
             "calls": self._run(trial, called, _BODY),
             "a leaf": self._run(trial, called, start, Tier.OPTIMISED),
+            "Unicorn": self._run(trial, inline, None),
         }
-        if trial.unicorn_agrees:
-            results["Unicorn"] = self._run(trial, inline, None)
-        return results
 
     def _run(self, trial: Trial, code: list[int], compiled: int | None, tier: Tier = Tier.COMPILED) -> bytes:
         memory, cpu = self._memory, self._cpu

@@ -11,6 +11,7 @@ WORD_BYTES = 4
 RAM_BYTES = 512 * MIB
 PAGE_BYTES = 4 * KIB
 CACHE_LINE_BYTES = 128
+CLEARED_BYTES = 32  # by a plain dcbz on Xenon; dcbzl clears a line
 HARDWARE_THREADS = 6  # three cores of two threads (IEEE Micro)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xenon.lifter.flow import CALLING, Block, End, Flow
-from xenon.lifter.slots import is_fpr, is_gpr, is_vr, number_of
+from xenon.lifter.slots import VR_COUNT, is_fpr, is_gpr, is_vr, number_of
 from xenon.powerpc.decode import Instruction, signed
 
 _SINGLE_RESULT = frozenset(
@@ -17,12 +17,18 @@ _SINGLE_OPERANDS = frozenset(
     "fadds fsubs fmuls fdivs fsqrts fmadds fmsubs fnmadds fnmsubs stfs stfsu stfsx stfsux".split()
 )
 _SIGN_COPIES = frozenset("fmr fneg fabs fnabs".split())
-_LANES_MOVED = frozenset("vspltw vsldoi vmrghw vmrglw".split())
-_FLUSHED_RESULT = frozenset("vaddfp vsubfp vmaddfp vnmsubfp".split())
+_LANES_MOVED = frozenset("vspltw vsldoi vmrghw vmrglw vpermwi".split())
+_FLUSHED_RESULT = frozenset(
+    "vaddfp vsubfp vmaddfp vnmsubfp vmaddcfp vmulfp vmsum3fp vmsum4fp vmaxfp vminfp".split()
+)
 
 ALL_LIVE = frozenset(
-    [f"f{n}" for n in range(32)] + [f"v{n}" for n in range(32)] + [f"c{n}" for n in range(32)] + ["ca"]
+    [f"f{n}" for n in range(32)]
+    + [f"v{n}" for n in range(VR_COUNT)]
+    + [f"c{n}" for n in range(32)]
+    + ["ca", "sat"]
 )
+"""What other code may read, but for registers that are always written back: GPRs, LR, CTR, v32 to v127."""
 
 
 def copied_from(instruction: Instruction) -> int | None:
@@ -32,23 +38,19 @@ def copied_from(instruction: Instruction) -> int | None:
 
 def proven_after(instruction: Instruction, proven: set[str]) -> None:
     """Update the proven registers: FPRs that hold singles, VRs without denormals."""
-    if instruction.mnemonic in _SINGLE_RESULT:
+    name = instruction.general_name
+    if name in _SINGLE_RESULT:
         proven.add(f"f{instruction.rt}")
-    elif instruction.mnemonic in _SIGN_COPIES:
+    elif name in _SIGN_COPIES:
         _copy(proven, f"f{instruction.rt}", [f"f{instruction.rb}"])
-    elif instruction.mnemonic == "fsel":
+    elif name == "fsel":
         _copy(proven, f"f{instruction.rt}", [f"f{instruction.rb}", f"f{instruction.rc}"])
-    elif instruction.mnemonic in _FLUSHED_RESULT or (
-        instruction.mnemonic == "vxor" and instruction.ra == instruction.rb
-    ):
-        proven.add(f"v{instruction.rt}")
-    elif instruction.mnemonic in _LANES_MOVED and not (
-        instruction.mnemonic == "vsldoi" and instruction.rc & 3
-    ):
-        sources = [instruction.rb] if instruction.mnemonic == "vspltw" else [instruction.ra, instruction.rb]
-        _copy(proven, f"v{instruction.rt}", [f"v{number}" for number in sources])
-    elif instruction.mnemonic == "vor" and instruction.ra == instruction.rb:
-        _copy(proven, f"v{instruction.rt}", [f"v{instruction.ra}"])
+    elif name in _FLUSHED_RESULT or (name == "vxor" and instruction.va == instruction.vb):
+        proven.add(f"v{instruction.vt}")
+    elif name in _LANES_MOVED and not (name == "vsldoi" and instruction.rc & 3):
+        _copy(proven, f"v{instruction.vt}", [register for register in instruction.reads if is_vr(register)])
+    elif name == "vor" and instruction.va == instruction.vb:
+        _copy(proven, f"v{instruction.vt}", [f"v{instruction.va}"])
     else:
         proven -= {name for name in instruction.writes if is_fpr(name) or is_vr(name)}
 

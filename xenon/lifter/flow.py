@@ -39,10 +39,11 @@ class End(Enum):
     JUMP_CTR = "bctr"
     TAIL = "b to another function"
     SYSTEM_CALL = "sc"
+    INTERPRETED = "an instruction that the interpreter executes before it comes back"
     LEAVE = "trap or no instruction: Unicorn executes it"
 
 
-CALLING = frozenset({End.CALL, End.CALL_CTR, End.SYSTEM_CALL})
+CALLING = frozenset({End.CALL, End.CALL_CTR, End.SYSTEM_CALL, End.INTERPRETED})
 """Ends behind which other code runs, and then the function is entered anew."""
 
 
@@ -172,7 +173,31 @@ def _explore(
             address += INSTRUCTION_BYTES
     if len(reached) > MOST_INSTRUCTIONS and obstacles is not None:
         obstacles.append(_too_long())
-    return _blocks(entries, leaders, reached, ends)
+    flow = _blocks(entries, leaders, reached, ends)
+    for block in flow.blocks.values():
+        if block.end is End.INTERPRETED and block.last is not None and _is_in_a_cycle(flow, block):
+            reason = _no_rule(block.last.address, block.last.mnemonic)
+            if obstacles is None:
+                raise reason
+            obstacles.append(reason)
+    return flow
+
+
+def _is_in_a_cycle(flow: Flow, block: Block) -> bool:
+    """Whether control may come back to a block: then it costs more to leave compiled code there than to stay
+    with the interpreter."""
+    seen: set[int] = set()
+    waiting = list(block.successors)
+    while waiting:
+        start = waiting.pop()
+        if start not in seen:
+            seen.add(start)
+            waiting += flow.blocks[start].successors
+    return block.start in seen
+
+
+def _no_rule(address: int, mnemonic: str) -> NotUnderstood:
+    return NotUnderstood(f"no rule for {mnemonic}, at 0x{address:x}", address, mnemonic)
 
 
 def _too_long() -> NotUnderstood:
@@ -214,15 +239,17 @@ def _decode(address: int, word: int) -> Instruction | None:
         if other is None:
             return None
         raise NotUnderstood(f"{other.mnemonic} at 0x{address:x} is not Xenon's", address, other.mnemonic)
-    if mnemonic in _BRANCHES or word == _UNCONDITIONAL_TRAP:
+    if mnemonic in _BRANCHES or mnemonic in _INTERPRETED or word == _UNCONDITIONAL_TRAP:
         reads, writes = _branch_registers(word, mnemonic)
         return Instruction(address, word, mnemonic, reads, writes)
     instruction = decode(address, word)
     if instruction is None:
-        raise NotUnderstood(f"no rule for {mnemonic}, at 0x{address:x}", address, mnemonic)
+        raise _no_rule(address, mnemonic)
     return instruction
 
 
+_INTERPRETED = frozenset("mfspr mtspr mftb mftbu lswx stswx".split())
+"""Instructions without a rule that do not keep a function from being compiled, unless it is a loop's."""
 _BRANCHES = frozenset("b bl ba bla bc bcl bca bcla bclr bclrl bcctr bcctrl sc".split())
 
 
@@ -250,6 +277,8 @@ def _branch(
         return End.LEAVE, [], address
     if name == "sc":
         return End.SYSTEM_CALL, [] if after in functions else [after], 0
+    if name in _INTERPRETED:
+        return End.INTERPRETED, [after], 0
     if name not in _BRANCHES:
         return None
     if name in ("b", "bl"):

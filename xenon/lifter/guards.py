@@ -87,6 +87,17 @@ def writes_memory(instruction: Instruction) -> bool:
     return instruction.access is not None and instruction.access.write
 
 
+_ALONE = frozenset(("mtvscr", "tw", "td", "twi", "tdi"))
+
+
+def stands_alone(instruction: Instruction) -> bool:
+    """Whether no speculation may cover an instruction: its rule checks addresses itself, or may leave."""
+    access = instruction.access
+    return (
+        instruction.mnemonic in _ALONE or instruction.sets_overflow or (access is not None and access.apart)
+    )
+
+
 def find_addresses(block: Block, known_at_start: dict[int, int], page_bytes: int) -> Addresses:
     """Follow the GPRs of a block, some of whose values are known at its start."""
     known = dict(known_at_start)
@@ -103,7 +114,7 @@ def find_addresses(block: Block, known_at_start: dict[int, int], page_bytes: int
     for index, instruction in enumerate(block.body):
         access = instruction.access
         target: Place | None = None
-        if access is not None:
+        if access is not None and not access.apart:
             target = targets[index] = _target(instruction, access, place)
             origin, offset = target
             key = (origin, access.write, access.aligned)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from xenon.lifter.slots import is_fpr, is_gpr, is_vr, number_of
+from xenon.lifter.slots import VR_COUNT, is_fpr, is_gpr, is_vr, number_of
 
 GPR, FPR, VR = 0, 256, 512
 PC, LR, CTR = 1024, 1032, 1040
 CR = 1056  # 32 bytes
 CA = 1088  # a byte, 0 or 1
 STATUS = 1092  # what an exit asks for, see Status
-EXTRA = 1096  # 1 when VR and CA hold the guest's values, which come through a stub in guest code
+EXTRA = 1096  # 1 when VR, SAT and CA hold the guest's values, which come through a stub in guest code
 DIRTY = 1100  # bits of Dirty: what of them has changed
 DEPTH = 1104  # compiled functions under way
 RAM, DISPATCH = 1112, 1128  # pointers
@@ -33,7 +33,14 @@ OPTIMISED = 1
 GO_ON_AT = 1248  # where Unicorn is to go on when `resume` has left the registers to it
 STOP_ENGINE = 1256  # Unicorn's function
 RESERVATION, RESERVED = 1264, 1272  # what lwarx or ldarx left: see rules_synchronization.py
-SIZE = 1280
+SAT = 1280  # VSCR's bit, a byte; comes and goes with VR
+UPPER_VR = 1296  # v32 to v127, which the interpreter does not know: they are only here
+# Of instructions that the interpreter hands over one by one (see alone.py): pointers to its own registers,
+# to the table of functions for words, and to what is called for all that these functions do not do.
+ENGINE_GPR, ENGINE_FPR, ENGINE_VR, ENGINE_CR, ENGINE_CA = 2832, 2840, 2848, 2856, 2864
+ENGINE_SAT, ENGINE_PC, ENGINE_FPSCR, ENGINE_SO, ENGINE_OV = 2872, 2880, 2888, 2896, 2904
+HANDED_OVER, ON_EXCEPTION = 2912, 2920
+SIZE = 2944
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
 RESUME = NEVER - 1  # the address that has the hook run compiled code from the PC in the state
@@ -63,14 +70,16 @@ class Dirty(IntEnum):
 
 def offset_of(register: str) -> int:
     """Where a register is in the state, by its name in powerpc/decode.py."""
-    if register in ("lr", "ctr", "ca"):
-        return {"lr": LR, "ctr": CTR, "ca": CA}[register]
+    if register in ("lr", "ctr", "ca", "sat"):
+        return {"lr": LR, "ctr": CTR, "ca": CA, "sat": SAT}[register]
     number = number_of(register)
     if is_gpr(register):
         return GPR + 8 * number
     if is_fpr(register):
         return FPR + 8 * number
-    return VR + 16 * number if is_vr(register) else CR + number
+    if is_vr(register):
+        return VR + 16 * number if number < VR_COUNT else UPPER_VR + 16 * (number - VR_COUNT)
+    return CR + number
 
 
 def reservation_kind(size: int) -> int:

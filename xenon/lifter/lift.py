@@ -115,6 +115,26 @@ class Lifter(GuestRegisters):
         self.start(good)
         return address
 
+    def leave_unless(self, good: Value) -> None:
+        """Leave this instruction to the interpreter where an i1 is false; see guards.stands_alone."""
+        go_on, bad = self.labels(2)
+        self.branch_if(good, go_on, bad, LIKELY)
+        self.start(bad)
+        self.leave(self._address, layout.Status.REPEAT, self.exit_registers())
+        self.start(go_on)
+
+    def check_apart(self, address: Value, write: bool) -> None:
+        """Require that the page of an address allows an access, whatever the guards of the block are."""
+        page = self.page_of(address)
+        inside, bad, good = self.labels(3)
+        self.branch_if(page.icmp("ult", self.target.page_count), inside, bad, LIKELY)
+        self.start(inside)
+        own, _ = layout.page_rights(write)
+        self.branch_if((self.page_bits(page) & own).icmp("ne", 0), good, bad, LIKELY)
+        self.start(bad)
+        self.leave(self._address, layout.Status.REPEAT, self.exit_registers())
+        self.start(good)
+
     def pointer(self, address: Value) -> Value:
         """The host's pointer to a guest address that has been checked."""
         return self.offset(self.named("ram"), address)

@@ -83,7 +83,9 @@ class GuestRegisters(Emitter):
         may still read (`live`, where it differs)."""
         needed = self._live if live is None else live
         return frozenset(
-            name for name in self._changed if slots.is_gpr(name) or name in ("lr", "ctr") or name in needed
+            name
+            for name in self._changed
+            if slots.is_gpr(name) or name in ("lr", "ctr") or name in needed or slots.is_upper_vr(name)
         )
 
     # What is known
@@ -260,7 +262,7 @@ class GuestRegisters(Emitter):
             self.write(value.zext(8) if value.type == BIT else value, self.field(layout.offset_of(name)))
             if name == "ca":
                 dirty |= layout.Dirty.XER
-            elif slots.is_vr(name):
+            elif name == "sat" or (slots.is_vr(name) and not slots.is_upper_vr(name)):
                 dirty |= layout.Dirty.VECTORS
         if dirty:
             before = self.read(I32, self.field(layout.DIRTY))

@@ -146,7 +146,7 @@ def _from_integer(lifter: Lifter, instruction: Instruction) -> None:
 @RULES.add("fctid fctidz fctiw fctiwz")
 def _to_integer(lifter: Lifter, instruction: Instruction) -> None:
     """Saturates; NaN gives the lowest integer. The upper word of fctiw's result, undefined in the books, is
-    as on Unicorn: the sign, and 0 for NaN."""
+    the sign, as on silicon."""
     value = lifter.double(instruction.rb)
     if not instruction.mnemonic.endswith("z"):
         value = value.intrinsic("roundeven")
@@ -155,5 +155,5 @@ def _to_integer(lifter: Lifter, instruction: Instruction) -> None:
     nan = value.fcmp("uno", value)
     if word:
         integer = integer.sext(64)
-    lowest = 0x8000_0000 if word else -(1 << 63)
+    lowest = -(1 << 31 if word else 1 << 63)
     lifter.set_double(instruction.rt, nan.select(lowest, integer).bitcast(DOUBLE))

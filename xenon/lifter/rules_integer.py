@@ -88,11 +88,11 @@ def _word_product(lifter: Lifter, instruction: Instruction) -> Value:
 
 
 def _high_word(lifter: Lifter, instruction: Instruction) -> Value:
-    """The books leave the upper half undefined; it is 0 here, as on Unicorn."""
+    """The books leave the upper half undefined; on silicon it is the sign of the lower, or 0 for mulhwu."""
     low = (lifter.low_word(number) for number in (instruction.ra, instruction.rb))
     unsigned = instruction.mnemonic.startswith("mulhwu")
     a, b = (value.zext(64) if unsigned else value.sext(64) for value in low)
-    return (a * b).lshr(32)
+    return (a * b).lshr(32) if unsigned else (a * b).ashr(32)
 
 
 def _high_doubleword(lifter: Lifter, instruction: Instruction) -> Value:
@@ -108,7 +108,7 @@ _result("mulhd mulhdu", "RT", _high_doubleword, record=True)
 
 
 def _quotient(lifter: Lifter, instruction: Instruction) -> Value:
-    """Where the books leave the quotient undefined it is the dividend, as on Unicorn."""
+    """Where the books leave the quotient undefined it is 0, as on silicon."""
     name = instruction.mnemonic.rstrip(".")
     unsigned, word = name.endswith("u"), name.startswith("divw")
     register = lifter.low_word if word else lifter.gpr
@@ -119,6 +119,7 @@ def _quotient(lifter: Lifter, instruction: Instruction) -> Value:
         undefined = undefined | (a.icmp("eq", lowest) & b.icmp("eq", -1))
     divisor = undefined.select(1, b)
     quotient = a.udiv(divisor) if unsigned else a.sdiv(divisor)
+    quotient = undefined.select(0, quotient)
     return quotient.zext(64) if word else quotient
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xenon.lifter.ir_types import BYTES_16, DOUBLE, FLOAT, I8, I32, I64, WORDS_4
+from xenon.lifter.ir_types import DOUBLE, FLOAT, I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
 from xenon.lifter.values import Value
@@ -86,49 +86,3 @@ def _store_double(lifter: Lifter, instruction: Instruction) -> None:
 def _store_low_word(lifter: Lifter, instruction: Instruction) -> None:
     address = _address(lifter, instruction)
     lifter.store(address, lifter.double(instruction.rt, exact=True).bitcast(I64).trunc(32))
-
-
-@RULES.add("lvx lvxl")
-def _load_vector(lifter: Lifter, instruction: Instruction) -> None:
-    address = _address(lifter, instruction) & -16
-    data = lifter.read(BYTES_16, lifter.pointer(address), ", align 16")
-    lifter.set_vector(instruction.rt, lifter.reverse_bytes(data))
-
-
-@RULES.add("stvx stvxl")
-def _store_vector(lifter: Lifter, instruction: Instruction) -> None:
-    address = _address(lifter, instruction) & -16
-    data = lifter.reverse_bytes(lifter.vector(instruction.rt, BYTES_16))
-    lifter.store_bytes(address, data, ", align 16")
-
-
-@RULES.add("stvewx")
-def _store_element(lifter: Lifter, instruction: Instruction) -> None:
-    address = _address(lifter, instruction) & -4
-    words = lifter.vector(instruction.rt, WORDS_4)
-    lane = (address.lshr(2) & 3) ^ 3
-    lifter.store(address, words.extract(lane))
-
-
-@RULES.add("lvsl lvsr")
-def _shift_control(lifter: Lifter, instruction: Instruction) -> None:
-    """Bytes sh, sh + 1, … for lvsl, 16 - sh, … for lvsr: what vperm takes to shift by sh."""
-    low = lifter.gpr_or_zero(instruction.ra) + lifter.gpr(instruction.rb)
-    shift = (low & 15).trunc(8)
-    if instruction.mnemonic == "lvsr":
-        shift = lifter.constant(I8, 16) - shift
-    lifter.set_vector(instruction.rt, lifter.lanes(BYTES_16, range(15, -1, -1)) + shift.splat(16))
-
-
-@RULES.add("dcbt dcbtst")
-def _prefetch(lifter: Lifter, instruction: Instruction) -> None:
-    """For the host too; like here, it never faults, whatever the address."""
-    address = lifter.gpr_or_zero(instruction.ra) + lifter.gpr(instruction.rb)
-    write = lifter.constant(I32, 1 if instruction.mnemonic == "dcbtst" else 0)
-    place = lifter.pointer(address)
-    lifter.emit(f"call void @llvm.prefetch.p0({place.typed}, {write.typed}, i32 3, i32 1)")
-
-
-@RULES.add("dcbst dcbf")
-def _cache(_lifter: Lifter, _instruction: Instruction) -> None:
-    """The caches are the host's."""

@@ -20,7 +20,13 @@ from xenon.powerpc.decode import Instruction
 RULES = Rules()
 
 # The orderings of the LLVM Language Reference.
-_FENCES = {"sync": "seq_cst", "lwsync": "acq_rel", "eieio": "acq_rel", "isync": "acquire"}
+_FENCES = {
+    "sync": "seq_cst",
+    "ptesync": "seq_cst",
+    "lwsync": "acq_rel",
+    "eieio": "acq_rel",
+    "isync": "acquire",
+}
 
 
 def synchronizes(block: Block) -> bool:

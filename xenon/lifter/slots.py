@@ -1,7 +1,8 @@
 """Guest registers by name, and the stack slots in which compiled code holds them.
 
-powerpc/decode.py names registers r3, f1, v2, c31 (a bit of CR), lr, ctr and ca. A register has one slot of
-the same name, but an FPR has two: s1 holds f1 while it is known to be single, d1 holds it otherwise.
+powerpc/decode.py names registers r3, f1, v2, c31 (a bit of CR), lr, ctr, ca and sat (of VSCR). A register
+has one slot of the same name, but an FPR has two: s1 holds f1 while it is known to be single, d1 holds it
+otherwise.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def cr_bit(number: int) -> Slot:
     return Slot(f"c{number}", BIT)
 
 
-LR, CTR, CA = Slot("lr", I64), Slot("ctr", I64), Slot("ca", BIT)
+LR, CTR, CA, SAT = Slot("lr", I64), Slot("ctr", I64), Slot("ca", BIT), Slot("sat", BIT)
+VR_COUNT = 32
+"""The VRs that AltiVec's instructions reach."""
 MOST_WIDE = 8
 """Wide slots of each width that a loop may use."""
 
@@ -59,7 +62,7 @@ def wide(number: int, registers: int) -> Slot:
     return Slot(f"w{number}x{registers}", vector(4 * registers, I32))
 
 
-_SPECIAL = {slot.name: slot for slot in (LR, CTR, CA)}
+_SPECIAL = {slot.name: slot for slot in (LR, CTR, CA, SAT)}
 
 
 def is_gpr(register: str) -> bool:
@@ -72,6 +75,11 @@ def is_fpr(register: str) -> bool:
 
 def is_vr(register: str) -> bool:
     return register[0] == "v"
+
+
+def is_upper_vr(register: str) -> bool:
+    """Whether a register is one of those that VMX128 adds, v32 to v127: no other code knows them."""
+    return is_vr(register) and number_of(register) >= VR_COUNT
 
 
 def number_of(register: str) -> int:

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from xenon.lifter import rules_synchronization
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.flow import Block
-from xenon.lifter.guards import writes_memory
+from xenon.lifter.guards import stands_alone, writes_memory
 from xenon.lifter.lift import Lifter
 from xenon.lifter.speculate import Speculation
 from xenon.powerpc.decode import Instruction
 
 _BARRIERS = frozenset(("dcbst", "dcbf", *rules_synchronization.RULES))
 _ARITHMETIC = frozenset(
-    "vaddfp vsubfp vmaddfp vnmsubfp fadds fsubs fmuls fdivs fmadds fmsubs fnmadds fnmsubs".split()
+    "vaddfp vsubfp vmaddfp vnmsubfp vmulfp vmaddcfp "
+    "fadds fsubs fmuls fdivs fmadds fmsubs fnmadds fnmsubs".split()
 )
 _LEAST_ARITHMETIC = 3  # instructions that are worth two forms
 
@@ -27,7 +28,7 @@ def straight_runs(block: Block) -> Iterator[range]:
     """The instructions of a block's body, in runs that write no memory, and those in between."""
     first = 0
     for index, instruction in enumerate(block.body):
-        if writes_memory(instruction) or instruction.mnemonic in _BARRIERS:
+        if writes_memory(instruction) or stands_alone(instruction) or instruction.mnemonic in _BARRIERS:
             yield range(first, index)
             yield range(index, index + 1)
             first = index + 1
@@ -36,7 +37,7 @@ def straight_runs(block: Block) -> Iterator[range]:
 
 def is_worth_two_forms(instructions: Sequence[Instruction]) -> bool:
     """Whether there is enough arithmetic in a run."""
-    return sum(instruction.mnemonic in _ARITHMETIC for instruction in instructions) >= _LEAST_ARITHMETIC
+    return sum(instruction.general_name in _ARITHMETIC for instruction in instructions) >= _LEAST_ARITHMETIC
 
 
 def lift_twice(lifter: Lifter, lift: Callable[[], None]) -> None:

@@ -20,9 +20,10 @@ from xenon.lifter import layout, slots
 from xenon.lifter.counting import count, note_function
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.entry import require_extra, require_singles, reserve_slots
+from xenon.lifter.estimates import estimates
 from xenon.lifter.facts import Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
-from xenon.lifter.guards import Guard, find_addresses
+from xenon.lifter.guards import Guard, find_addresses, stands_alone
 from xenon.lifter.ir_types import BYTES_16, I32, I64, POINTER, WORDS_4, int_type, vector
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
@@ -49,6 +50,23 @@ def lift_unit(
 ) -> str:
     """The text of a module that defines the function `name`. `leaves` are functions that it calls, by the
     address where they are called: LLVM may join them with it."""
+    lines = module_head(target)
+    names = {address: f"{name}_{address:x}" for address in leaves}
+    for address, leaf in leaves.items():
+        lines += Unit(leaf, names[address], target).lines("internal ", _attributes(leaf))
+    lines += Unit(flow, name, target, names).lines()
+    return module_text(lines)
+
+
+def module_text(lines: list[str]) -> str:
+    """The text of a module, with the estimates where a line calls one of them."""
+    if any("@estimate_" in line for line in lines):
+        lines = [*lines, estimates()]
+    return "\n".join(lines)
+
+
+def module_head(target: Target) -> list[str]:
+    """The lines that a module begins with."""
     lines = [prelude()]
     if target.x86:
         lines.append(f"declare {BYTES_16} @llvm.x86.ssse3.pshuf.b.128({BYTES_16}, {BYTES_16})")
@@ -57,11 +75,7 @@ def lift_unit(
         for type in (BYTES_16, vector(8, int_type(16)), WORDS_4)
         for name in ("smin", "smax", "umin", "umax")
     ]
-    names = {address: f"{name}_{address:x}" for address in leaves}
-    for address, leaf in leaves.items():
-        lines += Unit(leaf, names[address], target).lines("internal ", _attributes(leaf))
-    lines += Unit(flow, name, target, names).lines()
-    return "\n".join(lines)
+    return lines
 
 
 def _attributes(leaf: Flow) -> str:
@@ -89,8 +103,10 @@ class Unit:
         if ends & {End.CALL_CTR, End.JUMP_CTR}:
             used |= {"ctr"}
         self._used = used
-        self._needs_extra = any(map(slots.is_vr, used)) or any(
-            "ca" in self._facts.live[start] for start in flow.entry_points if "ca" in used
+        self._needs_extra = (
+            any(map(slots.is_vr, used))
+            or "sat" in used
+            or any("ca" in self._facts.live[start] for start in flow.entry_points if "ca" in used)
         )
 
     def lines(self, linkage: str = "", attributes: str = "") -> list[str]:
@@ -136,7 +152,7 @@ class Unit:
             count(self.lifter, self._target, block.start)
             self.lifter.branch(f"B{block.start:x}")
         addresses = find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
-        if is_loop(block) and not synchronizes(block):
+        if is_loop(block) and not any(map(stands_alone, block.body)) and not synchronizes(block):
             Loop(self, block, addresses).lift()
         else:
             self.plain(block, addresses.guards)
@@ -217,6 +233,8 @@ class Unit:
         elif block.end is End.LEAVE:
             # An instruction for the interpreter, which does not enter compiled code at it.
             lifter.leave(block.target, Status.REPEAT, lifter.changed)
+        elif block.end is End.INTERPRETED and block.last is not None:
+            lifter.leave(block.last.address, Status.REPEAT, lifter.changed)
         elif block.end is End.SYSTEM_CALL:
             lifter.leave(block.after, Status.SYSTEM_CALL, lifter.changed)
         elif block.end is End.TAIL:

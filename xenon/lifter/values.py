@@ -193,16 +193,16 @@ class Value:
         return self._convert(operation, self.type.of_bits(bits))
 
     def fptrunc(self) -> Value:
-        """double to float."""
-        if self.type != DOUBLE:
+        """double to float, or each lane."""
+        if self.type.lane is not DOUBLE:
             raise TypeError(f"fptrunc of {self.typed}")
-        return self._convert("fptrunc", FLOAT)
+        return self._convert("fptrunc", self.type.of_bits(32))
 
     def fpext(self) -> Value:
-        """float to double."""
-        if self.type != FLOAT:
+        """float to double, or each lane."""
+        if self.type.lane is not FLOAT:
             raise TypeError(f"fpext of {self.typed}")
-        return self._convert("fpext", DOUBLE)
+        return self._convert("fpext", self.type.of_bits(64))
 
     def to_float(self, type: Type, signed: bool) -> Value:
         """The number as a float (sitofp, uitofp)."""
@@ -211,11 +211,13 @@ class Value:
             raise TypeError(f"{self.typed} to {type}")
         return self._convert("sitofp" if signed else "uitofp", type)
 
-    def saturated(self, type: Type) -> Value:
-        """The nearest integer of this type to a double; 0 for NaN."""
-        if self.type != DOUBLE or type.kind is not TypeKind.INTEGER:
+    def saturated(self, type: Type, signed: bool = True) -> Value:
+        """The nearest integer of this type to a float, without its fraction; 0 for NaN."""
+        self._need(TypeKind.FLOAT, "saturated")
+        if type.kind is not TypeKind.INTEGER or type.lanes != self.type.lanes:
             raise TypeError(f"{self.typed} to {type}")
-        return self.builder.op(type, f"call {type} @llvm.fptosi.sat.{type.suffix}.f64({self.typed})")
+        name = f"llvm.fpto{'s' if signed else 'u'}i.sat.{type.suffix}.{self.type.suffix}"
+        return self.builder.op(type, f"call {type} @{name}({self.typed})")
 
     def bitcast(self, type: Type) -> Value:
         """The same bits as another type."""

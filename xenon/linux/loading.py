@@ -11,7 +11,15 @@ from operator import or_
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import Region
-from xenon.hardware.memory_map import CACHE_LINE_BYTES, KIB, PAGE_BYTES, align_down, align_up, in_units
+from xenon.hardware.memory_map import (
+    CACHE_LINE_BYTES,
+    CLEARED_BYTES,
+    KIB,
+    PAGE_BYTES,
+    align_down,
+    align_up,
+    in_units,
+)
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.layout import POSITION_INDEPENDENT_BASE
 from xenon.linux.program import LoadSegment, Program
@@ -151,7 +159,7 @@ def _build_stack(
         AuxiliaryKey.HWCAP: _CAPABILITIES,
         AuxiliaryKey.HWCAP2: 0,
         AuxiliaryKey.CLKTCK: CLOCK_TICKS,
-        AuxiliaryKey.DCACHEBSIZE: CACHE_LINE_BYTES,
+        AuxiliaryKey.DCACHEBSIZE: CLEARED_BYTES,  # C libraries ask what dcbz clears
         AuxiliaryKey.ICACHEBSIZE: CACHE_LINE_BYTES,
         AuxiliaryKey.UCACHEBSIZE: 0,
         AuxiliaryKey.SECURE: 0,

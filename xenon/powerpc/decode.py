@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xenon.powerpc.isa import encoding
-from xenon.powerpc.operands import MemoryAccess, operands_of, registers
+from xenon.powerpc.isa import encoding, overflow_forms
+from xenon.powerpc.operands import MemoryAccess, operands_of, registers, vmx128_registers
 
 _LR, _CTR = 8, 9  # numbers of special registers
 _SPECIAL_REGISTERS = {_LR: "lr", _CTR: "ctr"}
@@ -51,6 +51,35 @@ class Instruction:
     @property
     def rc(self) -> int:
         return self.word >> 6 & 31
+
+    @property
+    def general_name(self) -> str:
+        """The mnemonic without VMX128's ending: `vaddfp` of vaddfp128, `vcmpeqfp.` of vcmpeqfp128."""
+        return self.mnemonic.replace("128", "")
+
+    @property
+    def sets_overflow(self) -> bool:
+        """Whether it is a form with OE, which sets OV and SO: add, subf, neg, mull and div."""
+        return self.mnemonic in overflow_forms()
+
+    @property
+    def vector_fields(self) -> tuple[int, int, int, int]:
+        """The numbers of VT, VA, VB and VC, as AltiVec or VMX128 has them."""
+        if "128" in self.mnemonic:
+            return vmx128_registers(self.word)
+        return self.rt, self.ra, self.rb, self.rc
+
+    @property
+    def vt(self) -> int:
+        return self.vector_fields[0]
+
+    @property
+    def va(self) -> int:
+        return self.vector_fields[1]
+
+    @property
+    def vb(self) -> int:
+        return self.vector_fields[2]
 
     @property
     def si(self) -> int:

@@ -42,6 +42,9 @@ class Encoding:
         return word & self.mask == self.opcode
 
 
+OVERFLOW = 0x400
+"""The bit OE of a word in the XO form."""
+
 # primary opcode -> masks, narrowest first -> opcode -> row
 _Dispatch = tuple[tuple[tuple[int, dict[int, Encoding]], ...], ...]
 
@@ -61,6 +64,12 @@ def table() -> tuple[Encoding, ...]:
             opcode, mask, form, title = match.groups()
             rows.append(Encoding(mnemonic, Kind(kind), int(opcode, 16), int(mask, 16), form or "", title))
     return tuple(rows)
+
+
+@cache
+def overflow_forms() -> frozenset[str]:
+    """The mnemonics of the forms with OE."""
+    return frozenset(row.mnemonic for row in table() if row.form == "XO" and row.opcode & OVERFLOW)
 
 
 def _dispatch(rows: Iterable[Encoding]) -> _Dispatch:

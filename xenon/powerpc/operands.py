@@ -17,6 +17,7 @@ class MemoryAccess:
     write: bool
     update: bool = False
     aligned: bool = False  # the low address bits are ignored
+    apart: bool = False  # how much is accessed depends on values: the rule checks the address itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,26 @@ def registers(word: int, fields: tuple[str, ...]) -> frozenset[str]:
     return frozenset(register for field in fields for register in _FIELDS[field](word))
 
 
+def vmx128_registers(word: int) -> tuple[int, int, int, int]:
+    """The numbers of VD128, VA128, VB128 and VC128 in a VMX128 word, whose fields are split."""
+    return (
+        word >> 21 & 31 | word << 3 & 0x60,
+        word >> 16 & 31 | word & 0x20 | word >> 4 & 0x40,
+        word >> 11 & 31 | word << 5 & 0x60,
+        word >> 6 & 7,
+    )
+
+
+def string_bytes(word: int) -> int:
+    """The length of lswi and stswi."""
+    return (word >> 11 & 31) or 32
+
+
+def string_registers(word: int) -> list[int]:
+    """The GPRs of lswi and stswi, four bytes each; behind r31 comes r0."""
+    return [((word >> 21 & 31) + index) % 32 for index in range((string_bytes(word) + 3) // 4)]
+
+
 def cr_bits(field: int) -> list[str]:
     """The bits of a CR field: LT, GT, EQ, SO."""
     return [f"c{4 * field + bit}" for bit in range(4)]
@@ -58,11 +79,17 @@ def _access(words: list[str]) -> MemoryAccess | None:
     if not words:
         return None
     size, form, kind, *flags = words
-    return MemoryAccess(int(size), form, kind == "store", "update" in flags, "aligned" in flags)
+    return MemoryAccess(
+        int(size), form, kind == "store", "update" in flags, "aligned" in flags, "apart" in flags
+    )
 
 
 def _single(prefix: str, shift: int) -> Callable[[int], list[str]]:
     return lambda word: [f"{prefix}{word >> shift & 31}"]
+
+
+def _vmx128(index: int) -> Callable[[int], list[str]]:
+    return lambda word: [f"v{vmx128_registers(word)[index]}"]
 
 
 def _cr_field(shift: int) -> Callable[[int], list[str]]:
@@ -76,9 +103,12 @@ def _masked_fields(word: int) -> list[str]:
 
 _FIELDS: dict[str, Callable[[int], list[str]]] = {
     **{name: _single("r", shift) for name, shift in (("RT", 21), ("RS", 21), ("RA", 16), ("RB", 11))},
+    "RTS": lambda word: [f"r{number}" for number in range(word >> 21 & 31, 32)],
+    "STRING": lambda word: [f"r{number}" for number in string_registers(word)],
     "RA0": lambda word: [f"r{word >> 16 & 31}"] if word >> 16 & 31 else [],
     **{name: _single("f", shift) for name, shift in (("FT", 21), ("FA", 16), ("FB", 11), ("FC", 6))},
     **{name: _single("v", shift) for name, shift in (("VT", 21), ("VA", 16), ("VB", 11), ("VC", 6))},
+    **{name: _vmx128(index) for index, name in enumerate(("VD128", "VA128", "VB128", "VC128"))},
     **{name: _single("c", shift) for name, shift in (("BT", 21), ("BA", 16), ("BB", 11))},
     "BF": _cr_field(23),
     "BFA": _cr_field(18),
@@ -89,4 +119,5 @@ _FIELDS: dict[str, Callable[[int], list[str]]] = {
     "LR": lambda word: ["lr"],
     "CTR": lambda word: ["ctr"],
     "CA": lambda word: ["ca"],
+    "SAT": lambda word: ["sat"],
 }

@@ -40,7 +40,7 @@ class CompiledCode:
 
     def __init__(self, cpu: UnicornCpu, recompiler: Recompiler) -> None:
         self.cpu = cpu
-        self._state = state = State(cpu.instruments)
+        self.state = state = State(cpu.instruments)
         self._address = state.host_address
         self._words = (ctypes.c_uint64 * (layout.SIZE // 8)).from_address(self._address)
         self._bytes = memoryview(self._words).cast("B")
@@ -52,17 +52,15 @@ class CompiledCode:
         self._exchange: mmap.mmap | None = None
         self._no_code = Dispatch()
         self._fill_state(recompiler.pages.memory.host_address)
-        cpu.pause.make_exact(self._state.short(layout.STOP))
+        cpu.pause.make_exact(self.state.short(layout.STOP))
         cpu.before_limit = self._leave
         cpu.attach(self)
-        reservation, reserved, skip = map(
-            self._state.word, (layout.RESERVATION, layout.RESERVED, layout.SKIP)
-        )
+        reservation, reserved, skip = map(self.state.word, (layout.RESERVATION, layout.RESERVED, layout.SKIP))
         cpu.reservations.share(reservation, reserved, skip, self._hands_over)
         recompiler.attached.append(self)
 
     def _fill_state(self, ram: int) -> None:
-        state, hooks = self._state, self.cpu.native_hooks
+        state, hooks = self.state, self.cpu.native_hooks
         ids = hooks.batch_registers
         offsets = [layout.GPR + 8 * number for number in range(32)] + [
             layout.FPR + 8 * number for number in range(32)
@@ -89,14 +87,14 @@ class CompiledCode:
             self._exchange = mmap.mmap(-1, PAGE_BYTES)
             self._exchange[:] = bridge.exchange_page()
             host_address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._exchange))
-            self._state.word(layout.EXCHANGE).value = host_address
+            self.state.word(layout.EXCHANGE).value = host_address
             self.cpu.native_hooks.show_host_page(RECOMPILER_EXCHANGE, host_address)
             new += [bridge.READ_END, bridge.WRITE_END]
             self._run = HOOK(callback)
         if new:
             self._hooked.update(new)
             self.cpu.reservations.give_way(new)
-            self.cpu.native_hooks.hook(new, callback, self._state.host_address)
+            self.cpu.native_hooks.hook(new, callback, self.state.host_address)
 
     def unhook(self, addresses: Iterable[int]) -> None:
         """Leave these addresses, where nothing is served any more, to the engine: the engine looks at every
@@ -154,30 +152,30 @@ class CompiledCode:
     @property
     def is_running(self) -> bool:
         """Whether compiled code runs right now."""
-        return bool(self._state.short(layout.RUNNING).value)
+        return bool(self.state.short(layout.RUNNING).value)
 
     @property
     def under_way(self) -> tuple[int, bool]:
         """While compiled code runs: the function that is under way, and whether its code is optimised."""
-        word = self._state.word(layout.FUNCTION).value
+        word = self.state.word(layout.FUNCTION).value
         return word & ~layout.OPTIMISED, bool(word & layout.OPTIMISED)
 
     def frame(self) -> tuple[int, int, int]:
         """While compiled code runs: the function that is under way, and LR and r1 as they were when it was
         called, or came back to last."""
-        link, stack = (self._state.word(offset).value for offset in (layout.LR, layout.GPR + 8))
+        link, stack = (self.state.word(offset).value for offset in (layout.LR, layout.GPR + 8))
         return self.under_way[0], link, stack
 
     @property
     def hand_overs(self) -> int:
         """How often Unicorn has handed over to compiled code, or compiled code to more of it."""
-        return self._state.word(layout.NATIVE_CALLS).value
+        return self.state.word(layout.NATIVE_CALLS).value
 
     def _hands_over(self, address: int) -> bool:
         """Whether Unicorn hands over to compiled code at an address."""
-        dispatch = self._state.word(layout.DISPATCH).value
+        dispatch = self.state.word(layout.DISPATCH).value
         return dispatch != self._no_code.host_address and self._recompiler.dispatch.serves(address)
 
     def _leave(self) -> None:
         """Only Unicorn counts instructions: the CPU enters no compiled code from now on."""
-        self._state.word(layout.DISPATCH).value = self._no_code.host_address
+        self.state.word(layout.DISPATCH).value = self._no_code.host_address

@@ -172,6 +172,13 @@ xer_stub:
   call void @set_pc(ptr %engine, ptr %state, i64 {WRITE_XER})
   ret void
 vector_stub:
+  %sat_at = getelementptr i8, ptr %state, i64 {SAT}
+  %sat8 = load i8, ptr %sat_at
+  %sat32 = zext i8 %sat8 to i32
+  %vscr_word = or i32 %sat32, {NON_JAVA}
+  %vscr_be = call i32 @llvm.bswap.i32(i32 %vscr_word)
+  %vscr_out_at = getelementptr i8, ptr %exchange_out, i64 {VSCR_WORD}
+  store i32 %vscr_be, ptr %vscr_out_at
 {vectors_out}
   call void @set_pc(ptr %engine, ptr %state, i64 {WRITE_ENTRY})
   ret void
@@ -209,6 +216,10 @@ have_extra:
   %vscr_at = getelementptr i8, ptr %exchange, i64 {VSCR_WORD}
   %vscr_raw = load i32, ptr %vscr_at
   %vscr = call i32 @llvm.bswap.i32(i32 %vscr_raw)
+  %sat_in_at = getelementptr i8, ptr %state, i64 {SAT}
+  %sat_in = and i32 %vscr, 1
+  %sat_in8 = trunc i32 %sat_in to i8
+  store i8 %sat_in8, ptr %sat_in_at
   %nj = and i32 %vscr, {NON_JAVA}
   %java = icmp eq i32 %nj, 0
   br i1 %java, label %decline, label %run

@@ -43,7 +43,7 @@ def _vector(opcode: int, number: int, offset: int) -> list[int]:
 
 
 _LVX, _STVX = 0x7C00_00CE, 0x7C00_01CE
-_MFVSCR_V0 = 0x1000_0604
+_MFVSCR_V0, _MTVSCR_V0 = 0x1000_0604, 0x1000_0644
 
 
 def exchange_page() -> bytes:
@@ -51,7 +51,8 @@ def exchange_page() -> bytes:
     read = [word for number in range(32) for word in _vector(_STVX, number, 16 * number)]
     read += [_MFVSCR_V0, *_vector(_STVX, 0, VSCR_OFFSET), *_vector(_LVX, 0, 0)]
     read += [_MFXER_R3, 0xF860_0000 | _low(XER_OFFSET), _NOP]
-    write = [word for number in range(32) for word in _vector(_LVX, number, 16 * number)]
+    write = [*_vector(_LVX, 0, VSCR_OFFSET), _MTVSCR_V0]
+    write += [word for number in range(32) for word in _vector(_LVX, number, 16 * number)]
     write += [_MFXER_R3, 0xE880_0000 | _low(XER_OFFSET), _RLWIMI_R3_R4_CA, _MTXER_R3, _NOP]
     page = bytearray(4096)
     struct.pack_into(f">{len(read)}I", page, _READ_STUB, *read)
@@ -60,7 +61,7 @@ def exchange_page() -> bytes:
 
 
 READ_END = READ_ENTRY + 4 * (32 * 2 + 1 + 2 + 2 + 2)
-WRITE_XER = WRITE_ENTRY + 4 * 32 * 2
+WRITE_XER = WRITE_ENTRY + 4 * (3 + 32 * 2)
 WRITE_END = WRITE_XER + 4 * 4
 
 REGISTERS_READ = 32 + 32 + 4  # GPR, FPR, LR, CTR, CR, and FPSCR, which is not written
@@ -68,7 +69,7 @@ REGISTERS_WRITTEN = REGISTERS_READ - 1
 
 _FIELDS = (
     "SKIP PC STATUS EXTRA DIRTY DEPTH DISPATCH STOP READ_BATCH WRITE_BATCH WRITE ENGINE_IDS ENGINE_PLACES "
-    "PC_ID CR_WORD FPSCR EXCHANGE NATIVE_CALLS CA CR VR RUNNING HELD GO_ON_AT STOP_ENGINE"
+    "PC_ID CR_WORD FPSCR EXCHANGE NATIVE_CALLS CA SAT CR VR RUNNING HELD GO_ON_AT STOP_ENGINE"
 )
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -109,10 +110,10 @@ def bridge_text(name: str, counting: bool = False) -> str:
         "vectors_in": _for_each_register(_MOVE_VECTOR, tag="in", source="exchange", target="vr_at"),
         "vectors_out": _for_each_register(_MOVE_VECTOR, tag="out", source="vr_at", target="exchange_out"),
     }
-    return _filled(_template(), values)
+    return filled(_template(), values)
 
 
-def _filled(template: str, values: dict[str, object]) -> str:
+def filled(template: str, values: dict[str, object]) -> str:
     """The text with its placeholders replaced; other braces stay. Raises KeyError for an unknown name."""
     return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
 
@@ -136,7 +137,7 @@ _ADD_TO_COUNTER = """\
 
 def _for_each_register(template: str, **names: str) -> str:
     return "\n".join(
-        _filled(
+        filled(
             template,
             {
                 **names,
@@ -154,7 +155,7 @@ def _uncount() -> str:
   %block_end_at = getelementptr i8, ptr %state, i64 {BLOCK_END_AT}
   %block_end = load i64, ptr %block_end_at"""
     counters = [
-        _filled(
+        filled(
             _ADD_TO_COUNTER,
             {"tag": tag, "source": source, "mask": RAM_BYTES - 4, "table": UNICORN_AT, "step": step},
         )

@@ -14,6 +14,7 @@ import llvmlite.binding as llvm
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.instruments import COMPILED_AT
+from xenon.lifter.alone import lift_all_alone
 from xenon.lifter.flow import explore, explore_leaves
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
@@ -150,6 +151,20 @@ def make_unit(
     pages = frozenset(address // target.page_bytes for part in flows for address, _ in part.words)
     points = tuple(flow.entry_points)
     return CompiledUnit(function, points, flow.calls, pages, len(flow.words), cached)
+
+
+def module_function(kind: str, text: Callable[[str], str], cache: CodeCache | None = None) -> int:
+    """The host address of the function of a module, which `text` writes for a name, compiled in this process
+    or taken from the cache. `kind` begins the name."""
+    name = _key(kind, text(kind))
+    return _linked(name, lambda: compile_text(text(name)), cache)[0]
+
+
+def lone_instruction(general: int, cache: CodeCache | None = None) -> int:
+    """The host address of the function for a word (see lifter/alone.py), compiled in this process or taken
+    from the cache."""
+    name, target = _key("alone", f"{general:08x}"), console_target()
+    return _linked(name, lambda: compile_text(lift_all_alone({general: name}, target)), cache)[0]
 
 
 def bridge(

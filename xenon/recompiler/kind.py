@@ -12,7 +12,9 @@ from xenon.hardware.unicorn.instruments import Instruments
 from xenon.recompiler.attachment import CompiledCode, instruments_for_compiled_code
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu_kind import INSTALL_HINT, CpuKind, default_kind, installed
+from xenon.recompiler.hand_over import hand_over
 from xenon.recompiler.recompiler import Recompiler
+from xenon.recompiler.state import PageTable, State
 
 
 def make_cpus(
@@ -33,14 +35,17 @@ def make_cpus(
             # Only other threads pause a CPU that runs.
             flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
             alone = [UnicornCpu(pages, bus, flag) for flag in flags]
-        if threads > 1:
-            for cpu in alone:
+        pages.listen(PageTable(pages.memory))  # for instructions that are handed over
+        for cpu in alone:
+            if threads > 1:
                 cpu.reservations.listen()
+            hand_over(cpu, pages, State())
         return alone, None
     recompiler = Recompiler(pages, CodeCache(), measured)
     cpus = []
     for _ in range(threads):
         instruments = instruments_for_compiled_code() if measured else None
         cpus.append(UnicornCpu(pages, bus, instruments=instruments))
-        CompiledCode(cpus[-1], recompiler)
+        code = CompiledCode(cpus[-1], recompiler)
+        hand_over(cpus[-1], pages, code.state)
     return cpus, recompiler

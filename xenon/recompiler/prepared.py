@@ -24,7 +24,7 @@ from xenon.recompiler.bridge import bridge_text
 from xenon.recompiler.units import CompiledUnit, generator_version
 
 FOLDER = Path(__file__).resolve().parent / "prepared_code"
-BRIDGE = "bridge"
+BRIDGE, HAND_OVER = "bridge", "hand_over"
 _MOST_RECORD = 4 * 1024 * 1024  # bytes
 
 # Processor features as Linux names them, for x86-64's levels; the better level comes first.
@@ -59,9 +59,15 @@ class Record:
 
     version: str
     units: tuple[PreparedUnit, ...]
+    alone: tuple[int, ...] = ()  # words that have a function of their own (see lifter/alone.py)
 
     def text(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":")) + "\n"
+
+
+def alone_symbol(general: int) -> str:
+    """The name of the function for a word that lifter/alone.py takes."""
+    return f"alone_{general:08x}"
 
 
 def prepared_version() -> str:
@@ -86,6 +92,16 @@ class Prepared:
         for unit in record.units:
             self._units.setdefault(unit.entries, []).append(unit)
         self._library = library
+        self._alone = frozenset(record.alone)
+
+    @property
+    def hand_over(self) -> int:
+        """The host address of the hook for exceptions (see hand_over.py)."""
+        return self._address(HAND_OVER)
+
+    def alone(self, general: int) -> int | None:
+        """The host address of the function for a word (see lifter/alone.py); None where there is none."""
+        return self._address(alone_symbol(general)) if general in self._alone else None
 
     @property
     def bridge(self) -> int:
@@ -124,7 +140,8 @@ def prepared(folder: Path = FOLDER) -> Prepared | None:
         try:
             with with_record.open("rb") as file:
                 rows = json.loads(file.read(_MOST_RECORD))
-            record = Record(str(rows["version"]), tuple(map(PreparedUnit.read, rows["units"])))
+            units, alone = tuple(map(PreparedUnit.read, rows["units"])), tuple(map(int, rows["alone"]))
+            record = Record(str(rows["version"]), units, alone)
             if record.version == prepared_version():
                 found = Prepared(record, ctypes.CDLL(str(folder / f"{kind}.so")))
                 return found if found.bridge else None

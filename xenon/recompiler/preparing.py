@@ -5,29 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.lifter.alone import general_word, lift_all_alone
 from xenon.lifter.flow import Flow, NotUnderstood, explore, explore_leaves
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.elf import Elf
 from xenon.powerpc.functions import read_functions
+from xenon.powerpc.isa import Kind, table
 from xenon.recompiler.bridge import bridge_text
-from xenon.recompiler.prepared import BRIDGE, PreparedUnit, Record, digest_of, prepared_version
+from xenon.recompiler.hand_over import HANDED_OVER, hook_text
+from xenon.recompiler.prepared import (
+    BRIDGE,
+    HAND_OVER,
+    PreparedUnit,
+    Record,
+    alone_symbol,
+    digest_of,
+    prepared_version,
+)
 
+_ALONE = "alone"
 _LOAD, _EXECUTABLE = 1, 1  # of a program header: type, flag
 
 
 def lift_programs(
     programs: Mapping[str, bytes], functions: Iterable[str], x86: bool
 ) -> tuple[dict[str, str], Record]:
-    """LLVM modules by their symbol, the hook among them, of the named functions of static ELF files at their
-    own addresses; and their record. A function that two files have alike is lifted once, one that cannot be
-    compiled is left out. `programs` are the bytes of the files by their names.
+    """LLVM modules by their symbol, the hooks and what CPUs hand over among them, of the named functions of
+    static ELF files at their own addresses; and their record. A function that two files have alike is lifted
+    once, one that cannot be compiled is left out. `programs` are the bytes of the files by their names.
 
     Raises XenonError for a file that is no such ELF.
     """
     wanted = frozenset(functions)
-    modules: dict[str, str] = {BRIDGE: bridge_text(BRIDGE)}
+    alone = prepared_alone()
+    modules: dict[str, str] = {
+        BRIDGE: bridge_text(BRIDGE),
+        HAND_OVER: hook_text(HAND_OVER),
+        _ALONE: lift_all_alone({word: alone_symbol(word) for word in alone}, _target(x86)),
+    }
     units: dict[object, PreparedUnit] = {}
     for number, (name, image) in enumerate(programs.items()):
         for unit, flow, leaves in _explored(name, image, wanted, f"program_{number}"):
@@ -39,7 +56,19 @@ def lift_programs(
             except NotUnderstood:
                 continue
             units[source] = unit
-    return modules, Record(prepared_version(), tuple(units.values()))
+    return modules, Record(prepared_version(), tuple(units.values()), alone)
+
+
+def prepared_alone() -> tuple[int, ...]:
+    """The words, as lifter/alone.py takes them, of all forms that a CPU hands over and that have no other
+    operands than registers; the rest is compiled when it is met."""
+    words = set()
+    for row in table():
+        if row.mnemonic in HANDED_OVER or row.kind is Kind.VMX128:
+            general = general_word(row.opcode)
+            if general is not None and general == general_word(row.opcode | ~row.mask & 0xFFFF_FFFF):
+                words.add(general)
+    return tuple(sorted(words))
 
 
 def _target(x86: bool) -> Target:

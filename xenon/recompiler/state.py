@@ -61,7 +61,8 @@ class Dispatch:
 
 
 class PageTable:
-    """What compiled code may read and write, a byte a page; made of what the machine's pages show.
+    """What compiled code may read and write, a byte a page; made of what the machine's pages show, as one of
+    their listeners or for one.
 
     The table stands behind RAM: one address leads to both.
     """
@@ -83,6 +84,21 @@ class PageTable:
         self._join(end - 1)
         if first:
             self._join(first - 1)
+
+    def be_pausable(self) -> None:
+        """The table is read anew at each access."""
+
+    def map(self, address: int, size: int, shown: Protection) -> None:
+        self.set(address, size, shown)
+
+    def unmap(self, address: int, size: int) -> None:
+        self.set(address, size, Protection.NONE)
+
+    def protect(self, address: int, size: int, shown: Protection) -> None:
+        self.set(address, size, shown)
+
+    def forget_code(self, address: int, size: int) -> None:
+        """Code is not in the table."""
 
     def _join(self, page: int) -> None:
         bits = self._bytes[page] & (READ | WRITE_ONE)

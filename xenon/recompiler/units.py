@@ -24,7 +24,10 @@ class CompiledUnit:
 _GENERATORS = (
     ("xenon.lifter", None),
     ("xenon.powerpc", ("decode.py", "isa.py", "isa.tsv", "operands.py", "operands.tsv")),
-    ("xenon.recompiler", ("bridge.ll", "bridge.py", "codegen.py", "state.py")),
+    (
+        "xenon.recompiler",
+        ("bridge.ll", "bridge.py", "codegen.py", "hand_over.ll", "hand_over.py", "state.py"),
+    ),
 )
 
 

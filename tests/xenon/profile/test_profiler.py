@@ -219,6 +219,14 @@ def test_coverage_names_the_instruction_that_is_in_the_way(build: Callable[..., 
     assert obstacle.reason == f"isel at 0x{obstacle.address:x} is not Xenon's"
 
 
+def test_coverage_names_an_instruction_without_a_rule() -> None:
+    code = struct.pack(">2I", 0xFC20_048E, 0x4E80_0020)  # mffs f1; blr
+    (function,) = coverage(parse_program("it", elf_file(code, [Label("flags", CODE_ADDRESS, 8)])))
+    (obstacle,) = function.obstacles
+    assert (obstacle.mnemonic, obstacle.word, obstacle.address) == ("mffs", 0xFC20_048E, CODE_ADDRESS)
+    assert obstacle.reason == f"no rule for mffs, at 0x{CODE_ADDRESS:x}"
+
+
 def test_a_program_whose_functions_all_run_into_each_other_is_refused() -> None:
     code = struct.pack(">I", 0x6000_0000) * 2000 + struct.pack(">I", 0x4E80_0020)
     labels = [Label(f"f{number}", CODE_ADDRESS + 4 * number, 4) for number in range(2000)]

@@ -25,6 +25,7 @@ from xenon.recompiler.recompiler import Tier
 
 CODE, OTHER, DATA = 0x10000, 0x11000, 0x20000
 SC, TRAP, BLR, NOP = 0x44000002, 0x7FE00008, 0x4E800020, 0x60000000
+VRSAVE = 256
 RIGHTS = Protection.READ | Protection.EXECUTE
 
 
@@ -101,6 +102,28 @@ def on_both(
     assert recorder.registers == expected.registers
     assert machine.memory.read(DATA, PAGE_BYTES) == on_unicorn.memory.read(DATA, PAGE_BYTES)
     return recorder, machine
+
+
+def move_special(register: int, number: int, to_special: bool = False) -> int:
+    """mfspr or mtspr."""
+    opcode = 0x7C00_03A6 if to_special else 0x7C00_02A6
+    return opcode | register << 21 | (number & 31) << 16 | number >> 5 << 11
+
+
+def test_the_interpreter_executes_an_instruction_without_a_rule_and_compiled_code_goes_on() -> None:
+    words = [addi(5, 0, 77), move_special(5, VRSAVE, to_special=True), addi(5, 5, 1), move_special(6, VRSAVE)]
+    words += [store_word(5, 4), store_word(6, 4, 4), TRAP]
+    recorder, machine = on_both(words, lambda _cpu, trap: trap.pc)
+    assert (word(machine), word(machine, DATA + 4)) == (78, 77)
+    assert machine.recompiler is not None
+    (code,) = machine.recompiler.attached
+    assert code.hand_overs == 3  # at the entry, and behind each of the two
+
+
+def test_a_loop_with_an_instruction_without_a_rule_stays_with_the_interpreter() -> None:
+    loop = {CODE: move_special(5, VRSAVE), CODE + 4: branch_less(4), CODE + 8: BLR}
+    with pytest.raises(NotUnderstood, match="no rule for mfspr"):
+        explore(loop.get, (CODE,))
 
 
 # li r5, 0; r5 += 1; sc; cmpwi r5, 100; blt back; trap

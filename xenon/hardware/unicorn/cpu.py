@@ -16,7 +16,9 @@ from xenon.hardware.cpu import Access, Registers, Trap, TrapKind
 from xenon.hardware.host_memory import ENGINE_BYTES, require_room
 from xenon.hardware.memory_map import PAGE_BYTES, START_STUB, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.decoder import Decoder
 from xenon.hardware.unicorn.device_windows import DeviceWindows
+from xenon.hardware.unicorn.engine_memory import engine_memory, new_engine
 from xenon.hardware.unicorn.instruction_hooks import InstructionHooks, Words
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
@@ -28,7 +30,7 @@ from xenon.hardware.unicorn.position import Position
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.reservations import Reservations
-from xenon.hardware.unicorn.stop_hook import add_native_hook
+from xenon.hardware.unicorn.stop_hook import EXCEPTION_HOOK, add_native_hook, remove_native_hook
 from xenon.hardware.unicorn.waiting_hints import WaitingHints
 from xenon.powerpc.system import is_trap
 
@@ -54,13 +56,14 @@ _MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 # Exception numbers of the engine (POWERPC_EXCP_* of qemu's target/ppc/cpu.h).
 _VECTOR_SYSTEM_CALL = 8
+VECTOR_ILLEGAL = 96
 _VECTORS = {
     5: TrapKind.MISALIGNED,
     6: TrapKind.TRAP_INSTRUCTION,
     7: TrapKind.UNAVAILABLE,
     73: TrapKind.UNAVAILABLE,
     94: TrapKind.UNAVAILABLE,
-    96: TrapKind.ILLEGAL_INSTRUCTION,
+    VECTOR_ILLEGAL: TrapKind.ILLEGAL_INSTRUCTION,
 }
 
 # What stops a run between two blocks: all others stop it inside of one.
@@ -82,10 +85,14 @@ class UnicornCpu:
         instruments: Instruments | None = None,
     ) -> None:
         require_room(ENGINE_BYTES, "a hardware thread")
-        engine = Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
-        engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
+        engine = new_engine()
         engine.reg_write(ppc.UC_PPC_REG_MSR, MSR_SIXTY_FOUR_BIT | MSR_VECTOR | MSR_FLOAT)
         _flush_vector_denormals(engine)
+        self.engine_memory = engine_memory(engine)
+        """Where the engine's registers are; None where that is not known."""
+        if self.engine_memory is not None:
+            self.engine_memory.flush_operands()
+            self.engine_memory.leave_out_word_carries()
         self.instruments = instruments
         self.pause = Pause(engine, instruments.flag if instruments else None)
         self.native_hooks = NativeHooks(engine, self.pause)
@@ -104,7 +111,9 @@ class UnicornCpu:
             add_native_hook(engine, unicorn.UC_HOOK_BLOCK, instruments.hook, instruments.host_address)
         elif resting is not None:
             self.pause.make_exact(resting)
-        engine.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
+        self._execute: Callable[[], bool] = lambda: False
+        self._exception_callback = EXCEPTION_HOOK(self._on_exception)
+        self._exception_hook = add_native_hook(engine, unicorn.UC_HOOK_INTR, self.exception_callback, 0)
         engine_map = UnicornMap(engine, pages.memory, self.pause, instruments)
         pages.listen(engine_map)
         self._limit = InstructionLimit(engine)
@@ -134,6 +143,29 @@ class UnicornCpu:
     def rest_at_hints(self) -> None:
         """Rest at hints that the thread waits; nothing may be mapped yet."""
         self._hints.listen()
+
+    @property
+    def exception_callback(self) -> int:
+        """The host address of what is called at an exception: a C function of (engine, vector, data)."""
+        return ctypes.cast(self._exception_callback, ctypes.c_void_p).value or 0
+
+    def hand_over(self, mnemonics: frozenset[str], hook: int, data: int, execute: Callable[[], bool]) -> None:
+        """Have forms of instructions (names of powerpc/isa.tsv) executed in the engine's place, before
+        anything is executed. At each exception the host function at `hook` is called with (engine, vector,
+        `data`). It executes what the engine handed over, or calls exception_callback, which calls `execute`:
+        whether that has executed the instruction before PC.
+
+        Needs an `engine_memory`.
+        """
+        assert self.engine_memory is not None
+        Decoder(self.engine_memory).hand_over(mnemonics)
+        self._execute = execute
+        remove_native_hook(self._engine, self._exception_hook)
+        self._exception_hook = add_native_hook(self._engine, unicorn.UC_HOOK_INTR, hook, data)
+
+    def refuse(self, access: Access, pc: int, address: int, size: int) -> None:
+        """See RefusedAccesses; for what executes in the engine's place."""
+        self._refused.refuse(access, pc, address, size)
 
     def attach(self, native: NativeCode) -> None:
         """Let this code run in the engine's place where its hooks say so."""
@@ -267,9 +299,11 @@ class UnicornCpu:
         if made_again or is_served:
             self._limit.cut(place)
 
-    def _on_exception(self, engine: Uc, vector: int, _: object) -> None:
+    def _on_exception(self, _engine: int, vector: int, _data: int) -> None:
+        if vector == VECTOR_ILLEGAL and self._execute():
+            return
         self._vector = vector
-        engine.emu_stop()
+        self._engine.emu_stop()
 
 
 def _flush_vector_denormals(engine: Uc) -> None:

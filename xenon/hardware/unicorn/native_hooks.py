@@ -13,7 +13,7 @@ from unicorn.unicorn_py3.unicorn import Uc, uclib
 from xenon.hardware.memory_map import PAGE_BYTES, WORD_BYTES
 from xenon.hardware.unicorn.pause import Pause
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS
-from xenon.hardware.unicorn.stop_hook import add_native_hook
+from xenon.hardware.unicorn.stop_hook import add_native_hook, remove_native_hook
 
 
 class EngineFunctions(NamedTuple):
@@ -76,7 +76,7 @@ class NativeHooks:
         self._hooks[address] = handle, callback, data
 
     def _remove(self, handle: int) -> None:
-        uclib.uc_hook_del(self._engine._uch, handle)
+        remove_native_hook(self._engine, handle)
 
     @property
     def batch_registers(self) -> list[int]:

@@ -45,6 +45,7 @@ class RefusedAccesses:
         """Whether the run has ended before an instruction inside a block, which is made again."""
         self.trap: Trap | None = None
         """The first access that the program may not make, as a BAD_ADDRESS."""
+        self._engine = engine
         self._pages = pages
         self._map = engine_map
         engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_refused)
@@ -54,6 +55,18 @@ class RefusedAccesses:
         self.not_shown.clear()
         self.left_inside_block = False
         self.trap = None
+
+    def refuse(self, access: Access, pc: int, address: int, size: int) -> None:
+        """End the run at `pc`, which holds an access inside a page that something in the engine's place was
+        not to make: for good, or until the page is shown so."""
+        start = physical(address)
+        mapped = self._pages.allows(start, size)
+        if mapped and self._pages.allows(start, size, _RIGHTS[access]):
+            self.left_inside_block = True
+            self.not_shown.add((access, address & -PAGE_BYTES))
+        elif self.trap is None:
+            self.trap = Trap(TrapKind.BAD_ADDRESS, pc, address, access, size, mapped)
+        self._engine.emu_stop()
 
     def show_pages(self) -> None:
         """Have the pages shown that the program may use. Other CPUs may have to rest for that: call this

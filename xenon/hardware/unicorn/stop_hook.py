@@ -20,6 +20,8 @@ from unicorn.unicorn_py3.unicorn import Uc, uclib
 
 HOOK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 """The type of a block hook: engine, address and size of the block, and the hook's own data."""
+EXCEPTION_HOOK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+"""The type of a hook for exceptions: engine, number of the exception, and the hook's own data."""
 _alive: list[object] = []  # what the address points into
 
 
@@ -65,12 +67,17 @@ def executable(text: bytes) -> mmap.mmap | None:
 
 def add_native_hook(engine: Uc, kind: int, callback: int, data: int, first: int = 1, last: int = 0) -> int:
     """Call the C function at `callback` with (engine, address, size, `data`), from `first` to `last`; a
-    `first` above `last` means everywhere. The hook does not reach blocks that are translated already. Returns
-    the engine's handle of it."""
+    `first` above `last` means everywhere. The hook does not reach blocks that are translated already.
+    Returns what remove_native_hook takes."""
     handle = ctypes.c_size_t()
     target = ctypes.cast(ctypes.byref(handle), ctypes.POINTER(ctypes.c_ulong))
     uclib.uc_hook_add(engine._uch, target, kind, callback, data, first, last)
     return handle.value
+
+
+def remove_native_hook(engine: Uc, handle: int) -> None:
+    """Call it no more."""
+    uclib.uc_hook_del(engine._uch, handle)
 
 
 def _interpreted() -> int:

@@ -1,0 +1,208 @@
+"""Instructions that Unicorn gets wrong or lacks, executed one by one by the rules of compiled code.
+
+A CPU's engine decodes by a table that is changed so that these forms trap (hardware/unicorn/decoder.py).
+Machine code answers the trap, on the registers where the engine has them: it takes about as long as an
+instruction of the engine's own. So what an instruction means does not depend on whether its function is
+compiled.
+
+It takes an engine whose memory is known, and code: prepared when the package was built, or llvmlite. Where
+one of them is missing, the engine executes these forms in its own way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from functools import cache
+from importlib import resources
+
+from xenon.hardware.cpu import Access
+from xenon.hardware.memory_map import RAM_BYTES, VIEWS, WORD_BYTES, physical
+from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.cpu import VECTOR_ILLEGAL, UnicornCpu
+from xenon.hardware.unicorn.engine_memory import EngineMemory
+from xenon.lifter import layout
+from xenon.powerpc.decode import Instruction, decode
+from xenon.powerpc.isa import Kind, table
+from xenon.recompiler.bridge import filled
+from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.cpu_kind import installed
+from xenon.recompiler.prepared import prepared
+from xenon.recompiler.state import State
+
+ROUNDED_ONCE = frozenset("fmadds fmsubs fnmadds fnmsubs".split())
+SATURATING = frozenset("fctid fctidz fctiw fctiwz".split())
+ESTIMATES = frozenset("fres frsqrte".split())
+DIVISIONS = frozenset("divw divwu divd divdu divwo divwuo divdo divduo mulhw".split())
+_WITH_DOT = ROUNDED_ONCE | SATURATING | ESTIMATES | DIVISIONS
+HANDED_OVER = (
+    _WITH_DOT
+    | {f"{name}." for name in _WITH_DOT}
+    | frozenset("lvebx lvehx lvewx vsl vsr dcbz dcbz128 vrefp vrsqrtefp vlogefp vexptefp".split())
+    | frozenset(row.mnemonic for row in table() if row.kind is Kind.VMX128)
+)
+"""The forms that Unicorn would execute, in another way than Xenon. What it does not know traps anyhow."""
+
+HOOK_NAME = "hand_over"
+_MASK = 0xFFFF_FFFF_FFFF_FFFF
+_SLOT_BITS = 12
+_MULTIPLIER = 0x9E37_79B1  # 2^32 over the golden ratio: it spreads words over the table
+_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32)
+
+
+@cache
+def hook_text(name: str) -> str:
+    """The module with the hook, a C function of (engine, vector, state)."""
+    template = resources.files("xenon.recompiler").joinpath("hand_over.ll").read_text("utf-8")
+    plain = [view for view, begin in VIEWS if begin == 0]
+    fields = {
+        field: getattr(layout, field) for field in "RAM STATUS ENGINE_PC HANDED_OVER ON_EXCEPTION".split()
+    }
+    return filled(
+        template,
+        {
+            **fields,
+            "name": name,
+            "ILLEGAL": VECTOR_ILLEGAL,
+            "RAM_BYTES": RAM_BYTES,
+            "RAM_MASK": RAM_BYTES - WORD_BYTES,
+            "FIRST_VIEW": plain[0].start,
+            "VIEW_BYTES": plain[-1].end - plain[0].start,
+            "MULTIPLIER": _MULTIPLIER,
+            "HASH_SHIFT": 32 - _SLOT_BITS,
+        },
+    )
+
+
+class LoneInstructions:
+    """The functions of this process for single instructions: prepared, else compiled when they are met."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._addresses: dict[int, int] = {}
+
+    @property
+    def hook(self) -> int | None:
+        """The host address of the hook; None where there is neither prepared code nor a compiler."""
+        if (library := prepared()) is not None:
+            return library.hand_over
+        if not installed():
+            return None
+        try:
+            from xenon.recompiler import codegen
+        except (ImportError, OSError):
+            return None
+        return codegen.module_function(HOOK_NAME, hook_text, CodeCache())
+
+    def address(self, word: int) -> int | None:
+        """The host address of the function for a word; None where there is none to be had."""
+        from xenon.lifter.alone import general_word
+
+        if (general := general_word(word)) is None:
+            return None
+        with self._lock:
+            if general not in self._addresses:
+                function = self._address(general)
+                if function is None:
+                    return None
+                self._addresses[general] = function
+            return self._addresses[general]
+
+    def _address(self, general: int) -> int | None:
+        if (library := prepared()) is not None and (function := library.alone(general)) is not None:
+            return function
+        if not installed():
+            return None
+        try:
+            from xenon.recompiler import codegen
+        except (ImportError, OSError):
+            return None
+        return codegen.lone_instruction(general, CodeCache())
+
+
+@cache
+def lone_instructions() -> LoneInstructions:
+    """Those of this process."""
+    return LoneInstructions()
+
+
+def hand_over(cpu: UnicornCpu, pages: Pages, state: State) -> None:
+    """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible."""
+    memory, hook = cpu.engine_memory, lone_instructions().hook
+    if memory is not None and hook is not None:
+        _HandOver(cpu, pages, state, memory).begin(hook)
+
+
+class _HandOver:
+    """What one CPU hands over."""
+
+    def __init__(self, cpu: UnicornCpu, pages: Pages, state: State, memory: EngineMemory) -> None:
+        self._cpu, self._pages, self._state = cpu, pages, state
+        self._pc = ctypes.c_uint64.from_address(memory.place(memory.layout.pc))
+        self._gpr = memory.place(0)
+        self._status = state.short(layout.STATUS)
+        # Pairs: a word, its function. Each word has two slots; no word has 64 bits.
+        self._table = (ctypes.c_uint64 * (2 * ((1 << _SLOT_BITS) + 1)))()
+        ctypes.memset(self._table, 0xFF, ctypes.sizeof(self._table))
+        places = memory.layout
+        for offset, value in (
+            (layout.RAM, pages.memory.host_address), (layout.HANDED_OVER, ctypes.addressof(self._table)),
+            (layout.ON_EXCEPTION, cpu.exception_callback),
+            *((field, memory.place(place)) for field, place in (
+                (layout.ENGINE_GPR, 0), (layout.ENGINE_FPR, places.fpr), (layout.ENGINE_VR, places.vr),
+                (layout.ENGINE_CR, places.cr), (layout.ENGINE_CA, places.ca), (layout.ENGINE_PC, places.pc),
+                (layout.ENGINE_SAT, places.saturated), (layout.ENGINE_FPSCR, places.fpscr),
+                (layout.ENGINE_SO, places.so), (layout.ENGINE_OV, places.ov),
+            )),
+        ):  # fmt: skip
+            state.word(offset).value = value
+
+    def begin(self, hook: int) -> None:
+        self._cpu.hand_over(HANDED_OVER, hook, self._state.host_address, self._execute)
+
+    def _execute(self) -> bool:
+        """Execute the instruction before PC, and have the next such word executed without Python; False where
+        there is nothing to execute it."""
+        pc = self._pc.value - WORD_BYTES
+        start = physical(pc)
+        if not 0 <= start <= RAM_BYTES - WORD_BYTES:
+            return False
+        word = int.from_bytes(self._pages.memory.read(start, WORD_BYTES), "big")
+        function = lone_instructions().address(word)
+        if function is None:
+            return False
+        self._remember(word, function)
+        self._status.value = 0
+        _FUNCTION(function)(self._state.host_address, word)
+        if self._status.value == 0:
+            return True
+        instruction = decode(pc, word)
+        return instruction is not None and self._access(instruction, function)
+
+    def _remember(self, word: int, function: int) -> None:
+        slot = (word * _MULTIPLIER & 0xFFFF_FFFF) >> 32 - _SLOT_BITS
+        if self._table[2 * slot] not in (_MASK, word):
+            slot += 1
+        self._table[2 * slot], self._table[2 * slot + 1] = word, function
+
+    def _access(self, instruction: Instruction, function: int) -> bool:
+        """An access that the page table did not allow: in a physical view, or a fault, or one that is allowed
+        once the page is shown so."""
+        access = instruction.access
+        if access is None:
+            return False
+        gprs = (ctypes.c_uint64 * 32).from_address(self._gpr)
+        base, index = gprs[instruction.ra] if instruction.ra else 0, gprs[instruction.rb]
+        address = (base + index) & _MASK
+        start = physical(address)
+        if start != address and self._pages.memory.map.has_views and instruction.ra != instruction.rb:
+            gprs[instruction.rb] = start - base & _MASK
+            self._status.value = 0
+            _FUNCTION(function)(self._state.host_address, instruction.word)
+            gprs[instruction.rb] = index
+            if self._status.value == 0:
+                return True
+        kind = Access.WRITE if access.write else Access.READ
+        self._pc.value = instruction.address
+        self._cpu.refuse(kind, instruction.address, address & -access.size, access.size)
+        return True
