@@ -108,6 +108,8 @@ class Recompiler:
         self._under_way: list[set[int]] = []  # of each compilation: the pages that were forgotten meanwhile
         self._settled: Counter[int] = Counter()  # page: how often it was taken from a program that writes it
         self._settled_at: dict[int, float] = {}  # page: when it was last, in seconds of time.monotonic()
+        self._times_left: Counter[tuple[int, ...]] = Counter()  # by entries: how often `leave` was called
+        self._left_until: dict[tuple[int, ...], float] = {}  # by entries, in seconds of time.monotonic()
         self._lock = threading.Lock()
         pages.listen(self)
         self.assume_singles = True
@@ -170,18 +172,55 @@ class Recompiler:
                 touched = [page for page in self._published if page in pages]
             gone: set[int] = set()
             for entries in {entries for page in touched for entries in self._published[page]}:
-                published = self._compiled.pop(entries)
-                self.outcomes.pop(entries, None)
-                for page in published.pages:
-                    self._published[page].discard(entries)
-                for point in published.points:
-                    if self._serving.get(point) == entries:
-                        self.dispatch.remove(point)
-                        del self._serving[point]
-                        gone.add(point)
+                gone |= self._withdraw(entries)
+        self._unhook(gone)
+
+    def _withdraw(self, entries: tuple[int, ...]) -> set[int]:
+        """Forget what became of a function, with the lock held; the addresses that are served no more."""
+        gone: set[int] = set()
+        published = self._compiled.pop(entries)
+        self.outcomes.pop(entries, None)
+        for page in published.pages:
+            self._published[page].discard(entries)
+        for point in published.points:
+            if self._serving.get(point) == entries:
+                self.dispatch.remove(point)
+                del self._serving[point]
+                gone.add(point)
+        return gone
+
+    def _unhook(self, addresses: set[int]) -> None:
         with self._hooking:
             for code in self.attached:
-                code.unhook(gone)
+                code.unhook(addresses)
+
+    def leave(self, address: int) -> None:
+        """Let the engine run a function that was compiled, for a second, and for longer each further time."""
+        entries = self.entries_of(address)
+        with self._lock:
+            if entries not in self._compiled:
+                return
+            pages = self._compiled[entries].pages
+            gone = self._withdraw(entries)
+            reason = "it was left and entered again all the time"
+            self.outcomes[entries] = Outcome(entries, Tier.UNICORN, reason)
+            self._compiled[entries] = _Published(pages, ())
+            for page in pages:
+                self._published[page].add(entries)
+            self._times_left[entries] += 1
+            self._left_until[entries] = time.monotonic() + 2.0 ** (self._times_left[entries] - 1)
+        self._unhook(gone)
+
+    def try_again(self) -> None:
+        """Forget about functions that were left long enough ago."""
+        if not self._left_until:
+            return
+        now = time.monotonic()
+        with self._lock:
+            for entries in [entries for entries, until in self._left_until.items() if until < now]:
+                del self._left_until[entries]
+                if entries in self._compiled and self.outcomes[entries].tier is Tier.UNICORN:
+                    self._withdraw(entries)
 
     def fetch(self, address: int) -> int | None:
         """The instruction word at an address, None where nothing may be executed or where the program writes
