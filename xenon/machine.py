@@ -7,7 +7,6 @@ operating system, bare metal, a debugger around one of them) needs a class with 
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from xenon.hardware.gpu import GPU_REGISTERS, Gpu
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, XENON, MemoryMap, Range
 from xenon.hardware.pages import Pages
+from xenon.host.processes import after_fork
 from xenon.powerpc.foreign import ForeignInstructions
 from xenon.powerpc.functions import Functions
 from xenon.powerpc.system import Instructions
@@ -60,6 +60,13 @@ class Personality(Protocol):
     def serve(self, cpu: Cpu, trap: Trap) -> int:
         """Answer a trap of a CPU, which rests; the address to go on at. Threads of several CPUs call this at
         once. What it raises ends the run of this CPU."""
+
+
+class Runner(Protocol):
+    """What runs CPUs in the machine's place: a debugger."""
+
+    def run(self, cpu: Cpu, pc: int, personality: Personality) -> None:
+        """As `Machine.run`."""
 
 
 class StoppableDevice(Device, Protocol):
@@ -107,6 +114,8 @@ class Machine:
         """Set once `stop` is called."""
         self.on_stop: list[Callable[[], None]] = [self.stopping.set]
         """What `stop` calls first: everything that wakes what waits."""
+        self.runner: Runner | None = None
+        """Who runs the CPUs instead."""
         for window, device in ((GPU_REGISTERS, self.gpu),) if devices is None else devices:
             self.bus.attach(window, device)
             self.on_stop.append(device.stop)
@@ -150,6 +159,9 @@ class Machine:
 
         Raises what the personality raises.
         """
+        if self.runner is not None:
+            self.runner.run(cpu, pc, personality)
+            return
         while not self.stopping.is_set():
             trap = cpu.run(pc)
             pc = trap.pc if trap.kind is TrapKind.STOPPED else personality.serve(cpu, trap)
@@ -196,7 +208,7 @@ def _stop_all() -> None:
         machine.stop()
 
 
-os.register_at_fork(after_in_child=_started.clear)  # a child process has none of the threads
+after_fork(_started.clear)  # a child process has none of the threads
 
 
 class _HostThread(threading.Thread):

@@ -158,8 +158,8 @@ def test_a_run_refuses_what_a_scan_finds() -> None:
 
 def test_a_word_that_xenon_has_is_not_blamed_on_the_compiler() -> None:
     lvlx = refused_word(0x7C64240E)
-    assert lvlx.what == "lvlx (0x7c64240e), which Xenon has and this emulator does not"
-    assert lvlx.remedy == "" and lvlx.fields == {}
+    assert lvlx.what == "lvlx (0x7c64240e), which Xenon has and this emulator needs llvmlite for"
+    assert lvlx.remedy == "pip install llvmlite" and lvlx.fields == {}
     nothing = refused_word(0)
     assert nothing.what == "illegal instruction 0x00000000"
     assert "jump" in nothing.remedy

@@ -96,7 +96,10 @@ class RefusedWord:
 def refused_word(word: int) -> RefusedWord:
     """Why a CPU has refused a word as an instruction."""
     if (row := encoding(word)) is not None:
-        return RefusedWord(f"{row.mnemonic} (0x{word:08x}), which Xenon has and this emulator does not")
+        return RefusedWord(
+            f"{row.mnemonic} (0x{word:08x}), which Xenon has and this emulator needs llvmlite for",
+            "pip install llvmlite",
+        )
     judged = verdict(word)
     assert judged is not None
     if judged.why is Why.UNKNOWN:

@@ -25,6 +25,7 @@ from xenon.recompiler.units import CompiledUnit
 from xenon.recompiler.worker import Stopped, Worker
 
 if TYPE_CHECKING:
+    from xenon.lifter.jump_tables import Surroundings
     from xenon.recompiler.attachment import CompiledCode
 
 _SETTLED_FREELY = 12  # times that a page is taken from a program that writes to it, without patience
@@ -170,14 +171,11 @@ class Recompiler:
                 touched = [page for page in pages if page in self._published]
             else:
                 touched = [page for page in self._published if page in pages]
-            gone: set[int] = set()
             for entries in {entries for page in touched for entries in self._published[page]}:
-                gone |= self._withdraw(entries)
-        self._unhook(gone)
+                self._withdraw(entries)
 
-    def _withdraw(self, entries: tuple[int, ...]) -> set[int]:
-        """Forget what became of a function, with the lock held; the addresses that are served no more."""
-        gone: set[int] = set()
+    def _withdraw(self, entries: tuple[int, ...]) -> None:
+        """Forget what became of a function, with the lock held."""
         published = self._compiled.pop(entries)
         self.outcomes.pop(entries, None)
         for page in published.pages:
@@ -186,13 +184,6 @@ class Recompiler:
             if self._serving.get(point) == entries:
                 self.dispatch.remove(point)
                 del self._serving[point]
-                gone.add(point)
-        return gone
-
-    def _unhook(self, addresses: set[int]) -> None:
-        with self._hooking:
-            for code in self.attached:
-                code.unhook(addresses)
 
     def leave(self, address: int) -> None:
         """Let the engine run a function that was compiled, for a second, and for longer each further time."""
@@ -201,7 +192,7 @@ class Recompiler:
             if entries not in self._compiled:
                 return
             pages = self._compiled[entries].pages
-            gone = self._withdraw(entries)
+            self._withdraw(entries)
             reason = "it was left and entered again all the time"
             self.outcomes[entries] = Outcome(entries, Tier.UNICORN, reason)
             self._compiled[entries] = _Published(pages, ())
@@ -209,7 +200,6 @@ class Recompiler:
                 self._published[page].add(entries)
             self._times_left[entries] += 1
             self._left_until[entries] = time.monotonic() + 2.0 ** (self._times_left[entries] - 1)
-        self._unhook(gone)
 
     def try_again(self) -> None:
         """Forget about functions that were left long enough ago."""
@@ -253,10 +243,11 @@ class Recompiler:
 
     def loop_start(self, pc: int) -> int | None:
         """Where the innermost loop around an instruction begins, None if it is in none."""
-        from xenon.lifter.flow import NotUnderstood, explore
+        from xenon.lifter.flow import NotUnderstood
+        from xenon.lifter.jump_tables import explore_function
 
         try:
-            flow = explore(self.fetch, (pc,), self._starts)
+            flow = explore_function(self.fetch, (pc,), self._starts, self._around())
         except NotUnderstood:
             return None
         starts = [
@@ -368,12 +359,26 @@ class Recompiler:
                 self.cache,
                 codegen.console_target(self.assume_singles, self.counting, optimised),
                 compile_text,
+                self._around(),
             )
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self._publish(outcome, _Published(own_pages, ()), 0, forgotten)
             return outcome
         return self._entered(entries, inside, tier, unit, start, forgotten)
+
+    def _around(self) -> Surroundings:
+        """What a function has around it, for its jump tables."""
+        from xenon.lifter.jump_tables import Surroundings
+
+        def read(start: int, size: int) -> bytes | None:
+            return self.code_at(start, size) if self.pages.allows(start, size, Protection.READ) else None
+
+        def extent(start: int) -> tuple[int, int] | None:
+            function = self.function_at(start)
+            return None if function is None else (function.address, function.end)
+
+        return Surroundings(read, extent, self._functions.toc)
 
     def _check_left(self, function: Function) -> None:
         """Raise NotUnderstood for a function that is to be left to Unicorn."""
@@ -414,9 +419,8 @@ class Recompiler:
         ):
             return Outcome(entries, Tier.UNICORN, "its code has changed while it was compiled")
         with self._hooking:
-            points = [point for point in unit.points if self.dispatch.serves(point)]
             for code in self.attached:
-                code.hook(points, hook)
+                code.hook(hook)
         return outcome
 
     def _publish(self, outcome: Outcome, published: _Published, function: int, forgotten: set[int]) -> bool:

@@ -94,8 +94,7 @@ class InstructionHooks:
 
     def _hook(self, first: int, last: int) -> None:
         """Lay a hook from one place to another."""
-        places = self._places[bisect_left(self._places, first) : bisect_right(self._places, last)]
-        handle = self._hooks.hook_range(first, last + WORD_BYTES, self._host_callback, set(places))
+        handle = self._hooks.hook_range(first, last + WORD_BYTES, self._host_callback)
         index = bisect_right(self._hooked, first, key=lambda hooked: hooked[0])
         self._hooked.insert(index, (first, last, handle))
 
@@ -108,7 +107,7 @@ class InstructionHooks:
                 handler(address, word)
         if is_known or self._devices.at_rest is not None:
             return
-        if int(self._engine.reg_read(ppc.UC_PPC_REG_PC)) == address:  # else compiled code has run from here
+        if int(self._engine.reg_read(ppc.UC_PPC_REG_PC)) == address:  # else another hook has gone elsewhere
             self._devices.at_rest = lambda: self._split(address)
             self._engine.emu_stop()
 

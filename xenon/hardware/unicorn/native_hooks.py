@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import unicorn
@@ -32,7 +32,6 @@ class NativeHooks:
     def __init__(self, engine: Uc, pause: Pause) -> None:
         self._engine = engine
         self._pause = pause
-        self._hooks: dict[int, tuple[int, int, int]] = {}  # by address: handle, callback, data
 
     def show_host_page(self, address: int, host_address: int) -> None:
         """Map a page of the host's that is not RAM, for reading, writing and running."""
@@ -41,42 +40,30 @@ class NativeHooks:
 
     def hook(self, addresses: Sequence[int], callback: int, data: int) -> None:
         """Call the host function at `callback` with (engine, address, size, `data`) before the instructions
-        at these addresses, behind any `hook_range`. The function may move the program counter."""
+        at these addresses. The function may move the program counter."""
         with self._pause.paused():
             for address in addresses:
-                self._add(address, callback, data)
+                add_native_hook(self._engine, unicorn.UC_HOOK_CODE, callback, data, address, address)
                 self._engine.ctl_remove_cache(address, address + WORD_BYTES)
 
-    def unhook(self, addresses: Iterable[int]) -> None:
-        """Take away what `hook` has made at these addresses."""
+    def hook_blocks(self, callback: int, data: int) -> None:
+        """Call the host function at `callback` with (engine, address, size, `data`) before each block."""
         with self._pause.paused():
-            for address in addresses:
-                self._remove(self._hooks.pop(address)[0])
+            add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
+            self._engine.ctl_flush_tb()
 
-    def hook_range(self, first: int, end: int, callback: int, ahead_at: Iterable[int]) -> int:
-        """The same for all instructions from `first` to below `end` that are translated from now on, with 0
-        for data, and ahead of any `hook` at the addresses `ahead_at`. Returns a handle."""
+    def hook_range(self, first: int, end: int, callback: int) -> int:
+        """The same before all instructions from `first` to below `end` that are translated from now on, with
+        0 for data. Returns a handle."""
         with self._pause.paused():
-            handle = add_native_hook(self._engine, unicorn.UC_HOOK_CODE, callback, 0, first, end - 1)
-            for address in self._hooks.keys() & ahead_at:
-                behind, *how = self._hooks[address]
-                self._remove(behind)
-                self._add(address, *how)
-            return handle
+            return add_native_hook(self._engine, unicorn.UC_HOOK_CODE, callback, 0, first, end - 1)
 
     def unhook_range(self, handle: int, first: int, end: int) -> None:
         """Take away what `hook_range` has made; code from `first` to below `end`, within one page, is
         translated anew."""
         with self._pause.paused():
-            self._remove(handle)
+            remove_native_hook(self._engine, handle)
             self._engine.ctl_remove_cache(first, end)
-
-    def _add(self, address: int, callback: int, data: int) -> None:
-        handle = add_native_hook(self._engine, unicorn.UC_HOOK_CODE, callback, data, address, address)
-        self._hooks[address] = handle, callback, data
-
-    def _remove(self, handle: int) -> None:
-        remove_native_hook(self._engine, handle)
 
     @property
     def batch_registers(self) -> list[int]:
