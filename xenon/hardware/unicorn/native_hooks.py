@@ -66,6 +66,11 @@ class NativeHooks:
             self._engine.ctl_remove_cache(first, end)
 
     @property
+    def engine(self) -> int:
+        """The host address of the engine, which its functions take."""
+        return ctypes.cast(self._engine._uch, ctypes.c_void_p).value or 0
+
+    @property
     def batch_registers(self) -> list[int]:
         """The engine's numbers of r0 to r31, f0 to f31, LR, CTR, CR, FPSCR."""
         others = [ppc.UC_PPC_REG_LR, ppc.UC_PPC_REG_CTR, ppc.UC_PPC_REG_CR, ppc.UC_PPC_REG_FPSCR]
