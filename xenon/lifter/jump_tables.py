@@ -1,8 +1,8 @@
 """Where a `bctr` within a function may go: the jump tables of a compiler's `switch`, and arrays of labels.
 
-CTR is followed backwards to a load from a table at a known place: 32-bit distances, from the table itself or
-from another known address, or 64-bit addresses. The targets are a hint. Compiled code compares the target that
-it has at run time with them, and leaves by the dispatch table for any other.
+CTR is followed backwards to a load from a table at a known place: 32-bit distances, from the table itself
+or from another known address, or 64-bit addresses. The targets are a hint. Compiled code compares the target
+that it has at run time with them, and leaves by the dispatch table for any other.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _VOLATILE = frozenset(("r0", *(f"r{number}" for number in range(3, 13))))
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a program has around its functions: `read` gives the bytes of (address, size) or None, `extent` the
-    first and the last address of the function around an address; `toc` is r2, where it is known."""
+    """What a program has around its functions: `read` gives the bytes of (address, size) or None, `extent`
+    where the function around an address begins and ends; `toc` is r2, where it is known."""
 
     read: Callable[[int, int], bytes | None]
     extent: Callable[[int], tuple[int, int] | None] = lambda _: None
@@ -288,7 +288,10 @@ def whole_function(
     functions: Container[int],
     around: Surroundings | None,
 ) -> Flow:
-    """The control flow of the function around these entries, from its own entries too. Raises NotUnderstood."""
+    """The control flow of the function around these entries, from its own entries too.
+
+    Raises NotUnderstood.
+    """
     return explore_function(fetch, _all_entries(fetch, entries, around), functions, around)
 
 
