@@ -33,6 +33,7 @@ def test_compiled_code_depends_on_what_decides_it_and_on_nothing_else() -> None:
         *(f"xenon.powerpc/{name}" for name in ("decode.py", "isa.py", "isa.tsv")),
         *(f"xenon.powerpc/{name}" for name in ("operands.py", "operands.tsv")),
         *(f"xenon.recompiler/{name}" for name in ("bridge.ll", "bridge.py", "codegen.py", "state.py")),
+        *(f"xenon.recompiler/{name}" for name in ("hand_over.ll", "hand_over.py")),
     }
 
 
