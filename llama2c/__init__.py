@@ -23,6 +23,14 @@ def xell_program() -> Path:
     return _built("xell.elf")
 
 
+def c64_program() -> Path:
+    """The Commodore 64, a program for the console as the guest is.
+
+    Raises FileNotFoundError as guest_program does.
+    """
+    return _built("c64.elf")
+
+
 def _built(name: str) -> Path:
     path = ROOM / "guest" / name
     if not path.is_file():

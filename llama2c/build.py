@@ -1,6 +1,7 @@
 """Compiles the port with ziglang from PyPI: the big-endian guest, and the same sources as a host library.
 
-`python -m llama2c.build` writes the guest to the place where an installation has it.
+`python -m llama2c.build` writes the guests to the place where an installation has them; with `--debug` it
+writes the same code with what a debugger needs, as llama2.debug.elf and so on, beside them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +18,8 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parent / "src"
 GUEST = Path(__file__).resolve().parent / "guest" / "llama2.elf"
 XELL_GUEST = GUEST.with_name("xell.elf")
+C64_SOURCES = SOURCES.with_name("c64")
+C64_GUEST = GUEST.with_name("c64.elf")
 
 PORT = (
     *"allocations checkpoint evaluate figures forward forward_cpu forward_dump forward_gpu gpu".split(),
@@ -57,6 +61,10 @@ XELL = (
     *"xell_codes.c xell_page.c xell_selftest.c xell_speeds.c".split(),
     *("xell_start.S", "-Wl,-T,xell.ld"),
 )
+# A Commodore 64 (docs/c64.md). Its processor is one function, small enough for the recompiler: no copies of
+# an operation, and trees of comparisons in the place of jump tables.
+C64 = ("bus", "kernal", "machine", "processor", "reu")
+C64_SMALL = "-Os -fno-jump-tables -DCONSOLE".split()
 HOST = "-shared -fPIC -fvisibility=hidden".split()
 
 
@@ -92,26 +100,60 @@ def _zig(arguments: Sequence[str], target: Path) -> Path:
     return target
 
 
-def build_guest(target: Path = GUEST, main: Path = SOURCES / "main.c") -> Path:
+def build_guest(target: Path = GUEST, main: Path = SOURCES / "main.c", debug: bool = False) -> Path:
     """Compiles the guest, a static ELF64 (ABI v2) for big-endian PowerPC, to `target`.
 
     `main` is the source file with the main function; another file makes another program of the port's parts.
-    Two builds give the same bytes. Raises BuildError.
+    Two builds give the same bytes; `debug` adds what a debugger needs to the same code. Raises BuildError.
     """
-    return _zig(guest_arguments(LINUX, main), target)
+    return _zig(guest_arguments(LINUX, main, debug), target)
 
 
-def build_xell_guest(target: Path = XELL_GUEST) -> Path:
+def build_xell_guest(target: Path = XELL_GUEST, debug: bool = False) -> Path:
     """Compiles the same program for a console without an operating system, as XeLL starts it, to `target`.
 
     It is the ELF64 file that xenon.pack puts into a container. Raises BuildError.
     """
-    return _zig(guest_arguments(XELL), target)
+    return _zig(guest_arguments(XELL, debug=debug), target)
 
 
-def guest_arguments(platform: Sequence[str], main: Path = SOURCES / "main.c") -> list[str]:
+def build_c64_guest(
+    target: Path = C64_GUEST, main: Path = C64_SOURCES / "main.c", debug: bool = False
+) -> Path:
+    """Compiles the Commodore 64, a program as the guest is, to `target`; with another `main`, its parts.
+
+    Raises BuildError.
+    """
+    parts = [str(C64_SOURCES / f"{name}.c") for name in C64]
+    arguments = [
+        *_common(debug),
+        *XENON,
+        *C64_SMALL,
+        f"-I{C64_SOURCES}",
+        str(main),
+        *parts,
+        "memory.c",
+        "text.c",
+    ]
+    return _zig([*arguments, *LINUX], target)
+
+
+def build_c64_library(target: Path, main: Path) -> Path:
+    """Compiles the Commodore 64's parts for this machine as a shared library, to `target`, with the functions
+    of `main`. Raises BuildError."""
+    parts = [str(C64_SOURCES / f"{name}.c") for name in C64]
+    return _zig([*COMMON, *HOST, f"-I{C64_SOURCES}", str(main), *parts, "memory.c"], target)
+
+
+def guest_arguments(
+    platform: Sequence[str], main: Path = SOURCES / "main.c", debug: bool = False
+) -> list[str]:
     """The compiler's arguments for a guest: the port, the same for each, and one of the platforms."""
-    return [*COMMON, *XENON, str(main), *(f"{name}.c" for name in PORT), *platform]
+    return [*_common(debug), *XENON, str(main), *(f"{name}.c" for name in PORT), *platform]
+
+
+def _common(debug: bool) -> list[str]:
+    return ["-g" if debug and word == "-g0" else word for word in COMMON]
 
 
 def build_reference(target: Path) -> Path:
@@ -129,5 +171,6 @@ def reference_name() -> str:
 
 
 if __name__ == "__main__":
-    print(build_guest())
-    print(build_xell_guest())
+    debug = "--debug" in sys.argv[1:]
+    for build, target in ((build_guest, GUEST), (build_xell_guest, XELL_GUEST), (build_c64_guest, C64_GUEST)):
+        print(build(target.with_suffix(".debug.elf") if debug else target, debug=debug))

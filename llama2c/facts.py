@@ -71,6 +71,11 @@ XELL_FUNCTIONS = (
 """The hot functions of the guest on bare metal, which writes on the screen by itself."""
 XELL_DEVICE_FUNCTIONS = ("show", "uart_write", "send_byte", "send", "receive", "await_status")
 """Functions of the guest on bare metal that do little else than use devices."""
+C64_FUNCTIONS = (
+    *("processor_run", "bus_write_slow", "bus_read_slow", "bus_rom_visible", "bus_map", "reu_write"),
+    *("reu_transfer", "memcpy", "machine_run", "show", "run"),
+)
+"""The hot functions of the Commodore 64 (llama2c/c64)."""
 _KERNEL_NAMES = ("rows_vmx", "batch_vmx", "rows_scalar", "batch_scalar", "row")
 TYPE_FUNCTIONS = {
     label: tuple(f"{label}_{name}" for name in _KERNEL_NAMES)

@@ -1,4 +1,4 @@
-"""The package's build hook: compiles the guest and its hot functions before hatchling packs the wheel."""
+"""The package's build hook: compiles the guests and their hot functions before hatchling packs the wheel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GuestBuildHook(BuildHookInterface[Any]):
         assert spec is not None and spec.loader is not None
         build = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(build)
-        for guest in (build.build_guest(), build.build_xell_guest()):
+        for guest in (build.build_guest(), build.build_xell_guest(), build.build_c64_guest()):
             build_data["artifacts"].append(str(guest.relative_to(self.root)))
         # In a Python of its own: there the package can be imported, and the hook's modules stay as they are.
         result = subprocess.run(

@@ -12,7 +12,6 @@ import hashlib
 import importlib.util
 import mmap
 import os
-import stat
 import tempfile
 import threading
 import time
@@ -22,6 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from host import folders
+from host.files import is_users, others_may_write
+from host.memory import anonymous
 from llama2c import build
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ class _Machine:
         table = (_File * max(len(files), 1))()
         for row, path, (_, address, size) in zip(table, files, self._held, strict=False):
             row.path, row.bytes, row.size = path, address, size
-        memory = mmap.mmap(-1, max(memory_bytes, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory = anonymous(max(memory_bytes, mmap.PAGESIZE))
         self._memory = memory
         self.host = _Host(
             table,
@@ -438,11 +440,8 @@ def _page_aligned(data: Buffer) -> tuple[Buffer, int, int]:
 
 def _cache() -> Path | None:
     """None for a user without a home folder."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        return (Path(home) if Path(home).is_absolute() else Path.home() / ".cache") / "xenon-llm"
-    except RuntimeError:
-        return None
+    base = folders.user_cache()
+    return None if base is None else base / "xenon-llm"
 
 
 def _make_private(*folders: Path) -> bool:
@@ -458,7 +457,7 @@ def _make_private(*folders: Path) -> bool:
 def _is_users_alone(path: Path) -> bool:
     """Whether it belongs to the user, and nobody else may write to it: what a library holds is executed."""
     status = path.stat()
-    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return is_users(status) and not others_may_write(status)
 
 
 def _built(target: Path) -> Path:

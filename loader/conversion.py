@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from loader.c64_weights import C64Model
 from loader.checkpoints import Recipe, image_of
 from loader.errors import LoaderCode, LoaderError
 from loader.gguf.file import Gguf
@@ -31,6 +32,9 @@ class FileKind(Enum):
     GGUF = "gguf"
     SAFETENSORS = "safetensors"
     CONFIG = "config"
+    C64_WEIGHTS = "C64 weights"
+    C64_CONFIG = "C64 config"
+    C64_TOKENIZER = "C64 tokenizer"
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,8 @@ def plan(
 
     Raises LoaderError if the source is already what is asked for, or cannot become it.
     """
-    foreign = isinstance(source, Tokenizer) and not source.converted
-    path = _target(_tokenizer_path(source.path) if foreign else source.path, byte_order, target)
+    foreign = isinstance(source, C64Model) or (isinstance(source, Tokenizer) and not source.converted)
+    path = _target(_checkpoint_path(source.path) if foreign else source.path, byte_order, target)
     lifts = isinstance(source, Model) and format not in (None, source.format)
     if not isinstance(source, Model) and format is not None:
         what = "a tokenizer" if isinstance(source, Tokenizer) else "a GGUF file"
@@ -130,8 +134,9 @@ def named(weights: Weights, suffix: str) -> Path:
     return path.with_name(f"{path.name if path.is_dir() else path.stem}{suffix}")
 
 
-def _tokenizer_path(path: Path) -> Path:
-    """`tokenizer.json` becomes `tokenizer.bin`; `m.gguf`, which holds a model too, `m.tokenizer.bin`."""
+def _checkpoint_path(path: Path) -> Path:
+    """`tokenizer.json` becomes `tokenizer.bin`, `weights.reu` `weights.bin`; `m.gguf`, which holds a model
+    too, `m.tokenizer.bin`."""
     return path.with_suffix(".tokenizer.bin" if path.suffix == ".gguf" else ".bin")
 
 

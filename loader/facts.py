@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from loader.byte_pairs import BytePairTokenizer
+from loader.c64_weights import CONFIG_BYTES, C64Model, is_c64_config, payload_bytes, read_config
 from loader.checksum import sha256
 from loader.errors import LoaderError
 from loader.extension import Extension
 from loader.gguf.file import Gguf
 from loader.gguf.llama import llama_weights
-from loader.image import Image
+from loader.image import Image, Segment
 from loader.kinds import ByteOrder
 from loader.layout import ALIGNMENT_WANTED, LAYERED, Config, Tensor, keys
 from loader.model import Model
 from loader.safetensors.folder import HuggingFaceFolder
+from loader.tensor_types import U8
 from loader.tokens import Tokenizer
 from loader.weights import Weights, weights_of
 
@@ -34,6 +37,8 @@ def facts(source: Model | Tokenizer | Gguf | HuggingFaceFolder) -> Facts:
     """
     if isinstance(source, HuggingFaceFolder):
         return _folder_facts(source)
+    if isinstance(source, C64Model):
+        return _c64_facts(source)
     foreign = isinstance(source, Tokenizer) and not source.converted
     own = sha256(source.image(source.byte_order))
     big = own if source.byte_order is ByteOrder.BIG else sha256(source.image(ByteOrder.BIG))
@@ -45,6 +50,35 @@ def facts(source: Model | Tokenizer | Gguf | HuggingFaceFolder) -> Facts:
         **_own_facts(source),
         **({} if foreign else {"sha256": own}),
         "sha256_big_endian": big,
+    }
+
+
+def _c64_facts(model: C64Model) -> Facts:
+    """As of the v0 checkpoint that it was made of, whose checksum in big-endian is the last."""
+    return {
+        "path": str(model.path),
+        "kind": "C64 weights",
+        "byte_order": model.byte_order.value,
+        "size": model.reu.size,
+        **_model_facts(model),
+        "expansion": {name: {"at": start, "bytes": end - start} for name, start, end in model.map.rows()},
+        "sha256": sha256(Image(model.reu, [Segment(model.reu.size, U8, 0)], swap=False)),
+        "sha256_big_endian": sha256(model.image(ByteOrder.BIG)),
+    }
+
+
+def c64_config_facts(path: Path) -> Facts | None:
+    """The facts of a config.bin of Llama2.c64; None for another kind of file. Raises LoaderError."""
+    if not is_c64_config(path):
+        return None
+    config = read_config(path)
+    return {
+        "path": str(path),
+        "kind": "C64 config",
+        "byte_order": ByteOrder.LITTLE.value,
+        "size": CONFIG_BYTES,
+        **_config_facts(config),
+        "payload_bytes": payload_bytes(config),
     }
 
 

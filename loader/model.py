@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from math import prod
@@ -112,13 +111,9 @@ class Model:
         self.close()
 
 
-def open_model(path: str | os.PathLike[str]) -> Model:
-    """Open a checkpoint; raises LoaderError saying what the file is instead, or what is wrong with it."""
-    return model_from(Source(path))
-
-
 def model_from(source: Source) -> Model:
-    """As `open_model`, for a file that is open already; closes it on an error."""
+    """Open a checkpoint; raises LoaderError saying what the file is instead, or what is wrong with it, and
+    closes the file."""
     try:
         header = read_header(source.path, source.read(0, VERSIONED_HEADER))
         if header is None:

@@ -1,23 +1,20 @@
 """A new file that appears under its name whole or not at all, whatever ends the program that writes it.
 
 The bytes go to a temporary file beside the target, which takes the target's place at the end. The temporary
-file is locked (flock) while its writer lives. So an unlocked one belongs to a writer that was killed, on this
+file is locked while its writer lives. So an unlocked one belongs to a writer that was killed, on this
 computer or another, and the next writer in the folder removes it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import re
-import stat
 from pathlib import Path
 
-_PERMISSIONS = 0o777
+from host.files import create_locked, hold, put_in_place, remove_unlocked, take_rights
+
 _TEMPORARY = re.compile(r"\.xenon-\d+-[0-9a-f]{16}\.part")
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 
 
 def destination(target: Path) -> Path:
@@ -45,18 +42,21 @@ class NewFile:
         self._replace = replace
         self._had_old = False
         self._backup: Path | None = None
-        self._backup_lock: int | None = None
+        self._backup_lock = -1
         self._temporary = _temporary_name(self._place.parent)
         self._descriptor = -1
 
     def create(self) -> None:
         """Make the temporary file. Whoever calls this sees to it that `close` is called, even if it fails."""
         remove_leftovers(self._place.parent)
-        while not self._make_locked():
-            os.close(self._descriptor)
-            self._temporary = _temporary_name(self._place.parent)
+        while self._descriptor < 0:
+            try:
+                self._descriptor = create_locked(self._temporary)
+            except BlockingIOError:
+                self._temporary = _temporary_name(self._place.parent)
         if self._replace:
-            self._take_permissions()
+            with contextlib.suppress(FileNotFoundError):
+                take_rights(self._descriptor, self._place.stat())
 
     def write(self, data: bytes | memoryview) -> None:
         """Append these bytes."""
@@ -67,22 +67,12 @@ class NewFile:
     def publish(self) -> None:
         """Put the file in its place, whole."""
         self._had_old = self._replace and self._place.exists()
-        os.close(os.dup(self._descriptor))  # may report a write that failed late
-        if self._replace:
-            self._temporary.replace(self._place)
-            return
-        try:
-            self._place.hardlink_to(self._temporary)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            self._publish_without_links()
+        put_in_place(self._descriptor, self._temporary, self._place, self._replace)
 
     def keep_old(self) -> None:
         """Hold what `publish` replaces, for `retract`. Where that cannot be, the new file stays."""
         with contextlib.suppress(OSError):
-            self._backup_lock = os.open(self._place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            fcntl.flock(self._backup_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # or it is taken for a leftover
+            self._backup_lock = hold(self._place)  # or it is taken for a leftover
             backup = _temporary_name(self._place.parent)
             backup.hardlink_to(self._place)
             self._backup = backup
@@ -90,21 +80,28 @@ class NewFile:
     def retract(self) -> None:
         """Undo `publish`, whether or not it has happened: put back the old file if it was kept, or leave none
         if there was none."""
+        is_ours = _is_file(self._place, self._descriptor)
+        self._close_descriptors()  # Windows moves and removes no file that is open
         with contextlib.suppress(OSError):
             if self._backup is not None:
                 self._backup.replace(self._place)
-            elif not self._had_old and _is_file(self._place, self._descriptor):
+            elif not self._had_old and is_ours:
                 self._place.unlink()
 
     def close(self) -> None:
         """Remove what is left beside the target."""
+        self._close_descriptors()
         for path in (self._temporary, self._backup):
             with contextlib.suppress(OSError):
                 if path is not None:
                     path.unlink(missing_ok=True)
-        for descriptor in (self._descriptor, self._backup_lock):
+
+    def _close_descriptors(self) -> None:
+        descriptors = self._descriptor, self._backup_lock
+        self._descriptor = self._backup_lock = -1
+        for descriptor in descriptors:
             with contextlib.suppress(OSError):
-                if descriptor is not None and descriptor >= 0:
+                if descriptor >= 0:
                     os.close(descriptor)
 
     def __enter__(self) -> NewFile:
@@ -118,37 +115,6 @@ class NewFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _publish_without_links(self) -> None:
-        """An empty file, which only one writer can make, holds the place until the rename."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        os.close(os.open(self._place, flags))
-        try:
-            self._temporary.replace(self._place)
-        except BaseException:
-            self._place.unlink(missing_ok=True)
-            raise
-
-    def _make_locked(self) -> bool:
-        """Make the file; False if another writer saw it before it was locked, and removes it."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._descriptor = os.open(self._temporary, flags, 0o666)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # no locks here, so nobody takes it for a leftover
-            return True
-        return os.fstat(self._descriptor).st_nlink > 0
-
-    def _take_permissions(self) -> None:
-        try:
-            status = self._place.stat()
-        except FileNotFoundError:
-            return
-        with contextlib.suppress(OSError):  # only root gives files away
-            os.fchown(self._descriptor, status.st_uid, status.st_gid)
-        os.fchmod(self._descriptor, stat.S_IMODE(status.st_mode) & _PERMISSIONS)
-
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of writers that were killed."""
@@ -160,12 +126,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def _remove_leftover(path: Path) -> None:
     with contextlib.suppress(OSError):  # a writer lives, or the folder does not allow it
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-        finally:
-            os.close(descriptor)
+        remove_unlocked(path)
 
 
 def _temporary_name(folder: Path) -> Path:

@@ -46,7 +46,7 @@ def _plane(blocks: Array, plane: Plane) -> bytes:
     width = row_blocks * plane.type.nbytes(plane.items)
     filled = aligned(width, ROW_ALIGNMENT)
     if len(columns) == 1 and filled == width:
-        return np.ascontiguousarray(columns[0]).tobytes()
+        return columns[0].tobytes()
     out = np.zeros((rows, filled), np.uint8)
     items = out[:, :width].view(columns[0].dtype.base)
     for index, column in enumerate(columns):

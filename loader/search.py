@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from loader.c64_weights import is_c64_weights, open_c64_weights
 from loader.errors import LoaderCode, LoaderError
 from loader.foreign import HEAD_BYTES
 from loader.gguf.file import Gguf, is_gguf, open_gguf
@@ -40,6 +41,8 @@ def open_any(path: str | os.PathLike[str]) -> Openable:
     head = source.read(0, HEAD_BYTES)
     if is_gguf(head):
         return open_gguf(source)
+    if is_c64_weights(head):
+        return open_c64_weights(source)
     if is_safetensors(head) and (Path(path).parent / CONFIG).is_file():
         source.close()
         return open_folder(path)
@@ -48,6 +51,15 @@ def open_any(path: str | os.PathLike[str]) -> Openable:
     if is_tokenizer(source) or (not _begins_as_model(source) and looks_like_tokenizer(head)):
         return tokenizer_from(source)
     return model_from(source)  # whose messages also say what else a file may be
+
+
+def open_model(path: str | os.PathLike[str]) -> Model:
+    """Open a checkpoint, or a C64's weights.reu as the checkpoint that it was made of; raises LoaderError
+    saying what the file is instead, or what is wrong with it."""
+    source = Source(path)
+    if is_c64_weights(source.read(0, HEAD_BYTES)):
+        return open_c64_weights(source)
+    return model_from(source)
 
 
 def weights(source: Openable) -> Weights:

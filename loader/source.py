@@ -7,6 +7,7 @@ import stat
 import weakref
 from pathlib import Path
 
+from host.files import open_to_read, read_at
 from loader.errors import LoaderError
 
 _KINDS = (
@@ -33,8 +34,9 @@ class Source:
         """Open `path`; raises LoaderError if it is missing, unreadable or no regular file."""
         self.path = Path(path)
         try:
-            # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._descriptor = open_to_read(self.path)
+        except IsADirectoryError as error:
+            raise self._no_file("is a directory") from error
         except (OSError, ValueError) as error:
             raise LoaderError(f"{self.path}: {reason(error)}") from error
         self.close = weakref.finalize(self, os.close, self._descriptor)
@@ -42,7 +44,7 @@ class Source:
         for test, what in _KINDS:
             if test(self._status.st_mode):
                 self.close()
-                raise LoaderError(f"{self.path}: {what}, expected a file", "give the path of a regular file")
+                raise self._no_file(what)
         self.size = self._status.st_size
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
@@ -50,7 +52,7 @@ class Source:
         done = 0
         while done < len(buffer):
             try:
-                count = os.preadv(self._descriptor, [buffer[done:]], offset + done)
+                count = read_at(self._descriptor, buffer[done:], offset + done)
             except OSError as error:
                 raise LoaderError(f"{self.path}: byte {offset + done}: {reason(error)}") from error
             if count == 0:
@@ -78,3 +80,6 @@ class Source:
                 f" of {self.size} bytes that was opened",
                 "try again when nothing writes to it",
             )
+
+    def _no_file(self, what: str) -> LoaderError:
+        return LoaderError(f"{self.path}: {what}, expected a file", "give the path of a regular file")

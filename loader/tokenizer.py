@@ -1,5 +1,5 @@
 """Opens a tokenizer of any kind: llama2.c's, byte-level BPE as `convert` writes it, tokenizer.json,
-tokenizer.model, GGUF."""
+tokenizer.model, GGUF, Llama2.c64's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import struct
 
 from loader.byte_pairs import BytePairTokenizer, byte_pairs_order
+from loader.c64_tokenizer import c64_tokenizer, is_c64_tokenizer
 from loader.errors import LoaderError
 from loader.foreign import HEAD_BYTES, recognise
 from loader.gguf.file import is_gguf
@@ -41,6 +42,8 @@ def tokenizer_from(source: Source) -> Tokenizer:
             return json_tokenizer(source)
         if begins_as_sentencepiece(head):
             return sentencepiece_tokenizer(source)
+        if is_c64_tokenizer(source):
+            return c64_tokenizer(source)
         byte_pairs = byte_pairs_order(head)
         order = byte_pairs or order_of(head)
         if order is None or (source.size > MAX_FILE and _is_model(source, head)):
@@ -71,6 +74,8 @@ def is_tokenizer(source: Source) -> bool:
     order = order_of(head)
     if not ITEM < source.size <= MAX_FILE:
         return False
+    if is_c64_tokenizer(source):
+        return True
     if byte_pairs_order(head) is not None or begins_as_json(head) or begins_as_sentencepiece(head):
         return True  # nothing else begins so
     if order is None:

@@ -40,6 +40,12 @@ def ctrl_c_as_on_a_terminal() -> None:
 
 
 @pytest.fixture(scope="session")
+def c64_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the parts of the Commodore 64 are built, once in a run."""
+    return run_folder(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def stories260K() -> loader.Model:
     return loader.open(shared_file("models/stories260K.bin"))
 

@@ -19,6 +19,7 @@ import loader
 
 WHOLE = bool(os.environ.get("XENON_LLM_ALL"))
 """Whether the long forms of tests run."""
+LONG = pytest.mark.skipif(not WHOLE, reason="a long form: XENON_LLM_ALL=1")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 NATIVE = loader.ByteOrder(sys.byteorder)
 Floats = NDArray[np.float32]

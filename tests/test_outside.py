@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import LONG
 
 TESTS = Path(__file__).parent
 CASES = {
@@ -33,7 +34,7 @@ def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [pytest.param("fixed", marks=LONG), "new"])
 @pytest.mark.parametrize("target", CASES)
 def test_random_input_ends_well_or_in_the_error_of_its_room(target: str, seed: str) -> None:
     run = fuzz("--cases", str(CASES[target]), "--seed", str(SEEDS[seed]), target)

@@ -2,8 +2,9 @@
 
 import xenon
 
-for piece in xenon.Session("stories15M.bin").generate("Sleepy Joe said"):
-    print(piece, end="", flush=True)
+with xenon.Session("stories15M.bin") as session:
+    for piece in session.generate("Sleepy Joe said"):
+        print(piece, end="", flush=True)
 """
 
 from __future__ import annotations

@@ -140,6 +140,11 @@ class Console:
         """What was added to the program's addresses when it was loaded."""
         return self._linux.process.loaded.base if self._linux else 0
 
+    @property
+    def threads_with_work(self) -> frozenset[int]:
+        """The hardware threads beside the first that the program has given a task."""
+        return self._linux.process.tasks.running if self._linux else frozenset()
+
     def compile(self, names: Sequence[str]) -> None:
         """Compile these functions of the booted program, and what they call, now; nothing on Unicorn."""
         if self.recompiler is not None:

@@ -11,6 +11,7 @@ import weakref
 from pathlib import Path
 from typing import BinaryIO
 
+from host.files import open_to_read, read_at
 from xenon.errors import XenonError, reason
 
 MIB = 1 << 20
@@ -34,8 +35,9 @@ class InputFile:
     def __init__(self, path: Path | str, hint: str = "", pipes: bool = False) -> None:
         self.path = path
         try:
-            # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._descriptor = open_to_read(path)
+        except IsADirectoryError as error:
+            raise XenonError(f"{path}: is a directory", hint) from error
         except OSError as error:
             raise XenonError(f"{path}: {reason(error)}") from error
         except ValueError as error:  # such as a zero byte in the name
@@ -55,7 +57,7 @@ class InputFile:
         done = 0
         while done < len(buffer):
             try:
-                count = os.preadv(self._descriptor, [buffer[done:]], offset + done)
+                count = read_at(self._descriptor, buffer[done:], offset + done)
             except OSError as error:
                 raise XenonError(f"{self.path}: byte {offset + done}: {reason(error)}") from error
             if count == 0:
@@ -66,8 +68,9 @@ class InputFile:
 
     def head(self, count: int) -> bytes:
         """The first `count` bytes, fewer where the file is shorter."""
+        data = bytearray(count)
         try:
-            return os.pread(self._descriptor, count, 0)
+            return bytes(data[: read_at(self._descriptor, memoryview(data), 0)])
         except OSError as error:
             raise XenonError(f"{self.path}: {reason(error)}") from error
 

@@ -7,13 +7,13 @@ operating system, bare metal, a debugger around one of them) needs a class with 
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
 
+from host.processes import after_fork
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.bus import Bus, Device
 from xenon.hardware.cpu import Cpu, Trap, TrapKind
@@ -57,6 +57,13 @@ class Personality(Protocol):
     def serve(self, cpu: Cpu, trap: Trap) -> int:
         """Answer a trap of a CPU, which rests; the address to go on at. Threads of several CPUs call this at
         once. What it raises ends the run of this CPU."""
+
+
+class Runner(Protocol):
+    """What runs CPUs in the machine's place: a debugger."""
+
+    def run(self, cpu: Cpu, pc: int, personality: Personality) -> None:
+        """As `Machine.run`."""
 
 
 class StoppableDevice(Device, Protocol):
@@ -104,6 +111,8 @@ class Machine:
         """Set once `stop` is called."""
         self.on_stop: list[Callable[[], None]] = [self.stopping.set]
         """What `stop` calls first: everything that wakes what waits."""
+        self.runner: Runner | None = None
+        """Who runs the CPUs instead."""
         for window, device in ((GPU_REGISTERS, self.gpu),) if devices is None else devices:
             self.bus.attach(window, device)
             self.on_stop.append(device.stop)
@@ -143,6 +152,9 @@ class Machine:
 
         Raises what the personality raises.
         """
+        if self.runner is not None:
+            self.runner.run(cpu, pc, personality)
+            return
         while not self.stopping.is_set():
             trap = cpu.run(pc)
             pc = trap.pc if trap.kind is TrapKind.STOPPED else personality.serve(cpu, trap)
@@ -189,7 +201,7 @@ def _stop_all() -> None:
         machine.stop()
 
 
-os.register_at_fork(after_in_child=_started.clear)  # a child process has none of the threads
+after_fork(_started.clear)  # a child process has none of the threads
 
 
 class _HostThread(threading.Thread):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from host import folders
 
 
 def user_cache() -> Path | None:
-    """XDG_CACHE_HOME/xenon-llm, ~/.cache/xenon-llm where that is not set; None for a user without a home."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        base = Path(home) if home and Path(home).is_absolute() else Path.home() / ".cache"
-    except RuntimeError:
-        return None
-    return base / "xenon-llm"
+    """The folder `xenon-llm` in the system's folder for caches; None for a user without a home."""
+    base = folders.user_cache()
+    return None if base is None else base / "xenon-llm"

@@ -6,7 +6,7 @@
 #include "printer.h"
 #include "records.h"
 
-enum { GENERATE_IGNORE_END = 1, GENERATE_FLAGS = 1, GENERATION_BYTES = 40, MOST_MORE_ENDS = 16 };
+enum { GENERATE_IGNORE_END = 1, GENERATE_STORY = 2, GENERATE_FLAGS = 3, GENERATION_BYTES = 40, MOST_MORE_ENDS = 16 };
 static const float MOST_FACTOR = 1e30f;
 
 typedef enum { END_TOKEN = 1, END_STOP = 2, END_COUNT = 3, END_INPUT = 4, END_CONTEXT = 5 } End;
@@ -103,10 +103,13 @@ static int say(Conversation *c, Inference *inference, const Generation *g, Print
         a->token = (uint32_t)next;
         return 0;
     }
-    c->starts[c->count] = (uint32_t)printer->printed;
-    c->tokens[c->count++] = next;
+    int previous = c->tokens[c->count - 1], fits = c->count < c->room;
+    if (fits) {
+        c->starts[c->count] = (uint32_t)printer->printed;
+        c->tokens[c->count++] = next;
+    }
     sampler_accept(inference->sampler, next);
-    printer_print(printer, c->tokenizer, c->tokens[c->count - 2], next);
+    printer_print(printer, c->tokenizer, previous, next);
     if (g->stops.stopped) {
         int count = c->count;
         while (count > a->first && c->starts[count - 1] >= g->stops.start) {
@@ -120,11 +123,28 @@ static int say(Conversation *c, Inference *inference, const Generation *g, Print
         a->end = END_COUNT;
         return 0;
     }
-    if (c->count == c->room) {
+    if (c->count == c->room && !(g->flags & GENERATE_STORY && fits)) {
         a->end = END_CONTEXT;
         return 0;
     }
     return !platform_input_waiting();
+}
+
+// Prints the tokens that are there as llama2.c prints a prompt: up to an end token. 0 for one that ends there.
+static int print_prompt(const Conversation *c, const Generation *g, Printer *printer)
+{
+    int byte_pairs = c->tokenizer->kind == TOKENIZER_BYTE_PAIRS;
+    if (byte_pairs) {
+        printer_print(printer, c->tokenizer, c->tokens[0], c->tokens[0]);
+    }
+    for (int i = 1; i < c->count; i++) {
+        if (!byte_pairs && !(g->flags & GENERATE_IGNORE_END) && tokenizer_ends(c->tokenizer, c->tokens[i])) {
+            return 0;
+        }
+        printer_print(printer, c->tokenizer, c->tokens[i - 1], c->tokens[i]);
+    }
+    printer->printed = printer->count;  // what stop strings have yet to take
+    return 1;
 }
 
 static void start_sampler(const Conversation *c, Sampler *sampler, const Generation *g)
@@ -141,11 +161,16 @@ int answer(Conversation *c, Inference *inference, uint32_t size)
         conversation_refuse(c->count ? "options that are none" : "no tokens");
         return 1;
     }
-    Printer printer = {.stops = g.stops.count ? &g.stops : 0, .as_records = 1};
-    Answer a = {.first = c->count, .end = c->count == c->room ? END_CONTEXT : END_INPUT, .token = ABSENT};
+    int is_story = (g.flags & GENERATE_STORY) != 0;
+    Printer printer = {.as_records = 1};
+    Answer a = {.first = c->count, .end = c->count == c->room && !is_story ? END_CONTEXT : END_INPUT, .token = ABSENT};
+    if (is_story && !print_prompt(c, &g, &printer)) {
+        a.end = END_TOKEN;
+    }
+    printer.stops = g.stops.count ? &g.stops : 0;
     float *logits = 0;
     uint64_t start = platform_nanoseconds();
-    if (a.end != END_CONTEXT) {
+    if (a.end == END_INPUT) {
         int before = inference->pos;
         start_sampler(c, inference->sampler, &g);
         if (!conversation_read(c, inference, 1, &logits)) {

@@ -27,6 +27,7 @@ enum { ITEMS = 32 };              // in a block, and in a round of the vector ke
 enum { BLOCKS_AT_ONCE = 64 };     // whose scales are made ready together
 enum { PREFETCH_BEFORE = 512 };   // bytes
 enum { MOST_ROWS = 2, MOST_POSITIONS = 4, MOST_PARTS = 3 };
+enum { ROWS_AT_ONCE = 16 };       // of a batch, which stay in a cache for all its positions
 
 typedef struct {
     float d, m;
@@ -257,19 +258,28 @@ static ALWAYS_INLINE void rows_of_blocks(const Product *p, Form f, int start, in
     }
 }
 
-static ALWAYS_INLINE void batch_of_blocks(const Product *p, Form f, int start, int end)
+// The same positions for several rows, so that x is the same from row to row.
+static ALWAYS_INLINE void batch_tile(const Product *p, Form f, int start, int end, int position, int positions)
 {
     for (int i = start; i < end; i++) {
+        tile(p, f, i, 1, position, positions);
+    }
+}
+
+static ALWAYS_INLINE void batch_of_blocks(const Product *p, Form f, int start, int end)
+{
+    for (int row = start; row < end; row += ROWS_AT_ONCE) {
+        int behind = end - row < ROWS_AT_ONCE ? end : row + ROWS_AT_ONCE;
         int b = 0;
-        for (; b + 4 <= p->positions; b += 4) {
-            tile(p, f, i, 1, b, 4);
+        for (; b + MOST_POSITIONS <= p->positions; b += MOST_POSITIONS) {
+            batch_tile(p, f, row, behind, b, MOST_POSITIONS);
         }
         if (p->positions - b >= 2) {
-            tile(p, f, i, 1, b, 2);
+            batch_tile(p, f, row, behind, b, 2);
             b += 2;
         }
         if (b < p->positions) {
-            tile(p, f, i, 1, b, 1);
+            batch_tile(p, f, row, behind, b, 1);
         }
     }
 }

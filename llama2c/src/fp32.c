@@ -8,6 +8,7 @@ enum { MOST_SHARED = 512 };                    // items of a row that shares loa
 enum { PREFETCH_LINE = 64, ROUND_BYTES = 64 };  // what is prefetched at once, and used of a row in a round
 enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };     // of a tile: rows of w times positions of x that share their loads
 enum { VECTOR_BYTES = 16 };
+enum { ROWS_AT_ONCE = 16 };                     // of a batch, which stay in a cache for all its positions
 
 // Row i of w times x of the given positions, each in llama2.c's order: the sums hide each other's latency.
 static inline __attribute__((always_inline)) void tile_scalar(const Product *p, int i, int position, int positions)
@@ -121,30 +122,42 @@ static void rows_vmx(const void *context, int start, int end)
     }
 }
 
+// The same positions for several rows, so that x is the same from row to row.
+static inline __attribute__((always_inline)) void batch_tile_vmx(const Product *p, int start, int end, int position,
+                                                                 int positions)
+{
+    for (int i = start; i < end; i++) {
+        Vector sums[MOST_POSITIONS];
+        float *out = p->out + (int64_t)position * p->w.d + i;
+        tile_vmx(sums, p, i, 1, position, positions);
+        if (positions == MOST_POSITIONS) {
+            Vector four = vector_sums(sums[0], sums[1], sums[2], sums[3]);
+            for (int lane = 0; lane < MOST_POSITIONS; lane++) {
+                out[lane * (int64_t)p->w.d] = vector_lane(four, lane);
+            }
+        } else {
+            for (int b = 0; b < positions; b++) {
+                out[b * (int64_t)p->w.d] = vector_sum(sums[b]);
+            }
+        }
+    }
+}
+
 static void batch_vmx(const void *context, int start, int end)
 {
     const Product p = *(const Product *)context;
-    Vector sums[MOST_POSITIONS];
-    for (int i = start; i < end; i++) {
-        float *out = p.out + i;
+    for (int row = start; row < end; row += ROWS_AT_ONCE) {
+        int behind = end - row < ROWS_AT_ONCE ? end : row + ROWS_AT_ONCE;
         int b = 0;
-        for (; b + 4 <= p.positions; b += 4, out += 4 * (int64_t)p.w.d) {
-            tile_vmx(sums, &p, i, 1, b, 4);
-            Vector four = vector_sums(sums[0], sums[1], sums[2], sums[3]);
-            for (int lane = 0; lane < 4; lane++) {
-                out[lane * (int64_t)p.w.d] = vector_lane(four, lane);
-            }
+        for (; b + MOST_POSITIONS <= p.positions; b += MOST_POSITIONS) {
+            batch_tile_vmx(&p, row, behind, b, MOST_POSITIONS);
         }
         if (p.positions - b >= 2) {
-            tile_vmx(sums, &p, i, 1, b, 2);
-            out[0] = vector_sum(sums[0]);
-            out[p.w.d] = vector_sum(sums[1]);
-            out += 2 * (int64_t)p.w.d;
+            batch_tile_vmx(&p, row, behind, b, 2);
             b += 2;
         }
         if (b < p.positions) {
-            tile_vmx(sums, &p, i, 1, b, 1);
-            out[0] = vector_sum(sums[0]);
+            batch_tile_vmx(&p, row, behind, b, 1);
         }
     }
 }

@@ -112,23 +112,26 @@ class Cursor:
         import numpy as np
 
         unpack = struct.Struct(f"{self._mark}Q").unpack_from
-        starts, position, size = array("q"), self.position, self._source.size
+        places: list[int] = []
+        add, data, position, size = places.append, self.data, self.position, self._source.size
         for _ in range(count):
-            if position + 8 > len(self.data):
+            if position + 8 > len(data):
                 self.position = position
                 self._move(8, what)
-            (length,) = unpack(self.data, position)
-            starts.append(position)
+                data = self.data
+            (length,) = unpack(data, position)
+            add(position)
             position += 8 + length
             if position > size:
-                left = size - starts[-1] - 8
+                left = size - places[-1] - 8
                 raise self.fault(
-                    starts[-1], f"a string of {length} bytes in {what}, but the file ends {left} bytes later"
+                    places[-1], f"a string of {length} bytes in {what}, but the file ends {left} bytes later"
                 )
         self.position = position
         self._move(0, what)
-        self._places[8].extend(starts)
-        return np.array(starts, np.int64)
+        starts = np.array(places, np.int64)
+        self._places[8].frombytes(starts.tobytes())
+        return starts
 
     def _move(self, nbytes: int, what: str) -> None:
         """Pass so many bytes, which are in `data` then."""

@@ -47,6 +47,8 @@ class Trial:
     rounds: int
     registers: tuple[int, ...]  # the three streams' addresses
     data: bytes
+    turns: int = 1  # of the whole loop
+    between: tuple[int, ...] = ()  # instructions behind each turn
 
 
 def random_trial(rng: random.Random) -> Trial:
@@ -147,8 +149,10 @@ class LoopLaboratory:
         loop = _set_up(trial)
         start = _CODE + 4 * len(loop)
         self.recompiler.assume_singles = trial.assume_singles
-        inline = [*loop, *trial.words, 0x4200_0000 | -4 * len(trial.words) & 0xFFFC, *_tear_down(), _SC]
-        called = [*loop, 0x4800_0001 | (_BODY - start), 0x4200_0000 | -4 & 0xFFFC, *_tear_down(), _SC]
+        inline = [*loop, *trial.words, 0x4200_0000 | -4 * len(trial.words) & 0xFFFC]
+        called = [*loop, 0x4800_0001 | (_BODY - start), 0x4200_0000 | -4 & 0xFFFC]
+        inline += [*_next_turn(trial, len(inline) - len(loop)), *_tear_down(), _SC]
+        called += [*_next_turn(trial, len(called) - len(loop)), *_tear_down(), _SC]
         return {
             "a loop": self._run(trial, inline, start),
             "an optimised loop": self._run(trial, inline, start, Tier.OPTIMISED),
@@ -186,11 +190,22 @@ def _set_up(trial: Trial) -> list[int]:
     words += [48 << 26 | number << 21 | 31 << 16 | 4 * number for number in range(1, 8)]
     for number in range(1, 15):
         words += [*_li(12, 64 + 16 * number), 31 << 26 | number << 21 | 31 << 16 | 12 << 11 | 103 << 1]
-    for register, value in [*((number, number) for number in range(3, 9)), (12, 16), (30, trial.rounds)]:
+    for register, value in [
+        *((number, number) for number in range(3, 9)),
+        (12, 16),
+        (30, trial.rounds),
+        (29, trial.turns),
+    ]:
         words += _li(register, value)
     for register, value in zip((9, 10, 11), trial.registers, strict=True):
         words += _li(register, value)
     return [*words, 0x7FC9_03A6]  # mtctr r30
+
+
+def _next_turn(trial: Trial, loop_words: int) -> list[int]:
+    """Back to the mtctr before the loop until all turns are done: addic. r29, r29, -1; bne."""
+    words = [*trial.between, 0x37BD_FFFF]
+    return [*words, 0x4082_0000 | -4 * (1 + loop_words + len(words)) & 0xFFFC]
 
 
 def _tear_down() -> list[int]:

@@ -119,7 +119,7 @@ WRONG_OPTIONS = {
     "none": b"",
     "cut": options()[:-1],
     "too long": options() + b"\0",
-    "unknown flag": options(flags=2),
+    "unknown flag": options(flags=4),
     "temperature": options(sampling=(-1, 0, 0, 1)),
     "temperature nan": options(sampling=(float("nan"), 0, 0, 1)),
     "temperature infinite": options(sampling=(float("inf"), 0, 0, 1)),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from console_files import Array, ConsoleFile
 from gguf_files import llama
-from support import NATIVE, Floats, Made, image_bytes
+from support import LONG, NATIVE, Floats, Made, image_bytes
 
 import llama2c
 import loader
@@ -138,8 +138,14 @@ def test_a_type_computes_as_the_same_weights_in_fp32(
 
 
 @pytest.mark.usefixtures("quick_code")
-@pytest.mark.parametrize("kernel", ["scalar", "vmx"])
-@pytest.mark.parametrize("kind", [*TYPES, *GROUPS])
+@pytest.mark.parametrize(
+    ("kind", "kernel"),
+    [
+        *((kind, "vmx") for kind in (*TYPES, *GROUPS)),
+        *((kind, "scalar") if kind in ("Q8_0", "int8 32") else pytest.param(kind, "scalar", marks=LONG)
+          for kind in (*TYPES, *GROUPS)),
+    ],
+)  # fmt: skip
 def test_the_console_has_the_bits_of_the_host(
     reference: Reference, twins: Callable[[str], Twins], kind: str, kernel: str
 ) -> None:
@@ -151,7 +157,7 @@ def test_the_console_has_the_bits_of_the_host(
     np.testing.assert_array_equal(model.console(CpuKind.UNICORN, 1, "-k", kernel), expected)
 
 
-@pytest.mark.parametrize("kernel", ["scalar", "vmx"])
+@pytest.mark.parametrize("kernel", [pytest.param("scalar", marks=LONG), "vmx"])
 def test_so_has_ordinary_code(reference: Reference, twins: Callable[[str], Twins], kernel: str) -> None:
     model = twins("Q8_0")
     expected = model.host(reference, model.native, "-k", kernel)
@@ -166,7 +172,7 @@ def test_the_gpu_is_near(reference: Reference, twins: Callable[[str], Twins], ki
     np.testing.assert_allclose(found, expected, atol=1e-4 * float(np.ptp(expected)))
 
 
-@pytest.mark.parametrize("kernel", ["scalar", "vmx"])
+@pytest.mark.parametrize("kernel", [pytest.param("scalar", marks=LONG), "vmx"])
 def test_a_cache_of_halves_has_the_same_bits_everywhere(
     reference: Reference, twins: Callable[[str], Twins], kernel: str
 ) -> None:

@@ -98,7 +98,7 @@ def test_the_console_has_one_to_six_threads(threads: int) -> None:
 def test_a_program_is_told_how_many_threads_run_at_once(
     build: Build, monkeypatch: pytest.MonkeyPatch, processors: int
 ) -> None:
-    monkeypatch.setattr("xenon.linux.thread_calls.host_processors", lambda: processors)
+    monkeypatch.setattr("xenon.linux.thread_calls.usable_processors", lambda: processors)
     console = Console(MachineSettings(threads=6, cpu=CpuKind.UNICORN))
     console.boot(build("sync", "freestanding"), ["at once"])
     text = b"".join(output.data for output in console.run(20))
@@ -110,7 +110,7 @@ def test_a_program_is_told_how_many_threads_run_at_once(
 def test_a_compiler_at_work_takes_a_processor(
     build: Build, monkeypatch: pytest.MonkeyPatch, processors: int, expected: int
 ) -> None:
-    monkeypatch.setattr("xenon.linux.thread_calls.host_processors", lambda: processors)
+    monkeypatch.setattr("xenon.linux.thread_calls.usable_processors", lambda: processors)
     monkeypatch.setattr("xenon.machine.TierUp.start", lambda tier_up: setattr(tier_up, "_is_compiling", True))
     console = Console(MachineSettings(threads=6, cpu=CpuKind.RECOMPILER))
     console.boot(build("sync", "freestanding"), ["at once"])
@@ -123,7 +123,7 @@ def test_logits_are_the_same_bits_for_every_number_of_threads(
     make_model: Callable[..., Made], monkeypatch: pytest.MonkeyPatch, kernel: str, kind: CpuKind
 ) -> None:
     monkeypatch.setattr(
-        "xenon.linux.thread_calls.host_processors", lambda: 7
+        "xenon.linux.thread_calls.usable_processors", lambda: 7
     )  # all start, also while one compiles
     made = make_model(dim=128, hidden_dim=320, n_layers=2, n_heads=8, n_kv_heads=4, vocab_size=2000)
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
@@ -150,7 +150,7 @@ def test_logits_are_the_same_bits_for_every_number_of_threads(
 
 
 def test_a_model_of_small_matrices_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xenon.linux.thread_calls.host_processors", lambda: 6)
+    monkeypatch.setattr("xenon.linux.thread_calls.usable_processors", lambda: 6)
     console = Console(MachineSettings(threads=6))
     for name, path in (("m", llama2c.bundled_model()), ("t", llama2c.bundled_tokenizer())):
         console.disc.add(name, Bytes(path.read_bytes()))

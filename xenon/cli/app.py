@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
 import sys
 import warnings
 from importlib import import_module
@@ -13,10 +12,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from host.signals import end_with_the_reader, is_reader_gone
 from xenon import __version__
 from xenon.cli.errors import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
+    EXIT_READER_GONE,
     EXIT_SIGNAL,
     EXIT_USAGE,
     UsageError,
@@ -36,15 +37,19 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "export": {},
     "generate": {},
     "chat": {},
+    "serve": {},
+    "batch": {},
     "tokenize": {},
     "pack": {},
     "run": {"context_settings": {"allow_interspersed_args": False}},
     "boot": {},
+    "c64": {},
     "profile": {"context_settings": {"allow_interspersed_args": False}},
     "scan": {},
     "bench": {},
     "perplexity": {},
     "verify": {},
+    "sweep": {},
     "budget": {},
     "estimate": {},
     "pull": {},
@@ -160,8 +165,7 @@ def _show_notes() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 bad input, 2 usage, 3 guest fault, 124 limit, 130 Ctrl-C."""
-    # A reader that leaves, as in `| head`, ends us as it ends any program: quietly, status 141 in a shell.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    end_with_the_reader()  # as in `| head`: quietly, status 141 in a shell
     from loader.errors import LoaderError
 
     _show_notes()
@@ -185,5 +189,7 @@ def main() -> NoReturn:
     except MemoryError:
         _fail("this computer gives no more memory", "raise the limit (ulimit -v)", EXIT_BAD_INPUT)
     except OSError as error:
+        if is_reader_gone(error):
+            sys.exit(EXIT_READER_GONE)
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{reason(error)}", "", EXIT_BAD_INPUT)

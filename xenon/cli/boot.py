@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.debugging import debugged, wait_for_gdb
 from xenon.cli.errors import UsageError
-from xenon.cli.options import CpuOption, TimeoutOption
+from xenon.cli.options import CpuOption, GdbOption, TimeoutOption
 from xenon.errors import XenonError
 from xenon.hardware.display import SCREENS
 from xenon.xell.layout import Loader
@@ -65,6 +66,7 @@ def boot(
     ] = None,
     timeout: TimeoutOption = None,
     cpu: CpuOption = None,
+    gdb: GdbOption = None,
 ) -> None:
     """Start a program as XeLL does on a real Xbox 360: on bare metal, with its screen and its serial port.
 
@@ -79,18 +81,21 @@ def boot(
       xenon-llm boot usb/ --live
     The same on a console with an old XeLL, on all hardware threads:
       xenon-llm boot usb/ --loader old --threads 6
+    Debug it, with `target remote :1234` in gdb-multiarch:
+      xenon-llm boot usb/ --gdb 1234
     One program, and the bytes of its serial port:
       xenon-llm boot xenon.elf --uart log.bin --timeout 60
 
     \b
     Exit codes: 0 switched off, or every thread asleep; 1 bad input, 2 wrong command line,
-      3 the program is at fault, or uses a device that has no model here, 124 time limit, 130 Ctrl-C.
+      3 the program is at fault, or uses a device that has no model here, 124 time limit, 130 Ctrl-C,
+      137 killed by gdb.
     """
+    from host.processes import usable_processors
     from llama2c.facts import XELL_DEVICE_FUNCTIONS, XELL_FUNCTIONS
     from xenon.cli.output import OutputFile, shown
     from xenon.cli.television import Television
     from xenon.hardware.memory_map import HARDWARE_THREADS
-    from xenon.linux.thread_calls import host_processors
     from xenon.machine import MachineSettings
     from xenon.xell.console import XellConsole
     from xenon.xell.png import png_file
@@ -102,12 +107,13 @@ def boot(
     if live and not sys.stdout.isatty():
         raise UsageError("--live: standard output is no terminal", "--screen FILE.png saves the picture")
     if threads is None:
-        threads = min(host_processors(), HARDWARE_THREADS)
+        threads = min(usable_processors(), HARDWARE_THREADS)
     settings = MachineSettings(cpu=cpu, threads=threads)
     console = XellConsole(settings, loader, SCREENS[resolution])
     # Other programs have none of these functions.
     booted = console.boot(path, entry, XELL_FUNCTIONS, XELL_DEVICE_FUNCTIONS)
     _note_of_the_other_loader(booted, loader)
+    server = None if gdb is None else wait_for_gdb(console.machine, gdb)
     with ExitStack() as files:
         stick = [path, *(path.iterdir() if path.is_dir() else ())]
         log = None if uart == _STANDARD_OUTPUT else files.enter_context(OutputFile(Path(uart), stick))
@@ -117,7 +123,8 @@ def boot(
         try:
             if live:
                 television.start()
-            _listen(console, timeout, listener)
+            with debugged(server, lambda: 0):
+                _listen(console, timeout, listener)
         finally:  # how far it came is of use however it ended
             television.close()
             if log is not None:

@@ -9,6 +9,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from host import folders
+from host.files import is_users
 from xenon.cli.signals import served_while_waiting
 from xenon.errors import XenonError
 
@@ -92,12 +94,8 @@ class LineEditor:
 
 def history_file() -> Path | None:
     """The user's file for typed lines; None for a user without a home folder."""
-    home = os.environ.get("XDG_STATE_HOME", "")
-    try:
-        folder = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
-    except RuntimeError:
-        return None
-    return folder / "xenon-llm" / "chat_history"
+    folder = folders.user_state()
+    return None if folder is None else folder / "xenon-llm" / "chat_history"
 
 
 def _read_history(path: Path | None) -> list[str]:
@@ -106,7 +104,7 @@ def _read_history(path: Path | None) -> list[str]:
         return []
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        if not stat.S_ISREG(status.st_mode) or not is_users(status):
             return []
         data = file.read(_MOST_HISTORY_BYTES)
     return [line for line in data.decode("utf-8", "replace").split("\n") if line][-_MOST_HISTORY_LINES:]

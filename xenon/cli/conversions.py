@@ -27,6 +27,7 @@ class Wishes:
     quantize: Quantisation | None
     group: int | None
     context: int | None
+    c64: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -43,6 +44,8 @@ def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[
 
     if model is None and tokenizer is None:
         raise UsageError("missing MODEL", _USAGE)
+    if wishes.c64:
+        return _planned_c64(model, tokenizer, wishes)
     if model is None:
         return [loader.plan(loader.open_tokenizer(str(tokenizer)), wishes.order, None, wishes.out)]
     path = model_path(model)
@@ -60,6 +63,24 @@ def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[
     if tokenizer is None and plans[0].kind is loader.FileKind.MODEL:
         plans += _tokenizer_of(opened, plans[0], wishes)
     return plans
+
+
+def _planned_c64(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[Conversion]:
+    import loader
+    from xenon.models.find import model_path
+
+    if wishes.makes or wishes.format is not None:
+        raise UsageError("--to c64 has one form: no --format, --quantize, --group or --context", _USAGE)
+    pieces = None if tokenizer is None else loader.open_tokenizer(tokenizer)
+    if model is None:
+        assert pieces is not None
+        return loader.plan_c64(pieces, None, wishes.out)
+    path = model_path(model)
+    if path != model and wishes.out is None:
+        wishes.out = Path()  # not beside a pulled model
+    if pieces is None:
+        wishes.notes.append("no tokenizer.bin is written: -z TOKENIZER names the model's tokenizer")
+    return loader.plan_c64(loader.open_any(path), pieces, wishes.out)
 
 
 def _tokenizer_of(

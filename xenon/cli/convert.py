@@ -38,7 +38,10 @@ def convert(
             show_default=False,
         ),
     ] = None,
-    to: Annotated[Literal["big", "little"], typer.Option("--to", help="Byte order of the output.")] = "big",
+    to: Annotated[
+        Literal["big", "little", "c64"],
+        typer.Option("--to", help="Byte order of the output; c64: the files of Llama2.c64."),
+    ] = "big",
     format: Annotated[
         FormatName | None,
         typer.Option(
@@ -92,10 +95,14 @@ def convert(
       xenon-llm convert smollm2.gguf -o smollm2.be.bin --context 2048
     An int8 checkpoint, as llama2.c's export.py and runq have it:
       xenon-llm convert smollm2.gguf --to little --quantize int8
+    weights.reu, config.bin and tokenizer.bin for a Commodore 64, in the folder c64, and back:
+      xenon-llm convert stories260K.bin -z tok512.bin --to c64 -o c64/
+      xenon-llm convert c64/weights.reu --to little -o stories260K.bin
     """
     import loader
 
-    wishes = Wishes(out, loader.ByteOrder(to), format, quantize, group, context)
+    order = loader.ByteOrder("little" if to == "c64" else to)
+    wishes = Wishes(out, order, format, quantize, group, context, c64=to == "c64")
     conversions = planned(model, tokenizer, wishes)
     if dry_run:
         loader.check_outputs(conversions, force)

@@ -17,6 +17,7 @@ EXIT_USAGE = 2
 EXIT_GUEST_FAULT = 3
 EXIT_TIMEOUT = 124  # as GNU timeout(1)
 EXIT_SIGNAL = 128  # and the number of the signal, as shells report it
+EXIT_READER_GONE = 141  # SIGPIPE is number 13
 EXIT_INTERRUPTED = 130  # SIGINT is number 2
 
 _EXIT_CODES: dict[str, int] = {

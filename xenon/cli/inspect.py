@@ -56,6 +56,9 @@ def inspect(
     if (packed := _packed(file)) is not None:
         print_json(packed) if as_json else _print_text(packed)
         return
+    if (config := loader.c64_config_facts(file)) is not None:
+        print_json(config) if as_json else _print_text(config)
+        return
     source = loader.open_any(model_path(file))
     facts = loader.facts(source) | {"path": shown(source.path)}
     if diffable:

@@ -110,4 +110,17 @@ FilesOption = Annotated[
 TimeoutOption = Annotated[
     float | None, typer.Option(metavar="SECONDS", min=0, help="Stop after this time, exit code 124.")
 ]
+GdbOption = Annotated[
+    str | None,
+    typer.Option(metavar="[HOST:]PORT", help="Wait for gdb on this loopback port (0: any) before it runs."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="this computer's processors"),
+]
+DaskOption = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Use the Dask cluster here.", show_default=False),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Begin anew, whatever the file holds.")]

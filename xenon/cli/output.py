@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from host.files import open_device
 from xenon.cli.errors import UsageError
 from xenon.errors import XenonError, reason
 from xenon.input_file import InputFile, read_stream
@@ -124,9 +125,7 @@ class OutputFile:
             if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
                 raise XenonError(f"{self._shown}: is an input of this command", "write to another file")
             if path.exists() and not path.is_file():
-                # O_NONBLOCK: a pipe that nobody reads is an error instead of waiting.
-                self._device = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                os.set_blocking(self._device, True)
+                self._device = open_device(path)
             else:
                 self._file = NewFile(path, replace=True).__enter__()
         except OSError as error:

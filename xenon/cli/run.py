@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.debugging import debugged, wait_for_gdb
 from xenon.cli.errors import UsageError
-from xenon.cli.options import CpuOption, EnvironmentOption, FilesOption, MemoryOption, TimeoutOption
+from xenon.cli.options import (
+    CpuOption,
+    EnvironmentOption,
+    FilesOption,
+    GdbOption,
+    MemoryOption,
+    TimeoutOption,
+)
 from xenon.cli.output import hint_at_recompiler, parse_size
 from xenon.notes import note
 
@@ -40,7 +48,11 @@ def run(
         typer.Option(metavar="N", min=1, help="Stop after N instructions (slower), exit code 124."),
     ] = None,
     memory: MemoryOption = "512MiB",
+    threads: Annotated[
+        int, typer.Option(metavar="1..6", help="Hardware threads that the program may start tasks on.")
+    ] = 1,
     cpu: CpuOption = None,
+    gdb: GdbOption = None,
 ) -> None:
     """Run a program in an emulated big-endian Xbox 360: any static PowerPC64 Linux executable, ABI v1 or v2.
 
@@ -55,19 +67,23 @@ def run(
       xenon-llm run --file stories.be.bin=/model.bin --timeout 60 ./port /model.bin -n 100
     Pipe through it, on a smaller machine:
       echo 3 1 2 | xenon-llm run --memory 64M ./sort
+    Debug it, with `target remote :1234` in gdb-multiarch:
+      xenon-llm run --gdb 1234 ./hello
 
     \b
     Exit codes: the program's own; also
       1 bad input, 2 wrong command line, 3 the program is at fault,
-      124 time or instruction limit, 130 Ctrl-C.
+      124 time or instruction limit, 130 Ctrl-C, 137 killed by gdb.
     """
     from xenon.machine import MachineSettings
 
-    console = make_console(MachineSettings(parse_size("--memory", memory), cpu), file or [])
+    console = make_console(MachineSettings(parse_size("--memory", memory), cpu, threads), file or [])
     console.boot(program, arguments or [], dict(split_variable(word) for word in env or []))
+    server = None if gdb is None else wait_for_gdb(console.machine, gdb, lambda: console.base)
     streams = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
     start = time.monotonic()
-    with closing(console.run(timeout, instructions)) as outputs:
+    outputs = console.run(timeout, instructions)
+    with debugged(server, lambda: console.exit_status), closing(outputs):
         for output in outputs:
             streams[output.fd].write(output.data)
             streams[output.fd].flush()

@@ -53,6 +53,8 @@ def _open_standard_streams() -> None:
         if getattr(sys, name) is None:
             mode = "r" if number == 0 else "w"
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="replace", closefd=False))
+        elif sys.platform == "win32" and number:  # else in the code page, which lacks most letters
+            getattr(sys, name).reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _connect_to_nothing(number: int, flags: int) -> None:

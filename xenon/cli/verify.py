@@ -33,7 +33,8 @@ _USAGE = "xenon-llm verify --help"
 
 def verify(
     model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="A model.", show_default="bundled")
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="A model; or what c64 --dump wrote.", show_default="bundled"),
     ] = None,
     tokenizer: TokenizerOption = None,
     positions: Annotated[int, typer.Option("--positions", "-n", min=1, help="Positions to compare.")] = 9,
@@ -77,11 +78,15 @@ def verify(
       xenon-llm verify stories15M.be.bin -n 3 --dump tensors
     Those of another program, as far as it wrote some:
       xenon-llm verify stories15M.be.bin --against mine --matmul scalar --ulps 64
+    What Llama2.c64 left in a C64's memory (docs/c64.md):
+      xenon-llm verify dump
 
     \b
     Exit codes: 0 all is well, 1 something is not or the input is bad, 2 wrong command line,
       3 the guest is at fault, 124 time limit, 130 Ctrl-C.
     """
+    from xenon.cli.c64 import dump_of
+    from xenon.cli.verify_c64 import verify_dump
     from xenon.evaluation.checks import Plan, tokens_to_verify
     from xenon.stories.guest import open_model, open_tokenizer
 
@@ -102,6 +107,10 @@ def verify(
         kv=kv,
         activations=activations,
     )
+    if model is not None and dump_of(model):
+        if not verify_dump(model, as_json):
+            raise typer.Exit(EXIT_BAD_INPUT)
+        return
     opened = open_model(model, context)
     if context is not None and context > opened.config.seq_len:
         raise UsageError(f"--context {context}, the model's is {opened.config.seq_len}", _USAGE)

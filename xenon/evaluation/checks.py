@@ -73,11 +73,13 @@ class Plan:
         return ReferenceEvaluator(self.model, self.tokenizer, self.matmul, setup.context, *numbers)
 
 
-def tokens_to_verify(model: loader.Model, positions: int) -> tuple[int, ...]:
-    """As many tokens as can be, from all over the vocabulary; the first is the one that texts begin with."""
+def tokens_to_verify(model: loader.Model, positions: int, seed: int = 0) -> tuple[int, ...]:
+    """As many tokens as can be, from all over the vocabulary, others for another seed; the first is the one
+    that texts begin with."""
     size = model.config.vocab_size
     count = min(positions, model.config.seq_len)
-    return tuple((1 + number * _STEP) % size for number in range(count))
+    start = seed * (positions - 1)
+    return (1 % size, *((1 + (start + number) * _STEP) % size for number in range(1, count)))
 
 
 def checks(plan: Plan) -> Iterator[Check]:

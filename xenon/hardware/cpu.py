@@ -106,6 +106,13 @@ class Cpu(Protocol):
     def registers(self) -> Registers:
         """All registers, at a trap."""
 
+    def all_registers(self) -> dict[str, int]:
+        """r0 to r31, f0 to f31 and vr0 to vr31 as bits, lr, ctr, cr, xer, fpscr, vscr, vrsave and msr; at
+        rest."""
+
+    def write_register(self, name: str, value: int) -> None:
+        """Set one of these, at rest."""
+
     def read_gpr(self, number: int) -> int:
         """General register r0 to r31."""
 

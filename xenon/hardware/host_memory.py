@@ -11,16 +11,17 @@ import os
 import sys
 from functools import cache
 
+from host.memory import anonymous
 from xenon.errors import ErrorCode, XenonError
 
 ENGINE_BYTES = 1152 << 20
 """What a Unicorn engine takes: 1,026 MiB at its first run, most for translations; and some to spare."""
 
 
-def reserve(size: int, purpose: str, flags: int = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) -> mmap.mmap:
+def reserve(size: int, purpose: str) -> mmap.mmap:
     """Zeroed memory that the host commits page by page, as it is touched."""
     try:
-        return mmap.mmap(-1, size, flags=flags)
+        return anonymous(size)
     except (OSError, ValueError) as error:
         raise XenonError(
             f"{purpose} needs {size >> 20} MiB of address space: {getattr(error, 'strerror', None) or error}",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import mmap
-import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from operator import attrgetter
 
+from host.memory import give_back, prefer_large_pages
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.host_memory import reserve, show_repeated
 from xenon.hardware.memory_map import (
@@ -84,9 +83,7 @@ class UnifiedMemory:
         self.map = memory_map
         self.size = memory_bytes
         self._buffer = reserve(ram_bytes + BEHIND_BYTES, "the console's RAM")
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            with contextlib.suppress(OSError):  # a host without them
-                self._buffer.madvise(mmap.MADV_HUGEPAGE)
+        prefer_large_pages(self._buffer)
         self.view = memoryview(self._buffer)[:ram_bytes]
         """All of RAM; slices of it are zero-copy, also for numpy.frombuffer."""
         self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._buffer))
@@ -244,9 +241,7 @@ class UnifiedMemory:
     def clear(self, start: int, end: int) -> None:
         """Zero this range, giving whole pages back to the host where the host can take them."""
         first, last = align_up(start, mmap.PAGESIZE), align_down(end, mmap.PAGESIZE)
-        if sys.platform == "linux" and first < last and not self._is_filled:
-            self._buffer.madvise(mmap.MADV_DONTNEED, first, last - first)
-        else:
+        if self._is_filled or not give_back(self._buffer, first, last):
             first = last = end
         for low, high in ((start, first), (last, end)):
             self.view[low:high] = bytes(high - low)

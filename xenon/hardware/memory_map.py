@@ -77,6 +77,9 @@ START_STUB = 0x0000_1000
 # A page behind all RAM, at the end of the address space, through which the recompiler moves vector registers.
 RECOMPILER_EXCHANGE = 0xFFFF_FFFF_FFFF_8000
 
+# A page behind all RAM that a CPU at rest maps for a moment, when a debugger asks for registers.
+INSPECTION_STUB = 0xFFFF_FFFF_0000_0000
+
 
 _FIRST_VIEW = min(view.start for view, _ in VIEWS)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Protocol
 
@@ -95,6 +95,7 @@ class Pages:
         self.has_stale_code = False
         """Whether `drop_stale_code` has something to do. Until it is done, a device should do nothing that
         the program could see after its writes."""
+        self._watched: dict[int, Protection] = {}  # page: what is taken from how it is shown
         self._stale: dict[int, int] = {}  # page of code: how often devices have written to it
         self._stale_lock = threading.Lock()  # held for moments only, also within a CPU's run
 
@@ -115,6 +116,7 @@ class Pages:
                 listener.map(address, size, _shown_first(protection))
             self._piece_count += self.pieces_added(address, size, protection)
             self._set(first, end, protection)
+            self._hide_watched(first, end)
 
     def unmap(self, address: int, size: int) -> None:
         """Hide what is mapped of these pages."""
@@ -137,6 +139,25 @@ class Pages:
                 listener.protect(address, size, _shown_first(protection))
             self._piece_count += self.pieces_added(address, size, protection)
             self._set(first, end, protection)
+            self._hide_watched(first, end)
+
+    def watch(self, pages: Mapping[int, Protection]) -> None:
+        """Show these pages, by address, without some of the program's rights: a CPU comes back with a
+        BAD_ADDRESS at an access of that kind, where the program has the right to it. Others are shown as they
+        are. What a CPU executes is not watched, nor are the stores that the engine makes in functions of its
+        own."""
+        with self._lock:
+            before, self._watched = (
+                self._watched,
+                {address // PAGE_BYTES: hidden for address, hidden in pages.items()},
+            )
+            for page in before.keys() | self._watched.keys():
+                if before.get(page) != self._watched.get(page) and self._may_be_watched(page):
+                    self._show(page)
+
+    def is_watched(self, address: int) -> bool:
+        """Whether the page of a physical address is shown with less than the program's rights to it."""
+        return bool(self._watched) and address // PAGE_BYTES in self._watched
 
     def pieces_added(self, address: int, size: int, protection: Protection | None) -> int:
         """How many more pieces, stretches of pages with the same rights, RAM has when these pages get these
@@ -266,6 +287,19 @@ class Pages:
                     cpu.own(align_down(address, PAGE_BYTES), self._protection(page))
                 else:
                     listener.protect(page * PAGE_BYTES, PAGE_BYTES, self._protection(page) & Protection.READ)
+
+    def _may_be_watched(self, page: int) -> bool:
+        return bool(self._rights[page]) and not self._rights[page] & Protection.EXECUTE
+
+    def _hide_watched(self, first: int, end: int) -> None:
+        for page in self._watched:
+            if first <= page < end and self._may_be_watched(page):
+                self._show(page)
+
+    def _show(self, page: int) -> None:
+        hidden = self._watched.get(page, Protection.NONE)
+        for listener in self._listeners:
+            listener.protect(page * PAGE_BYTES, PAGE_BYTES, self._protection(page) & ~hidden)
 
     def _protection(self, page: int) -> Protection:
         return Protection(self._rights[page] & 7)

@@ -3,9 +3,10 @@ tables, jump tables and literals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.powerpc.decode import Instruction, decode, mnemonic_of, signed
@@ -17,6 +18,10 @@ _NO_CTR = 0b00100  # BO: CTR is left alone
 _NO_CONDITION = 0b10000  # BO: CR is not looked at
 _UNCONDITIONAL_TRAP = 0x7FE00008
 _LONGEST_LEAF = 300  # instructions
+
+Jumps = Mapping[int, tuple[int, ...]]
+"""The targets of `bctr` instructions by their addresses (see jump_tables.py)."""
+_NO_JUMPS: Jumps = MappingProxyType({})
 
 
 class NotUnderstood(Exception):
@@ -37,6 +42,7 @@ class End(Enum):
     CALL_CTR = "bctrl"
     RETURN = "blr"
     JUMP_CTR = "bctr"
+    SWITCH = "bctr to one of the successors, as a rule"
     TAIL = "b to another function"
     SYSTEM_CALL = "sc"
     INTERPRETED = "an instruction that the interpreter executes before it comes back"
@@ -104,18 +110,19 @@ def explore(
     entries: tuple[int, ...],
     functions: Container[int] = (),
     obstacles: list[NotUnderstood] | None = None,
+    jumps: Jumps = _NO_JUMPS,
 ) -> Flow:
     """Follow a function's control flow from its `entries`.
 
     `fetch` gives the word at an address, None where there is no code; a branch to one of `functions` is a
-    tail call. What stands behind a system call is left out where it is not understood: the call may be the
+    tail call, and `jumps` are targets within the function. What stands behind a system call is left out where it is not understood: the call may be the
     last. Raises NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, and the flow
     goes on behind them.
     """
     try:
-        return _explore(fetch, entries, functions, None, True)
+        return _explore(fetch, entries, functions, None, True, jumps)
     except NotUnderstood:
-        return _explore(fetch, entries, functions, obstacles, False)
+        return _explore(fetch, entries, functions, obstacles, False, jumps)
 
 
 def explore_leaves(
@@ -140,6 +147,7 @@ def _explore(
     functions: Container[int],
     obstacles: list[NotUnderstood] | None,
     behind_system_calls: bool,
+    jumps: Jumps,
 ) -> Flow:
     leaders = set(entries)
     reached: dict[int, Instruction] = {}
@@ -154,11 +162,13 @@ def _explore(
                 branch = None if instruction is None else _branch(instruction, entries, functions)
                 if branch is not None and branch[0] is End.SYSTEM_CALL and not behind_system_calls:
                     branch = End.SYSTEM_CALL, [], 0
-            except NotUnderstood as reason:
+                if address in jumps and branch == (End.JUMP_CTR, [], 0):
+                    branch = End.SWITCH, list(jumps[address]), 0
+            except NotUnderstood as misunderstanding:
                 if obstacles is None:
                     raise
-                obstacles.append(reason)
-                instruction, branch = Instruction(address, word or 0, reason.mnemonic), None
+                obstacles.append(misunderstanding)
+                instruction, branch = Instruction(address, word or 0, misunderstanding.mnemonic), None
             if instruction is None:
                 ends[address] = (End.LEAVE, [], address)
                 break
@@ -176,10 +186,10 @@ def _explore(
     flow = _blocks(entries, leaders, reached, ends)
     for block in flow.blocks.values():
         if block.end is End.INTERPRETED and block.last is not None and _is_in_a_cycle(flow, block):
-            reason = _no_rule(block.last.address, block.last.mnemonic)
+            obstacle = _no_rule(block.last.address, block.last.mnemonic)
             if obstacles is None:
-                raise reason
-            obstacles.append(reason)
+                raise obstacle
+            obstacles.append(obstacle)
     return flow
 
 
@@ -248,7 +258,7 @@ def _decode(address: int, word: int) -> Instruction | None:
     return instruction
 
 
-_INTERPRETED = frozenset("mfspr mtspr mftb mftbu lswx stswx".split())
+_INTERPRETED = frozenset("mfspr mtspr mftb mftbu mcrxr dcbi lswx stswx".split())
 """Instructions without a rule that do not keep a function from being compiled, unless it is a loop's."""
 _BRANCHES = frozenset("b bl ba bla bc bcl bca bcla bclr bclrl bcctr bcctrl sc".split())
 
@@ -296,6 +306,8 @@ def _branch(
         return End.BRANCH, [after], 0  # how code finds its own address
     if name == "bclr":
         return End.RETURN, [] if bo & _ALWAYS == _ALWAYS else [after], 0
-    if name in ("bcctr", "bcctrl") and bo & _ALWAYS == _ALWAYS:
-        return (End.JUMP_CTR, [], 0) if name == "bcctr" else (End.CALL_CTR, [after], 0)
+    if name == "bcctr" and bo & _NO_CTR:
+        return End.JUMP_CTR, [] if bo & _ALWAYS == _ALWAYS else [after], 0
+    if name == "bcctrl" and bo & _ALWAYS == _ALWAYS:
+        return End.CALL_CTR, [after], 0
     raise NotUnderstood(f"{name} with these operands, at 0x{address:x}", address, name)

@@ -8,6 +8,7 @@ from xenon.lifter import layout
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.ir_types import I8, I32, I64, int_type
 from xenon.lifter.registers import GuestRegisters
+from xenon.lifter.remembered import begin_epoch, note_store
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
@@ -22,6 +23,8 @@ class Lifter(GuestRegisters):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self._held: list[tuple[Value, Value, str]] | None = None  # stores: value, pointer, attributes
+        self.remembers = False
+        """Whether loops of the function remember what memory holds (remembered.py)."""
 
     # Rare paths
 
@@ -151,10 +154,17 @@ class Lifter(GuestRegisters):
 
     def store_bytes(self, address: Value, value: Value, attributes: str) -> None:
         """A value to guest memory as it is, now or with the others that are held."""
+        if self.remembers:
+            note_store(self, address)
         if self._held is not None:
             self._held.append((value, self.pointer(address), attributes))
         else:
             self.write(value, self.pointer(address), attributes)
+
+    def forget_memory(self) -> None:
+        """Emit that memory may have changed anywhere."""
+        if self.remembers:
+            begin_epoch(self)
 
     def hold_stores(self) -> None:
         """From here on, stores to guest memory wait for `make_stores`; nothing may be read from there."""

@@ -7,12 +7,14 @@ that writes memory each round is found before its stores, which wait for the end
 is read behind the first of them.
 
 LLVM blocks: B the head, which looks ahead; F and S the rounds of the fast and the slow form; and with
-speculation D, which chooses by distrust, P, which prepares the rounds, and V, the verdict behind them.
+speculation D, which chooses by distrust, P, which prepares the rounds, and V, the verdict behind them. Where
+what the loop loads may be remembered (remembered.py), R chooses between F and G, which needs not look at it,
+and W is the verdict behind G.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from xenon.lifter.counting import count
@@ -21,6 +23,7 @@ from xenon.lifter.flow import Block, End
 from xenon.lifter.guards import Addresses, Guard, writes_memory
 from xenon.lifter.ir_types import BIT, I64
 from xenon.lifter.lift import Lifter
+from xenon.lifter.remembered import Memory, Repeated, repeated
 from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import CTR, MOST_WIDE, slots_of, wide
 from xenon.lifter.speculate import BAD, Speculation, least_slots
@@ -117,6 +120,17 @@ class Loop:
         last = block.last
         counts = last is not None and last.mnemonic == "bc" and last.rt & 0b10110 == 0b10000
         self._counted = counts and block.successors[0] == block.start  # bdnz back to the start
+        simple = self._unchecked and not self._writes and self._sums is not None
+        rows = self._sums.repeated_rows() if self._sums is not None and simple else []
+        self.repeated = repeated(rows, addresses)
+        """The streams of which the loop remembers what it found."""
+        self._repeated_rows = tuple(rows)
+        self._memory: Memory | None = None
+
+    def reserve_memory(self) -> None:
+        """Emit the stack slots of what the loop remembers."""
+        if self.repeated:
+            self._memory = Memory(self._lifter, self._start, self.repeated)
 
     def lift(self) -> None:
         """Emit it, if there is something to be had from a fast form; else as any other block."""
@@ -167,10 +181,21 @@ class Loop:
     # The fast form, with speculation
 
     def _speculate(self) -> None:
+        speculations = [self._fast_rounds("F", "V")]
+        if self._memory is not None:
+            speculations.append(self._fast_rounds("G", "W", self._repeated_rows))
+        self._prepare(speculations)
+
+    def _fast_rounds(
+        self, form: str, verdict: str, known_rows: tuple[tuple[int, ...], ...] = ()
+    ) -> Speculation:
+        """A form and the verdict behind it. `known_rows` are loads that are known to be factors."""
         lifter, block, host, start = self._lifter, self._block, self._host, self._start
         wide_slots = self._sums.slots if self._sums is not None else ()
         speculation = Speculation(lifter, frozenset((*self._changed, *wide_slots)), not self._writes)
-        lifter.start(f"F{start:x}")
+        if self._sums is not None:
+            self._sums.begin(known_rows)
+        lifter.start(f"{form}{start:x}")
         lifter.forget()
         lifter.speculate(speculation, defer=self._writes)
         if self._writes_last:
@@ -188,17 +213,19 @@ class Loop:
         host.convert(start)
         more = left.icmp("ne", 0)
         again = more if self._counted or taken is None else more & self._back(taken)
-        lifter.branch_if(again, f"F{start:x}", f"V{start:x}", LIKELY)
-        lifter.start(f"V{start:x}")
+        lifter.branch_if(again, f"{form}{start:x}", f"{verdict}{start:x}", LIKELY)
+        lifter.start(f"{verdict}{start:x}")
         if self._writes:
             self._count_rounds(1)
         else:
             self._restore_unless(speculation)
+        if self._memory is not None and not known_rows:
+            self._memory.remember(_read(lifter, _ROUNDS_BEFORE) - _read(lifter, _ROUNDS))
         lifter.resume(known)
         if self._sums is not None:
             self._sums.unpack(lifter)
         self._go_on(taken)
-        self._prepare(speculation)
+        return speculation
 
     def _instead(self, index: int, instruction: Instruction) -> bool:
         """Of an instruction of the body: commit before the first store, unless stores wait, and emit those of
@@ -232,7 +259,7 @@ class Loop:
         _write(self._lifter, _DISTRUST_LEFT, self._lifter.constant(I64, _DISTRUST))
         self._lifter.branch(f"S{self._start:x}")
 
-    def _prepare(self, speculation: Speculation) -> None:
+    def _prepare(self, speculations: Sequence[Speculation]) -> None:
         """Emitted last, when it is known what the rounds assume: the way into them."""
         lifter, start = self._lifter, self._start
         lifter.start(f"P{start:x}")
@@ -243,8 +270,22 @@ class Loop:
         _write(lifter, _ROUNDS_BEFORE, _read(lifter, _ROUNDS))
         if self._sums is not None:
             self._sums.pack(lifter)
-        good = speculation.begin(lifter.get)
-        lifter.branch_if(good, f"F{start:x}", f"S{start:x}", LIKELY)
+        good = lifter.all_of([speculation.begin(lifter.get) for speculation in speculations])
+        first = f"F{start:x}" if self._memory is None else f"R{start:x}"
+        lifter.branch_if(good, first, f"S{start:x}", LIKELY)
+        if self._memory is None:
+            return
+        lifter.start(first)
+        lifter.forget()
+        firsts = [self._first_address(stream) for stream in self.repeated]
+        known = self._memory.knows(firsts, _read(lifter, _ROUNDS))
+        lifter.branch_if(known, f"G{start:x}", f"F{start:x}")
+
+    def _first_address(self, stream: Repeated) -> Value:
+        address = self._lifter.constant(I64, stream.offset)
+        for number in stream.registers:
+            address = address + self._lifter.gpr(number)
+        return address & -16
 
     def _restore_unless(self, speculation: Speculation) -> None:
         """The verdict on all rounds; where it is bad, registers are as before and the slow form serves."""

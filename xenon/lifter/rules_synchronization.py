@@ -37,6 +37,7 @@ def synchronizes(block: Block) -> bool:
 @RULES.add(" ".join(_FENCES))
 def _barrier(lifter: Lifter, instruction: Instruction) -> None:
     lifter.emit(f"fence {_FENCES[instruction.mnemonic]}")
+    lifter.forget_memory()
 
 
 def _aligned(lifter: Lifter, instruction: Instruction) -> tuple[Value, int]:
@@ -61,6 +62,7 @@ def _reservation(address: Value, size: int) -> Value:
 def _load_and_reserve(lifter: Lifter, instruction: Instruction) -> None:
     address, size = _aligned(lifter, instruction)
     raw = lifter.read_atomic(int_type(8 * size), lifter.pointer(address), size)
+    lifter.forget_memory()
     lifter.write(_reservation(address, size), lifter.field(layout.RESERVATION))
     lifter.write(raw if size == 8 else raw.zext(64), lifter.field(layout.RESERVED))
     value = raw.intrinsic("bswap")
@@ -85,4 +87,6 @@ def _store_conditional(lifter: Lifter, instruction: Instruction) -> None:
     lifter.branch(join)
     lifter.start(join)
     no = lifter.constant(BIT, False)
-    lifter.set_field(0, no, no, lifter.phi([(no, before), (stored, swap)]))
+    result = lifter.phi([(no, before), (stored, swap)])
+    lifter.forget_memory()
+    lifter.set_field(0, no, no, result)

@@ -51,12 +51,16 @@ def _carry(lifter: Lifter, instruction: Instruction) -> None:
     lifter.set_vector(instruction.vt, carries.zext(32))
 
 
-# Packs: the elements of VA and then those of VB, each in half its width
+# Packs: the elements of VA and then those of VB, each in half its width. No value is wider than 128 bits (see
+# the dot products of VMX128).
 
 
-def _both(lifter: Lifter, instruction: Instruction, type: Type) -> Value:
-    a, b = lifter.vector(instruction.va, type), lifter.vector(instruction.vb, type)
-    return b.shuffle(range(2 * type.lanes), a)
+def _set_packed(
+    lifter: Lifter, instruction: Instruction, type: Type, narrowed: Callable[[Value], Value]
+) -> None:
+    """Set VT to the elements of both, of this type, each by a function that gives half the bits."""
+    a, b = (narrowed(lifter.vector(number, type)) for number in (instruction.va, instruction.vb))
+    lifter.set_vector(instruction.vt, b.shuffle(range(2 * type.lanes), a))
 
 
 _WIDE = {"h": TYPES["h"], "w": TYPES["w"]}
@@ -64,8 +68,8 @@ _WIDE = {"h": TYPES["h"], "w": TYPES["w"]}
 
 @RULES.add("vpkuhum vpkuwum vpkuhum128 vpkuwum128")
 def _pack(lifter: Lifter, instruction: Instruction) -> None:
-    wide = _both(lifter, instruction, _WIDE[instruction.mnemonic[4]])
-    lifter.set_vector(instruction.vt, wide.trunc(wide.type.bits // 2))
+    type = _WIDE[instruction.mnemonic[4]]
+    _set_packed(lifter, instruction, type, lambda elements: elements.trunc(type.bits // 2))
 
 
 _PACKS = "vpkuhus vpkuwus vpkshus vpkswus vpkshss vpkswss"
@@ -75,24 +79,31 @@ _PACKS = "vpkuhus vpkuwus vpkshus vpkswus vpkshss vpkswss"
 def _pack_saturating(lifter: Lifter, instruction: Instruction) -> None:
     """The letters: the operand's sign, its width, the result's sign."""
     from_sign, width, to_sign = list(instruction.mnemonic[3:6])
-    wide = _both(lifter, instruction, _WIDE[width])
-    bits = wide.type.bits // 2
+    type = _WIDE[width]
+    bits = type.bits // 2
     low, high = (0, (1 << bits) - 1) if to_sign == "u" else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-    if from_sign == "u":
-        clamped = wide.intrinsic("umin", high)
-    else:
-        clamped = wide.intrinsic("smax", low).intrinsic("smin", high)
-    note_saturation(lifter, clamped.icmp("ne", wide))
-    lifter.set_vector(instruction.vt, clamped.trunc(bits))
+
+    def narrowed(elements: Value) -> Value:
+        if from_sign == "u":
+            clamped = elements.intrinsic("umin", high)
+        else:
+            clamped = elements.intrinsic("smax", low).intrinsic("smin", high)
+        note_saturation(lifter, clamped.icmp("ne", elements))
+        return clamped.trunc(bits)
+
+    _set_packed(lifter, instruction, type, narrowed)
 
 
 @RULES.add("vpkpx")
 def _pack_pixels(lifter: Lifter, instruction: Instruction) -> None:
     """Of each word the lowest bit of the first byte and the five highest of the others."""
-    words = _both(lifter, instruction, WORDS_4)
-    top, red = words.lshr(9) & 0x8000, words.lshr(9) & 0x7C00
-    green, blue = words.lshr(6) & 0x03E0, words.lshr(3) & 0x001F
-    lifter.set_vector(instruction.vt, (top | red | green | blue).trunc(16))
+
+    def narrowed(words: Value) -> Value:
+        top_and_red = words.lshr(9) & 0xFC00
+        green, blue = words.lshr(6) & 0x03E0, words.lshr(3) & 0x001F
+        return (top_and_red | green | blue).trunc(16)
+
+    _set_packed(lifter, instruction, WORDS_4, narrowed)
 
 
 @RULES.add("vupkhpx vupklpx")

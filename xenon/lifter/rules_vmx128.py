@@ -39,13 +39,18 @@ RULES.add("vcsxwfp128 vcuxwfp128")(rules_vector.RULES["vcfsx"])
 @RULES.add("vmsum3fp128 vmsum4fp128")
 def _dot_product(lifter: Lifter, instruction: Instruction) -> None:
     """The sum of three or four products in all elements: computed in double precision, first the pairs at a
-    distance of two, and rounded once. A sum that is too large for a single gives NaN."""
+    distance of two, and rounded once. A sum that is too large for a single gives NaN.
+
+    No value is wider than 128 bits: what is wider loses its upper half in the calls of repairs on x86, which
+    leave registers alone but for that.
+    """
     three = instruction.mnemonic == "vmsum3fp128"
     numbers = (instruction.va, instruction.vb)
-    a, b = (flushed_floats(lifter, number).fpext() for number in numbers)
-    products = a * b
-    x, y, z, w = (products.extract(lifter.constant(I64, 3 - element)) for element in range(4))
-    total = (x + z) + (y if three else y + w)
+    a, b = (flushed_floats(lifter, number) for number in numbers)
+    first, second = (a.shuffle(lanes).fpext() * b.shuffle(lanes).fpext() for lanes in ((3, 2), (1, 0)))
+    sums = first + second
+    left, right = (lifter.constant(I64, lane) for lane in (0, 1))
+    total = sums.extract(left) + (first if three else sums).extract(right)
     near = total.fptrunc()
     bits = near.bitcast(I32)
     size = total.bitcast(I64) & 0x7FFF_FFFF_FFFF_FFFF

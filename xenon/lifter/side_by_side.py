@@ -6,6 +6,7 @@ That is how a scalar product looks that hides the latency of vmaddfp. Several pr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -59,10 +60,23 @@ class SideBySide:
         self._first = {row[0] for group in groups for row in group.rows}
         self._addresses: dict[int, Value] = {}
         self._loaded: dict[tuple[int, ...], Value] = {}
+        self._known: frozenset[tuple[int, ...]] = frozenset()
         products = [product for group in groups for product in group.products]
         self.indices = frozenset(index for product in products for index in (product.index, *product.loads))
         """The instructions of the block that take part."""
         self.slots = tuple(group.slot for group in groups)
+
+    def repeated_rows(self) -> list[tuple[int, ...]]:
+        """Loads that may be the same in a later run of the loop: of factors that share the other factor."""
+        uses = Counter(row for group in self._groups.values() for row in group.rows)
+        pairs = [pair for group in self._groups.values() for pair in (group.rows, group.rows[::-1])]
+        return [row for row, other in pairs if uses[row] == 1 < uses[other]]
+
+    def begin(self, known: Iterable[tuple[int, ...]]) -> None:
+        """Start another form of the loop, in which the lanes of these rows are known to be factors."""
+        self._addresses.clear()
+        self._loaded.clear()
+        self._known = frozenset(known)
 
     def lift(self, lifter: Lifter, block: Block, index: int) -> None:
         """What is emitted for one of the instructions: a group with its last."""
@@ -95,6 +109,8 @@ class SideBySide:
             data = lifter.read(bytes, lifter.pointer(self._addresses[row[0]]), ", align 16")
             reversed = [lane ^ (_LINE - 1) for lane in range(bytes.lanes)]
             words = self._loaded[row] = data.shuffle(reversed).bitcast(wide(0, len(row)).type)
+            if row in self._known and lifter.speculation is not None:
+                lifter.speculation.promise(words, Grain.FACTOR)
             for place, index in enumerate(row):
                 if self._held[block.body[index].rt] == index:
                     lifter.set(vr(block.body[index].rt), _part(words, place))

@@ -16,18 +16,19 @@ from functools import cache, partial
 from importlib import resources
 from types import MappingProxyType
 
-from xenon.lifter import layout, slots
+from xenon.lifter import layout, slots, switches
 from xenon.lifter.counting import count, note_function
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.entry import require_extra, require_singles, reserve_slots
 from xenon.lifter.estimates import estimates
-from xenon.lifter.facts import Facts, find_facts, live_before, live_out
+from xenon.lifter.facts import ALL_LIVE, Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
-from xenon.lifter.guards import Guard, find_addresses, stands_alone
+from xenon.lifter.guards import Addresses, Guard, find_addresses, stands_alone
 from xenon.lifter.ir_types import BYTES_16, I32, I64, POINTER, WORDS_4, int_type, vector
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
 from xenon.lifter.loops import Loop, is_loop
+from xenon.lifter.remembered import reserve_memory
 from xenon.lifter.rules import RULES
 from xenon.lifter.rules_synchronization import synchronizes
 from xenon.lifter.slots import CTR, LR
@@ -100,9 +101,10 @@ class Unit:
         ends = {block.end for block in flow.blocks.values()}
         if ends & {End.CALL, End.CALL_CTR, End.RETURN}:
             used |= {"lr"}
-        if ends & {End.CALL_CTR, End.JUMP_CTR}:
+        if ends & {End.CALL_CTR, End.JUMP_CTR, End.SWITCH}:
             used |= {"ctr"}
         self._used = used
+        self._switches: dict[tuple[int, ...], set[str]] = {}  # sorted targets: registers changed before
         self._needs_extra = (
             any(map(slots.is_vr, used))
             or "sat" in used
@@ -113,12 +115,35 @@ class Unit:
         """Its definition."""
         lines = [f"define {linkage}void @{self._name}(ptr noalias %state) {attributes}nounwind {{", "entry:"]
         reserve_slots(self.lifter, self._used)
+        loops = self._loops()
+        switches.reserve(self.lifter)
         if self._needs_extra:
             require_extra(self.lifter)
         self._enter()
         for start in sorted(self._flow.blocks):
-            self._block(self._flow.blocks[start])
-        return [*lines, *self.lifter.lines, "}\n"]
+            self._block(self._flow.blocks[start], loops.get(start))
+        maps = [
+            self._choose(number, targets, changed)
+            for number, (targets, changed) in enumerate(self._switches.items())
+        ]
+        return [*maps, *lines, *self.lifter.lines, "}\n"]
+
+    def _loops(self) -> dict[int, Loop]:
+        """The loops of one block, by address, and the stack slots of those that remember."""
+        loops = {
+            start: Loop(self, block, self._addresses(block))
+            for start, block in self._flow.blocks.items()
+            if is_loop(block) and not any(map(stands_alone, block.body)) and not synchronizes(block)
+        }
+        if any(loop.repeated for loop in loops.values()):
+            reserve_memory(self.lifter)
+            self.lifter.remembers = True
+        for loop in loops.values():
+            loop.reserve_memory()
+        return loops
+
+    def _addresses(self, block: Block) -> Addresses:
+        return find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
 
     def _enter(self) -> None:
         """A switch by the PC, and from each entry into its block."""
@@ -137,6 +162,7 @@ class Unit:
         """Control comes to a block from outside, with the registers in the state."""
         lifter = self.lifter
         lifter.forget()
+        lifter.forget_memory()
         lifter.prove_nothing()
         lifter.read_in(self._used)
         require_singles(lifter, self._facts.assumed.get(start, frozenset()) & self._used, "nowhere")
@@ -146,16 +172,15 @@ class Unit:
 
     # Blocks
 
-    def _block(self, block: Block) -> None:
+    def _block(self, block: Block, loop: Loop | None) -> None:
         if self._target.counters is not None:
             self.lifter.start(f"C{block.start:x}")
             count(self.lifter, self._target, block.start)
             self.lifter.branch(f"B{block.start:x}")
-        addresses = find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
-        if is_loop(block) and not any(map(stands_alone, block.body)) and not synchronizes(block):
-            Loop(self, block, addresses).lift()
+        if loop is not None:
+            loop.lift()
         else:
-            self.plain(block, addresses.guards)
+            self.plain(block, self._addresses(block).guards)
 
     def plain(self, block: Block, guards: dict[int, Guard]) -> None:
         """A block whose every address is checked."""
@@ -239,10 +264,14 @@ class Unit:
             lifter.leave(block.after, Status.SYSTEM_CALL, lifter.changed)
         elif block.end is End.TAIL:
             self._go(lifter.constant(I64, block.target), block.target)
+        elif block.end is End.SWITCH:
+            self._switch(block)
         elif block.end is End.JUMP_CTR:
+            self._unless_taken(block, taken)
             self._go(lifter.get(CTR) & -4, None)
         elif block.end is End.RETURN:
-            self._return(block, taken)
+            self._unless_taken(block, taken)
+            lifter.leave(lifter.get(LR) & -4, Status.GO_ON, lifter.changed)
         elif block.end is End.CALL:
             self._call(block, lifter.constant(I64, block.target), block.target)
         else:
@@ -289,7 +318,11 @@ class Unit:
 
     def jump(self, successor: int) -> None:
         """Emit the jump of a guest branch to a block: where it is counted, if it is."""
-        self.lifter.branch(f"{'B' if self._target.counters is None else 'C'}{successor:x}")
+        self.lifter.branch(self._label(successor))
+
+    def _label(self, successor: int) -> str:
+        """Of a block, for a jump that is counted, if any is."""
+        return f"{'B' if self._target.counters is None else 'C'}{successor:x}"
 
     def convert(self, successor: int) -> None:
         """Give FPRs that are single here, and need not be in this successor, their double form."""
@@ -303,15 +336,55 @@ class Unit:
         """Leave at `successor` if the CPU is to stop; `counted`: the jump there is counted already."""
         lifter = self.lifter
         leave, stay = lifter.labels(2)
-        flag = lifter.op(I32, f"load atomic i32, {lifter.field(layout.STOP).typed} monotonic, align 4")
-        lifter.branch_if(flag.icmp("eq", 0), stay, leave, LIKELY)
+        lifter.branch_if(self._stays(), stay, leave, LIKELY)
         lifter.start(leave)
         if counted:
             count(lifter, self._target, successor, -1)
         lifter.leave(successor, Status.GO_ON, lifter.exit_registers(self._facts.live[successor]))
         lifter.start(stay)
 
-    def _return(self, block: Block, taken: Value | None) -> None:
+    def _stays(self) -> Value:
+        """Whether compiled code may go on: nothing asks for the CPU to stop."""
+        lifter = self.lifter
+        flag = lifter.op(I32, f"load atomic i32, {lifter.field(layout.STOP).typed} monotonic, align 4")
+        return flag.icmp("eq", 0)
+
+    def _switch(self, block: Block) -> None:
+        """Go to where all jumps to these targets choose, with registers in their slots."""
+        lifter = self.lifter
+        for successor in block.successors:
+            self.convert(successor)
+        for name in sorted(lifter.proven & lifter.changed):
+            if slots.is_fpr(name):  # may have to be written back there
+                number = slots.number_of(name)
+                lifter.store_slot(slots.double(number), lifter.double(number, exact=True))
+        target = lifter.get(CTR) & -4
+        if min(block.successors) <= block.start:
+            leave, stay = lifter.labels(2)
+            lifter.branch_if(self._stays(), stay, leave, LIKELY)
+            lifter.start(leave)
+            lifter.leave(target, Status.GO_ON, lifter.changed)
+            lifter.start(stay)
+        lifter.write(target, lifter.named("to"))
+        targets = tuple(sorted(block.successors))
+        self._switches.setdefault(targets, set()).update(lifter.changed)
+        lifter.branch(f"J{list(self._switches).index(targets)}")
+
+    def _choose(self, number: int, targets: tuple[int, ...], changed: set[str]) -> str:
+        """The place that chooses one of the targets; any other address is left to other code. Returns the
+        definition of what it reads."""
+        lifter, name = self.lifter, f"{self._name}_targets{number}"
+        lifter.start(f"J{number}")
+        lifter.forget()
+        lifter.begin_block((), changed, ALL_LIVE)
+        target, otherwise = lifter.read(I64, lifter.named("to")), lifter.label()
+        switches.choose(lifter, name, targets, target, self._label, otherwise)
+        lifter.start(otherwise)
+        self._go(target, None)
+        return switches.case_map(name, targets)
+
+    def _unless_taken(self, block: Block, taken: Value | None) -> None:
+        """Go to the next block unless a jump out of the function is taken; go on where it is."""
         lifter = self.lifter
         if taken is not None:
             out, stay = lifter.labels(2)
@@ -321,7 +394,6 @@ class Unit:
             self._branch(block, None)
             lifter.resume(known)
             lifter.start(out)
-        lifter.leave(lifter.get(LR) & -4, Status.GO_ON, lifter.changed)
 
     def _call(self, block: Block, target: Value, known: int | None) -> None:
         """Call compiled code if this module or the dispatch table has it; else, or when it comes back
@@ -342,34 +414,38 @@ class Unit:
             lifter.branch(f"E{block.after:x}")
 
     def _go(self, target: Value, known: int | None) -> None:
-        """Go to other code for good: as in a call, but return with it."""
-        out = self.lifter.label()
-        self._enter_other(target, known, out)
-        self.lifter.branch(out)
-        self.lifter.start(out)
-        self.lifter.emit("ret void")
+        """Go to other code for good, which takes this function's place on the host's stack."""
+        lifter = self.lifter
+        function = self._leave_for(target, known)
+        there, out = lifter.labels(2)
+        lifter.branch_if(function.is_not_null() & self._stays(), there, out, LIKELY)
+        lifter.start(there)
+        lifter.emit(f"musttail call void {function.text}(ptr %state)")
+        lifter.emit("ret void")
+        lifter.start(out)
+        lifter.emit("ret void")
 
     def _enter_other(self, target: Value, known: int | None, otherwise: str) -> None:
         """Enter the compiled code of an address, with the registers written back; go to the label `otherwise`
         where there is none, or too much is under way."""
         lifter = self.lifter
-        lifter.write_back(lifter.changed)
-        lifter.write(target, lifter.field(layout.PC))
+        function = self._leave_for(target, known)
         depth = lifter.read(I32, lifter.field(layout.DEPTH))
         room = depth.icmp("ult", layout.MOST_DEPTH)
         call = lifter.label()
-        leaf = self._leaves.get(known) if known is not None else None
-        if leaf is not None:
-            lifter.branch_if(room, call, otherwise, LIKELY)
-            name = f"@{leaf}"
-        else:
-            function = self._served(target, known)
-            lifter.branch_if(room & function.is_not_null(), call, otherwise)
-            name = function.text
+        lifter.branch_if(room & function.is_not_null(), call, otherwise, LIKELY)
         lifter.start(call)
         lifter.write(depth + 1, lifter.field(layout.DEPTH))
-        lifter.emit(f"call void {name}(ptr %state)")
+        lifter.emit(f"call void {function.text}(ptr %state)")
         lifter.write(depth, lifter.field(layout.DEPTH))
+
+    def _leave_for(self, target: Value, known: int | None) -> Value:
+        """Write the registers back, with the PC at other code; its host function, or null."""
+        lifter = self.lifter
+        lifter.write_back(lifter.changed)
+        lifter.write(target, lifter.field(layout.PC))
+        leaf = self._leaves.get(known) if known is not None else None
+        return Value(POINTER, f"@{leaf}", lifter) if leaf is not None else self._served(target, known)
 
     def _served(self, address: Value, known: int | None) -> Value:
         """The host function that the dispatch table has for a guest address, or null."""

@@ -7,7 +7,7 @@ vmaddfp by a scale, vmaddfp by activations. Several sums share weights, several 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from xenon.lifter.flow import Block
@@ -83,6 +83,7 @@ class Unpacked:
         self._addresses: dict[int, Value] = {}
         self._loaded: dict[tuple[int, ...], Value] = {}
         self._weights: dict[Key, Value] = {}
+        self._known: frozenset[tuple[int, ...]] = frozenset()
         products = [product for group in groups for product in group.products]
         taken = {
             index for product in products for index in (product.index, product.load, *product.weight.chain)
@@ -91,6 +92,16 @@ class Unpacked:
         """The instructions of the block that take part."""
         self._of_slot = {group.slot: group for group in groups}
         self.slots = tuple(self._of_slot)
+
+    def repeated_rows(self) -> list[tuple[int, ...]]:
+        """Loads that may be the same in a later run of the loop: the activations."""
+        return list(dict.fromkeys(group.row for group in self._groups.values()))
+
+    def begin(self, known: Iterable[tuple[int, ...]]) -> None:
+        """Start another form of the loop, in which the lanes of these rows are known to be factors."""
+        for values in (self._captured, self._addresses, self._loaded, self._weights):
+            values.clear()
+        self._known = frozenset(known)
 
     def lift(self, lifter: Lifter, block: Block, index: int) -> None:
         """What is emitted for one of the instructions: a group with its last."""
@@ -176,6 +187,8 @@ class Unpacked:
             data = lifter.read(bytes, lifter.pointer(self._addresses[row[0]]), ", align 16")
             reversed = [lane ^ (_LINE - 1) for lane in range(bytes.lanes)]
             words = self._loaded[row] = data.shuffle(reversed).bitcast(vector(_LANES, I32))
+            if row in self._known and lifter.speculation is not None:
+                lifter.speculation.promise(words, Grain.FACTOR)
             for part, index in enumerate(row):
                 self._keep(lifter, block, index, words, part)
         return self._loaded[row]

@@ -14,6 +14,7 @@ from xenon.linux.process import Process, Refusal
 from xenon.powerpc.abi import INSTRUCTION_BYTES, saved_links
 from xenon.powerpc.disassembly import disassemble
 from xenon.powerpc.functions import Functions
+from xenon.powerpc.isa import encoding
 
 _SHOWN_AROUND = 5  # instructions before and after the one at fault
 _MOST_CALLERS = 32
@@ -44,8 +45,13 @@ def fault_of_trap(process: Process, thread: int, cpu: Cpu, trap: Trap) -> GuestF
             if process.space.readable(trap.pc, INSTRUCTION_BYTES)
             else b""
         )
-        what = f"{trap.kind.value} 0x{code.hex()}" if code else trap.kind.value
-        hint = "build for the console's processor: -mcpu=970 -mno-vsx"
+        row = encoding(int.from_bytes(code, "big")) if code else None
+        if row is not None:
+            what = f"{row.mnemonic} (0x{code.hex()}), which Xenon has and this emulator needs llvmlite for"
+            hint = "pip install llvmlite"
+        else:
+            what = f"{trap.kind.value} 0x{code.hex()}" if code else trap.kind.value
+            hint = "build for the console's processor: -mcpu=970 -mno-vsx"
     elif trap.kind is TrapKind.TRAP_INSTRUCTION:
         what = "trap instruction (a check that the compiler put in, or __builtin_trap)"
     elif trap.kind is TrapKind.MISALIGNED:

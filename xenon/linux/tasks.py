@@ -43,6 +43,11 @@ class Tasks:
         self._not_joined: set[int] = set()
         self._running: set[int] = set()
 
+    @property
+    def running(self) -> frozenset[int]:
+        """The hardware threads that have a task now."""
+        return frozenset(self._running)
+
     def run(self, thread: int, task: Task) -> bool:
         """Start a task on a further hardware thread; false if its task before is not joined."""
         with self._lock:

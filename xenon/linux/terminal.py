@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import select
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, Protocol
+
+from host.streams import Input
 
 STDIN = 0
 STDOUT = 1
@@ -75,12 +75,12 @@ class Terminal:
         self._emit = emit
         self.windows = windows
         self._reading = threading.Lock()  # not held while there is nothing to read
-        self._descriptor: int | None = None
+        self._input: Input | None = None
         if stdin is not None:
             try:
-                self._descriptor = stdin.fileno()
+                self._input = Input(stdin.fileno())
             except (OSError, ValueError):
-                self._descriptor = None
+                self._input = None
 
     def write(self, stream: int, data: bytes) -> None:
         """Output of the program, to STDOUT, STDERR or a pipe."""
@@ -90,7 +90,7 @@ class Terminal:
         """Up to `count` bytes, waiting for the first; none at the end of input. Raises Cancelled."""
         if self._stdin is None or count == 0:
             return b""
-        if self._descriptor is None:
+        if self._input is None:
             with self._reading:
                 return self._stdin.read(count)
         while True:
@@ -98,22 +98,20 @@ class Terminal:
             with self._reading:
                 if self.wait(0, stopping):  # no other thread was faster
                     try:
-                        return os.read(self._descriptor, count)
+                        return self._input.read(count)
                     except OSError:
                         return b""
 
     def wait(self, seconds: float | None, stopping: threading.Event) -> bool:
         """Wait until there is input or its end, for at most `seconds`; whether there is. Raises Cancelled."""
-        if self._descriptor is None:
+        if self._input is None:
             return True
-        waiter = select.poll()
-        waiter.register(self._descriptor, select.POLLIN)
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             if stopping.is_set():
                 raise Cancelled
             left = _PATIENCE if deadline is None else min(_PATIENCE, deadline - time.monotonic())
-            if waiter.poll(max(left, 0.0) * 1000):
+            if self._input.wait(max(left, 0.0)):
                 return True
             if left < _PATIENCE:
                 return False

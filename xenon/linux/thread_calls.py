@@ -6,8 +6,7 @@ program does its work alone.
 
 from __future__ import annotations
 
-import os
-
+from host.processes import usable_processors
 from xenon.linux.arguments import Function, Int, Pointer, Size
 from xenon.linux.process import Process, Refusal
 from xenon.linux.tasks import Task, TaskEnd
@@ -21,7 +20,7 @@ def xenon_thread_count(process: Process) -> int:
 def xenon_threads_at_once(process: Process) -> int:
     """As many hardware threads as this computer has processors for at the moment; at least one."""
     tasks = process.tasks
-    return max(1, min(tasks.count, host_processors() - tasks.is_compiling()))
+    return max(1, min(tasks.count, usable_processors() - tasks.is_compiling()))
 
 
 def xenon_run_thread_task(
@@ -52,14 +51,6 @@ def xenon_join_thread_task(process: Process, thread: Int) -> int:
 
 def xenon_end_thread_task(_process: Process) -> int:
     raise TaskEnd
-
-
-def host_processors() -> int:
-    """The processors of this computer that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1
 
 
 CALLS: dict[str, Function] = {

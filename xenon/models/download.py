@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from host.files import open_private
 from xenon.errors import XenonError, reason
 
 Progress = Callable[[int, int], None]
@@ -138,8 +139,7 @@ class _Partial:
     def __init__(self, remote: Remote, target: Path, progress: Progress | None) -> None:
         self.remote = remote
         self._progress = progress
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = os.fdopen(os.open(target, flags, 0o600), "r+b")
+        self._file = os.fdopen(open_private(target), "r+b")
         self.size = os.fstat(self._file.fileno()).st_size
         if self.size > remote.size:
             self.restart()

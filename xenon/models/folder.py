@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -20,12 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
+from host.files import is_users, lock, open_private, others_may_write
 from xenon.errors import XenonError, reason
 from xenon.user_cache import user_cache
 
 ABOUT, TOKENIZER = "about.json", "tokenizer.be.bin"
 _MOST_ABOUT = 1 << 16  # bytes
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +150,9 @@ class ModelFolder:
             status = self.path.stat()
         except OSError:
             return False
-        if status.st_uid != os.geteuid():
+        if not is_users(status):
             raise XenonError(f"{self.path}: belongs to another user, no model is taken from there")
-        if status.st_mode & _OTHERS_MAY_WRITE:
+        if others_may_write(status):
             raise XenonError(
                 f"{self.path}: others may write to it, no model is taken from there",
                 "take that right away (chmod go-w)",
@@ -166,17 +165,17 @@ class ModelFolder:
         assert self.path is not None
         place = self.path / f".{name}.lock"
         with _errors(place):
-            lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            descriptor = open_private(place)
         try:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(descriptor)
             except BlockingIOError as error:
                 raise XenonError(
                     f"{name}: another process is fetching it", "wait until it is done"
                 ) from error
             yield
         finally:
-            os.close(lock)
+            os.close(descriptor)
 
 
 @contextmanager

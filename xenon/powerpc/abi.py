@@ -66,6 +66,12 @@ def sets_up_toc(first: int | None, second: int | None) -> bool:
     return first is not None and second is not None and (first >> 16, second >> 16) == TOC_SETUP
 
 
+def toc_distance(first: int, second: int) -> int:
+    """From a function's start to its table of contents, by the two words that set it up."""
+    high, low = (word & 0xFFFF for word in (first, second))
+    return ((high ^ 0x8000) - 0x8000 << 16) + (low ^ 0x8000) - 0x8000
+
+
 def local_entry_distance(first: int | None, second: int | None) -> int:
     """Bytes from a function's start, where these words are, to the entry that every call executes."""
     return LOCAL_ENTRY_BYTES if sets_up_toc(first, second) else 0

@@ -19,7 +19,14 @@ from itertools import pairwise
 
 from xenon.errors import XenonError
 from xenon.powerpc import elf
-from xenon.powerpc.abi import DESCRIPTOR_BYTES, INSTRUCTION_BYTES, abi_version, descriptor
+from xenon.powerpc.abi import (
+    DESCRIPTOR_BYTES,
+    INSTRUCTION_BYTES,
+    abi_version,
+    descriptor,
+    sets_up_toc,
+    toc_distance,
+)
 
 Extent = tuple[int, int]
 """(address of the first byte, address behind the last) of machine code."""
@@ -44,8 +51,15 @@ class Function:
 class Functions:
     """The functions of a program in the order of addresses; no two of them overlap."""
 
-    def __init__(self, functions: Iterable[Function] = (), aliases: Iterable[tuple[str, int]] = ()) -> None:
-        """`aliases`: further names, each with its address."""
+    def __init__(
+        self,
+        functions: Iterable[Function] = (),
+        aliases: Iterable[tuple[str, int]] = (),
+        toc: int | None = None,
+    ) -> None:
+        """`aliases`: further names, each with its address. `toc`: what r2 is in the program's entry, where
+        the file tells."""
+        self.toc = toc
         self._functions = tuple(sorted(functions))
         self._addresses = [function.address for function in self._functions]
         self._aliases = tuple(aliases)
@@ -105,7 +119,33 @@ def read_functions(file: elf.Elf, code: Iterable[Extent], base: int = 0) -> Func
         names.append((symbol.name, address + base))
         candidate = _Candidate(address, min(symbol.size, end - address), symbol.name, symbol.type, end)
         candidates[address] = candidate.merged(candidates.get(address, candidate))
-    return Functions(_without_overlap(sorted(candidates.values(), key=lambda row: row.address), base), names)
+    toc = _toc(file, sections)
+    return Functions(
+        _without_overlap(sorted(candidates.values(), key=lambda row: row.address), base),
+        names,
+        None if toc is None else toc + base,
+    )
+
+
+def _toc(file: elf.Elf, sections: Sequence[elf.Section]) -> int | None:
+    """The table of contents of the function that a 64-bit program begins with, None where it has none."""
+    if file.bits != 64 or file.order != "big":
+        return None
+    entry = file.header.entry
+    for section in sections:
+        offset = entry - section.address
+        if section.address and 0 <= offset <= section.size - DESCRIPTOR_BYTES:
+            try:
+                data = file.content(section)[offset : offset + DESCRIPTOR_BYTES]
+            except XenonError:
+                return None
+            if len(data) < DESCRIPTOR_BYTES:
+                return None
+            if abi_version(file.header.flags) == 1:
+                return descriptor(data)[1]
+            high, low = (int.from_bytes(data[start : start + INSTRUCTION_BYTES], "big") for start in (0, 4))
+            return entry + toc_distance(high, low) if sets_up_toc(high, low) else None
+    return None
 
 
 @dataclass(frozen=True, slots=True)

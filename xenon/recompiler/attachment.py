@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+import sys
 
 from xenon.hardware.cpu import Registers, Trap, TrapKind
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
@@ -12,7 +13,7 @@ from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.stop_hook import HOOK
 from xenon.lifter import layout
-from xenon.lifter.layout import Status
+from xenon.lifter.layout import Dirty, Status
 from xenon.recompiler import bridge
 from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.state import Dispatch, State
@@ -24,6 +25,15 @@ _AT_TRAP = struct.Struct(
     f"{_TRAP_REGISTERS}Q{layout.PC - 8 * _TRAP_REGISTERS}xQ{layout.CR_WORD - layout.PC - 8}xQ"
 )
 """r0 to r8, the PC and CR in the state."""
+_CARRY = 0x2000_0000  # of XER
+_HELD = {
+    **{f"r{number}": layout.GPR + 8 * number for number in range(32)},
+    **{f"f{number}": layout.FPR + 8 * number for number in range(32)},
+    "lr": layout.LR,
+    "ctr": layout.CTR,
+    "cr": layout.CR_WORD,
+    "fpscr": layout.FPSCR,
+}
 
 
 def instruments_for_compiled_code() -> Instruments:
@@ -47,15 +57,13 @@ class CompiledCode:
         self.held = state.short(layout.HELD)
         self._run = HOOK()
         self._recompiler = recompiler
-        self._hooked: set[int] = set()
         self._exchange: mmap.mmap | None = None
         self._no_code = Dispatch()
         self._fill_state(recompiler.pages.memory.host_address)
         cpu.pause.make_exact(self.state.short(layout.STOP))
         cpu.before_limit = self._leave
         cpu.attach(self)
-        reservation, reserved, skip = map(self.state.word, (layout.RESERVATION, layout.RESERVED, layout.SKIP))
-        cpu.reservations.share(reservation, reserved, skip, self._hands_over)
+        cpu.reservations.share(*map(self.state.word, (layout.RESERVATION, layout.RESERVED)))
         recompiler.attached.append(self)
 
     def _fill_state(self, ram: int) -> None:
@@ -79,21 +87,18 @@ class CompiledCode:
         ):  # fmt: skip
             state.word(offset).value = value
 
-    def hook(self, addresses: list[int], callback: int) -> None:
-        """Hand over to compiled code at these addresses, by the compiled hook at `callback`."""
-        new = [address for address in addresses if address not in self._hooked]
+    def hook(self, callback: int) -> None:
+        """Hand over to compiled code from now on, by the compiled hook at `callback`."""
         if self._exchange is None:
             self._exchange = mmap.mmap(-1, PAGE_BYTES)
             self._exchange[:] = bridge.exchange_page()
             host_address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._exchange))
             self.state.word(layout.EXCHANGE).value = host_address
             self.cpu.native_hooks.show_host_page(RECOMPILER_EXCHANGE, host_address)
-            new += [bridge.READ_END, bridge.WRITE_END]
             self._run = HOOK(callback)
-        if new:
-            self._hooked.update(new)
-            self.cpu.reservations.give_way(new)
-            self.cpu.native_hooks.hook(new, callback, self.state.host_address)
+            state = self.state.host_address
+            self.cpu.native_hooks.hook([bridge.READ_END, bridge.WRITE_END], callback, state)
+            self.cpu.native_hooks.hook_blocks(callback, state)
 
     def resume(self, pc: int) -> Trap | None:
         instruments = self.cpu.instruments
@@ -130,6 +135,33 @@ class CompiledCode:
         (cr,), (fpscr,) = read(layout.CR_WORD, 1), read(layout.FPSCR, 1)
         return Registers(pc, read(layout.GPR, 32), lr, ctr, cr, read(layout.FPR, 32), fpscr, msr)
 
+    def with_held(self, engine: dict[str, int]) -> dict[str, int]:
+        values = engine | {name: self._words[offset // 8] for name, offset in _HELD.items()}
+        if self._has_extra:
+            values["xer"] = engine["xer"] & ~_CARRY | self._bytes[layout.CA] * _CARRY
+            for number in range(32):
+                place = layout.VR + 16 * number
+                values[f"vr{number}"] = int.from_bytes(self._bytes[place : place + 16], sys.byteorder)
+        return values
+
+    def write_held(self, name: str, value: int) -> bool:
+        if name in _HELD:
+            self._words[_HELD[name] // 8] = value
+            return name != "fpscr"  # which the engine does not get from here
+        if name.startswith("vr") and name[2:].isdecimal() and self._has_extra:
+            place = layout.VR + 16 * int(name[2:])
+            self._bytes[place : place + 16] = value.to_bytes(16, sys.byteorder)
+            self.state.short(layout.DIRTY).value |= Dirty.VECTORS
+            return True
+        if name == "xer" and self._has_extra:
+            self._bytes[layout.CA] = bool(value & _CARRY)
+            self.state.short(layout.DIRTY).value |= Dirty.XER
+        return False
+
+    @property
+    def _has_extra(self) -> bool:
+        return bool(self.state.short(layout.EXTRA).value)
+
     def read_gpr(self, number: int) -> int:
         return self._words[layout.GPR // 8 + number]
 
@@ -161,11 +193,6 @@ class CompiledCode:
     def hand_overs(self) -> int:
         """How often Unicorn has handed over to compiled code, or compiled code to more of it."""
         return self.state.word(layout.NATIVE_CALLS).value
-
-    def _hands_over(self, address: int) -> bool:
-        """Whether Unicorn hands over to compiled code at an address."""
-        dispatch = self.state.word(layout.DISPATCH).value
-        return dispatch != self._no_code.host_address and self._recompiler.dispatch.serves(address)
 
     def _leave(self) -> None:
         """Only Unicorn counts instructions: the CPU enters no compiled code from now on."""

@@ -1,7 +1,7 @@
 ; The hook that hands over from Unicorn to compiled code and back: a C function of (engine, address, size, state).
 ;
-; Unicorn calls it at the entries of compiled functions, and at the ends of the stubs in the exchange page, where
-; VR and XER have been moved. Once a system call has left the registers in the state, attachment.py calls it
+; Unicorn calls it at each of its blocks, of which most are not served, and at the ends of the stubs in the exchange
+; page, where VR and XER have been moved. Once a system call has left the registers in the state, attachment.py calls it
 ; without an engine at the address RESUME: it then comes back with the next system call, or with the place where
 ; Unicorn is to go on in GO_ON_AT. bridge.py fills in the names in braces: numbers of layout.py, and the parts
 ; that repeat for each register.
@@ -11,7 +11,36 @@ declare i64 @llvm.bswap.i64(i64)
 declare i32 @llvm.bswap.i32(i32)
 declare i32 @llvm.bitreverse.i32(i32)
 
+; A look into the dispatch table, or to the places that are not in RAM.
 define void @{name}(ptr %engine, i64 %address, i32 %size, ptr %state) nounwind {
+  %page = lshr i64 %address, {PAGE_SHIFT}
+  %inside = icmp ult i64 %page, {PAGE_COUNT}
+  br i1 %inside, label %look, label %hand_over
+look:
+  %dispatch_at = getelementptr i8, ptr %state, i64 {DISPATCH}
+  %table = load ptr, ptr %dispatch_at
+  %block_at = getelementptr ptr, ptr %table, i64 %page
+  %block = load ptr, ptr %block_at
+  %n = lshr i64 %address, 2
+  %m = and i64 %n, {SLOT_MASK}
+  %function_at = getelementptr ptr, ptr %block, i64 %m
+  %function = load ptr, ptr %function_at
+  %served = icmp ne ptr %function, null
+  br i1 %served, label %flags, label %nothing
+flags:
+  ; The engine is about to rest before this block.
+  %stop_at = getelementptr i8, ptr %state, i64 {STOP}
+  %stop = load atomic i32, ptr %stop_at monotonic, align 4
+  %resting = icmp ne i32 %stop, 0
+  br i1 %resting, label %nothing, label %hand_over
+hand_over:
+  musttail call void @hand_over(ptr %engine, i64 %address, i32 %size, ptr %state)
+  ret void
+nothing:
+  ret void
+}
+
+define internal void @hand_over(ptr %engine, i64 %address, i32 %size, ptr %state) noinline nounwind {
 entry:
   %skip_at = getelementptr i8, ptr %state, i64 {SKIP}
   %pc_at = getelementptr i8, ptr %state, i64 {PC}
@@ -49,7 +78,8 @@ which:
     i64 {WRITE_END}, label %finish
   ]
 
-; From Unicorn: fetch the registers, unless the address is not served or FPSCR is unusual.
+; From Unicorn: fetch the registers, unless the address is not served, FPSCR is unusual, or XER has SO or OV, which
+; compiled code takes to be 0.
 enter:
   %table0 = load ptr, ptr %dispatch_at
   %page0 = lshr i64 %address, {PAGE_SHIFT}
@@ -73,7 +103,20 @@ fetch:
   %fpscr = load i64, ptr %fpscr_at
   %modes = and i64 %fpscr, {FPSCR_UNUSUAL}
   %usual = icmp eq i64 %modes, 0
-  br i1 %usual, label %unpack, label %nothing
+  br i1 %usual, label %summary, label %nothing
+summary:
+  %so_place_at = getelementptr i8, ptr %state, i64 {ENGINE_SO}
+  %so_place = load ptr, ptr %so_place_at
+  %so_known = icmp ne ptr %so_place, null
+  br i1 %so_known, label %overflows, label %unpack
+overflows:
+  %ov_place_at = getelementptr i8, ptr %state, i64 {ENGINE_OV}
+  %ov_place = load ptr, ptr %ov_place_at
+  %so = load i64, ptr %so_place
+  %ov = load i64, ptr %ov_place
+  %so_or_ov = or i64 %so, %ov
+  %no_overflow = icmp eq i64 %so_or_ov, 0
+  br i1 %no_overflow, label %unpack, label %nothing
 unpack:
 {uncount}
   call void @unpack_cr(ptr %cr_word_at, ptr %cr_at)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from host.files import OpenFolder, is_users, others_may_write
 from xenon.notes import note
 from xenon.user_cache import user_cache
 
@@ -25,7 +26,6 @@ _HEAD_BYTES = len(_MAGIC) + _DIGEST_BYTES
 MOST_BYTES = 64 * 1024 * 1024
 MOST_BYTES_OF_FILE = 8 * 1024 * 1024
 _NAME = re.compile(r"[a-z]+_[0-9a-f]+\.code|\.new-[0-9a-f]{16}")
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def cache_folder() -> Path | None:
@@ -80,10 +80,12 @@ class CodeCache:
         """Delete the cache's own files; returns what that was. Raises OSError for a file that cannot be
         deleted."""
         with self._opened() as folder:
-            files = [] if folder is None else _files(folder)
+            if folder is None:
+                return Usage(0, 0)
+            files = _files(folder)
             for _, _, name in files:
                 try:
-                    os.unlink(name, dir_fd=folder)
+                    folder.remove(name)
                 except FileNotFoundError:
                     continue
                 except OSError as error:
@@ -94,39 +96,38 @@ class CodeCache:
         return (self.folder or Path()) / name
 
     @contextmanager
-    def _opened(self) -> Iterator[int | None]:
-        """A descriptor of the folder, None where there is none or it is not the user's alone."""
+    def _opened(self) -> Iterator[OpenFolder | None]:
+        """The folder, None where there is none or it is not the user's alone."""
         folder = None
         try:
             if self.folder is not None:
                 with contextlib.suppress(OSError):
-                    folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK)
-            is_safe = folder is not None and self._is_users_alone(os.fstat(folder), self._path(""))
+                    folder = OpenFolder(self.folder)
+            is_safe = folder is not None and self._is_users_alone(folder.status(), self._path(""))
             yield folder if is_safe else None
         finally:
             if folder is not None:
-                os.close(folder)
+                folder.close()
 
-    def _read(self, folder: int, name: str) -> bytes | None:
+    def _read(self, folder: OpenFolder, name: str) -> bytes | None:
         """A whole file; None for one that is missing, too long, or not the user's alone."""
         try:
-            if not self._is_own_file(os.stat(name, dir_fd=folder, follow_symlinks=False), name):
+            if not self._is_own_file(folder.status_of(name), name):
                 return None
-            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
-            with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
+            with os.fdopen(folder.open_to_read(name), "rb") as file:
                 status = os.fstat(file.fileno())  # nobody can exchange the file any more
                 if not self._is_own_file(status, name) or status.st_size > MOST_BYTES_OF_FILE:
                     return None
                 with contextlib.suppress(OSError):
-                    os.utime(file.fileno())  # the oldest go first
+                    folder.touch(name, file.fileno())  # the oldest go first
                 return file.read(MOST_BYTES_OF_FILE)
         except OSError:
             return None
 
-    def _may_write(self, folder: int, name: str) -> bool:
+    def _may_write(self, folder: OpenFolder, name: str) -> bool:
         """Whether there is no such file, or a file of the user's to replace."""
         try:
-            return self._is_own_file(os.stat(name, dir_fd=folder, follow_symlinks=False), name)
+            return self._is_own_file(folder.status_of(name), name)
         except FileNotFoundError:
             return True
 
@@ -138,15 +139,15 @@ class CodeCache:
 
     def _is_users_alone(self, status: os.stat_result, path: Path) -> bool:
         """Whether only the user can have written it; else there is a note."""
-        if status.st_uid != os.geteuid():
+        if not is_users(status):
             note(f"{path}: belongs to another user, no compiled code is kept there")
             return False
-        if status.st_mode & _OTHERS_MAY_WRITE:
+        if others_may_write(status):
             note(f"{path}: others may write to it (chmod go-w), no compiled code is kept there")
             return False
         return True
 
-    def _trim(self, folder: int) -> None:
+    def _trim(self, folder: OpenFolder) -> None:
         files = _files(folder)
         total = sum(size for _, size, _ in files)
         for _, size, name in files:
@@ -164,33 +165,32 @@ def _head(key: str, data: bytes) -> bytes:
     return _MAGIC + hashlib.sha256(key.encode() + b"\0" + data).digest()
 
 
-def _write(folder: int, name: str, data: bytes) -> None:
+def _write(folder: OpenFolder, name: str, data: bytes) -> None:
     part = f".new-{os.urandom(8).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    handle = os.open(part, flags, 0o600, dir_fd=folder)
+    handle = folder.create(part)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+        folder.rename(part, name)
     except BaseException:
         _delete(folder, part)
         raise
 
 
-def _delete(folder: int, name: str) -> None:
+def _delete(folder: OpenFolder, name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=folder)
+        folder.remove(name)
 
 
-def _files(folder: int) -> list[tuple[float, int, str]]:
+def _files(folder: OpenFolder) -> list[tuple[float, int, str]]:
     """(time of last use, size, name) of the cache's own files in a folder, the oldest first."""
     files: list[tuple[float, int, str]] = []
-    with os.scandir(folder) as entries:
+    with folder.entries() as entries:
         for entry in entries:
             if not _NAME.fullmatch(entry.name):
                 continue
             with contextlib.suppress(OSError):
                 status = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                if stat.S_ISREG(status.st_mode) and is_users(status):
                     files.append((status.st_mtime, status.st_size, entry.name))
     return sorted(files)

@@ -15,7 +15,8 @@ import llvmlite.binding as llvm
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.instruments import COMPILED_AT
 from xenon.lifter.alone import lift_all_alone
-from xenon.lifter.flow import explore, explore_leaves
+from xenon.lifter.flow import Block, End, explore_leaves
+from xenon.lifter.jump_tables import Surroundings, explore_function
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.recompiler.bridge import bridge_text
@@ -24,6 +25,9 @@ from xenon.recompiler.units import CompiledUnit, generator_version
 
 # No fast-math flag is ever set, so that LLVM neither contracts nor reassociates.
 _OPTIMISATION = 3
+# LLVM's older linker places the sections of an object apart. Where 2 GiB of consoles lie between code and its
+# constants, small code ends the process. JITLink keeps them together; llvmlite lacks it on Windows.
+_HAS_JITLINK = sys.platform != "win32"
 
 
 @cache
@@ -35,7 +39,7 @@ def _machine() -> llvm.TargetMachine:
         features=llvm.get_host_cpu_features().flatten(),
         opt=_OPTIMISATION,
         reloc="pic",
-        codemodel="small",
+        codemodel="small" if _HAS_JITLINK else "large",
         jit=True,
     )
 
@@ -95,9 +99,7 @@ class Linker:
     """Puts object code into this process, for as long as the process lives; each name is linked once."""
 
     def __init__(self) -> None:
-        # LLVM's older linker places the sections of an object apart. Where 2 GiB of consoles lie between code
-        # and its constants, it ends the process. JITLink keeps them together; it does not know COFF well.
-        self._jit = llvm.create_lljit_compiler(_machine(), use_jit_link=sys.platform != "win32")
+        self._jit = llvm.create_lljit_compiler(_machine(), use_jit_link=_HAS_JITLINK)
         self._linked: dict[str, tuple[llvm.ResourceTracker, int]] = {}
         self._tries = 0
         self._lock = threading.Lock()
@@ -132,16 +134,17 @@ def make_unit(
     cache: CodeCache | None,
     target: Target,
     worker: Callable[[str, bool], bytes] = compile_text,
+    around: Surroundings | None = None,
 ) -> CompiledUnit:
     """Compile the function with these entries for a target by `worker`, or take it from the cache.
 
     Raises NotUnderstood, and what the worker raises.
     """
-    flow = explore(fetch, entries, functions)
+    flow = explore_function(fetch, entries, functions, around)
     leaves = explore_leaves(fetch, flow, functions) if target.optimised else {}
     flows = (flow, *leaves.values())
     parts = [
-        (part.entries, sorted(part.calls), [block.end.name for block in part.blocks.values()], part.words)
+        (part.entries, sorted(part.calls), [_end(block) for block in part.blocks.values()], part.words)
         for part in flows
     ]
     name = _key("unit" if target.counters is None else "counting", repr((target, parts)))
@@ -151,6 +154,11 @@ def make_unit(
     pages = frozenset(address // target.page_bytes for part in flows for address, _ in part.words)
     points = tuple(flow.entry_points)
     return CompiledUnit(function, points, flow.calls, pages, len(flow.words), cached)
+
+
+def _end(block: Block) -> tuple[str, tuple[int, ...]]:
+    """How a block ends, and what the words do not say of where it goes."""
+    return block.end.name, tuple(block.successors) if block.end is End.SWITCH else ()
 
 
 def module_function(kind: str, text: Callable[[str], str], cache: CodeCache | None = None) -> int:

@@ -6,7 +6,7 @@ instruction of the engine's own. So what an instruction means does not depend on
 compiled.
 
 It takes an engine whose memory is known, and code: prepared when the package was built, or llvmlite. Where
-one of them is missing, the engine executes these forms in its own way.
+one of them is missing, the engine executes these forms in its own way, and what it does not know is a fault.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ SATURATING = frozenset("fctid fctidz fctiw fctiwz".split())
 ESTIMATES = frozenset("fres frsqrte".split())
 DIVISIONS = frozenset("divw divwu divd divdu divwo divwuo divdo divduo mulhw".split())
 _WITH_DOT = ROUNDED_ONCE | SATURATING | ESTIMATES | DIVISIONS
+VMX128 = frozenset(row.mnemonic for row in table() if row.kind is Kind.VMX128)
+"""Some of them Unicorn takes for something that does nothing."""
 HANDED_OVER = (
     _WITH_DOT
     | {f"{name}." for name in _WITH_DOT}
     | frozenset("lvebx lvehx lvewx vsl vsr dcbz dcbz128 vrefp vrsqrtefp vlogefp vexptefp".split())
-    | frozenset(row.mnemonic for row in table() if row.kind is Kind.VMX128)
+    | VMX128
 )
 """The forms that Unicorn would execute, in another way than Xenon. What it does not know traps anyhow."""
 
@@ -127,9 +129,12 @@ def lone_instructions() -> LoneInstructions:
 
 
 def hand_over(cpu: UnicornCpu, pages: Pages, state: State) -> None:
-    """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible."""
+    """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible. If
+    not, those trap that would seem to be executed."""
     memory, hook = cpu.engine_memory, lone_instructions().hook
-    if memory is not None and hook is not None:
+    if memory is not None and hook is None:
+        cpu.take_away(VMX128)
+    elif memory is not None and hook is not None:
         _HandOver(cpu, pages, state, memory).begin(hook)
 
 

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+from host.processor import features
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.recompiler.bridge import bridge_text
@@ -29,6 +30,7 @@ _MOST_RECORD = 4 * 1024 * 1024  # bytes
 
 # Processor features as Linux names them, for x86-64's levels; the better level comes first.
 _V3 = "avx avx2 bmi1 bmi2 f16c fma abm movbe"
+WINDOWS = "windows_x86_64_v3"
 _LEVELS = {"x86_64_v4": f"{_V3} avx512f avx512bw avx512cd avx512dq avx512vl", "x86_64_v3": _V3}
 
 
@@ -143,7 +145,7 @@ def prepared(folder: Path = FOLDER) -> Prepared | None:
             units, alone = tuple(map(PreparedUnit.read, rows["units"])), tuple(map(int, rows["alone"]))
             record = Record(str(rows["version"]), units, alone)
             if record.version == prepared_version():
-                found = Prepared(record, ctypes.CDLL(str(folder / f"{kind}.so")))
+                found = Prepared(record, ctypes.CDLL(str(folder / library_name(kind))))
                 return found if found.bridge else None
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
@@ -152,21 +154,18 @@ def prepared(folder: Path = FOLDER) -> Prepared | None:
 
 def host_kinds() -> Iterator[str]:
     """The kinds of code that this computer executes, the best first."""
-    if not sys.platform.startswith("linux"):
-        return
-    if platform.machine() == "aarch64":
+    if sys.platform.startswith("linux") and platform.machine() == "aarch64":
         yield "aarch64"
-    if platform.machine() == "x86_64":
-        features = _features()
-        yield from (level for level, needed in _LEVELS.items() if features.issuperset(needed.split()))
+    if sys.platform.startswith("linux") and platform.machine() == "x86_64":
+        has = features()
+        yield from (level for level, needed in _LEVELS.items() if has.issuperset(needed.split()))
+    if sys.platform == "win32" and features().issuperset(_V3.split()):
+        yield WINDOWS
 
 
-def _features() -> frozenset[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
+def library_name(kind: str) -> str:
+    """The file name of the library for this kind of host."""
+    return f"{kind}.dll" if kind == WINDOWS else f"{kind}.so"
 
 
 def _items(value: object) -> list[Any]:

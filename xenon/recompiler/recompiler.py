@@ -25,6 +25,7 @@ from xenon.recompiler.units import CompiledUnit
 from xenon.recompiler.worker import Stopped, Worker
 
 if TYPE_CHECKING:
+    from xenon.lifter.jump_tables import Surroundings
     from xenon.recompiler.attachment import CompiledCode
 
 _MOST_SETTLED = 16  # compilations from a page that the program writes to in between
@@ -201,10 +202,11 @@ class Recompiler:
 
     def loop_start(self, pc: int) -> int | None:
         """Where the innermost loop around an instruction begins, None if it is in none."""
-        from xenon.lifter.flow import NotUnderstood, explore
+        from xenon.lifter.flow import NotUnderstood
+        from xenon.lifter.jump_tables import explore_function
 
         try:
-            flow = explore(self.fetch, (pc,), self._starts)
+            flow = explore_function(self.fetch, (pc,), self._starts, self._around())
         except NotUnderstood:
             return None
         starts = [
@@ -316,12 +318,26 @@ class Recompiler:
                 self.cache,
                 codegen.console_target(self.assume_singles, self.counting, optimised),
                 compile_text,
+                self._around(),
             )
         except NotUnderstood as reason:
             outcome = Outcome(entries, Tier.UNICORN, str(reason))
             self._publish(outcome, _Published(own_pages, ()), 0, forgotten)
             return outcome
         return self._entered(entries, inside, tier, unit, start, forgotten)
+
+    def _around(self) -> Surroundings:
+        """What a function has around it, for its jump tables."""
+        from xenon.lifter.jump_tables import Surroundings
+
+        def read(start: int, size: int) -> bytes | None:
+            return self.code_at(start, size) if self.pages.allows(start, size, Protection.READ) else None
+
+        def extent(start: int) -> tuple[int, int] | None:
+            function = self.function_at(start)
+            return None if function is None else (function.address, function.end)
+
+        return Surroundings(read, extent, self._functions.toc)
 
     def _check_left(self, function: Function) -> None:
         """Raise NotUnderstood for a function that is to be left to Unicorn."""
@@ -363,7 +379,7 @@ class Recompiler:
             return Outcome(entries, Tier.UNICORN, "its code has changed while it was compiled")
         with self._hooking:
             for code in self.attached:
-                code.hook(list(unit.points), hook)
+                code.hook(hook)
         return outcome
 
     def _publish(self, outcome: Outcome, published: _Published, function: int, forgotten: set[int]) -> bool:

@@ -9,21 +9,17 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import IO
 
+from host.processes import Channel, start_talking
 from xenon.errors import reason
-
-# A write to a worker that is gone must not end this process by SIGPIPE, which the command line leaves at
-# its default.
-_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 # The process is isolated: it finds Python's own library, and these packages where this process has them. No
 # module of the current folder or of PYTHONPATH can take their place.
-_PACKAGES = ("xenon", "unicorn", "llvmlite")
+_PACKAGES = ("xenon", "host", "unicorn", "llvmlite")
 _START = """
 import sys
 from importlib.machinery import PathFinder
@@ -53,8 +49,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._socket, self._child_end = socket.socketpair()
-        self._answers = self._socket.makefile("rb")
+        self._channel: Channel | None = None
         self._stopped = False
 
     def start(self) -> None:
@@ -62,24 +57,18 @@ class Worker:
         if self._stopped:
             raise Stopped
         if self._process is None:
-            with self._child_end as child_end:
-                try:
-                    self._process = subprocess.Popen(
-                        _command(),
-                        stdin=child_end.fileno(),
-                        stdout=child_end.fileno(),
-                        stderr=subprocess.DEVNULL,
-                        start_new_session=True,  # the parent handles Ctrl-C
-                    )
-                except OSError as error:
-                    raise Stopped(f"cannot start its process: {reason(error)}") from error
+            try:
+                self._process, self._channel = start_talking(_command())
+            except OSError as error:
+                raise Stopped(f"cannot start its process: {reason(error)}") from error
 
     def compile(self, text: str, optimised: bool = False) -> bytes:
         """Object code of a module (see codegen.compile_text). Raises Stopped."""
         self.start()
+        assert self._channel is not None
         try:
-            self._socket.sendall(_message(text.encode(), optimised), _NO_SIGNAL)
-            return _receive(self._answers)[0]
+            self._channel.send(_message(text.encode(), optimised))
+            return _receive(self._channel.answers)[0]
         except (OSError, EOFError, ValueError):
             raise Stopped("its process has ended") from None
 
@@ -91,10 +80,10 @@ class Worker:
             self._process.wait()
 
     def close(self) -> None:
-        """Stop, and give the socket back; not while another thread compiles."""
+        """Stop, and give the channel back; not while another thread compiles."""
         self.stop()
-        for stream in (self._answers, self._socket, self._child_end):
-            stream.close()
+        if self._channel is not None:
+            self._channel.close()
 
 
 def _command() -> list[str]:

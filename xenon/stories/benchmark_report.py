@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import loader
+from host.processes import usable_processors
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import in_units
 from xenon.stories.benchmark import Row, Workload
@@ -140,7 +140,7 @@ def machine() -> dict[str, str | int]:
 
     facts: dict[str, str | int] = {
         "cpu": _processor() or platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": usable_processors(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }

@@ -10,16 +10,15 @@ from functools import partial
 from itertools import takewhile
 
 import loader
-from loader.extension import Extension
 from loader.kinds import ChatTemplate
 from xenon.errors import ErrorCode, XenonError
 from xenon.stories.answer import Answer, Totals, Turn
 from xenon.stories.conversation_guest import ConversationGuest, Ending, Reason
 from xenon.stories.session import Session
 from xenon.stories.settings import MOST_STOPS, Sampling, Setup
-from xenon.stories.templates import TEMPLATES, TemplatePart, joined
+from xenon.stories.templates import TEMPLATES
+from xenon.stories.written import Writer
 
-_SENTENCEPIECE_EOS = 2
 _ANSWERS_SHARE = 4  # older turns are dropped until this part of the context is free for an answer
 
 
@@ -55,18 +54,17 @@ class Conversation:
         """The turns that the model knows of, the oldest first."""
         self.totals = Totals()
         self._tokens: list[int] = []
-        self._ends: tuple[int, ...] = ()
-        self._stops: tuple[str, ...] = ()
         self._seed: int | None = None
         self._answering = False
         self.session.budget(conversation=True).check()
         self._guest = ConversationGuest(self.session)
+        self._writer = Writer(self._guest, self.session, self.template)
         try:
-            self._opening = self._encode(self.template.opening(self.system))
-            self._closing = self._encode(self.template.closing())
+            self._opening = self._writer.encode(self.template.opening(self.system))
+            self._closing = self._writer.encode(self.template.closing())
             self._check_room("the system message", len(self._opening), self.context)
             self._settle(self._opening)
-            self._find_ends()
+            self._ends, self._stops = self._writer.ends, self._writer.stops
         except BaseException:
             self.close()
             raise
@@ -74,8 +72,7 @@ class Conversation:
     @property
     def special_tokens_missing(self) -> tuple[str, ...]:
         """Special tokens of the template that the tokenizer does not have; they are written as text."""
-        parts = [TemplatePart(text, control=True) for text in self.template.control_tokens]
-        return tuple(part.text for part in parts if len(self._encode([part])) != 1)
+        return self._writer.special_tokens_missing
 
     @property
     def context(self) -> int:
@@ -196,7 +193,7 @@ class Conversation:
         for index, turn in enumerate(turns):
             first = index == 0
             if first not in turn.asked:
-                turn.asked[first] = self._encode(self.template.turn(turn.user, self.system, first))
+                turn.asked[first] = self._writer.encode(self.template.turn(turn.user, self.system, first))
             tokens += turn.asked[first]
             if turn is not turns[-1]:
                 tokens += [*turn.answer, *self._closing]
@@ -212,48 +209,3 @@ class Conversation:
         if same < len(tokens):
             self._guest.add(tokens[same:])
         self._tokens = list(tokens)
-
-    def _encode(self, parts: Sequence[TemplatePart]) -> tuple[int, ...]:
-        """The tokens of a template's parts. Text between special tokens is encoded in one, as the model has
-        learned it."""
-        tokens: list[int] = []
-        scored = self.session.tokenizer.kind is not loader.TokenizerKind.BYTE_PAIRS
-        prefixed = scored and self.session.model.extension.adds_space_prefix
-        for part in joined(parts):
-            if part.ends:
-                tokens.append(self._end_of_answer())
-                continue
-            text = " " * (part.spaced and not prefixed) + part.text
-            tokens += self._guest.encode(_encoded(text), special=part.control, goes_on=not part.begins)
-        return tuple(tokens)
-
-    def _end_of_answer(self) -> int:
-        """The token that Llama 2's template puts behind an answer; llama2.c's files do not say it."""
-        extension = self.session.model.extension
-        return _SENTENCEPIECE_EOS if extension == Extension() else extension.end_tokens[0]
-
-    def _find_ends(self) -> None:
-        """What ends an answer beside the tokenizer's end tokens: those of the model's file and of the
-        template. A special token that the tokenizer does not have ends it as text."""
-        extension = self.session.model.extension
-        ends = list(extension.end_tokens) if extension != Extension() else []
-        for part in self.template.after:
-            if part.ends:
-                ends.append(self._end_of_answer())
-            elif part.control:
-                tokens = self._encode([part])
-                if len(tokens) == 1:
-                    ends += tokens
-                else:
-                    self._stops = (*self._stops, part.text)
-        self._ends = tuple(dict.fromkeys(ends))
-
-
-def _encoded(text: str) -> bytes:
-    """Its bytes; surrogate escapes are those that they stand for. Raises XenonError for other surrogates."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        raise XenonError(
-            f"the text has half a surrogate pair at character {error.start}", "texts are Unicode"
-        ) from error

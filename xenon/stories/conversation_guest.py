@@ -9,19 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-import loader
 from xenon.console import Console
 from xenon.errors import XenonError
 from xenon.stories.guest import (
-    MODEL_PATH,
     STACK_BYTES,
-    TOKENIZER_PATH,
     conversation_arguments,
     guest_error,
     guest_program,
 )
-from xenon.stories.session import Session
 from xenon.stories.settings import Sampling
+from xenon.stories.workload import Workload
 
 _STDOUT = 1
 _VERSION = 1
@@ -54,6 +51,11 @@ class _EncodeFlag(IntFlag):
     GOES_ON = 2
 
 
+class _GenerateFlag(IntFlag):
+    IGNORE_END = 1
+    STORY = 2
+
+
 class Reason(IntEnum):
     """Why an answer ended: an end token, a stop string, its most tokens, a stop that was asked for, or no
     room in the context."""
@@ -84,8 +86,8 @@ class ConversationGuest:
     raise what `Console.run` raises, and XenonError where the guest refuses a request or has ended.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, workload: Workload) -> None:
+        self._workload = workload
         self._received = bytearray()
         self._messages = b""
         self._lock = threading.RLock()
@@ -95,7 +97,7 @@ class ConversationGuest:
         source, self._sink = os.pipe()
         self._stdin = os.fdopen(source, "rb", buffering=0)
         try:
-            self._console = self._boot(session)
+            self._console = self._boot(workload)
             self._outputs = self._console.run()
             version, *numbers = _words(self._expect(_Record.READY))
             assert version == _VERSION
@@ -104,18 +106,21 @@ class ConversationGuest:
             raise
         self.context, self.vocab_size, self.most_request_bytes = numbers
 
-    def _boot(self, session: Session) -> Console:
-        console = Console(session.decision.machine, stdin=self._stdin)
-        console.disc.add(MODEL_PATH, session.model.image(loader.ByteOrder.BIG))
-        console.disc.add(TOKENIZER_PATH, session.tokenizer.image(loader.ByteOrder.BIG))
-        arguments = conversation_arguments(session.decision)
-        console.boot(guest_program(), arguments, stack_bytes=STACK_BYTES, hot=session.hot_functions())
+    def _boot(self, workload: Workload) -> Console:
+        console = workload.console(self._stdin)
+        arguments = conversation_arguments(workload.decision)
+        console.boot(guest_program(), arguments, stack_bytes=STACK_BYTES, hot=workload.hot_functions())
         return console
 
     @property
     def has_ended(self) -> bool:
         """Whether the console does not run any more."""
         return self._sink < 0
+
+    @property
+    def console(self) -> Console:
+        """The console, to look at."""
+        return self._console
 
     @property
     def memory_used(self) -> int:
@@ -164,10 +169,12 @@ class ConversationGuest:
             self._stop_wanted = False
             self._stop_sent = threading.Lock()
 
-    def generate(self, sampling: Sampling, most: int, ends: Sequence[int] = ()) -> None:
+    def generate(self, sampling: Sampling, most: int, ends: Sequence[int] = (), story: bool = False) -> None:
         """Begin to generate at most `most` tokens, which `receive_text` yields; `ends` are end tokens beside
-        the tokenizer's. A seed of None lets the random numbers go on."""
-        options = _options(sampling, most, ends)
+        the tokenizer's. A seed of None lets the random numbers go on. A `story` begins with the text of the
+        tokens that are there, and prints a last token that the context has no room for."""
+        flags = sampling.ignore_eos * _GenerateFlag.IGNORE_END | story * _GenerateFlag.STORY
+        options = _options(sampling, most, flags, ends)
         with self._lock:
             self._send(_Request.GENERATE, options)
             self._generating = True
@@ -242,7 +249,7 @@ class ConversationGuest:
             except BaseException as end:
                 self._close_pipe()
                 if isinstance(end, StopIteration):
-                    raise self._session.guest_error(self._messages) from None
+                    raise self._workload.guest_error(self._messages) from None
                 raise
             if output.fd == _STDOUT:
                 received += output.data
@@ -258,10 +265,10 @@ def _words(data: bytes) -> tuple[int, ...]:
     return struct.unpack(f">{len(data) // 4}I", data)
 
 
-def _options(sampling: Sampling, most: int, ends: Sequence[int]) -> bytes:
+def _options(sampling: Sampling, most: int, flags: int, ends: Sequence[int]) -> bytes:
     """What a request to generate holds."""
     options = _OPTIONS.pack(
-        *(most, int(sampling.ignore_eos), sampling.temperature, sampling.top_p, sampling.min_p),
+        *(most, flags, sampling.temperature, sampling.top_p, sampling.min_p),
         *(sampling.repeat_penalty, sampling.seed or 0, len(ends), len(sampling.stop)),
     )
     strings = [text.encode("utf-8", "surrogateescape") for text in sampling.stop]

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import os
 import re
-import selectors
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import loader
+from host.processes import end_group, own_group
+from host.streams import Input
 from llama2c.build import BuildError, zig_program
 from loader.layout import tensors
 from loader.tensor_types import F32
@@ -137,17 +136,17 @@ def run_bounded(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environment,
-            start_new_session=True,
+            **own_group(),
         )
     except OSError as error:
         raise XenonError(f"{who}: {words[0]}: {reason(error)}") from error
     messages = b""
     assert process.stderr is not None
     try:
-        with process.stderr as stream, selectors.DefaultSelector() as ready:
-            ready.register(stream, selectors.EVENT_READ)
-            while ready.select(max(0.0, deadline - time.monotonic())):
-                data = os.read(stream.fileno(), _MOST_WORDS)
+        with process.stderr as stream:
+            source = Input(stream.fileno())
+            while source.wait(max(0.0, deadline - time.monotonic())):
+                data = source.read(_MOST_WORDS)
                 messages += data
                 if not data:
                     break
@@ -158,9 +157,7 @@ def run_bounded(
         raise XenonError(f"{who}: {words[0]}: not at its end after {seconds:g} seconds") from None
     finally:
         if process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end_group(process)
     return status, messages
 
 

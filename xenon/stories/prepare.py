@@ -1,4 +1,4 @@
-"""Compiles the hot functions of both guests when the package is built: `python -m xenon.stories.prepare`.
+"""Compiles the hot functions of all guests when the package is built: `python -m xenon.stories.prepare`.
 
 For each kind of host there is a library and its record (see xenon/recompiler/prepared.py), made by ziglang
 from the text that the recompiler would compile in a run. Two builds give the same bytes.
@@ -10,11 +10,13 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 
+import llama2c
 from llama2c.build import BuildError, zig_program
-from llama2c.facts import HOT_FUNCTIONS, XELL_FUNCTIONS
-from xenon.recompiler.prepared import FOLDER
+from llama2c.facts import C64_FUNCTIONS, HOT_FUNCTIONS, XELL_FUNCTIONS
+from xenon.recompiler.prepared import FOLDER, WINDOWS, library_name
 from xenon.recompiler.preparing import lift_programs
 from xenon.stories.guest import guest_program, xell_program
 
@@ -22,23 +24,25 @@ KINDS = {
     "x86_64_v4": ("x86_64-linux-none", "x86_64_v4"),
     "x86_64_v3": ("x86_64-linux-none", "x86_64_v3"),
     "aarch64": ("aarch64-linux-none", "generic"),
+    WINDOWS: ("x86_64-windows-gnu", "x86_64_v3"),
 }
 # No fast-math: LLVM neither contracts nor reassociates. The only symbol from outside is C's memset.
-_FLAGS = "-O3 -ffp-contract=off -shared -fPIC -nostdlib -w -Wl,--build-id=none -Wl,-s -Wl,-z,undefs".split()
+_FLAGS = "-O3 -ffp-contract=off -shared -nostdlib -w -Wl,-s".split()
+_ELF_FLAGS = "-fPIC -Wl,--build-id=none -Wl,-z,undefs".split()
 
 
 def prepare(
     folder: Path = FOLDER,
     kinds: Iterable[str] = KINDS,
-    functions: Iterable[str] = (*HOT_FUNCTIONS, *XELL_FUNCTIONS),
+    functions: Iterable[str] = (*HOT_FUNCTIONS, *XELL_FUNCTIONS, *C64_FUNCTIONS),
 ) -> list[Path]:
     """Write library and record of each kind; returns their paths. Raises BuildError, XenonError."""
-    programs = {str(path): path.read_bytes() for path in (guest_program(), xell_program())}
+    programs = {str(path): path.read_bytes() for path in _programs()}
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for kind in kinds:
-        modules, record = lift_programs(programs, functions, x86=kind.startswith("x86"))
-        library, text = folder / f"{kind}.so", folder / f"{kind}.json"
+        modules, record = lift_programs(programs, functions, x86="x86_64" in kind)
+        library, text = folder / library_name(kind), folder / f"{kind}.json"
         text.unlink(missing_ok=True)  # until both are there, neither is used
         _link(modules, KINDS[kind], library)
         text.write_text(record.text())
@@ -46,13 +50,21 @@ def prepare(
     return made
 
 
+def _programs() -> tuple[Path, ...]:
+    return guest_program(), xell_program(), llama2c.c64_program()
+
+
 def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".build-", dir=library.parent) as work:
         caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), f"{work}/cache")
+        flags = _FLAGS + _ELF_FLAGS
+        if "windows" in target[0]:
+            flags, modules = _FLAGS, {name: _exported(name, text) for name, text in modules.items()}
+            modules["windows"] = resources.files("xenon.recompiler").joinpath("windows.ll").read_text("utf-8")
         for symbol, text in modules.items():
             Path(work, f"{symbol}.ll").write_text(text)
         sources = [f"{symbol}.ll" for symbol in modules]
-        words = [zig_program(), "cc", "-target", target[0], f"-mcpu={target[1]}", *_FLAGS, *sources]
+        words = [zig_program(), "cc", "-target", target[0], f"-mcpu={target[1]}", *flags, *sources]
         result = subprocess.run(
             [*words, "-o", library.name],
             cwd=work,
@@ -64,6 +76,11 @@ def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> No
         if result.returncode != 0:
             raise BuildError(f"{' '.join(words)}\n{result.stderr}")
         Path(work, library.name).replace(library)
+
+
+def _exported(symbol: str, text: str) -> str:
+    """The module with its function in the table of those that a DLL lets others call."""
+    return text.replace(f"define void @{symbol}(", f"define dllexport void @{symbol}(")
 
 
 if __name__ == "__main__":

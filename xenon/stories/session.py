@@ -1,4 +1,4 @@
-"""A model and a prompt in, a story out: runs the guest program in a console of its own for each story."""
+"""A model and a prompt in, a story out: in a console that stays, or in one of its own for each story."""
 
 from __future__ import annotations
 
@@ -11,29 +11,22 @@ from contextlib import closing
 from dataclasses import replace
 
 import loader
-from llama2c.facts import FIGURES_DESCRIPTOR, Figures, hot_functions
+from llama2c.facts import FIGURES_DESCRIPTOR, Figures
 from xenon.console import Bytes, Console, check_timeout
-from xenon.errors import ErrorCode, XenonError
-from xenon.hardware.memory_map import in_units
-from xenon.linux.program import Program, read_program
-from xenon.stories.budget import Budget, Run, predict
-from xenon.stories.engine import decide
+from xenon.errors import XenonError
+from xenon.linux.program import Program
 from xenon.stories.guest import (
-    MODEL_PATH,
     PROMPT_PATH,
     STACK_BYTES,
-    TOKENIZER_PATH,
     TOKENS_PATH,
     guest_arguments,
-    guest_error,
     guest_program,
     is_prompt_file,
-    matrix_types,
-    open_model,
-    open_tokenizer,
 )
-from xenon.stories.settings import DEFAULT_STEPS, Activations, Engine, KeyValueType, Matmul, Sampling, Setup
+from xenon.stories.loaded import LoadedModel
+from xenon.stories.settings import DEFAULT_STEPS, Engine, Matmul, Sampling, Setup
 from xenon.stories.telling import Statistics, Telling
+from xenon.stories.workload import Workload, prompt_bytes
 
 __all__ = ["Engine", "Matmul", "Sampling", "Session", "Setup", "Statistics", "Telling", "Watch"]
 
@@ -41,8 +34,14 @@ Watch = Callable[[Console, Program], None]
 _STDOUT = 1
 
 
-class Session:
-    """A model on the console's disc, ready to tell stories, any number of them at once.
+class Session(Workload):
+    """A model on the console's disc, ready to tell stories.
+
+    In a `with` block the model stays loaded in one console, and each story costs its own tokens only. The
+    stories take turns: one that begins while another is told waits, in its first iteration. The thread or
+    task that has a story unfinished gets XenonError for another one, since it would wait for itself. Outside
+    of a `with` block each story has a console of its own, any number of them at once. The text is the same.
+    Any number of sessions may be open; threads may share one.
 
     `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer`
     its tokenizer, by default the one in the model's folder that fits; both may be opened already. `setup`
@@ -51,8 +50,9 @@ class Session:
     Raises loader.LoaderError for files that are not these, XenonError for a model that the console cannot
     run.
 
-        for piece in xenon.Session("stories15M.bin").generate("Sleepy Joe said", seed=42):
-            print(piece, end="", flush=True)
+        with xenon.Session("stories15M.bin") as session:
+            for piece in session.generate("Sleepy Joe said", seed=42):
+                print(piece, end="", flush=True)
     """
 
     def __init__(
@@ -61,34 +61,20 @@ class Session:
         tokenizer: str | os.PathLike[str] | loader.Tokenizer | None = None,
         setup: Setup | None = None,
     ) -> None:
-        setup = setup or Setup()
-        self.model = open_model(model, setup.context)
-        self.decision = decide(setup, self.model)
-        """Who computes, and on what."""
-        self.tokenizer = open_tokenizer(self.model, tokenizer)
+        super().__init__(model, tokenizer, setup)
+        self._loaded: LoadedModel | None = None
 
-    def budget(self, prompt: str | bytes = "", conversation: bool = False) -> Budget:
-        """What a story with this prompt, or a conversation, takes of the console's memory, to the byte.
+    def __enter__(self) -> Session:
+        """Load the model. Raises what LoadedModel raises."""
+        if self._loaded is not None:
+            raise XenonError("the session is open already", "open another one beside it")
+        self._loaded = LoadedModel(self)
+        return self
 
-        Raises XenonError for a memory size that cannot be.
-        """
-        machine = self.decision.machine
-        run = Run(
-            program=read_program(guest_program()),
-            stack_bytes=STACK_BYTES,
-            model=self.model,
-            tokenizer=self.tokenizer,
-            model_path=MODEL_PATH,
-            prompt_bytes=len(_encoded(prompt)),
-            context=self.decision.context,
-            memory_bytes=machine.memory_bytes,
-            threads=machine.threads,
-            gpu=self.decision.engine is Engine.GPU,
-            kv_bytes=self.decision.kv.nbytes,
-            int8_activations=self.decision.activations is Activations.INT8,
-            conversation=conversation,
-        )
-        return predict(run)
+    def __exit__(self, *_: object) -> None:
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            loaded.close()
 
     def generate(
         self,
@@ -116,20 +102,25 @@ class Session:
 
         `compile_first` compiles the hot functions before the first instruction, for measurements, which want
         warm code. `watch` is called before the run with its console, which then has instruments, and the
-        guest program. The arguments are checked here, before the first piece is asked for.
+        guest program. Either gives the story a console of its own. The time that a story waits for its turn
+        counts. The arguments are checked here, before the first piece is asked for.
 
         Raises XenonError for a timeout that is no time, more steps than the context holds and a prompt that
         the context cannot hold, OutOfMemoryError for a model that the memory cannot hold; the story itself
         raises GuestFault and LimitReached as `Console.run` does.
         """
-        text = _encoded(prompt)
+        text = prompt_bytes(prompt)
         sampling = sampling or Sampling()
         check_timeout(timeout)
         self._check(text, sampling)
-        self.budget(text).check()
+        loaded = None if compile_first or watch is not None else self._loaded
+        if loaded is None:
+            self.budget(text).check()
         steps = min(DEFAULT_STEPS, self.decision.context) if sampling.steps is None else sampling.steps
         seed = sampling.seed or secrets.randbelow(2**31 - 1) + 1
         sampling = replace(sampling, seed=seed, steps=steps)
+        if loaded is not None:
+            return loaded.tell(text, sampling, timeout, lambda: self._told(text, sampling, timeout))
         return Telling(self._told(text, sampling, timeout, compile_first, watch))
 
     def evaluate(
@@ -140,9 +131,7 @@ class Session:
         """
         check_timeout(timeout)
         self.budget().check()
-        console = Console(self.decision.machine)
-        console.disc.add(MODEL_PATH, self.model.image(loader.ByteOrder.BIG))
-        console.disc.add(TOKENIZER_PATH, self.tokenizer.image(loader.ByteOrder.BIG))
+        console = self.console()
         console.disc.add(TOKENS_PATH, Bytes(windows))
         sampling = Sampling(temperature=0.0, seed=1, steps=1)
         arguments = [*guest_arguments(b"", sampling, self.decision), "-u", TOKENS_PATH, *options]
@@ -162,16 +151,13 @@ class Session:
         prompt: bytes,
         sampling: Sampling,
         timeout: float | None,
-        compile_first: bool,
-        watch: Watch | None,
+        compile_first: bool = False,
+        watch: Watch | None = None,
     ) -> Generator[str, None, Statistics]:
         """Boot a console and yield the guest's text; returns what the story took."""
         start = time.perf_counter()
-        machine = replace(self.decision.machine, measured=watch is not None)
         hot = self.hot_functions()
-        console = Console(machine, pipes=(FIGURES_DESCRIPTOR,))
-        console.disc.add(MODEL_PATH, self.model.image(loader.ByteOrder.BIG))
-        console.disc.add(TOKENIZER_PATH, self.tokenizer.image(loader.ByteOrder.BIG))
+        console = self.console(pipes=(FIGURES_DESCRIPTOR,), measured=watch is not None)
         if is_prompt_file(prompt):
             console.disc.add(PROMPT_PATH, Bytes(prompt))
         arguments = guest_arguments(prompt, sampling, self.decision)
@@ -217,15 +203,6 @@ class Session:
             engine=self.decision.engine,
         )
 
-    def hot_functions(self) -> tuple[str, ...]:
-        """The hot functions that this session will execute; none if the GPU computes."""
-        if self.decision.engine is Engine.GPU:
-            return ()
-        byte_pairs = self.tokenizer.kind is loader.TokenizerKind.BYTE_PAIRS
-        halves = self.decision.kv is KeyValueType.F16
-        int8 = self.decision.activations is Activations.INT8
-        return hot_functions(self.decision.matmul.value, byte_pairs, matrix_types(self.model), halves, int8)
-
     def _check(self, prompt: bytes, sampling: Sampling) -> None:
         """Raises XenonError for what the context of the session cannot hold."""
         context = self.decision.context
@@ -243,20 +220,3 @@ class Session:
                 f"holds at most {longest}",
                 "shorten the prompt",
             )
-
-    def guest_error(self, messages: bytes) -> XenonError:
-        """The guest's own last words, with the paths it knows put back to the user's."""
-        line = guest_error(messages).replace(MODEL_PATH, str(self.model.path))
-        line = line.replace(TOKENIZER_PATH, str(self.tokenizer.path))
-        hint, code = "", ErrorCode.BAD_INPUT
-        if "context holds" in line:
-            hint = "shorten the prompt"
-        elif "memory" in line:
-            size = in_units(self.decision.machine.memory_bytes)
-            hint = f"the console has {size}; a smaller model or a shorter context fits"
-            code = ErrorCode.OUT_OF_MEMORY
-        return XenonError(line, hint, code)
-
-
-def _encoded(prompt: str | bytes) -> bytes:
-    return prompt.encode("utf-8", "surrogateescape") if isinstance(prompt, str) else prompt

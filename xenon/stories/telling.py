@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 
 from xenon.stories.settings import Engine, Matmul
+from xenon.stories.turns import consumer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +47,67 @@ class Statistics:
         }
 
 
-class Telling(Iterator[str]):
+class Telling(Iterator[str], AsyncIterator[str]):
     """A story that is being told: iterate for its text, which never breaks off within a character.
 
-    Bytes that are no UTF-8 come as surrogate escapes. `close`, or leaving a `with` block, stops the console.
-    Iteration raises what `Console.run` raises, and XenonError where the guest refuses its input.
+    Bytes that are no UTF-8 come as surrogate escapes. `for` and `async for` are the same; `close`, from any
+    thread, or leaving a `with` block stops the story, and so do `aclose` and `async with`. Iteration raises
+    what `Console.run` raises, and XenonError where the guest refuses its input.
+
+    `pieces` returns the figures, None for a story that never began; `stop` lets it come to its end soon.
     """
 
-    def __init__(self, pieces: Generator[str, None, Statistics]) -> None:
+    def __init__(
+        self,
+        pieces: Generator[str, None, Statistics | None],
+        stop: Callable[[], None] = lambda: None,
+    ) -> None:
         self._pieces = pieces
+        self._stop = stop
+        self._iterating = threading.Lock()
         self.statistics: Statistics | None = None
         """What the story took; None before its end."""
 
     def __next__(self) -> str:
-        try:
-            return next(self._pieces)
-        except StopIteration as end:
-            if end.value is not None:
-                self.statistics = end.value
-            raise
+        with self._iterating:
+            try:
+                return next(self._pieces)
+            except StopIteration as end:
+                if end.value is not None:
+                    self.statistics = end.value
+                raise
 
     def close(self) -> None:
-        """Stop the console, if the story is not at its end."""
-        self._pieces.close()
+        """Stop the console, if the story is not at its end; another thread that iterates comes to its end."""
+        self._stop()
+        with self._iterating:
+            self._pieces.close()
 
     def __enter__(self) -> Telling:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    async def __anext__(self) -> str:
+        token = consumer.set(asyncio.current_task())
+        try:
+            piece = await asyncio.to_thread(next, self, None)
+        except asyncio.CancelledError:
+            self._stop()
+            raise
+        finally:
+            consumer.reset(token)
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+    async def aclose(self) -> None:
+        """Stop the story as `close` does, without holding up the event loop."""
+        await asyncio.to_thread(self.close)
+
+    async def __aenter__(self) -> Telling:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()

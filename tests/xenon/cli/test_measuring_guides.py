@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import run_command_text
 from selftest_pages import PAGE
-from support import Made
+from support import LONG, Made
 
 import loader
 from loader import synthetic
@@ -34,7 +34,9 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return run_command_text(*shlex.split(line)[1:], cwd=folder)
 
 
-@pytest.mark.parametrize("line", SHOWN)
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, marks=LONG) if "bench -m" in line else line for line in SHOWN]
+)
 def test_a_command_of_the_guides_works(make_model: Callable[..., Made], tmp_path: Path, line: str) -> None:
     made = make_model(seq_len=600)
     for name in ("stories15M.bin", "stories110M.bin", "tokenizer.bin"):

@@ -4,7 +4,10 @@ tests/laboratory/fuzz_recompiler.py."""
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +22,7 @@ from laboratory.differential import (
 )
 
 from xenon.lifter.rules import RULES
+from xenon.powerpc.isa import Kind, table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.recompiler import Tier
 
@@ -59,6 +63,15 @@ def different(laboratory: Laboratory, names: list[str]) -> list[Difference]:
 
 def test_every_rule_is_tested_or_says_why_not() -> None:
     assert set(RULES) == set(forms()) | set(UNTESTED)
+
+
+def test_the_guide_counts_the_rules() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "isa.md").read_text("utf-8")
+    told = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \|", guide, re.MULTILINE)
+    rows = [row for row in table() if row.kind not in (Kind.REMOVED, Kind.ABSENT)]
+    counts = Counter(row.kind.value for row in rows)
+    ruled = Counter(row.kind.value for row in rows if row.mnemonic in RULES)
+    assert told == [(kind, str(count), str(ruled[kind])) for kind, count in counts.items()]
 
 
 def test_every_row_of_the_operands_has_a_rule_and_every_rule_a_row() -> None:

@@ -11,6 +11,10 @@ pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip insta
 
 from laboratory.loop_trials import LoopLaboratory, Trial, random_trial
 
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.lifter.flow import explore
+from xenon.lifter.target import Target
+from xenon.lifter.unit import lift_unit
 from xenon.linux.layout import PROGRAM
 from xenon.recompiler.cache import CodeCache
 
@@ -104,3 +108,43 @@ def test_a_body_that_is_called_with_a_double_flushes_denormals_too(laboratory: L
     assert len(set(results.values())) == 1
     v3 = results["a loop"][4 * _WORDS + 176 + 16 * 3 :][:16]
     assert v3 == bytes(16)  # where Unicorn has 00c00002
+
+
+def _rows(rows: int) -> tuple[int, ...]:
+    """v1 to v8 += rows at r9 and r11 times the line at r10; then 64 bytes on."""
+    words: list[int] = []
+    for chain in range(4):
+        words += [0x39EA0000 | 16 * chain, 0x7C0078CE | (9 + chain) << 21]  # addi r15, r10, …; lvx
+        for row in range(rows):
+            total = 1 + 4 * row + chain
+            base = (9, 11)[row]
+            words += [0x39C00000 | base << 16 | 16 * chain, 0x7DA070CE]  # addi r14, …; lvx v13, 0, r14
+            words.append(0x100D002E | total << 21 | total << 11 | (9 + chain) << 6)  # vmaddfp
+    return (*words, 0x39290040, 0x394A0040, 0x396B0040)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("store", [None, -4, -2, 0, 636, 1278, 1280, 2559, 2560, 9000])
+def test_what_is_stored_between_two_runs_of_a_loop_is_looked_at(
+    laboratory: LoopLaboratory, rows: int, store: int | None
+) -> None:
+    """Rows of zeros stay, the line of 2^100 moves on; r8, a denormal as a float, goes near the rows."""
+    lanes = [0x71800000 if 4 * index >= 0x2000 else 0 for index in range(_WORDS)]
+    data = struct.pack(f">{_WORDS}I", *lanes)
+    back = [0x38000000 | base << 21 | base << 16 | -20 * 64 & 0xFFFF for base in (9, 11)]  # addi -1280
+    stored = () if store is None else (0x91090000 | store & 0xFFFF,)  # stw r8, store(r9)
+    streams = (_DATA + 0x400, _DATA + 0x2000, _DATA + 0x400 + 20 * 64)
+    trial = Trial(_rows(rows), False, 20, streams, data, 4, (*back, *stored))
+    results = laboratory.results(trial)
+    assert len(set(results.values())) == 1
+
+
+def test_rows_that_stay_get_a_form_that_does_not_look_at_them() -> None:
+    words = (0x7FC903A6, *_rows(2))  # mtctr r30
+    words = (*words, 0x42000000 | -4 * (len(words) - 1) & 0xFFFC, 0x4E800020)
+    target = Target(True, RAM_BYTES, PAGE_BYTES, optimised=True)
+    flow = explore({0x1000 + 4 * index: word for index, word in enumerate(words)}.get, (0x1000,))
+    text = lift_unit(flow, "loop", target)
+    first, known = (text.index(f"{form}1004:") for form in "FG")
+    looks = [text[start : text.index("br ", start)].count("umin") for start in (first, known)]
+    assert looks == [3, 1]  # of two rows and a line

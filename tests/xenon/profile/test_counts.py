@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import unicorn
+from support import LONG
 from unicorn import arm64_const as arm
 
 import llama2c
@@ -114,7 +115,7 @@ def test_counts_are_the_same_in_compiled_code(program: Path, job: list[str]) -> 
 
 @NEEDS_LLVMLITE
 @pytest.mark.usefixtures("quick_code")
-@pytest.mark.parametrize("kernel", ["vmx", "scalar"])
+@pytest.mark.parametrize("kernel", ["vmx", pytest.param("scalar", marks=LONG)])
 def test_a_story_takes_the_same_instructions_on_both_ways_to_run(kernel: str) -> None:
     model = loader.open(llama2c.bundled_model())
     tokenizer = loader.find_tokenizer(model)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from elf_files import CODE_ADDRESS, Label, elf_file
-from support import Made
+from support import LONG, Made
 
 import llama2c
 from llama2c.facts import HOT_FUNCTIONS
@@ -172,7 +172,7 @@ def test_every_function_of_our_guest_would_be_compiled() -> None:
 
 
 @NEEDS_LLVMLITE
-@pytest.mark.parametrize("matmul", list(Matmul))
+@pytest.mark.parametrize("matmul", [pytest.param(Matmul.SCALAR, marks=LONG), Matmul.VMX])
 def test_nothing_that_takes_time_in_a_story_is_left_on_unicorn(matmul: Matmul) -> None:
     kept: list[Profiler] = []
 

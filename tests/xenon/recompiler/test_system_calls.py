@@ -113,11 +113,34 @@ def move_special(register: int, number: int, to_special: bool = False) -> int:
 def test_the_interpreter_executes_an_instruction_without_a_rule_and_compiled_code_goes_on() -> None:
     words = [addi(5, 0, 77), move_special(5, VRSAVE, to_special=True), addi(5, 5, 1), move_special(6, VRSAVE)]
     words += [store_word(5, 4), store_word(6, 4, 4), TRAP]
-    recorder, machine = on_both(words, lambda _cpu, trap: trap.pc)
+    _, machine = on_both(words, lambda _cpu, trap: trap.pc)
     assert (word(machine), word(machine, DATA + 4)) == (78, 77)
     assert machine.recompiler is not None
     (code,) = machine.recompiler.attached
     assert code.hand_overs == 3  # at the entry, and behind each of the two
+
+
+def test_compiled_code_is_not_entered_while_xer_has_an_overflow() -> None:
+    """Comparisons then copy SO; the interpreter does that."""
+    highest = [addi(5, 0, -1), 0x78A5_F842]  # li r5, -1; srdi r5, r5, 1
+    other = [0x7CC5_2E14, BLR]  # addo r6, r5, r5: compiled code leaves it where it overflows
+    compare, keep = 0x2C060001, 0x7CE0_0026  # cmpwi r6, 1; mfcr r7
+    words = [
+        *highest,
+        0x4800_0001 | OTHER - CODE - 8,
+        compare,
+        keep,
+        store_word(7, 4),
+        store_word(6, 4, 4),
+        TRAP,
+    ]
+    for kind in (CpuKind.UNICORN, CpuKind.RECOMPILER):
+        machine = loaded(kind, words, other)
+        if machine.recompiler is not None:
+            assert machine.recompiler.compile(OTHER).tier is Tier.COMPILED
+        run(machine, Recorder())
+        assert word(machine, DATA + 4) == 0xFFFF_FFFE
+        assert word(machine) >> 28 == 0b1001  # less, and SO
 
 
 def test_a_loop_with_an_instruction_without_a_rule_stays_with_the_interpreter() -> None:

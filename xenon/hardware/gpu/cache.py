@@ -9,11 +9,11 @@ is not seen before an invalidation, as on the console.
 from __future__ import annotations
 
 import mmap
-import sys
 
 import numpy as np
 from numpy.typing import NDArray
 
+from host.memory import give_back
 from xenon.hardware.gpu.endian import Words, copy_words, read_word
 from xenon.hardware.host_memory import reserve
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, RAM_BYTES, align_down, align_up
@@ -73,8 +73,7 @@ class ReadCache:
         self.generation += 1
         self._modes[address // CACHE_LINE_BYTES : (end - 1) // CACHE_LINE_BYTES + 1] = _ABSENT
         first, last = align_up(address, mmap.PAGESIZE), align_down(end, mmap.PAGESIZE)
-        if sys.platform == "linux" and first < last:
-            self._shadow.madvise(mmap.MADV_DONTNEED, first, last - first)
+        give_back(self._shadow, first, last)
 
     def _load(self, first: int, last: int, mode: int) -> None:
         """Read lines from RAM."""

@@ -19,6 +19,7 @@ from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.decoder import Decoder
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.engine_memory import engine_memory, new_engine
+from xenon.hardware.unicorn.inspection import Inspection
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.map import UnicornMap
@@ -96,6 +97,7 @@ class UnicornCpu:
         self.pause = Pause(engine, instruments.flag if instruments else None)
         self.native_hooks = NativeHooks(engine, self.pause)
         self.position = Position(engine, self.pause)
+        self.inspection = Inspection(engine, self.pause)
         self.before_limit: Callable[[], None] = lambda: None
         """Called when instructions are about to be limited: the engine alone counts them."""
         self._engine = engine
@@ -138,6 +140,12 @@ class UnicornCpu:
         """The host address of what is called at an exception: a C function of (engine, vector, data)."""
         return ctypes.cast(self._exception_callback, ctypes.c_void_p).value or 0
 
+    def take_away(self, mnemonics: frozenset[str]) -> None:
+        """Have these forms trap as illegal instructions, before anything is executed. Needs an
+        `engine_memory`."""
+        assert self.engine_memory is not None
+        Decoder(self.engine_memory).hand_over(mnemonics)
+
     def hand_over(self, mnemonics: frozenset[str], hook: int, data: int, execute: Callable[[], bool]) -> None:
         """Have forms of instructions (names of powerpc/isa.tsv) executed in the engine's place, before
         anything is executed. At each exception the host function at `hook` is called with (engine, vector,
@@ -146,8 +154,7 @@ class UnicornCpu:
 
         Needs an `engine_memory`.
         """
-        assert self.engine_memory is not None
-        Decoder(self.engine_memory).hand_over(mnemonics)
+        self.take_away(mnemonics)
         self._execute = execute
         remove_native_hook(self._engine, self._exception_hook)
         self._exception_hook = add_native_hook(self._engine, unicorn.UC_HOOK_INTR, hook, data)
@@ -158,7 +165,7 @@ class UnicornCpu:
 
     def attach(self, native: NativeCode) -> None:
         """Let this code run in the engine's place where its hooks say so."""
-        self._native = self.position.native = native
+        self._native = self.position.native = self.inspection.native = native
 
     def run(self, pc: int) -> Trap:
         pause = self.pause
@@ -192,6 +199,12 @@ class UnicornCpu:
         pc, lr, ctr, cr, fpscr, msr = RegisterBatch(self._engine, others).read()
         gpr, fpr = RegisterBatch(self._engine, GPR_IDS).read(), RegisterBatch(self._engine, FPR_IDS).read()
         return Registers(pc, gpr, lr, ctr, cr, fpr, fpscr, msr)
+
+    def all_registers(self) -> dict[str, int]:
+        return self.inspection.read()
+
+    def write_register(self, name: str, value: int) -> None:
+        self.inspection.write(name, value)
 
     def read_gpr(self, number: int) -> int:
         if (native := self._native) is not None and native.held.value:

@@ -9,18 +9,18 @@ place is not found exactly as expected, none is, and the engine is left as it is
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 import sys
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import unicorn
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
+from host.memory import OwnMemory
 from xenon.hardware.memory_map import PAGE_BYTES
+from xenon.hardware.unicorn.engine_alignment import align_engines
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS
 
 FPR_STRIDE = VR_STRIDE = 16
@@ -115,6 +115,7 @@ def engine_memory(engine: Uc) -> EngineMemory | None:
 
 def new_engine() -> Uc:
     """A CPU of PowerPC's, big-endian, with 64 bits and without an address translation of its own."""
+    align_engines()
     engine = Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
     engine.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
     return engine
@@ -123,11 +124,11 @@ def new_engine() -> Uc:
 @cache
 def engine_layout() -> EngineLayout | None:
     """Of the engines of this process; None on a host where it cannot be found out."""
-    if not sys.platform.startswith("linux") or sys.byteorder != "little":
+    if sys.byteorder != "little":
         return None
     try:
-        with Path("/proc/self/mem").open("rb", buffering=0) as memory:
-            return _Search(memory.fileno()).layout()
+        with OwnMemory() as memory:
+            return _Search(memory).layout()
     except (OSError, UcError, _NotFound):
         return None
 
@@ -139,7 +140,7 @@ class _NotFound(Exception):
 class _Search:
     """Looks for the places, in reads that fail where this process has no memory."""
 
-    def __init__(self, memory: int) -> None:
+    def __init__(self, memory: OwnMemory) -> None:
         self._memory = memory
         self._engine = engine = new_engine()
         engine.reg_write(ppc.UC_PPC_REG_MSR, 1 << 63 | 1 << 25 | 1 << 13)
@@ -177,10 +178,17 @@ class _Search:
 
     def _read(self, address: int, size: int) -> bytes:
         """As much of so many bytes as there is."""
-        try:
-            return os.pread(self._memory, size, address)
-        except (OSError, OverflowError):
-            return b""
+        data = b""
+        while len(data) < size:
+            step = min(PAGE_BYTES - (address + len(data)) % PAGE_BYTES, size - len(data))
+            try:
+                part = self._memory.read(address + len(data), step)
+            except (OSError, OverflowError):
+                break
+            if not part:
+                break
+            data += part
+        return data
 
     def _find_cpu(self) -> None:
         gprs = [0x1122_3344_5566_0000 + 0x1_0101 * number for number in range(32)]

@@ -8,17 +8,18 @@ blocks. Compiled code counts for itself, in the other table (see lifter/counting
 from __future__ import annotations
 
 import ctypes
-import mmap
-import platform
 import struct
-import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from unicorn.unicorn_py3.unicorn import uclib
 
+from host.machine_code import Convention, convention, machine_code
+from host.memory import anonymous
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
-from xenon.hardware.unicorn.stop_hook import HOOK, executable
+from xenon.hardware.unicorn.stop_hook import HOOK
 
 _TABLE_BYTES = 2 * RAM_BYTES  # 64 bits for each instruction word of RAM; only pages that are used take memory
 COMPILED_AT = PAGE_BYTES  # compiled code's table: entries by a jump, see the reader in profile/counts.py
@@ -26,7 +27,6 @@ UNICORN_AT = COMPILED_AT + _TABLE_BYTES
 BLOCK_END_AT = PAGE_BYTES - 8  # where the block that Unicorn executes ends, in RAM
 _SIZE = UNICORN_AT + _TABLE_BYTES + PAGE_BYTES
 _ADDRESS_MASK = RAM_BYTES - 4
-_NO_RESERVE = 0x4000 if sys.platform == "linux" else 0  # mmap.MAP_NORESERVE has no name before Python 3.13
 
 
 class Instruments:
@@ -39,7 +39,7 @@ class Instruments:
     def __init__(self, flag_at: int = 0) -> None:
         """Raises XenonError where the host gives no room for the tables."""
         try:
-            self._room = mmap.mmap(-1, _SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
+            self._room = anonymous(_SIZE, is_sparse=True)
         except (OSError, ValueError) as error:
             raise XenonError(
                 f"a profile needs {_SIZE >> 30} GiB of address space for each hardware thread: {error}",
@@ -56,11 +56,10 @@ class Instruments:
         self._end = ctypes.c_uint64.from_address(self.host_address + BLOCK_END_AT)
         self._slow = HOOK(self._on_block)
         callback = ctypes.cast(self._slow, ctypes.c_void_p).value or 0
-        code = _CODE.get(platform.machine()) if sys.platform == "linux" else None
-        page = executable(code(flag_at, callback)) if code else None
-        self.hook: int = ctypes.addressof(ctypes.c_uint8.from_buffer(page)) if page else callback
+        code = _CODE.get(convention())
+        self._quick = machine_code(code(flag_at, callback)) if code else None
+        self.hook: int = self._quick.address if self._quick else callback
         """A C function of (engine, address, size, `host_address`), for every block."""
-        self._page = page
 
     @property
     def last_instruction(self) -> int:
@@ -98,24 +97,38 @@ class Instruments:
         ctypes.c_int64.from_address(counter).value += step
 
 
-def _x86(flag: int, callback: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _X86:
+    """Instructions on the block's address and size and on the state; the last four end before an offset."""
+
+    mov_eax_address: str
+    add_eax_size: str
+    inc_counter: str  # qword [state + 2 * rax + offset]
+    dec_counter: str
+    mov_to_state_rax: str
+    cmp_state: str  # qword [state + offset], with a byte
+
+
+_SYSTEM_V = _X86("89f0", "01d0", "48ff8441", "48ff8c41", "488981", "4883b9")  # esi, edx, rcx
+_MICROSOFT = _X86("89d0", "4401c0", "49ff8441", "49ff8c41", "498981", "4983b9")  # edx, r8d, r9
+
+
+def _x86(words: _X86, flag: int, callback: int) -> bytes:
     def with_offset(opcode: str, offset: int) -> bytes:
         return bytes.fromhex(opcode) + struct.pack("<i", offset)
 
     count = b"".join(
         (
-            bytes.fromhex("89f0"),  # mov eax, esi
+            bytes.fromhex(words.mov_eax_address),
             with_offset("25", _ADDRESS_MASK),  # and eax, mask
-            with_offset("48ff8441", UNICORN_AT),  # inc qword [rcx + 2 * rax + table]
-            bytes.fromhex("01d0"),  # add eax, edx
-            with_offset("48ff8c41", UNICORN_AT),  # dec qword [rcx + 2 * rax + table]
-            with_offset("488981", BLOCK_END_AT),  # mov [rcx + end], rax
+            with_offset(words.inc_counter, UNICORN_AT),
+            bytes.fromhex(words.add_eax_size),
+            with_offset(words.dec_counter, UNICORN_AT),
+            with_offset(words.mov_to_state_rax, BLOCK_END_AT),
             bytes.fromhex("c3"),  # ret
         )
     )
-    look = with_offset("4883b9", flag) + bytes(
-        (0, 0x75, len(count))
-    )  # cmp qword [rcx + flag], 0; jne behind count
+    look = with_offset(words.cmp_state, flag) + bytes((0, 0x75, len(count)))  # 0; jne behind count
     return look + count + bytes.fromhex("48b8") + struct.pack("<Q", callback) + bytes.fromhex("ffe0")
 
 
@@ -143,4 +156,8 @@ def _arm(flag: int, callback: int) -> bytes:
     return struct.pack(f"<{len(words)}I", *words) + struct.pack("<QQ", UNICORN_AT, callback)
 
 
-_CODE: dict[str, Callable[[int, int], bytes]] = {"x86_64": _x86, "aarch64": _arm}
+_CODE: dict[Convention | None, Callable[[int, int], bytes]] = {
+    Convention.SYSTEM_V: partial(_x86, _SYSTEM_V),
+    Convention.MICROSOFT: partial(_x86, _MICROSOFT),
+    Convention.AARCH64: _arm,
+}

@@ -32,6 +32,12 @@ class NativeCode(Protocol):
     def registers(self, msr: int) -> Registers:
         """All of them as held; `msr` is the engine's."""
 
+    def with_held(self, engine: dict[str, int]) -> dict[str, int]:
+        """The registers by name (see inspection.py), given the engine's, of which some are held here."""
+
+    def write_held(self, name: str, value: int) -> bool:
+        """Set a register; False where the engine has it all the same."""
+
     def read_gpr(self, number: int) -> int:
         """A general register as held."""
 

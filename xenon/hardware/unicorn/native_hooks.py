@@ -46,6 +46,12 @@ class NativeHooks:
                 add_native_hook(self._engine, unicorn.UC_HOOK_CODE, callback, data, address, address)
                 self._engine.ctl_remove_cache(address, address + WORD_BYTES)
 
+    def hook_blocks(self, callback: int, data: int) -> None:
+        """Call the host function at `callback` with (engine, address, size, `data`) before each block."""
+        with self._pause.paused():
+            add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
+            self._engine.ctl_flush_tb()
+
     @property
     def batch_registers(self) -> list[int]:
         """The engine's numbers of r0 to r31, f0 to f31, LR, CTR, CR, FPSCR."""

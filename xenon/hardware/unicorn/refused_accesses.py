@@ -88,7 +88,9 @@ class RefusedAccesses:
         pc = address if access is Access.EXECUTE else int(engine.reg_read(ppc.UC_PPC_REG_PC))
         refused = Trap(TrapKind.BAD_ADDRESS, pc, address, access, size, mapped)
         start = physical(address)
-        if mapped and access is not Access.READ and self._pages.allows(start, 1, _RIGHTS[access]):
+        is_watched = self._pages.is_watched(start) and not self._stores_in_function(pc)
+        may = access is not Access.READ and not is_watched and self._pages.allows(start, 1, _RIGHTS[access])
+        if mapped and may:
             if access is Access.WRITE and self._stores_in_function(pc):
                 if not self._pages.allows(start, size, Protection.WRITE):
                     self.trap = self.trap or refused

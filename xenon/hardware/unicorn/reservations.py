@@ -12,7 +12,6 @@ import ctypes
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +28,7 @@ from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
-from xenon.hardware.unicorn.registers import FPSCR_UNUSUAL, GPR_IDS, RegisterBatch
+from xenon.hardware.unicorn.registers import GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.stop_hook import HOOK
 
 # The four instructions (see powerpc/isa.tsv): words under a mask. The lowest bit of a load is a hint.
@@ -81,9 +80,6 @@ class Reservations:
         self._pc = ctypes.c_uint64()
         self._reservation = ctypes.c_uint64()  # address, and what stands for its size; 0: none
         self._reserved = ctypes.c_uint64()  # the number that the host has in memory there
-        self._skip: ctypes.c_uint64 | None = None
-        self._hands_over: Callable[[int], bool] = lambda address: False
-        self._gives_way: set[int] = set()
         self._lost = 0  # conditional stores in a row that others were faster than
         self._is_listening = False
 
@@ -93,22 +89,10 @@ class Reservations:
             self._is_listening = True
             CodeListener(self._pages, self._find)
 
-    def share(
-        self,
-        reservation: ctypes.c_uint64,
-        reserved: ctypes.c_uint64,
-        skip: ctypes.c_uint64,
-        hands_over: Callable[[int], bool],
-    ) -> None:
-        """Keep the reservation where compiled code has it. `skip`: an address at which the hook that hands
-        over is to do nothing, once; `hands_over`: whether it would do something at an address."""
-        self._reservation, self._reserved, self._skip = reservation, reserved, skip
-        self._hands_over = hands_over
+    def share(self, reservation: ctypes.c_uint64, reserved: ctypes.c_uint64) -> None:
+        """Keep the reservation where compiled code has it."""
+        self._reservation, self._reserved = reservation, reserved
         self.listen()
-
-    def give_way(self, addresses: Iterable[int]) -> None:
-        """Hooks that hand over come at these addresses, behind those that are there."""
-        self._gives_way.update(self._instructions.keys() & addresses)
 
     # Where the instructions are
 
@@ -131,7 +115,7 @@ class Reservations:
 
     def _decode(self, word: int) -> _Instruction:
         target, base, index = (word >> shift & 31 for shift in (21, 16, 11))
-        ids = [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_FPSCR, GPR_IDS[index], GPR_IDS[target], ppc.UC_PPC_REG_CR]
+        ids = [ppc.UC_PPC_REG_PC, GPR_IDS[index], GPR_IDS[target], ppc.UC_PPC_REG_CR]
         if base:
             ids.append(GPR_IDS[base])
         size = 8 if word & _DOUBLEWORD else 4
@@ -147,10 +131,8 @@ class Reservations:
         code = self._pages.memory.view[address : address + WORD_BYTES]
         if int.from_bytes(code, "big") != instruction.word:
             return
-        pc, fpscr, index, value, cr, *base = instruction.registers.read()
-        if pc != address:  # compiled code has run from here
-            return
-        if address in self._gives_way and self._is_for_compiled_code(address, fpscr):
+        pc, index, value, cr, *base = instruction.registers.read()
+        if pc != address:  # another hook has gone elsewhere
             return
         place = (index + (base[0] if base else 0)) & _MASK
         start, size = physical(place), instruction.size
@@ -170,11 +152,6 @@ class Reservations:
             self._engine.emu_stop()
             return
         self._store(address, instruction, start, value, cr)
-
-    def _is_for_compiled_code(self, address: int, fpscr: int) -> bool:
-        """Whether the next hook hands over."""
-        skipped = self._skip is not None and self._skip.value == address
-        return not skipped and not fpscr & FPSCR_UNUSUAL and self._hands_over(address)
 
     def _load(self, address: int, instruction: _Instruction, start: int) -> None:
         size = instruction.size
@@ -210,8 +187,6 @@ class Reservations:
             if self._instruments is not None:
                 self._instruments.cut(after)
             self._limit.cut(after)
-        if self._skip is not None:
-            self._skip.value = address
         self._pc.value = after
         uclib.uc_reg_write(self._engine._uch, ppc.UC_PPC_REG_PC, ctypes.byref(self._pc))
 

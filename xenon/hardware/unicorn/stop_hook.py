@@ -9,14 +9,13 @@ The hook is machine code because Python's callback takes as long as a hundred in
 from __future__ import annotations
 
 import ctypes
-import mmap
-import platform
 import struct
-import sys
 from collections.abc import Callable
 from functools import cache
 
 from unicorn.unicorn_py3.unicorn import Uc, uclib
+
+from host.machine_code import Convention, convention, machine_code
 
 HOOK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 """The type of a block hook: engine, address and size of the block, and the hook's own data."""
@@ -25,9 +24,17 @@ EXCEPTION_HOOK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes
 _alive: list[object] = []  # what the address points into
 
 
-def _x86(stop: int) -> bytes:
-    # cmp dword [rcx], 0; jne 1f; ret; 1: mov rax, stop; jmp rax
-    return bytes.fromhex("833900 7501 c3 48b8") + struct.pack("<Q", stop) + bytes.fromhex("ffe0")
+def _x86(flag_is_0: str, stop: int) -> bytes:
+    # cmp dword [the flag], 0; jne 1f; ret; 1: mov rax, stop; jmp rax
+    return bytes.fromhex(f"{flag_is_0} 7501 c3 48b8") + struct.pack("<Q", stop) + bytes.fromhex("ffe0")
+
+
+def _system_v(stop: int) -> bytes:
+    return _x86("833900", stop)  # [rcx]
+
+
+def _microsoft(stop: int) -> bytes:
+    return _x86("41833900", stop)  # [r9]
 
 
 def _arm(stop: int) -> bytes:
@@ -36,33 +43,27 @@ def _arm(stop: int) -> bytes:
     return struct.pack("<6IQ", *words, stop)
 
 
-_CODE: dict[str, Callable[[int], bytes]] = {"x86_64": _x86, "aarch64": _arm}
+_CODE: dict[Convention | None, Callable[[int], bytes]] = {
+    Convention.SYSTEM_V: _system_v,
+    Convention.MICROSOFT: _microsoft,
+    Convention.AARCH64: _arm,
+}
 
 
 @cache
 def stop_hook() -> int:
     """Address of a C function of (engine, address, size, flag) that stops the engine if the 32-bit flag is
     not 0."""
-    code = _CODE.get(platform.machine()) if sys.platform == "linux" else None
+    code = _CODE.get(convention())
     return _compiled(code) if code is not None else _interpreted()
 
 
 def _compiled(code: Callable[[int], bytes]) -> int:
-    page = executable(code(ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value or 0))
-    if page is None:
+    hook = machine_code(code(ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value or 0))
+    if hook is None:
         return _interpreted()
-    _alive.append(page)
-    return ctypes.addressof(ctypes.c_uint8.from_buffer(page))
-
-
-def executable(text: bytes) -> mmap.mmap | None:
-    """A page of the host's that begins with this machine code; None on a host that allows no new code."""
-    try:
-        page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-    except OSError:
-        return None
-    page[: len(text)] = text
-    return page
+    _alive.append(hook)
+    return hook.address
 
 
 def add_native_hook(engine: Uc, kind: int, callback: int, data: int, first: int = 1, last: int = 0) -> int:
@@ -70,8 +71,7 @@ def add_native_hook(engine: Uc, kind: int, callback: int, data: int, first: int 
     `first` above `last` means everywhere. The hook does not reach blocks that are translated already.
     Returns what remove_native_hook takes."""
     handle = ctypes.c_size_t()
-    target = ctypes.cast(ctypes.byref(handle), ctypes.POINTER(ctypes.c_ulong))
-    uclib.uc_hook_add(engine._uch, target, kind, callback, data, first, last)
+    uclib.uc_hook_add(engine._uch, ctypes.byref(handle), kind, callback, data, first, last)
     return handle.value
 
 

@@ -1,0 +1,1 @@
+"""Many jobs of one kind on many processes or a cluster: their results in order, none lost and none twice."""

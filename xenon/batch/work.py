@@ -1,0 +1,119 @@
+"""What a process does with a job: it tells a story with a model that stays loaded, or verifies a model."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import loader
+from xenon.batch.jobs import Job, Result, StoryJob, VerifyJob
+from xenon.errors import XenonError
+from xenon.stories.session import Session
+from xenon.stories.settings import Engine, Setup
+from xenon.stories.workload import Workload
+
+_one_at_a_time = threading.Lock()  # a process of a cluster may have several threads
+
+
+@dataclass(frozen=True, slots=True)
+class StoryWork:
+    """Stories of a model, the same one in every process: `sha256` is that of its big-endian file."""
+
+    model: str | None
+    tokenizer: str | None
+    setup: Setup
+    sha256: str
+    timeout: float | None = None
+
+    def do(self, job: Job) -> Result:
+        """Tell a story. Raises XenonError where this process has another model."""
+        assert isinstance(job, StoryJob)
+        with _one_at_a_time:
+            session = _session(self)
+            try:
+                with session.tell(job.prompt, job.sampling(), self.timeout) as story:
+                    text = "".join(story).removesuffix("\n")
+            except (XenonError, loader.LoaderError) as error:
+                return failure(job, error)
+        figures = story.statistics
+        assert figures is not None  # it is at its end
+        cleaned = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return {
+            "id": job.identity,
+            "text": cleaned,
+            "prompt_tokens": figures.prompt_tokens,
+            "tokens": figures.tokens,
+            "seed": figures.seed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyWork:
+    """Verifications on so many positions."""
+
+    setup: Setup
+    positions: int
+    timeout: float | None = None
+
+    def do(self, job: Job) -> Result:
+        """Make every check of a model."""
+        assert isinstance(job, VerifyJob)
+        from xenon.evaluation.checks import Outcome, Plan, checks, tokens_to_verify
+        from xenon.stories.guest import open_model, open_tokenizer
+
+        try:
+            setup = self.setup
+            threads = None if setup.engine is Engine.GPU else job.threads
+            model = open_model(job.model, setup.context)
+            tokenizer = open_tokenizer(model, job.tokenizer)
+            tokens = tokens_to_verify(model, min(self.positions, setup.context or self.positions), job.seed)
+            plan = Plan(model, tokenizer, replace(setup, threads=threads), tokens, self.timeout)
+            with _one_at_a_time:
+                rows = list(checks(plan))
+        except (XenonError, loader.LoaderError) as error:
+            return failure(job, error)
+        failed = [row for row in rows if row.outcome is Outcome.FAILED]
+        return {
+            "id": job.identity,
+            "passed": not failed,
+            "checks": [
+                {"name": row.name, "outcome": row.outcome.name.lower(), "detail": row.detail} for row in rows
+            ],
+        }
+
+
+Work = StoryWork | VerifyWork
+
+
+def story_work(model: str | None, tokenizer: str | None, setup: Setup, timeout: float | None) -> StoryWork:
+    """The work of a batch of stories. Raises what Workload raises, and OutOfMemoryError where the model does
+    not fit."""
+    workload = Workload(model, tokenizer, setup)
+    workload.budget(conversation=True).check()
+    return StoryWork(model, tokenizer, setup, _sha256(workload), timeout)
+
+
+def failure(job: Job, error: XenonError | loader.LoaderError) -> Result:
+    """The result of a job that failed."""
+    return {"id": job.identity, "error": error.message, "code": error.code.value}
+
+
+@lru_cache(maxsize=1)
+def _session(work: StoryWork) -> Session:
+    """The session of this process. Raises XenonError for another model than the batch's."""
+    session = Session(work.model, work.tokenizer, work.setup)
+    digest = _sha256(session)
+    if digest != work.sha256:
+        raise XenonError(
+            f"{session.model.path}: SHA-256 {digest} big-endian here, {work.sha256} where the batch began",
+            "every computer of a cluster needs the same model and tokenizer under the same path",
+        )
+    session.__enter__()  # stays loaded until the process ends
+    return session
+
+
+def _sha256(workload: Workload) -> str:
+    """Of the model and of its tokenizer."""
+    files = (workload.model, workload.tokenizer)
+    return " ".join(loader.sha256(file.image(loader.ByteOrder.BIG)) for file in files)

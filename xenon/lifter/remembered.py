@@ -1,0 +1,152 @@
+"""Memory that a loop has found free of tiny numbers, so that it need not look at them again.
+
+A product of a matrix goes over the same vectors for each row. A fast loop looks at every lane that it loads:
+whether it is zero or at least 2^-40 (speculate.py). Where that came out well, the bytes are remembered, an
+interval for each stream of the loop, for as long as the function is under way; and where all streams of a
+later run lie in their intervals, another form of the loop does without the look. A store into remembered
+bytes, a call, a barrier and a reservation each begin a new epoch, in which nothing is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from xenon.lifter.emitter import Emitter
+from xenon.lifter.guards import Addresses, Origin
+from xenon.lifter.ir_types import I64
+from xenon.lifter.values import Value
+
+_EPOCH, _LOW, _HIGH = "epoch", "remembered_low", "remembered_high"  # stack slots of an i64; of all loops
+_LINE = 16  # bytes of a VR, and of the longest store
+_TRIES = 16  # runs of a loop without a hit, after which it stops to remember
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A stream whose rounds lie without gaps behind one another: its address in the first round is the sum of
+    `registers` and `offset`, and a round goes `step` bytes further."""
+
+    registers: tuple[int, ...]
+    offset: int
+    step: int
+
+
+def repeated(rows: Iterable[tuple[int, ...]], addresses: Addresses) -> list[Repeated]:
+    """The streams that rows of lvx belong to, each the indices of loads from neighbouring lines; empty unless
+    all of them are streams without gaps."""
+    spans: dict[Origin, list[tuple[int, int]]] = {}
+    for row in rows:
+        origin, offset = addresses.places[row[0]]
+        spans.setdefault(origin, []).append((offset, offset + _LINE * len(row)))
+    streams = []
+    for origin, parts in spans.items():
+        parts.sort()
+        registers = tuple(part for part in origin if isinstance(part, int))
+        steps = [addresses.steps[number] for number in registers if number in addresses.steps]
+        step = sum(moved.bytes for moved in steps)
+        known = len(steps) == len(origin) and not any(moved.registers for moved in steps)
+        joined = all(before[1] == behind[0] for before, behind in pairwise(parts))
+        if not known or not joined or not 0 < step <= parts[-1][1] - parts[0][0]:
+            return []
+        streams.append(Repeated(registers, parts[0][0], step))
+    return streams
+
+
+def reserve_memory(emitter: Emitter) -> None:
+    """Emit the stack slots of a function with loops that remember."""
+    for name, number in ((_EPOCH, 1), (_LOW, -1), (_HIGH, 0)):
+        emitter.alloca(name, I64)
+        _write(emitter, name, emitter.constant(I64, number))
+
+
+def begin_epoch(emitter: Emitter) -> None:
+    """Emit that memory may have changed anywhere."""
+    _write(emitter, _EPOCH, _read(emitter, _EPOCH) + 1)
+
+
+def note_store(emitter: Emitter, address: Value) -> None:
+    """Emit a look at where a store goes. Only one into the bytes between the lowest and the highest that are
+    remembered counts."""
+    hit = address.icmp("uge", _read(emitter, _LOW)) & address.icmp("ult", _read(emitter, _HIGH))
+    _write(emitter, _EPOCH, _read(emitter, _EPOCH) + hit.zext(64))
+
+
+class Memory:
+    """What one loop remembers of its streams."""
+
+    def __init__(self, emitter: Emitter, start: int, streams: Sequence[Repeated]) -> None:
+        self._emitter = emitter
+        self._streams = streams
+        self._name = f"{start:x}"
+        for slot in ("epoch", "tries"):
+            self._reserve(slot, _TRIES if slot == "tries" else 0)
+        for number in range(len(streams)):
+            for slot in ("low", "high", "first"):
+                self._reserve(f"{slot}{number}", 0)
+
+    def _reserve(self, slot: str, number: int) -> None:
+        name = self._slot(slot)
+        self._emitter.alloca(name, I64)
+        _write(self._emitter, name, self._emitter.constant(I64, number))
+
+    def _slot(self, slot: str) -> str:
+        return f"{slot}_{self._name}"
+
+    def _get(self, slot: str) -> Value:
+        return _read(self._emitter, self._slot(slot))
+
+    def _set(self, slot: str, value: Value) -> None:
+        _write(self._emitter, self._slot(slot), value)
+
+    def knows(self, firsts: Sequence[Value], rounds: Value) -> Value:
+        """Before the first round: an i1, whether all that so many rounds load is remembered. `firsts` are the
+        addresses of the streams."""
+        terms = [self._get("epoch").icmp("eq", _read(self._emitter, _EPOCH))]
+        for number, (stream, first) in enumerate(zip(self._streams, firsts, strict=True)):
+            self._set(f"first{number}", first)
+            terms.append(first.icmp("uge", self._get(f"low{number}")))
+            terms.append((first + rounds * stream.step).icmp("ule", self._get(f"high{number}")))
+        known = self._emitter.all_of(terms)
+        self._set("tries", known.select(self._emitter.constant(I64, _TRIES), self._get("tries")))
+        return known
+
+    def remember(self, rounds: Value) -> None:
+        """Behind rounds that went well: what so many of them loaded."""
+        emitter = self._emitter
+        yes, no = emitter.labels(2)
+        tries = self._get("tries")
+        emitter.branch_if(tries.icmp("ne", 0), yes, no)
+        emitter.start(yes)
+        self._set("tries", tries + -1)
+        epoch = _read(emitter, _EPOCH)
+        same = self._get("epoch").icmp("eq", epoch)
+        self._set("epoch", epoch)
+        for number, stream in enumerate(self._streams):
+            low = self._get(f"first{number}")
+            high = low + rounds * stream.step
+            old_low, old_high = self._get(f"low{number}"), self._get(f"high{number}")
+            touch = same & low.icmp("ule", old_high) & high.icmp("uge", old_low)
+            low = touch.select(low.intrinsic("umin", old_low), low)
+            high = touch.select(high.intrinsic("umax", old_high), high)
+            self._set(f"low{number}", low)
+            self._set(f"high{number}", high)
+            _widen(emitter, low, high)
+        emitter.branch(no)
+        emitter.start(no)
+
+
+def _widen(emitter: Emitter, low: Value, high: Value) -> None:
+    """Have `note_store` count stores to these addresses too."""
+    lowest = low + (1 - _LINE)
+    _write(emitter, _LOW, _read(emitter, _LOW).intrinsic("umin", lowest))
+    _write(emitter, _HIGH, _read(emitter, _HIGH).intrinsic("umax", high))
+
+
+def _read(emitter: Emitter, name: str) -> Value:
+    return emitter.read(I64, emitter.named(name))
+
+
+def _write(emitter: Emitter, name: str, value: Value) -> None:
+    emitter.write(value, emitter.named(name))
