@@ -152,7 +152,9 @@ def rounds_for(program: Path, seconds: float, cache: Path) -> int:
     return max(1, round(rounds * seconds / taken))
 
 
-def compare(program: Program, compiler: str, path: Path, seconds: float, runs: int, cache: Path) -> Comparison:
+def compare(
+    program: Program, compiler: str, path: Path, seconds: float, runs: int, cache: Path
+) -> Comparison:
     """Time a built program. Raises Failed."""
     kinds = ("qemu", "unicorn", "recompiler")
     rounds = rounds_for(path, seconds, cache)
@@ -183,7 +185,11 @@ def row(comparison: Comparison) -> str:
     seconds = (comparison.qemu.clock, comparison.unicorn.clock, comparison.recompiler.clock)
     cells = [comparison.program.name, comparison.compiler, *(f"{value:.2f}" for value in seconds)]
     cells += [f"{comparison.recompiler.processor:.2f}"]
-    cells += [f"{comparison.against_qemu:.1f}", f"{comparison.against_unicorn:.1f}", ", ".join(comparison.missed)]
+    cells += [
+        f"{comparison.against_qemu:.1f}",
+        f"{comparison.against_unicorn:.1f}",
+        ", ".join(comparison.missed),
+    ]
     return f"| {' | '.join(cells)} |"
 
 

@@ -1,8 +1,8 @@
 """The exception flags of FPSCR, kept by those of the host: arithmetic on the host notes the same exceptions.
 
 Compiled code sets no flag itself. Whoever calls it clears the host's flags before and adds them to the
-interpreter's FPSCR behind (`note_exceptions`); so does the function of a single instruction. The host does not
-say which invalid operation it was: VXSOFT stands for all.
+interpreter's FPSCR behind (`note_exceptions`); so does the function of a single instruction. The host does
+not say which invalid operation it was: VXSOFT stands for all.
 """
 
 from __future__ import annotations
@@ -103,6 +103,6 @@ done:
 
 
 def exception_functions(target: Target | None = None) -> str:
-    """The text of `clear_exceptions` and of `note_exceptions(state)` for a host; without one they do nothing."""
+    """The text of `clear_exceptions` and `note_exceptions(state)` for a host; without one they do nothing."""
     host = _NONE if target is None else _X86 if target.x86 else _ARM if target.arm else _NONE
     return host + _NOTE
