@@ -5,12 +5,13 @@
 
 typedef vector float floats;
 typedef union { floats v; unsigned u[4]; word w[2]; } Lanes;
-enum { RESULTS = 25 };
+enum { LOOKS = 6, RESULTS = 25 + LOOKS };
 static unsigned char block[512] __attribute__((aligned(128)));
 static double doubles[8];
 static float singles[4];
 static Lanes lanes[4];
 static word numbers[4];
+volatile double result;
 
 static word bits(double value) {
     union { double d; word w; } both = {value};
@@ -63,21 +64,47 @@ __attribute__((noinline)) void compute(word *out) {
     *out++ = cleared();
 }
 
+__attribute__((noinline)) void divide(double a, double b) { result = a / b; }
+__attribute__((noinline)) void subtract(double a, double b) { result = a - b; }
+
+static word exceptions(void) {
+    double d;
+    __asm__ volatile("mffs %0" : "=f"(d) : : "memory");
+    return bits(d) & 0xbe000000;  /* FX, VX, OX, UX, ZX, XX */
+}
+
+static void clear(void) {
+    double none = 0;
+    __asm__ volatile("mtfsf 255,%0" : : "f"(none) : "memory");
+}
+
+/* mffs keeps this function on Unicorn; those that it calls get hot. */
+__attribute__((noinline)) void look(word *out) {
+    double infinity = -doubles[2];
+    clear(), divide(doubles[4], 3), *out++ = exceptions();
+    clear(), divide(doubles[4], 0), *out++ = exceptions();
+    clear(), divide(1e-300, doubles[3]), *out++ = exceptions();
+    clear(), divide(1e300, doubles[6]), *out++ = exceptions();
+    clear(), subtract(infinity, infinity), *out++ = exceptions();
+    clear(), subtract(doubles[4], 2), *out++ = exceptions();
+}
+
 void run(word *stack) {
     char **arguments = (char **)(stack + 1);
     word rounds = 0, changes = 0, first[RESULTS], now[RESULTS];
     for (const char *digit = arguments[1]; *digit; digit++) rounds = 10 * rounds + *digit - '0';
     doubles[0] = 3e10, doubles[1] = __builtin_nan(""), doubles[2] = -__builtin_inf(), doubles[3] = 1e30, doubles[4] = 1;
+    doubles[6] = 1e-30;
     singles[0] = 1 + 0x1p-12f, singles[1] = 0x1p-60f;
     for (int i = 0; i < 4; i++) {
         lanes[0].u[i] = 0x3f800000 + (i << 23), lanes[1].u[i] = i ? 0x41a00000 : 0xc1200000;
         lanes[2].u[i] = 0x00400000, lanes[3].u[i] = 0x00800000;
     }
     numbers[1] = 7, numbers[2] = 1UL << 63, numbers[3] = -1UL;
-    compute(first);
+    compute(first), look(first + RESULTS - LOOKS);
     for (int i = 0; i < RESULTS; i++) write_hex(first[i]);
     for (word round = 1; round < rounds; round++) {
-        compute(now);
+        compute(now), look(now + RESULTS - LOOKS);
         int other = 0;
         for (int i = 0; i < RESULTS; i++) other |= now[i] != first[i];
         changes += other;
