@@ -121,6 +121,15 @@ def test_the_interpreter_executes_an_instruction_without_a_rule_and_compiled_cod
     assert code.hand_overs == 2  # at the entry, and where the call comes back
 
 
+def test_a_form_with_a_dot_sees_the_exceptions_of_compiled_code() -> None:
+    words = [0xFC20_0890, 0xFC61_0824]  # fmr f1, f1; fdiv f3, f1, f1: 0 / 0
+    words += [0xFC80_0891, 0x7CE0_0026, store_word(7, 4), TRAP]  # fmr. f4, f1; mfcr r7
+    for kind in (CpuKind.UNICORN, CpuKind.RECOMPILER):
+        machine = loaded(kind, words)
+        run(machine, Recorder())
+        assert word(machine) >> 24 & 15 == 0b1010  # FX and VX
+
+
 def test_compiled_code_is_not_entered_while_xer_has_an_overflow() -> None:
     """Comparisons then copy SO; the interpreter does that."""
     highest = [addi(5, 0, -1), 0x78A5_F842]  # li r5, -1; srdi r5, r5, 1
