@@ -14,7 +14,7 @@ from xenon.powerpc.decode import Instruction, decode, mnemonic_of, signed
 from xenon.powerpc.isa import Kind, foreign, table
 from xenon.powerpc.operands import operands_of
 
-MOST_INSTRUCTIONS = 3000
+MOST_INSTRUCTIONS = 50_000
 _ALWAYS = 0b10100
 _NO_CTR = 0b00100  # BO: CTR is left alone
 _NO_CONDITION = 0b10000  # BO: CR is not looked at
@@ -48,6 +48,7 @@ class End(Enum):
     TAIL = "b to another function"
     SYSTEM_CALL = "sc"
     INTERPRETED = "an instruction that the interpreter executes before it comes back"
+    BEYOND = "goes on in another part of the function (see parts.py)"
     LEAVE = "trap or no instruction: Unicorn executes it"
 
 
@@ -84,11 +85,15 @@ class Flow:
     entries: tuple[int, ...]
     blocks: dict[int, Block]
     calls: frozenset[int]
+    joints: frozenset[int] = frozenset()
+    """Of a part of a function: where its other parts go on here."""
+    beyond: frozenset[int] = frozenset()
+    """Of a part: where it goes on in other parts."""
 
     @property
     def entry_points(self) -> list[int]:
-        """Where compiled code may be entered: the entries, and where calls return to."""
-        return sorted({*self.entries, *self.resumes})
+        """Where compiled code may be entered: the entries, where calls return to, and where parts meet."""
+        return sorted({*self.entries, *self.resumes, *self.joints})
 
     @property
     def resumes(self) -> list[int]:

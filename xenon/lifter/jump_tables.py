@@ -282,6 +282,25 @@ def explore_function(
         return explore(fetch, entries, functions, obstacles)
 
 
+def whole_function(
+    fetch: Callable[[int], int | None],
+    entries: tuple[int, ...],
+    functions: Container[int],
+    around: Surroundings | None,
+) -> Flow:
+    """The control flow of the function around these entries, from its own entries too. Raises NotUnderstood."""
+    return explore_function(fetch, _all_entries(fetch, entries, around), functions, around)
+
+
+def _all_entries(
+    fetch: Callable[[int], int | None], entries: tuple[int, ...], around: Surroundings | None
+) -> tuple[int, ...]:
+    extent = None if around is None else around.extent(entries[0])
+    if extent is None or extent[0] in entries:
+        return entries
+    return (*entries_of(fetch, extent[0]), *entries)
+
+
 def _find_jumps(
     fetch: Callable[[int], int | None],
     entries: tuple[int, ...],
@@ -289,9 +308,7 @@ def _find_jumps(
     around: Surroundings,
 ) -> Jumps:
     """The targets of the `bctr` of a function, also where it is entered behind what leads to a table."""
-    extent = around.extent(entries[0])
-    if extent is not None and extent[0] not in entries:
-        entries = (*entries_of(fetch, extent[0]), *entries)
+    entries = _all_entries(fetch, entries, around)
     jumps: dict[int, tuple[int, ...]] = {}
     while True:
         flow = explore(fetch, entries, functions, [], jumps)
