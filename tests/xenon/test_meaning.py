@@ -57,7 +57,7 @@ _EXPECTED = {
 
 @pytest.fixture(scope="module")
 def program(build: Any) -> Path:
-    path: Path = build("meaning", "freestanding")
+    path: Path = build("meaning", "freestanding", "-mcpu=970")
     return path
 
 
