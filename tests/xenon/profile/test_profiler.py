@@ -220,7 +220,7 @@ def test_coverage_names_the_instruction_that_is_in_the_way(build: Callable[..., 
 
 
 def test_coverage_names_an_instruction_without_a_rule() -> None:
-    code = struct.pack(">2I", 0xFC20_048E, 0x4E80_0020)  # mffs f1; blr
+    code = struct.pack(">2I", 0xFC20_048E, 0x4BFF_FFFC)  # mffs f1; b back
     (function,) = coverage(parse_program("it", elf_file(code, [Label("flags", CODE_ADDRESS, 8)])))
     (obstacle,) = function.obstacles
     assert (obstacle.mnemonic, obstacle.word, obstacle.address) == ("mffs", 0xFC20_048E, CODE_ADDRESS)
