@@ -101,6 +101,7 @@ class UnicornCpu:
         self.before_limit: Callable[[], None] = lambda: None
         """Called when instructions are about to be limited: the engine alone counts them."""
         self._engine = engine
+        self._pages = pages
         self._native: NativeCode | None = None
         self._trap = RegisterBatch(engine, [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_CR, *GPR_IDS[:9]])
         self._results: dict[int, RegisterBatch] = {}  # by number of the GPR that is set together with CR
@@ -162,6 +163,13 @@ class UnicornCpu:
     def refuse(self, access: Access, pc: int, address: int, size: int) -> None:
         """See RefusedAccesses; for what executes in the engine's place."""
         self._refused.refuse(access, pc, address, size)
+
+    def wrote(self, address: int, size: int) -> None:
+        """What executes in the engine's place has written to RAM, perhaps over code; PC stands behind it."""
+        self._pages.written_by_device(address, size)
+        if self._pages.has_stale_code:
+            self._devices.at_rest = self._pages.drop_stale_code
+            self._engine.emu_stop()
 
     def attach(self, native: NativeCode) -> None:
         """Let this code run in the engine's place where its hooks say so."""
