@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from host import folders
-from host.files import is_users, others_may_write
-from host.memory import anonymous
 from llama2c import build
+from xenon.host import folders
+from xenon.host.files import is_users, others_may_write
+from xenon.host.memory import anonymous
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from host.files import create_locked, hold, put_in_place, remove_unlocked, take_rights
+from xenon.host.files import create_locked, hold, put_in_place, remove_unlocked, take_rights
 
 _TEMPORARY = re.compile(r"\.xenon-\d+-[0-9a-f]{16}\.part")
 

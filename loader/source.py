@@ -7,8 +7,8 @@ import stat
 import weakref
 from pathlib import Path
 
-from host.files import open_to_read, read_at
 from loader.errors import LoaderError
+from xenon.host.files import open_to_read, read_at
 
 _KINDS = (
     (stat.S_ISDIR, "is a directory"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"xenon", "loader", "llama2c", "host"}
+OURS = {"xenon", "loader", "llama2c"}
 EVERYTHING = "everything"
 
 
@@ -67,7 +67,7 @@ def test_there_is_no_circle_of_rooms() -> None:
 
 
 def test_the_top_level_holds_the_rooms_and_nothing_else() -> None:
-    expected = {"xenon", "loader", "llama2c", "host", "scripts", "tests", "docs", "pyproject.toml"}
+    expected = {"xenon", "loader", "llama2c", "scripts", "tests", "docs", "pyproject.toml"}
     expected |= {"README.md", "LICENSE", "CHANGELOG.md"}
     names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert names - {"dist", "build"} == expected

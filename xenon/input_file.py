@@ -11,8 +11,8 @@ import weakref
 from pathlib import Path
 from typing import BinaryIO
 
-from host.files import open_to_read, read_at
 from xenon.errors import XenonError, reason
+from xenon.host.files import open_to_read, read_at
 
 MIB = 1 << 20
 _PIECE = 1 << 20

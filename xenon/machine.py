@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
 
-from host.processes import after_fork
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.bus import Bus, Device
 from xenon.hardware.cpu import Cpu, Trap, TrapKind
@@ -21,6 +20,7 @@ from xenon.hardware.gpu import GPU_REGISTERS, Gpu
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, XENON, MemoryMap, Range
 from xenon.hardware.pages import Pages
+from xenon.host.processes import after_fork
 from xenon.powerpc.functions import Functions
 from xenon.powerpc.system import Instructions
 from xenon.recompiler.cpu_kind import CpuKind

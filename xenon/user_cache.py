@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from host import folders
+from xenon.host import folders
 
 
 def user_cache() -> Path | None:

@@ -12,7 +12,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from host.signals import end_with_the_reader, is_reader_gone
 from xenon import __version__
 from xenon.cli.errors import (
     EXIT_BAD_INPUT,
@@ -28,6 +27,7 @@ from xenon.cli.errors import (
 from xenon.cli.plain_values import with_plain_values
 from xenon.cli.signals import Ended, end_by_exception
 from xenon.errors import XenonError, reason
+from xenon.host.signals import end_with_the_reader, is_reader_gone
 from xenon.notes import XenonWarning
 
 # In the order of the help: the name is that of the module in this folder and of the function in it.

@@ -91,11 +91,11 @@ def boot(
       3 the program is at fault, or uses a device that has no model here, 124 time limit, 130 Ctrl-C,
       137 killed by gdb.
     """
-    from host.processes import usable_processors
     from llama2c.facts import XELL_DEVICE_FUNCTIONS, XELL_FUNCTIONS
     from xenon.cli.output import OutputFile, shown
     from xenon.cli.television import Television
     from xenon.hardware.memory_map import HARDWARE_THREADS
+    from xenon.host.processes import usable_processors
     from xenon.machine import MachineSettings
     from xenon.xell.console import XellConsole
     from xenon.xell.png import png_file

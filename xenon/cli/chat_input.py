@@ -9,10 +9,10 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from host import folders
-from host.files import is_users
 from xenon.cli.signals import served_while_waiting
 from xenon.errors import XenonError
+from xenon.host import folders
+from xenon.host.files import is_users
 
 MOST_LINE_BYTES = 1 << 20
 _MOST_HISTORY_LINES = 1000

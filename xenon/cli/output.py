@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from host.files import open_device
 from xenon.cli.errors import UsageError
 from xenon.errors import XenonError, reason
+from xenon.host.files import open_device
 from xenon.input_file import InputFile, read_stream
 
 if TYPE_CHECKING:

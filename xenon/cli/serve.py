@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from host.signals import outlive_the_reader
 from xenon.cli.options import (
     ActivationsOption,
     ContextOption,
@@ -23,6 +22,7 @@ from xenon.cli.options import (
 )
 from xenon.cli.output import parse_size
 from xenon.errors import XenonError
+from xenon.host.signals import outlive_the_reader
 from xenon.stories.settings import Activations, Engine, KeyValueType, Setup
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from host import signals
+from xenon.host import signals
 
 _IMPORTING = "<frozen importlib"  # what the files of Python's import system are called
 _LATER = 0.01  # seconds

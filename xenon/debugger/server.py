@@ -9,11 +9,11 @@ import socket
 import threading
 from collections.abc import Callable
 
-from host.streams import listen_again
 from xenon.debugger.debugger import Debugger, Stop
 from xenon.debugger.packets import Link, ProtocolError
 from xenon.debugger.remote import Remote
 from xenon.errors import ErrorCode, XenonError
+from xenon.host.streams import listen_again
 from xenon.machine import Machine
 from xenon.notes import note
 

@@ -11,8 +11,8 @@ import os
 import sys
 from functools import cache
 
-from host.memory import anonymous
 from xenon.errors import ErrorCode, XenonError
+from xenon.host.memory import anonymous
 
 ENGINE_BYTES = 1152 << 20
 """What a Unicorn engine takes: 1,026 MiB at its first run, most for translations; and some to spare."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from operator import attrgetter
 
-from host.memory import give_back, prefer_large_pages
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.host_memory import reserve, show_repeated
 from xenon.hardware.memory_map import (
@@ -23,6 +22,7 @@ from xenon.hardware.memory_map import (
     align_up,
     in_units,
 )
+from xenon.host.memory import give_back, prefer_large_pages
 
 _ADDRESS = attrgetter("address")
 # Behind RAM in the host's memory, and no part of it: room for a byte a page and some more, for an engine that

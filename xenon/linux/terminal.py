@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, Protocol
 
-from host.streams import Input
+from xenon.host.streams import Input
 
 STDIN = 0
 STDOUT = 1

@@ -6,7 +6,7 @@ program does its work alone.
 
 from __future__ import annotations
 
-from host.processes import usable_processors
+from xenon.host.processes import usable_processors
 from xenon.linux.arguments import Function, Int, Pointer, Size
 from xenon.linux.process import Process, Refusal
 from xenon.linux.tasks import Task, TaskEnd

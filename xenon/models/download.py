@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from host.files import open_private
 from xenon.errors import XenonError, reason
+from xenon.host.files import open_private
 
 Progress = Callable[[int, int], None]
 

@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
-from host.files import is_users, lock, open_private, others_may_write
 from xenon.errors import XenonError, reason
+from xenon.host.files import is_users, lock, open_private, others_may_write
 from xenon.user_cache import user_cache
 
 ABOUT, TOKENIZER = "about.json", "tokenizer.be.bin"

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from host.files import OpenFolder, is_users, others_may_write
+from xenon.host.files import OpenFolder, is_users, others_may_write
 from xenon.notes import note
 from xenon.user_cache import user_cache
 

@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from host.processor import features
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.host.processor import features
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.recompiler.bridge import bridge_text
 from xenon.recompiler.units import CompiledUnit, generator_version

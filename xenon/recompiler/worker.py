@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from host.processes import Channel, start_talking
 from xenon.errors import reason
+from xenon.host.processes import Channel, start_talking
 
 # The process is isolated: it finds Python's own library, and these packages where this process has them. No
 # module of the current folder or of PYTHONPATH can take their place.

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from host.streams import listen_again
 from xenon.errors import XenonError, reason
+from xenon.host.streams import listen_again
 from xenon.serve.app import Paths
 from xenon.serve.desk import Desk
 from xenon.serve.protocol import protocol_class

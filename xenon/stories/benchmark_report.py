@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import loader
-from host.processes import usable_processors
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import in_units
+from xenon.host.processes import usable_processors
 from xenon.stories.benchmark import Row, Workload
 from xenon.stories.settings import RunnerKind
 

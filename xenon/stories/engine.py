@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from host.processes import usable_processors
 from loader import Config, Format, Model
 from xenon.console import MachineSettings, check_threads
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
 from xenon.hardware.gpu.programs import MOST_SCORES, MOST_TABLE_PIECES
 from xenon.hardware.memory_map import HARDWARE_THREADS
+from xenon.host.processes import usable_processors
 from xenon.recompiler.cpu_kind import CpuKind, default_kind
 from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul, Setup
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 import loader
-from host.processes import end_group, own_group
-from host.streams import Input
 from llama2c.build import BuildError, zig_program
 from loader.layout import tensors
 from loader.tensor_types import F32
 from xenon.errors import XenonError, reason
+from xenon.host.processes import end_group, own_group
+from xenon.host.streams import Input
 from xenon.stories.prompts import lone_letter
 from xenon.stories.settings import Matmul, RunnerKind
 from xenon.stories.speeds import Speeds

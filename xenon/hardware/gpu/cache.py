@@ -13,11 +13,11 @@ import mmap
 import numpy as np
 from numpy.typing import NDArray
 
-from host.memory import give_back
 from xenon.hardware.gpu.endian import Words, copy_words, read_word
 from xenon.hardware.host_memory import reserve
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, RAM_BYTES, align_down, align_up
 from xenon.hardware.pages import Pages
+from xenon.host.memory import give_back
 
 _WORD = 4
 _LINE_WORDS = CACHE_LINE_BYTES // _WORD

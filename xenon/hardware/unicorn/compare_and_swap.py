@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 
-from host.machine_code import Convention, MachineCode, convention, machine_code
+from xenon.host.machine_code import Convention, MachineCode, convention, machine_code
 
 CompareAndSwap = Callable[[int, int, int], int]
 """Of (host address, expected, value), numbers as the host has them there: 1 where it stored, else 0."""

@@ -18,8 +18,8 @@ import unicorn
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, uclib
 
-from host.machine_code import MachineCode
 from xenon.hardware.memory_map import PAGE_BYTES
+from xenon.host.machine_code import MachineCode
 
 _ALIGNMENT = 16
 _TAKE, _GIVE_BACK = "VirtualAlloc", "VirtualFree"

@@ -18,10 +18,10 @@ import unicorn
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
-from host.memory import OwnMemory
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.unicorn.engine_alignment import align_engines
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS
+from xenon.host.memory import OwnMemory
 
 FPR_STRIDE = VR_STRIDE = 16
 GPR_STRIDE = 8

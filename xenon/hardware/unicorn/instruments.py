@@ -15,11 +15,11 @@ from functools import partial
 
 from unicorn.unicorn_py3.unicorn import uclib
 
-from host.machine_code import Convention, convention, machine_code
-from host.memory import anonymous
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.stop_hook import HOOK
+from xenon.host.machine_code import Convention, convention, machine_code
+from xenon.host.memory import anonymous
 
 _TABLE_BYTES = 2 * RAM_BYTES  # 64 bits for each instruction word of RAM; only pages that are used take memory
 COMPILED_AT = PAGE_BYTES  # compiled code's table: entries by a jump, see the reader in profile/counts.py

@@ -15,7 +15,7 @@ from functools import cache
 
 from unicorn.unicorn_py3.unicorn import Uc, uclib
 
-from host.machine_code import Convention, convention, machine_code
+from xenon.host.machine_code import Convention, convention, machine_code
 
 HOOK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 """The type of a block hook: engine, address and size of the block, and the hook's own data."""

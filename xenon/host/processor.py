@@ -10,7 +10,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from host.machine_code import Convention, convention, machine_code
+from xenon.host.machine_code import Convention, convention, machine_code
 
 _FEATURES = {  # by leaf and register of CPUID: the bits
     (1, "ecx"): {"fma": 12, "movbe": 22, "avx": 28, "f16c": 29},

@@ -14,7 +14,7 @@ from pathlib import Path
 AnyPath = str | os.PathLike[str]
 
 if sys.platform == "win32":
-    from host.windows_files import (
+    from xenon.host.windows_files import (
         create_locked,
         hold,
         lock,
