@@ -19,7 +19,7 @@ from xenon.host.processes import Channel, start_talking
 
 # The process is isolated: it finds Python's own library, and these packages where this process has them. No
 # module of the current folder or of PYTHONPATH can take their place.
-_PACKAGES = ("xenon", "host", "unicorn", "llvmlite")
+_PACKAGES = ("xenon", "unicorn", "llvmlite")
 _START = """
 import sys
 from importlib.machinery import PathFinder
