@@ -39,7 +39,7 @@ def lift_programs(programs: Mapping[Path, frozenset[str]], x86: bool) -> tuple[d
     """
     alone = prepared_alone()
     modules: dict[str, str] = {
-        BRIDGE: bridge_text(BRIDGE),
+        BRIDGE: bridge_text(BRIDGE, target=_target(x86)),
         HAND_OVER: hook_text(HAND_OVER),
         _ALONE: lift_all_alone({word: alone_symbol(word) for word in alone}, _target(x86)),
     }
@@ -71,7 +71,7 @@ def prepared_alone() -> tuple[int, ...]:
 
 
 def _target(x86: bool) -> Target:
-    return Target(x86, RAM_BYTES, PAGE_BYTES, optimised=True)
+    return Target(x86, RAM_BYTES, PAGE_BYTES, arm=not x86, optimised=True)
 
 
 def _explored(

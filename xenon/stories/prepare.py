@@ -7,6 +7,7 @@ from the text that the recompiler would compile in a run. Two builds give the sa
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -63,7 +64,7 @@ def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> No
         caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), f"{work}/cache")
         flags = _FLAGS + _ELF_FLAGS
         if "windows" in target[0]:
-            flags, modules = _FLAGS, {name: _exported(name, text) for name, text in modules.items()}
+            flags, modules = _FLAGS, {name: _exported(text) for name, text in modules.items()}
             modules["windows"] = resources.files("xenon.recompiler").joinpath("windows.ll").read_text("utf-8")
         for symbol, text in modules.items():
             Path(work, f"{symbol}.ll").write_text(text)
@@ -82,9 +83,9 @@ def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> No
         Path(work, library.name).replace(library)
 
 
-def _exported(symbol: str, text: str) -> str:
-    """The module with its function in the table of those that a DLL lets others call."""
-    return text.replace(f"define void @{symbol}(", f"define dllexport void @{symbol}(")
+def _exported(text: str) -> str:
+    """The module with its functions in the table of those that a DLL lets others call."""
+    return re.sub(r"(?m)^define (?=void @)", "define dllexport ", text)
 
 
 if __name__ == "__main__":
