@@ -11,7 +11,6 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 
 from xenon.lifter.flow import Block, End, Flow, Jumps, NotUnderstood, explore
-from xenon.lifter.slots import is_gpr
 from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of, toc_distance
 from xenon.powerpc.decode import Instruction, signed
 
@@ -195,7 +194,7 @@ class _Values:
 
     def _loaded(self, instruction: Instruction, value: Callable[[int], _Sum]) -> _Sum:
         access = instruction.access
-        if access is None or access.update or not any(map(is_gpr, instruction.writes)):
+        if access is None or access.update or not any(name[0] == "r" for name in instruction.writes):
             return _UNKNOWN
         if access.size < 4:
             return _Sum(0, (_Term((1 << 8 * access.size) - 1),))
