@@ -1,6 +1,7 @@
 // Prints the text of tokens. A token of byte-level BPE may hold part of a character; the part waits for the rest.
 #include "printer.h"
 
+#include "memory.h"
 #include "platform.h"
 #include "records.h"
 #include "utf8.h"
@@ -54,8 +55,12 @@ static void print_whole_characters(Printer *printer, Piece piece)
     // At most three bytes are unfinished, so that the held ones and the next byte have room.
     while (printer->count && used < piece.length) {
         printer->held[printer->count++] = piece.bytes[used++];
-        if (!utf8_unfinished(printer->held, printer->count)) {
-            put_held(printer);
+        uint32_t unfinished = utf8_unfinished(printer->held, printer->count);
+        uint32_t done = printer->count - unfinished;  // less than all: a byte begins a character within another
+        if (done) {
+            put_text(printer, printer->held, done);
+            memmove(printer->held, printer->held + done, unfinished);
+            printer->count = unfinished;
         }
     }
     uint32_t rest = printer->count ? 0 : utf8_unfinished(piece.bytes + used, piece.length - used);

@@ -6,10 +6,12 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from support import Made
 
+import loader
 import xenon
 from xenon.errors import ErrorCode, XenonError
 from xenon.machine import LimitReached
@@ -17,6 +19,7 @@ from xenon.recompiler.cpu_kind import CpuKind
 from xenon.stories.settings import Engine, Sampling, Setup
 
 QUICK = Setup()
+BYTE_PAIRS = Path(__file__).parents[2] / "data" / "byte_pairs" / "qwen-2.tokenizer.json"
 PROMPTS = ("", "Sleepy Joe said", "One day", "Sleepy Joe said")
 SLOW = Setup(Engine.CPU, cpu=CpuKind.UNICORN, threads=1)
 LONG = Sampling(temperature=0, steps=0, ignore_eos=True)
@@ -61,6 +64,22 @@ def test_the_text_is_the_same_at_the_end_of_the_context(make_model: Callable[...
             assert told.statistics is not None and fresh.statistics is not None
             assert told.statistics.tokens == fresh.statistics.tokens
             assert told.statistics.prompt_tokens == fresh.statistics.prompt_tokens
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_byte_pairs_that_break_off_characters_are_told_as_they_come(
+    make_model: Callable[..., Made], seed: int
+) -> None:
+    """Tokens of these seeds begin a character within another one, again and again."""
+    tokenizer = loader.open_tokenizer(BYTE_PAIRS)
+    made = make_model(vocab_size=len(tokenizer))
+    sampling = Sampling(1.2, seed=seed, steps=20, ignore_eos=True)
+    alone = xenon.Session(made.model, tokenizer, QUICK)
+    with xenon.Session(made.model, tokenizer, QUICK) as session:
+        for prompt in ("ab é", ""):
+            told = text(session, prompt, sampling)
+            assert told == text(alone, prompt, sampling)
+            assert len(told) > 20
 
 
 def test_a_prompt_that_ends_in_it_ends_the_story(make_model: Callable[..., Made]) -> None:
