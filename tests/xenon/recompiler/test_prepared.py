@@ -163,7 +163,7 @@ def test_only_kinds_whose_features_the_processor_has(monkeypatch: pytest.MonkeyP
         (levels["x86_64_v3"], ["x86_64_v3"]),
         (levels["x86_64_v4"], [*levels]),
     ):
-        monkeypatch.setattr(module, "_features", lambda features=features: frozenset(features.split()))
+        monkeypatch.setattr(module, "features", lambda features=features: frozenset(features.split()))
         assert list(host_kinds()) == kinds
 
 
