@@ -28,6 +28,7 @@ _CODE, _BODY, _DATA = PROGRAM.start, PROGRAM.start + 0x1000, PROGRAM.start + 0x1
 _DATA_BYTES = 4 * PAGE_BYTES
 _RESULTS = _DATA + _DATA_BYTES + PAGE_BYTES  # behind a page that is not mapped
 _BLR, _SC = 0x4E80_0020, 0x4400_0002
+_BRANCH_TO_THE_NEXT = 0x4800_0004
 _SPECIAL = (
     0x00000000, 0x80000000, 0x00000001, 0x807FFFFF, 0x00800000, 0x0C800001, 0x2B000000, 0x7F7FFFFF,
     0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC12345, 0x7F812345,
@@ -146,7 +147,7 @@ class LoopLaboratory:
 
     def results(self, trial: Trial) -> dict[str, bytes]:
         """What is in memory and registers behind the loop, for each way to run it."""
-        loop = _set_up(trial)
+        loop = [*_set_up(trial), _BRANCH_TO_THE_NEXT]  # the engine hands over where a block begins
         start = _CODE + 4 * len(loop)
         self.recompiler.assume_singles = trial.assume_singles
         inline = [*loop, *trial.words, 0x4200_0000 | -4 * len(trial.words) & 0xFFFC]
@@ -203,9 +204,9 @@ def _set_up(trial: Trial) -> list[int]:
 
 
 def _next_turn(trial: Trial, loop_words: int) -> list[int]:
-    """Back to the mtctr before the loop until all turns are done: addic. r29, r29, -1; bne."""
+    """Back to the mtctr of _set_up until all turns are done: addic. r29, r29, -1; bne."""
     words = [*trial.between, 0x37BD_FFFF]
-    return [*words, 0x4082_0000 | -4 * (1 + loop_words + len(words)) & 0xFFFC]
+    return [*words, 0x4082_0000 | -4 * (2 + loop_words + len(words)) & 0xFFFC]
 
 
 def _tear_down() -> list[int]:

@@ -103,6 +103,11 @@ class Flow:
         )
 
     @property
+    def inside_blocks(self) -> frozenset[int]:
+        """Resumes at which the interpreter begins no block: it has executed the instruction before."""
+        return frozenset(block.after for block in self.blocks.values() if block.end is End.INTERPRETED)
+
+    @property
     def words(self) -> list[tuple[int, int]]:
         """Address and word of every instruction, in the order of addresses."""
         return sorted(
@@ -122,9 +127,9 @@ def explore(
     """Follow a function's control flow from its `entries`.
 
     `fetch` gives the word at an address, None where there is no code; a branch to one of `functions` is a
-    tail call, and `jumps` are targets within the function. What stands behind a system call is left out where it is not understood: the call may be the
-    last. Raises NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, and the flow
-    goes on behind them.
+    tail call, and `jumps` are targets within the function. What stands behind a system call is left out where
+    it is not understood: the call may be the last. Raises NotUnderstood with the reason; with a list of
+    `obstacles`, all reasons go there, and the flow goes on behind them.
     """
     try:
         return _explore(fetch, entries, functions, None, True, jumps)

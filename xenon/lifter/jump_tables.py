@@ -1,8 +1,8 @@
 """Where a `bctr` within a function may go: the jump tables of a compiler's `switch`, and arrays of labels.
 
-CTR is followed backwards to a load from a table at a known place: 32-bit distances, from the table itself or
-from another known address, or 64-bit addresses. The targets are a hint. Compiled code compares the target that
-it has at run time with them, and leaves by the dispatch table for any other.
+CTR is followed backwards to a load from a table at a known place: 32-bit distances, from the table itself
+or from another known address, or 64-bit addresses. The targets are a hint. Compiled code compares the target
+that it has at run time with them, and leaves by the dispatch table for any other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 
 from xenon.lifter.flow import Block, End, Flow, Jumps, NotUnderstood, explore
-from xenon.lifter.slots import is_gpr
 from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of, toc_distance
 from xenon.powerpc.decode import Instruction, signed
 
@@ -28,8 +27,8 @@ _VOLATILE = frozenset(("r0", *(f"r{number}" for number in range(3, 13))))
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a program has around its functions: `read` gives the bytes of (address, size) or None, `extent` the
-    first and the last address of the function around an address; `toc` is r2, where it is known."""
+    """What a program has around its functions: `read` gives the bytes of (address, size) or None, `extent`
+    where the function around an address begins and ends; `toc` is r2, where it is known."""
 
     read: Callable[[int, int], bytes | None]
     extent: Callable[[int], tuple[int, int] | None] = lambda _: None
@@ -195,7 +194,7 @@ class _Values:
 
     def _loaded(self, instruction: Instruction, value: Callable[[int], _Sum]) -> _Sum:
         access = instruction.access
-        if access is None or access.update or not any(map(is_gpr, instruction.writes)):
+        if access is None or access.update or not any(name[0] == "r" for name in instruction.writes):
             return _UNKNOWN
         if access.size < 4:
             return _Sum(0, (_Term((1 << 8 * access.size) - 1),))
@@ -288,7 +287,10 @@ def whole_function(
     functions: Container[int],
     around: Surroundings | None,
 ) -> Flow:
-    """The control flow of the function around these entries, from its own entries too. Raises NotUnderstood."""
+    """The control flow of the function around these entries, from its own entries too.
+
+    Raises NotUnderstood.
+    """
     return explore_function(fetch, _all_entries(fetch, entries, around), functions, around)
 
 

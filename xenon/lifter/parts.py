@@ -1,7 +1,7 @@
-"""Long functions are compiled in parts: runs of their blocks in the order of addresses, each a unit of its own.
+"""Long functions are compiled in parts: runs of their blocks in the order of addresses, each a unit.
 
-What a part jumps to in another one becomes an empty block that leaves through the state; the other part may be
-entered there. Where the cuts are depends on the whole function alone, so that its parts fit together.
+What a part jumps to in another one becomes an empty block that leaves through the state; the other part may
+be entered there. Where the cuts are depends on the whole function alone, so that its parts fit together.
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class CompiledCode:
         self._recompiler = recompiler
         self._is_hooked = False
         self._exchange: mmap.mmap | None = None
+        self._hooked: frozenset[int] = frozenset()
         self._no_code = Dispatch()
         self._fill_state(recompiler.pages.memory.host_address)
         cpu.pause.make_exact(self.state.short(layout.STOP))
@@ -88,14 +89,18 @@ class CompiledCode:
         ):  # fmt: skip
             state.word(offset).value = value
 
-    def hook(self, callback: int) -> None:
-        """Hand over to compiled code from now on, by the compiled hook at `callback`."""
+    def hook(self, callback: int, inside_blocks: frozenset[int] = frozenset()) -> None:
+        """Hand over to compiled code from now on, by the compiled hook at `callback`: where Unicorn begins a
+        block, and at these addresses."""
         if not self._is_hooked:
             self._is_hooked = True
             self._run = HOOK(callback)
             if not self._words[layout.ENGINE_VR // 8]:
                 self._show_exchange_page(callback)
             self.cpu.native_hooks.hook_blocks(callback, self._address)
+        if new := inside_blocks - self._hooked:
+            self._hooked |= new
+            self.cpu.native_hooks.hook(sorted(new), callback, self._address)
 
     def _show_exchange_page(self, callback: int) -> None:
         """Where the places of VR and XER in the engine are not known, they go through guest memory."""
@@ -185,6 +190,12 @@ class CompiledCode:
     def is_running(self) -> bool:
         """Whether compiled code runs right now."""
         return bool(self.state.short(layout.RUNNING).value)
+
+    @property
+    def left_for(self) -> int | None:
+        """While Unicorn runs: where compiled code went last, to code that has not been compiled; None where
+        it left for another reason."""
+        return self._words[layout.PC // 8] if self._status.value == _GO_ON else None
 
     @property
     def under_way(self) -> tuple[int, bool]:

@@ -231,6 +231,7 @@ ask_extra:
   call void @set_pc(ptr %engine, ptr %state, i64 {READ_ENTRY})
   ret void
 back:
+{note_exit}
   %repeats = icmp eq i32 %end, {REPEAT}
   br i1 %repeats, label %mark, label %dirty_check
 mark:

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
-from xenon.hardware.unicorn.instruments import BLOCK_END_AT, UNICORN_AT
+from xenon.hardware.unicorn.instruments import BLOCK_END_AT, EXITS_AT, UNICORN_AT
 from xenon.hardware.unicorn.registers import FPSCR_UNUSUAL
 from xenon.lifter import layout
 from xenon.lifter.exceptions import exception_functions
@@ -112,6 +112,7 @@ def bridge_text(name: str, counting: bool = False, target: Target | None = None)
         "WRITE_XER": signed(WRITE_XER, 64),
         "WRITE_END": signed(WRITE_END, 64),
         "uncount": _uncount() if counting else "",
+        "note_exit": _note_exit() if counting else "",
         "vectors_in": _for_each_register(_MOVE_VECTOR, tag="in", source="exchange", target="vr_at"),
         "vectors_out": _for_each_register(_MOVE_VECTOR, tag="out", source="vr_at", target="exchange_out"),
     }
@@ -152,6 +153,12 @@ def _for_each_register(template: str, **names: str) -> str:
         )
         for number in range(32)
     )
+
+
+def _note_exit() -> str:
+    """Count the exit at the place where Unicorn goes on."""
+    names = {"tag": "exit", "source": "exit_pc", "mask": RAM_BYTES - 4, "table": EXITS_AT, "step": 1}
+    return "  %exit_pc = load i64, ptr %pc_at\n" + filled(_ADD_TO_COUNTER, names)
 
 
 def _uncount() -> str:

@@ -27,8 +27,8 @@ from xenon.recompiler.units import CompiledUnit, generator_version
 # No fast-math flag is ever set, so that LLVM neither contracts nor reassociates.
 _OPTIMISATION = 3
 _LONG_TEXT = 500_000
-"""Bytes of a module whose guest registers stay in stack slots at first: LLVM takes seconds to choose among the
-host's registers for so many values that live so long."""
+"""Bytes of a module whose guest registers stay in stack slots at first: LLVM takes seconds to choose among
+the host's registers for so many values that live so long."""
 # LLVM's older linker places the sections of an object apart. Where 2 GiB of consoles lie between code and its
 # constants, small code ends the process. JITLink keeps them together; llvmlite lacks it on Windows.
 _HAS_JITLINK = sys.platform != "win32"
@@ -180,7 +180,8 @@ def make_unit(
     )
     pages = frozenset(address // target.page_bytes for part in flows for address, _ in part.words)
     points = tuple(flow.entry_points)
-    return CompiledUnit(function, points, flow.calls | flow.beyond, pages, len(flow.words), cached)
+    calls = flow.calls | flow.beyond
+    return CompiledUnit(function, points, calls, pages, len(flow.words), cached, flow.inside_blocks)
 
 
 def _end(block: Block) -> tuple[str, tuple[int, ...]]:

@@ -420,7 +420,7 @@ class Recompiler:
             return Outcome(entries, Tier.UNICORN, "its code has changed while it was compiled")
         with self._hooking:
             for code in self.attached:
-                code.hook(hook)
+                code.hook(hook, unit.inside_blocks)
         return outcome
 
     def _publish(self, outcome: Outcome, published: _Published, function: int, forgotten: set[int]) -> bool:

@@ -174,6 +174,13 @@ class UnicornCpu:
         """See RefusedAccesses; for what executes in the engine's place."""
         self._refused.refuse(access, pc, address, size)
 
+    def wrote(self, address: int, size: int) -> None:
+        """What executes in the engine's place has written to RAM, perhaps over code; PC stands behind it."""
+        self._pages.written_by_device(address, size)
+        if self._pages.has_stale_code:
+            self._devices.at_rest = self._pages.drop_stale_code
+            self._engine.emu_stop()
+
     def attach(self, native: NativeCode) -> None:
         """Let this code run in the engine's place where its hooks say so."""
         self._native = self.position.native = self.inspection.native = native
