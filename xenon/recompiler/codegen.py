@@ -34,6 +34,19 @@ the host's registers for so many values that live so long."""
 _HAS_JITLINK = sys.platform != "win32"
 
 
+_REPAIR = "noinline cold "
+"""How the helpers of prelude.ll are marked that preserve their callers' registers."""
+
+
+@cache
+def _repair_attributes() -> str:
+    """On x86, LLVM would have such a helper clear the upper halves of all vector registers at its end."""
+    features = llvm.get_host_cpu_features()
+    if "avx" not in features:
+        return ""
+    return f'"target-cpu"="{llvm.get_host_cpu_name()}" "target-features"="{features.flatten()},-vzeroupper" '
+
+
 @cache
 def _machine() -> llvm.TargetMachine:
     llvm.initialize_native_target()
@@ -81,7 +94,7 @@ def console_target(assume_singles: bool = True, counting: bool = False, optimise
 
 def compile_text(text: str, optimised: bool = False) -> bytes:
     """Object code of a module: by three passes, or by the full optimiser, which takes much longer."""
-    module = llvm.parse_assembly(text)
+    module = llvm.parse_assembly(text.replace(_REPAIR, _REPAIR + _repair_attributes()))
     module.verify()
     machine = _machine()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
