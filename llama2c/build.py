@@ -61,11 +61,14 @@ XELL = (
     *"xell_codes.c xell_page.c xell_selftest.c xell_speeds.c".split(),
     *("xell_start.S", "-Wl,-T,xell.ld"),
 )
-# A Commodore 64 (docs/c64.md). Its processor is one function, small enough for the recompiler: no copies of
-# an operation, and trees of comparisons in the place of jump tables.
+# A Commodore 64 (docs/c64.md). Its processor is one function, which the recompiler takes whole: trees of
+# comparisons in the place of jump tables.
 C64 = ("bus", "kernal", "machine", "processor", "reu")
-C64_SMALL = "-Os -fno-jump-tables -DCONSOLE".split()
-HOST = "-shared -fPIC -fvisibility=hidden".split()
+C64_CONSOLE = "-fno-jump-tables -DCONSOLE".split()
+ON_WINDOWS = sys.platform == "win32"
+# On Windows by the GNU compiler's conventions, which need no library of Microsoft's.
+HOST = ["-shared", *("-target x86_64-windows-gnu" if ON_WINDOWS else "-fPIC -fvisibility=hidden").split()]
+HOST_PARTS = [str(SOURCES / "platform_windows.c")] if ON_WINDOWS else []
 
 
 class BuildError(RuntimeError):
@@ -77,7 +80,7 @@ def zig_program() -> str:
     package = importlib.util.find_spec("ziglang")
     if package is None or package.origin is None:
         raise BuildError("the C compiler is missing: pip install ziglang")
-    return str(Path(package.origin).resolve().with_name("zig"))
+    return str(Path(package.origin).resolve().with_name("zig.exe" if ON_WINDOWS else "zig"))
 
 
 def _zig(arguments: Sequence[str], target: Path) -> Path:
@@ -128,7 +131,7 @@ def build_c64_guest(
     arguments = [
         *_common(debug),
         *XENON,
-        *C64_SMALL,
+        *C64_CONSOLE,
         f"-I{C64_SOURCES}",
         str(main),
         *parts,
@@ -142,7 +145,7 @@ def build_c64_library(target: Path, main: Path) -> Path:
     """Compiles the Commodore 64's parts for this machine as a shared library, to `target`, with the functions
     of `main`. Raises BuildError."""
     parts = [str(C64_SOURCES / f"{name}.c") for name in C64]
-    return _zig([*COMMON, *HOST, f"-I{C64_SOURCES}", str(main), *parts, "memory.c"], target)
+    return _zig([*COMMON, *HOST, f"-I{C64_SOURCES}", str(main), *parts, "memory.c", *HOST_PARTS], target)
 
 
 def guest_arguments(
@@ -162,12 +165,13 @@ def build_reference(target: Path) -> Path:
     Raises BuildError.
     """
     sources = [f"{name}.c" for name in (*PORT, "main", "platform_host", "reference")]
-    return _zig([*COMMON, *HOST, *sources], target)
+    return _zig([*COMMON, *HOST, *sources, *HOST_PARTS], target)
 
 
 def reference_name() -> str:
     """The file name of the shared library on this machine."""
-    return f"libllama2{sysconfig.get_config_var('SHLIB_SUFFIX') or '.so'}"
+    suffix = ".dll" if ON_WINDOWS else sysconfig.get_config_var("SHLIB_SUFFIX")
+    return f"libllama2{suffix or '.so'}"
 
 
 if __name__ == "__main__":

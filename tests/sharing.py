@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
+import importlib.util
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 
 from llama2c import build
 from llama2c.reference import MEMORY_BYTES, Reference
+from xenon.host.files import lock
+
+_PATIENCE = 0.05  # seconds between two looks at a lock
 
 
 def run_folder(factory: pytest.TempPathFactory) -> Path:
@@ -27,8 +31,8 @@ def build_once(path: Path, build: Callable[[Path], object]) -> Path:
 
     An exception of `build` leaves no file, so that the next process tries again.
     """
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the process ends, however it ends
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        _wait_for_lock(file.fileno())  # let go when the process ends, however it ends
         if not path.exists():
             unfinished = path.with_name(f"{path.name}.unfinished")
             build(unfinished)
@@ -36,8 +40,23 @@ def build_once(path: Path, build: Callable[[Path], object]) -> Path:
     return path
 
 
+def _wait_for_lock(descriptor: int) -> None:
+    while True:
+        try:
+            return lock(descriptor)
+        except BlockingIOError:
+            time.sleep(_PATIENCE)
+
+
+def need_compiler() -> None:
+    """Skips where nothing can be compiled."""
+    if importlib.util.find_spec("ziglang") is None:
+        pytest.skip("no compiler: pip install ziglang")
+
+
 def build_program(target: Path, main: Path, parts: Sequence[str]) -> Path:
     """A program for the console with only these parts of the port (names of `llama2c.build.PORT`)."""
+    need_compiler()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "PORT", [part for part in build.PORT if part in parts])
         return build.build_guest(target, main)
@@ -48,6 +67,7 @@ def built_reference(
 ) -> Reference:
     """The reference in a folder of its own: one library has one memory in a process. One worker builds it,
     into the cache that commands of the tests see as well; the others copy."""
+    need_compiler()
     folder = run_folder(factory) / name
 
     def copy(done: Path) -> None:
@@ -63,6 +83,7 @@ def built_reference(
 
 def built_library(factory: pytest.TempPathFactory) -> Path:
     """The reference's library in the cache of the run, where `Reference.build` finds it."""
+    need_compiler()
     path = build_once(
         run_folder(factory) / "reference.path",
         lambda unfinished: unfinished.write_text(str(Reference.build().path)),

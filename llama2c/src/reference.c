@@ -12,7 +12,11 @@
 #include "tokenizer.h"
 #include "vector_exp.h"
 
+#ifdef _WIN32
+#define EXPORT __attribute__((dllexport))
+#else
 #define EXPORT __attribute__((visibility("default")))
+#endif
 
 int main(int argument_count, char **arguments);
 

@@ -7,17 +7,19 @@ that was killed goes on where it was, and a file without the other one beside it
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from loader.errors import LoaderCode, LoaderError
-from xenon.batch.jobs import Job, Result
+from xenon.batch.jobs import BatchJob, Result
 from xenon.errors import XenonError, reason
+from xenon.host.files import lock, read_at
 
 _FORMAT = "xenon-llm batch 1"
+_MOST_BESIDE = 4096
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
 class Journal:
@@ -28,19 +30,26 @@ class Journal:
     is whole.
     """
 
-    def __init__(self, target: Path, print_of_batch: str, jobs: Sequence[Job], again: bool = False) -> None:
+    def __init__(
+        self, target: Path, print_of_batch: str, jobs: Sequence[BatchJob], again: bool = False
+    ) -> None:
         self._target, self._jobs = target, jobs
         self._beside = target.with_name(f"{target.name}.unfinished")
+        self._lock = self._file = -1
         try:
             if target.exists() and not self._beside.exists() and not again:
                 raise LoaderError(f"{target}: exists already", "name another file", LoaderCode.TARGET_EXISTS)
-            self._lock = os.open(self._beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._lock = os.open(self._beside, _FLAGS, 0o666)
             self._take_lock()
             self._check_batch(print_of_batch, again)
-            self._file = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._file = os.open(target, _FLAGS, 0o666)
             self.done = self._read_done()
         except OSError as error:
+            self.close()
             raise XenonError(f"{error.filename or target}: {reason(error)}") from error
+        except (XenonError, LoaderError):
+            self.close()
+            raise
 
     def add(self, result: Result) -> None:
         """Write the result of the next job. Raises XenonError."""
@@ -54,8 +63,8 @@ class Journal:
     def finish(self) -> None:
         """All results are there."""
         os.fsync(self._file)
-        self._beside.unlink(missing_ok=True)
         self.close()
+        self._beside.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Leave the batch for later."""
@@ -66,13 +75,13 @@ class Journal:
 
     def _take_lock(self) -> None:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._lock)
         except BlockingIOError:
-            os.close(self._lock)
             raise XenonError(f"{self._target}: another process writes it", "wait for its end") from None
 
     def _check_batch(self, print_of_batch: str, again: bool) -> None:
-        known = os.pread(self._lock, 4096, 0)
+        buffer = bytearray(_MOST_BESIDE)
+        known = bytes(buffer[: read_at(self._lock, memoryview(buffer), 0)])
         wanted = json.dumps({"format": _FORMAT, "batch": print_of_batch}).encode()
         if known == wanted and not again:
             return
@@ -84,7 +93,8 @@ class Journal:
         if self._target.exists():
             os.truncate(self._target, 0)
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, wanted, 0)
+        os.lseek(self._lock, 0, os.SEEK_SET)
+        os.write(self._lock, wanted)
         os.fsync(self._lock)
 
     def _read_done(self) -> int:
@@ -105,7 +115,7 @@ class Journal:
         return done
 
 
-def _is_result(line: bytes, job: Job) -> bool:
+def _is_result(line: bytes, job: BatchJob) -> bool:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -102,7 +102,7 @@ class Pages:
     def listen(self, listener: PageListener, before: bool = False) -> None:
         """Tell `listener` of every change, in the order in which listeners came, with `before` ahead of all
         that are there. Nothing may be mapped yet."""
-        if any(self._rights):
+        if self._rights.count(0) != len(self._rights):
             raise XenonError("pages are mapped already", "make all CPUs before memory is mapped")
         self._listeners.insert(0 if before else len(self._listeners), listener)
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from types import MappingProxyType
 
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.powerpc.decode import Instruction, decode, mnemonic_of, signed
-from xenon.powerpc.isa import foreign
+from xenon.powerpc.isa import Kind, foreign, table
+from xenon.powerpc.operands import operands_of
 
 MOST_INSTRUCTIONS = 50_000
 _ALWAYS = 0b10100
@@ -259,7 +261,7 @@ def _decode(address: int, word: int) -> Instruction | None:
         if other is None:
             return None
         raise NotUnderstood(f"{other.mnemonic} at 0x{address:x} is not Xenon's", address, other.mnemonic)
-    if mnemonic in _BRANCHES or mnemonic in _INTERPRETED or word == _UNCONDITIONAL_TRAP:
+    if mnemonic in _BRANCHES or mnemonic in _interpreted() or word == _UNCONDITIONAL_TRAP:
         reads, writes = _branch_registers(word, mnemonic)
         return Instruction(address, word, mnemonic, reads, writes)
     instruction = decode(address, word)
@@ -268,8 +270,15 @@ def _decode(address: int, word: int) -> Instruction | None:
     return instruction
 
 
-_INTERPRETED = frozenset("mfspr mtspr mftb mftbu mcrxr dcbi lswx stswx".split())
-"""Instructions without a rule that do not keep a function from being compiled, unless it is a loop's."""
+@cache
+def _interpreted() -> frozenset[str]:
+    """Instructions without a rule that keep no function from being compiled, unless they are in a loop: of
+    special registers, strings and FPSCR."""
+    names = "mfspr mtspr mftb mftbu mcrxr dcbi lswx stswx".split()
+    floats = (row.mnemonic for row in table() if row.kind is Kind.FLOAT)
+    return frozenset([*names, *(name for name in floats if operands_of(name) is None)])
+
+
 _BRANCHES = frozenset("b bl ba bla bc bcl bca bcla bclr bclrl bcctr bcctrl sc".split())
 
 
@@ -297,7 +306,7 @@ def _branch(
         return End.LEAVE, [], address
     if name == "sc":
         return End.SYSTEM_CALL, [] if after in functions else [after], 0
-    if name in _INTERPRETED:
+    if name in _interpreted():
         return End.INTERPRETED, [after], 0
     if name not in _BRANCHES:
         return None

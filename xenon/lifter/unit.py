@@ -21,6 +21,7 @@ from xenon.lifter.counting import count, note_function
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.entry import require_extra, require_singles, reserve_slots
 from xenon.lifter.estimates import estimates
+from xenon.lifter.exceptions import NOTING
 from xenon.lifter.facts import ALL_LIVE, Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
 from xenon.lifter.guards import Addresses, Guard, find_addresses, stands_alone
@@ -122,6 +123,7 @@ class Unit:
         switches.reserve(self.lifter)
         if self._needs_extra:
             require_extra(self.lifter)
+        self._note_exceptions()
         self._enter()
         for start in sorted(self._flow.blocks):
             self._block(self._flow.blocks[start], loops.get(start))
@@ -152,6 +154,12 @@ class Unit:
 
     def _addresses(self, block: Block) -> Addresses:
         return find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
+
+    def _note_exceptions(self) -> None:
+        """Say that FPSCR is to get the exceptions of this function (see exceptions.py)."""
+        instructions = (instruction for block in self._flow.blocks.values() for instruction in block.body)
+        if any(instruction.mnemonic in NOTING for instruction in instructions):
+            self.lifter.write(self.lifter.constant(I32, 1), self.lifter.field(layout.NOTES))
 
     def _enter(self) -> None:
         """A switch by the PC, and from each entry into its block."""

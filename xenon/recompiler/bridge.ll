@@ -63,6 +63,7 @@ entry:
   %cr_at = getelementptr i8, ptr %state, i64 {CR}
   %vr_at = getelementptr i8, ptr %state, i64 {VR}
   %running_at = getelementptr i8, ptr %state, i64 {RUNNING}
+  %notes_at = getelementptr i8, ptr %state, i64 {NOTES}
   %held_at = getelementptr i8, ptr %state, i64 {HELD}
   %stop_engine_at = getelementptr i8, ptr %state, i64 {STOP_ENGINE}
   ; Compiled code left this instruction to Unicorn: do not enter again before it is executed.
@@ -137,6 +138,8 @@ resume:
 run:
   store i32 0, ptr %status_at
   store i32 1, ptr %running_at
+  store i32 0, ptr %notes_at
+  call void @clear_exceptions()
   br label %next
 next:
   %flag = load atomic i32, ptr %stop_at monotonic, align 4
@@ -181,6 +184,14 @@ stopped:
 ; exchange page. CR is packed however this run ends: the registers may stay here, and the next RESUME unpacks it.
 done:
   store i32 0, ptr %running_at
+  %notes = load i32, ptr %notes_at
+  %noted = icmp ne i32 %notes, 0
+  br i1 %noted, label %note, label %leave
+note:
+  call void @note_exceptions(ptr %state)
+  store i32 0, ptr %notes_at
+  br label %leave
+leave:
   call void @pack_cr(ptr %cr_at, ptr %cr_word_at)
   %end = load i32, ptr %status_at
   switch i32 %end, label %back [
@@ -363,3 +374,5 @@ define internal void @pack_cr(ptr %bytes_at, ptr %word_at) nounwind {
   store i64 %wide, ptr %word_at
   ret void
 }
+
+{exceptions}

@@ -16,7 +16,9 @@ from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.instruments import BLOCK_END_AT, EXITS_AT, UNICORN_AT
 from xenon.hardware.unicorn.registers import FPSCR_UNUSUAL
 from xenon.lifter import layout
+from xenon.lifter.exceptions import exception_functions
 from xenon.lifter.layout import Dirty, Status
+from xenon.lifter.target import Target
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.powerpc.decode import signed
 
@@ -70,7 +72,7 @@ REGISTERS_WRITTEN = REGISTERS_READ - 1
 _FIELDS = (
     "SKIP PC STATUS EXTRA DIRTY DEPTH DISPATCH STOP READ_BATCH WRITE_BATCH WRITE ENGINE_IDS ENGINE_PLACES "
     "PC_ID CR_WORD FPSCR EXCHANGE NATIVE_CALLS CA SAT CR VR RUNNING HELD GO_ON_AT STOP_ENGINE "
-    "ENGINE_SO ENGINE_OV ENGINE_VR ENGINE_SAT ENGINE_CA ENGINE_NJ"
+    "ENGINE_SO ENGINE_OV ENGINE_VR ENGINE_SAT ENGINE_CA ENGINE_NJ NOTES"
 )
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -81,11 +83,13 @@ def _template() -> str:
 
 
 @cache
-def bridge_text(name: str, counting: bool = False) -> str:
+def bridge_text(name: str, counting: bool = False, target: Target | None = None) -> str:
     """The module with the hook, a C function of (engine, address, size, state). `counting`: Unicorn counts
-    its blocks, and the one that it leaves for compiled code must be counted as cut short."""
+    its blocks, and the one that it leaves for compiled code must be counted as cut short. Without a `target`
+    FPSCR gets no exceptions of compiled code."""
     values: dict[str, object] = {
         "name": name,
+        "exceptions": exception_functions(target),
         **{field: getattr(layout, field) for field in _FIELDS.split()},
         "NEED_EXTRA": int(Status.NEED_EXTRA),
         "REPEAT": int(Status.REPEAT),

@@ -70,6 +70,7 @@ def console_target(assume_singles: bool = True, counting: bool = False, optimise
     """The console's memory, and this computer; with `counting`, code that counts in a CPU's instruments."""
     return Target(
         x86=str(_machine().triple).startswith("x86_64"),
+        arm=str(_machine().triple).startswith(("aarch64", "arm64")),
         ram_bytes=RAM_BYTES,
         page_bytes=PAGE_BYTES,
         assume_singles=assume_singles,
@@ -193,10 +194,11 @@ def bridge(
     cache: CodeCache | None, worker: Callable[[str, bool], bytes] = compile_text, counting: bool = False
 ) -> int:
     """The host address of the hook that hands over (see bridge.py), by `worker` or from the cache."""
-    name = _key("bridge", bridge_text("bridge", counting))
+    target = console_target()
+    name = _key("bridge", bridge_text("bridge", counting, target))
     if (address := linker().known(name)) is not None:
         return address
-    return _linked(name, lambda: worker(bridge_text(name, counting), False), cache)[0]
+    return _linked(name, lambda: worker(bridge_text(name, counting, target), False), cache)[0]
 
 
 def _linked(name: str, compiled: Callable[[], bytes], cache: CodeCache | None) -> tuple[int, bool]:

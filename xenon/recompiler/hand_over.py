@@ -13,15 +13,21 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 
-from xenon.hardware.cpu import Access
-from xenon.hardware.memory_map import RAM_BYTES, VIEWS, WORD_BYTES, physical
+import numpy as np
+
+from xenon.hardware.cpu import Access, Protection
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, VIEWS, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.cpu import VECTOR_ILLEGAL, UnicornCpu
 from xenon.hardware.unicorn.engine_memory import EngineMemory
 from xenon.lifter import layout
+from xenon.notes import note
 from xenon.powerpc.decode import Instruction, decode
 from xenon.powerpc.isa import Kind, table
 from xenon.recompiler.bridge import filled
@@ -130,12 +136,31 @@ def lone_instructions() -> LoneInstructions:
 
 def hand_over(cpu: UnicornCpu, pages: Pages, state: State) -> None:
     """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible. If
-    not, those trap that would seem to be executed."""
+    not, those trap that would seem to be executed, and a note names the others that the program has."""
     memory, hook = cpu.engine_memory, lone_instructions().hook
-    if memory is not None and hook is None:
-        cpu.take_away(VMX128)
-    elif memory is not None and hook is not None:
+    if memory is not None and hook is not None:
         _HandOver(cpu, pages, state, memory).begin(hook)
+        return
+    if memory is not None:
+        cpu.take_away(VMX128)
+    CodeListener(pages, _Deviations(pages).find)
+
+
+class _Deviations:
+    """Names the forms in a program's code that are executed in Unicorn's own way."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._memory = pages.memory
+        self._forms = [row for row in table() if row.mnemonic in HANDED_OVER - VMX128]
+
+    def find(self, address: int, size: int) -> None:
+        words = np.frombuffer(self._memory.slice(address, size), ">u4").astype(np.uint32)
+        names = [row.mnemonic for row in self._forms if (words & np.uint32(row.mask) == row.opcode).any()]
+        if names:
+            note(
+                "without llvmlite these instructions are executed in Unicorn's way, not in Xenon's: "
+                f"{', '.join(names)} (docs/recompiler.md)"
+            )
 
 
 class _HandOver:
@@ -178,9 +203,7 @@ class _HandOver:
         if function is None:
             return False
         self._remember(word, function)
-        self._status.value = 0
-        _FUNCTION(function)(self._state.host_address, word)
-        if self._status.value == 0:
+        if self._call(function, word):
             return True
         instruction = decode(pc, word)
         return instruction is not None and self._access(instruction, function)
@@ -191,9 +214,26 @@ class _HandOver:
             slot += 1
         self._table[2 * slot], self._table[2 * slot + 1] = word, function
 
+    def _call(self, function: int, word: int) -> bool:
+        """Whether the function of a word has done all of it."""
+        self._status.value = 0
+        _FUNCTION(function)(self._state.host_address, word)
+        return self._status.value == 0
+
+    @contextmanager
+    def _writable(self, address: int) -> Iterator[None]:
+        """Let the page table allow stores to the page of an address, which holds code, for a moment: what
+        another CPU's compiled code stores there just then is not noticed."""
+        row = self._pages.memory.host_address + RAM_BYTES + address // PAGE_BYTES
+        rights = ctypes.c_uint8.from_address(row)
+        before, rights.value = rights.value, layout.READ | layout.WRITE_ONE
+        try:
+            yield
+        finally:
+            rights.value = before
+
     def _access(self, instruction: Instruction, function: int) -> bool:
-        """An access that the page table did not allow: in a physical view, or a fault, or one that is allowed
-        once the page is shown so."""
+        """An access that the page table did not allow: in a physical view, over code, or a fault."""
         access = instruction.access
         if access is None:
             return False
@@ -203,11 +243,18 @@ class _HandOver:
         start = physical(address)
         if start != address and self._pages.memory.map.has_views and instruction.ra != instruction.rb:
             gprs[instruction.rb] = start - base & _MASK
-            self._status.value = 0
-            _FUNCTION(function)(self._state.host_address, instruction.word)
-            gprs[instruction.rb] = index
-            if self._status.value == 0:
-                return True
+            done = self._call(function, instruction.word)
+        else:
+            done = False
+        line = start & -access.size
+        if not done and access.write and self._pages.allows(line, access.size, Protection.WRITE):
+            with self._writable(start):
+                done = self._call(function, instruction.word)
+            if done:
+                self._cpu.wrote(line, access.size)
+        gprs[instruction.rb] = index
+        if done:
+            return True
         kind = Access.WRITE if access.write else Access.READ
         self._pc.value = instruction.address
         self._cpu.refuse(kind, instruction.address, address & -access.size, access.size)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from xenon.notes import note
 from xenon.recompiler.recompiler import Recompiler, Tier
+from xenon.recompiler.restless import Restless
 from xenon.recompiler.worker import Worker
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class TierUp:
         self._to_optimise: SimpleQueue[int | None] = SimpleQueue()
         self._optimiser = Worker()
         self._optimising = threading.Thread(target=self._work, args=(self._optimise,), daemon=True)
+        self._restless: dict[CompiledCode, Restless] = {}
         self._worker = Worker()
         self._thread = threading.Thread(
             target=self._work, args=(self._tier_up,), name="recompiler", daemon=True
@@ -150,13 +152,20 @@ class TierUp:
     def _look(self) -> bool:
         """Take a sample of each CPU, and compile what has become hot. Whether anything had."""
         was_hot = False
+        self._recompiler.try_again()
         for code in self._recompiler.attached:
+            restless = self._restless.setdefault(code, Restless(code))
             if code.is_running:
+                restless.compiled()
                 self._look_at_compiled(code)
                 continue
             was_hot = self._follow(code.left_for) or was_hot
             pc = code.cpu.position.sample()
-            if pc is None or self._recompiler.fetch(pc) is None:
+            if pc is None:
+                continue
+            if (left := restless.interpreted()) is not None:
+                self._recompiler.leave(left)
+            if self._recompiler.fetch(pc) is None:
                 continue
             function = self._recompiler.function_at(pc)
             start = function.address if function else pc & -256

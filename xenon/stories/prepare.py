@@ -7,6 +7,7 @@ from the text that the recompiler would compile in a run. Two builds give the sa
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -34,14 +35,15 @@ _ELF_FLAGS = "-fPIC -Wl,--build-id=none -Wl,-z,undefs".split()
 def prepare(
     folder: Path = FOLDER,
     kinds: Iterable[str] = KINDS,
-    functions: Iterable[str] = (*HOT_FUNCTIONS, *XELL_FUNCTIONS, *C64_FUNCTIONS),
+    functions: Iterable[str] | None = None,
 ) -> list[Path]:
-    """Write library and record of each kind; returns their paths. Raises BuildError, XenonError."""
-    programs = {str(path): path.read_bytes() for path in _programs()}
+    """Write library and record of each kind; returns their paths. `functions` are those of the port's two
+    guests to compile; by default all hot ones, and the Commodore 64's. Raises BuildError, XenonError."""
+    programs = _programs(None if functions is None else frozenset(functions))
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for kind in kinds:
-        modules, record = lift_programs(programs, functions, x86="x86_64" in kind)
+        modules, record = lift_programs(programs, x86="x86_64" in kind)
         library, text = folder / library_name(kind), folder / f"{kind}.json"
         text.unlink(missing_ok=True)  # until both are there, neither is used
         _link(modules, KINDS[kind], library)
@@ -50,8 +52,11 @@ def prepare(
     return made
 
 
-def _programs() -> tuple[Path, ...]:
-    return guest_program(), xell_program(), llama2c.c64_program()
+def _programs(functions: frozenset[str] | None) -> dict[Path, frozenset[str]]:
+    """The programs, and the functions to compile of each."""
+    hot = frozenset((*HOT_FUNCTIONS, *XELL_FUNCTIONS)) if functions is None else functions
+    port = {guest_program(): hot, xell_program(): hot}
+    return port if functions is not None else port | {llama2c.c64_program(): frozenset(C64_FUNCTIONS)}
 
 
 def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> None:
@@ -59,7 +64,7 @@ def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> No
         caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), f"{work}/cache")
         flags = _FLAGS + _ELF_FLAGS
         if "windows" in target[0]:
-            flags, modules = _FLAGS, {name: _exported(name, text) for name, text in modules.items()}
+            flags, modules = _FLAGS, {name: _exported(text) for name, text in modules.items()}
             modules["windows"] = resources.files("xenon.recompiler").joinpath("windows.ll").read_text("utf-8")
         for symbol, text in modules.items():
             Path(work, f"{symbol}.ll").write_text(text)
@@ -78,9 +83,9 @@ def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> No
         Path(work, library.name).replace(library)
 
 
-def _exported(symbol: str, text: str) -> str:
-    """The module with its function in the table of those that a DLL lets others call."""
-    return text.replace(f"define void @{symbol}(", f"define dllexport void @{symbol}(")
+def _exported(text: str) -> str:
+    """The module with its functions in the table of those that a DLL lets others call."""
+    return re.sub(r"(?m)^define (?=void @)", "define dllexport ", text)
 
 
 if __name__ == "__main__":

@@ -85,9 +85,12 @@ class Decoder:
             return
         shift = _SHIFTS[len(path) - 1]
         fixed = mask >> shift & 31
-        for index in range(32):
-            if index & fixed == opcode >> shift & fixed:
-                yield from self._below((*path, index), opcode, mask)
+        free = left = ~fixed & 31
+        while True:  # over all that the free bits can be
+            yield from self._below((*path, opcode >> shift & fixed | left), opcode, mask)
+            if not left:
+                return
+            left = (left - 1) & free
 
     def _entry(self, path: _Path) -> ctypes.c_uint64:
         entry = ctypes.c_uint64.from_address(self._first + 8 * path[0])

@@ -1,0 +1,108 @@
+"""What a CPU's engine hands over: which words trap, and accesses that a page does not allow."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+pytest.importorskip("llvmlite", reason="instructions are handed over to code of llvmlite's")
+
+from xenon.hardware.cpu import Access, Protection, Trap, TrapKind
+from xenon.hardware.memory import UnifiedMemory
+from xenon.hardware.memory_map import PAGE_BYTES
+from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.cpu import UnicornCpu
+from xenon.hardware.unicorn.engine_memory import engine_layout
+from xenon.recompiler.hand_over import hand_over
+from xenon.recompiler.state import PageTable, State
+
+pytestmark = pytest.mark.skipif(
+    engine_layout() is None, reason="where an engine has its registers is not known here"
+)
+
+CODE, DATA = 0x0001_0000, 0x0002_0000
+SC = 0x4400_0002
+DCBZ, LVEWX_V1, STVX128_V33 = 0x7C00_1FEC, 0x7C20_188E, 0x1020_19CB  # at r3
+
+
+class Lab:
+    """A CPU with a page of code and one of data, whose rights are given."""
+
+    def __init__(self, rights: Protection = Protection.READ | Protection.WRITE) -> None:
+        self.memory = UnifiedMemory()
+        self.pages = Pages(self.memory)
+        self.pages.listen(PageTable(self.memory))
+        self.cpu = UnicornCpu(self.pages)
+        self.state = State()
+        hand_over(self.cpu, self.pages, self.state)
+        self.pages.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
+        self.pages.map(DATA, PAGE_BYTES, rights)
+
+    def run(self, *words: int, r3: int = 0) -> Trap:
+        self.memory.write(CODE, struct.pack(f">{len(words) + 1}I", *words, SC))
+        self.pages.written(CODE, PAGE_BYTES)
+        self.cpu.write_gpr(3, r3)
+        return self.cpu.run(CODE)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        0x7C64_2215,  # add. r3, r4, r4
+        0x7C03_202F,  # lwzx r0, r3, r4 with its lowest bit
+        0x7C80_2378 | 1 << 0,  # or. r0, r4, r4
+        0xFC20_1891 | 0x001F_0000,  # fmr. f1, f3 with bits of FRA
+        0x1020_0002 | 3 << 11,  # vmaxub v1, v0, v3, which stands beside lvsl128
+        0x7C64_0034 | 0xF800,  # cntlzw r4, r3 with bits of RB
+        0x2C23_0000 | 1 << 22,  # cmpdi r3, 0 with a reserved bit
+    ],
+)
+def test_reserved_bits_are_ignored(word: int) -> None:
+    trap = Lab().run(word, r3=DATA)
+    assert (trap.kind, trap.pc) == (TrapKind.SYSTEM_CALL, CODE + 8)
+
+
+def test_a_word_of_no_instruction_is_still_illegal() -> None:
+    trap = Lab().run(0x6000_0000, 0x5800_0000)
+    assert (trap.kind, trap.pc) == (TrapKind.ILLEGAL_INSTRUCTION, CODE + 4)
+
+
+@pytest.mark.parametrize(
+    ("word", "write", "size"), [(DCBZ, True, 32), (LVEWX_V1, False, 16), (STVX128_V33, True, 16)]
+)
+def test_an_access_to_what_is_not_mapped_is_a_fault_at_the_instruction(
+    word: int, write: bool, size: int
+) -> None:
+    trap = Lab().run(0x6000_0000, word, r3=0x0100_0045)
+    assert (trap.kind, trap.pc, trap.address) == (TrapKind.BAD_ADDRESS, CODE + 4, 0x0100_0045 & -size)
+    assert (trap.access, trap.size, trap.mapped) == (Access.WRITE if write else Access.READ, size, False)
+
+
+def test_a_block_is_not_cleared_in_a_page_that_is_read_only() -> None:
+    lab = Lab(Protection.READ)
+    lab.memory.write(DATA, b"kept" * 16)
+    trap = lab.run(DCBZ, r3=DATA)
+    assert (trap.kind, trap.access, trap.mapped) == (TrapKind.BAD_ADDRESS, Access.WRITE, True)
+    assert lab.memory.read(DATA, 64) == b"kept" * 16
+
+
+def test_code_that_is_cleared_is_executed_no_more() -> None:
+    lab = Lab(Protection.READ | Protection.WRITE | Protection.EXECUTE)
+    add = 0x3884_0001  # addi r4, r4, 1
+    lab.memory.write(DATA, struct.pack(">4I", add, add, add, 0x4E80_0020))
+    call = 0x4800_0001 | (DATA - CODE - 4) & 0x03FF_FFFC
+    assert lab.run(0x3880_0000, call).kind is TrapKind.SYSTEM_CALL
+    assert lab.cpu.read_gpr(4) == 3
+    trap = lab.run(0x3880_0000, DCBZ, 0x4800_0001 | (DATA - CODE - 8) & 0x03FF_FFFC, r3=DATA)
+    assert (trap.kind, trap.pc) == (TrapKind.ILLEGAL_INSTRUCTION, DATA)
+    assert lab.memory.read(DATA, 32) == bytes(32)
+
+
+@pytest.mark.parametrize("view", [0x8000_0000, 0xC000_0000])
+def test_an_access_in_a_physical_view_reaches_ram(view: int) -> None:
+    lab = Lab()
+    lab.memory.write(DATA, b"\xff" * 64)
+    assert lab.run(DCBZ, r3=view + DATA).kind is TrapKind.SYSTEM_CALL
+    assert lab.memory.read(DATA, 64) == bytes(32) + b"\xff" * 32
+    assert lab.cpu.read_gpr(3) == view + DATA
