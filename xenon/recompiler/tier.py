@@ -58,7 +58,6 @@ class TierUp:
         self._first: list[int] = []  # hot functions that are to be compiled
         self._compiled: set[_Wanted] = set()
         self._wanted: list[_Wanted] = []  # those that were hot, to be remembered
-        self._called: list[_Wanted] = []  # those that were called by them, to be remembered behind
         self._calls: list[int] = []  # functions that compiled ones call
         self._compiled_samples: Counter[int] = Counter()
         self._optimised: set[int] = set()  # functions that were, in this run or an earlier one
@@ -147,7 +146,8 @@ class TierUp:
         if outcome.tier is not Tier.UNICORN and (address, inside) not in self._compiled:
             self._compiled.add((address, inside))
             self._calls += sorted(outcome.calls)
-            (self._wanted if was_hot else self._called).append((address, inside))
+            if was_hot:
+                self._wanted.append((address, inside))
 
     def _look(self) -> bool:
         """Take a sample of each CPU, and compile what has become hot. Whether anything had."""
@@ -242,7 +242,6 @@ class TierUp:
 
     def _remember(self, key: str, before: list[_Remembered]) -> None:
         cache = self._recompiler.cache
-        pairs = [*self._wanted, *self._called][:_MOST_REMEMBERED]
-        wanted = [(*pair, pair[0] in self._optimised) for pair in pairs]
+        wanted = [(*pair, pair[0] in self._optimised) for pair in self._wanted[:_MOST_REMEMBERED]]
         if cache and self._recompiler.functions and set(wanted) - set(before):
             cache.put(key, json.dumps(wanted).encode())
