@@ -118,7 +118,7 @@ def test_the_interpreter_executes_an_instruction_without_a_rule_and_compiled_cod
     assert (word(machine), word(machine, DATA + 4)) == (79, 77)
     assert machine.recompiler is not None
     (code,) = machine.recompiler.attached
-    assert code.hand_overs == 2  # at the entry, and where the call comes back
+    assert code.hand_overs == 4  # at the entry, behind each of the two, and where the call comes back
 
 
 def test_a_form_with_a_dot_sees_the_exceptions_of_compiled_code() -> None:
