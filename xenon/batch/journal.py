@@ -7,7 +7,6 @@ that was killed goes on where it was, and a file without the other one beside it
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -16,7 +15,9 @@ from pathlib import Path
 from loader.errors import LoaderCode, LoaderError
 from xenon.batch.jobs import Job, Result
 from xenon.errors import XenonError, reason
+from xenon.host.files import lock, open_to_change, read_at
 
+_MOST_HEAD = 4096  # bytes
 _FORMAT = "xenon-llm batch 1"
 
 
@@ -34,10 +35,10 @@ class Journal:
         try:
             if target.exists() and not self._beside.exists() and not again:
                 raise LoaderError(f"{target}: exists already", "name another file", LoaderCode.TARGET_EXISTS)
-            self._lock = os.open(self._beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._lock = open_to_change(self._beside)
             self._take_lock()
             self._check_batch(print_of_batch, again)
-            self._file = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._file = open_to_change(target)
             self.done = self._read_done()
         except OSError as error:
             raise XenonError(f"{error.filename or target}: {reason(error)}") from error
@@ -54,8 +55,8 @@ class Journal:
     def finish(self) -> None:
         """All results are there."""
         os.fsync(self._file)
+        self.close()  # Windows removes no file that is open
         self._beside.unlink(missing_ok=True)
-        self.close()
 
     def close(self) -> None:
         """Leave the batch for later."""
@@ -66,13 +67,14 @@ class Journal:
 
     def _take_lock(self) -> None:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._lock)
         except BlockingIOError:
             os.close(self._lock)
             raise XenonError(f"{self._target}: another process writes it", "wait for its end") from None
 
     def _check_batch(self, print_of_batch: str, again: bool) -> None:
-        known = os.pread(self._lock, 4096, 0)
+        data = bytearray(_MOST_HEAD)
+        known = bytes(data[: read_at(self._lock, memoryview(data), 0)])
         wanted = json.dumps({"format": _FORMAT, "batch": print_of_batch}).encode()
         if known == wanted and not again:
             return
