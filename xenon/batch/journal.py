@@ -86,7 +86,8 @@ class Journal:
         if self._target.exists():
             os.truncate(self._target, 0)
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, wanted, 0)
+        os.lseek(self._lock, 0, os.SEEK_SET)
+        os.write(self._lock, wanted)
         os.fsync(self._lock)
 
     def _read_done(self) -> int:
