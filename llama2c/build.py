@@ -61,10 +61,10 @@ XELL = (
     *"xell_codes.c xell_page.c xell_selftest.c xell_speeds.c".split(),
     *("xell_start.S", "-Wl,-T,xell.ld"),
 )
-# A Commodore 64 (docs/c64.md). Its processor is one function, small enough for the recompiler: no copies of
-# an operation, and trees of comparisons in the place of jump tables.
+# A Commodore 64 (docs/c64.md). Its processor is one function, which the recompiler takes whole: trees of
+# comparisons in the place of jump tables.
 C64 = ("bus", "kernal", "machine", "processor", "reu")
-C64_SMALL = "-Os -fno-jump-tables -DCONSOLE".split()
+C64_CONSOLE = "-fno-jump-tables -DCONSOLE".split()
 ON_WINDOWS = sys.platform == "win32"
 # On Windows by the GNU compiler's conventions, which need no library of Microsoft's.
 HOST = ["-shared", *("-target x86_64-windows-gnu" if ON_WINDOWS else "-fPIC -fvisibility=hidden").split()]
@@ -131,7 +131,7 @@ def build_c64_guest(
     arguments = [
         *_common(debug),
         *XENON,
-        *C64_SMALL,
+        *C64_CONSOLE,
         f"-I{C64_SOURCES}",
         str(main),
         *parts,

@@ -64,11 +64,16 @@ def write_model(config: Config, path: Path, byte_order: ByteOrder = ByteOrder.BI
 
 def write_tokenizer(vocab_size: int, path: Path, byte_order: ByteOrder = ByteOrder.BIG) -> None:
     """Write a tokenizer of so many different pieces: control tokens, bytes, letters, made-up words."""
+    path.write_bytes(tokenizer_bytes(vocab_size, byte_order))
+
+
+def tokenizer_bytes(vocab_size: int, byte_order: ByteOrder = ByteOrder.BIG) -> bytes:
+    """What write_tokenizer writes."""
     pieces = list(itertools.islice(_pieces(), vocab_size))
-    with path.open("wb") as file:
-        file.write(struct.pack(f"{byte_order.mark}i", max(map(len, pieces))))
-        for number, piece in enumerate(pieces):
-            file.write(struct.pack(f"{byte_order.mark}fi", -float(number), len(piece)) + piece)
+    parts = [struct.pack(f"{byte_order.mark}i", max(map(len, pieces)))]
+    for number, piece in enumerate(pieces):
+        parts.append(struct.pack(f"{byte_order.mark}fi", -float(number), len(piece)) + piece)
+    return b"".join(parts)
 
 
 def write_shape(shape: Shape, folder: Path) -> tuple[Path, Path]:

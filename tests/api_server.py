@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from xenon.recompiler.cpu_kind import CpuKind
+from xenon.stories.runnable import RunnableModel
 from xenon.stories.settings import Engine, Setup
-from xenon.stories.workload import Workload
 
 if TYPE_CHECKING:
-    from xenon.serve.server import Server
+    from xenon.serve.server import ApiServer
 
 MODEL = "joe260K"
 SLOW = Setup(Engine.CPU, cpu=CpuKind.UNICORN, threads=1)
 
 
 @contextmanager
-def api_server(setup: Setup | None = None, **settings: Any) -> Iterator[Server]:
+def api_server(setup: Setup | None = None, **settings: Any) -> Iterator[ApiServer]:
     """A server at a free port, with these fields of ServeSettings."""
     from xenon.serve.server import serving
     from xenon.serve.settings import ServeSettings
 
-    with serving(Workload(setup=setup), MODEL, ServeSettings(port=0, **settings)) as server:
+    with serving(RunnableModel(setup=setup), MODEL, ServeSettings(port=0, **settings)) as server:
         yield server
 
 
 @dataclass(frozen=True)
-class Reply:
+class Answered:
     """An answer of the server."""
 
     status: int
@@ -61,14 +61,16 @@ def connection(address: str) -> http.client.HTTPConnection:
 
 def ask(
     address: str, path: str, body: object = None, headers: Mapping[str, str] = {}, method: str | None = None
-) -> Reply:
+) -> Answered:
     """Ask for a path as it is spelled; `body` is bytes or a value for JSON."""
     opened = connection(address)
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     sent = {"Content-Type": "application/json"} | dict(headers)
     opened.request(method or ("GET" if data is None else "POST"), path, data, sent)
     answer = opened.getresponse()
-    reply = Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    reply = Answered(
+        answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    )
     opened.close()
     return reply
 

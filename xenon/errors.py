@@ -18,6 +18,9 @@ class ErrorCode(StrEnum):
     """The GPU cannot run this model."""
     GRANTED_TWICE = "granted-twice"
     """Two files under one name on the disc; field `path`."""
+    FOREIGN_INSTRUCTION = "foreign-instruction"
+    """The guest program executes an instruction that Xenon lacks; fields `remedy`, a hint, and
+    `allowed_as`, its name."""
     GUEST_FAULT = "guest-fault"
     """The guest program is at fault."""
     GUEST_SIGNAL = "guest-signal"

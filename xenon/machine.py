@@ -21,6 +21,7 @@ from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, XENON, MemoryMap, Range
 from xenon.hardware.pages import Pages
 from xenon.host.processes import after_fork
+from xenon.powerpc.foreign import ForeignInstructions
 from xenon.powerpc.functions import Functions
 from xenon.powerpc.system import Instructions
 from xenon.recompiler.cpu_kind import CpuKind
@@ -42,13 +43,15 @@ class MachineSettings:
 
     `memory_bytes` is the RAM, the system's 32 MiB included; `cpu` is how hardware threads run guest code
     (None: the faster way that is installed); `threads` is the number of hardware threads, 1 to 6; `measured`
-    gives them instruments that count and take samples, for a profile.
+    gives them instruments that count and take samples, for a profile. `allowed` names instructions that the
+    console lacks and that may run all the same (None: all that the engine has; see powerpc/foreign.py).
     """
 
     memory_bytes: int = RAM_BYTES
     cpu: CpuKind | None = None
     threads: int = 1
     measured: bool = False
+    allowed: frozenset[str] | None = frozenset()
 
 
 class Personality(Protocol):
@@ -119,9 +122,13 @@ class Machine:
         self.cpus, self.recompiler = make_cpus(
             self.pages, self.bus, settings.threads, settings.cpu, settings.measured
         )
-        if served is not None:
-            for cpu in self.cpus:
-                cpu.trap_at(served)
+        for cpu in self.cpus:
+            if settings.allowed is None or settings.allowed:
+                cpu.turn_vsx_on()
+            if settings.allowed is not None:
+                cpu.trap_at(ForeignInstructions(settings.allowed), TrapKind.FOREIGN)
+            if served is not None:
+                cpu.trap_at(served, TrapKind.PRIVILEGED)
         if lets_rest:
             for cpu in self.cpus:
                 cpu.rest_at_hints()

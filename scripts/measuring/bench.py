@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from bench_convert import conversion_figures
+from bench_convert import conversion_figures, gguf_figures
 from bench_figures import Figure, markdown, missed
 from bench_speeds import Scale, depth_figures, ratio_figures, runner_figures, shape_figures
 from bench_start import start_figures
@@ -41,6 +41,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("-r", "--repetitions", type=int, default=5, help="of each test (5)")
     parser.add_argument("--turns", type=int, default=7, help="of convert, cp, starting and stories (7)")
     parser.add_argument("--llama2c", type=Path, metavar="PATH", help="llama2.c's run.c, or its program")
+    parser.add_argument("--gguf", type=Path, metavar="PATH", help="a GGUF file to make the console's file of")
     parser.add_argument("--shapes", nargs="*", type=Shape, default=TARGET_SHAPES, help="that targets are for")
     parser.add_argument("--tokens", type=int, default=64, help="a test of these shapes (64)")
     parser.add_argument("--depths", nargs="*", type=int, default=(16, 256, 1024), help="in positions")
@@ -78,6 +79,7 @@ def measured(options: argparse.Namespace, folder: Path) -> tuple[list[dict[str, 
         figures += start_figures(path, tokenizer.path, options.turns)
     if "convert" in options.only:
         figures += conversion_figures(folder, options.turns)
+        figures += gguf_figures(options.gguf, folder, options.turns) if options.gguf else []
     return facts, figures
 
 

@@ -10,7 +10,8 @@ from bench_figures import PYTHON, Figure, at_most, command, in_turns, run, timed
 import loader
 from loader import synthetic
 
-MOST_CONVERT = 1.5  # times cp
+MOST_CONVERT, MOST_CONVERT_GGUF = 1.5, 5.0  # times cp
+CONTEXT = 1024  # positions of the console's file
 CONVERT_SHAPES = (synthetic.Shape.STORIES_15M, synthetic.Shape.STORIES_42M)  # 61 and 167 MB
 # VmHWM and not getrusage: that one also remembers the process that started this one.
 PEAK = """
@@ -60,6 +61,34 @@ def conversion_figures(folder: Path, turns: int) -> list[Figure]:
             for size, peak in zip(sizes, peaks, strict=True)
         ),
         Figure("more memory for the larger file", grown, "MiB", "at most 2", grown <= 2),
+    ]
+
+
+def gguf_figures(gguf: Path, folder: Path, turns: int) -> list[Figure]:
+    """The console's file of a GGUF file, its blocks kept, against `cp` of it, in this process."""
+    copied, made = folder / "copied.gguf", folder / "converted.be.bin"
+    recipe = loader.Recipe(loader.Format.CONSOLE, context=CONTEXT)
+
+    def copy() -> float:
+        copied.unlink(missing_ok=True)
+        return timed(lambda: run(["cp", str(gguf), str(copied)]))
+
+    def convert() -> None:
+        opened = loader.open_any(gguf)
+        if not isinstance(opened, loader.Gguf):
+            raise loader.LoaderError(f"{gguf}: expected a GGUF file")
+        loader.write([loader.plan_checkpoint(loader.weights(opened), loader.ByteOrder.BIG, recipe, made)])
+
+    def convert_anew() -> float:
+        made.unlink(missing_ok=True)
+        return timed(convert)
+
+    cp, inside = in_turns([copy, convert_anew], turns)
+    size = f"{gguf.stat().st_size / 1e6:.0f} MB"
+    return [
+        Figure(f"cp of a GGUF file of {size}", cp * 1000, "ms"),
+        Figure(f"console's file of a GGUF file of {size}", inside * 1000, "ms"),
+        at_most("console's file of a GGUF file / cp", inside / cp, MOST_CONVERT_GGUF),
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench_figures import Figure, at_least, at_most
+from bench_memory import memory_figures
 
 import loader
 from loader import Config, synthetic
@@ -95,7 +96,8 @@ def runner_figures(folder: Path, repetitions: int) -> list[Figure]:
 
 
 def shape_figures(shape: Shape, llama2c: Path | None, folder: Path, scale: Scale) -> list[Figure]:
-    """A shape on compiled code with 1, 2, 3 and 6 threads, and on llama2.c: generation and a prompt."""
+    """A shape on compiled code with 1, 2, 3 and 6 threads, and on llama2.c: generation and a prompt; beside
+    llama2.c also what memory allows."""
     config = replace(shape.config, seq_len=min(shape.config.seq_len, MOST_CONTEXT))
     model, tokenizer = _made(config, folder / shape.value)
     # The clock of run.c has milliseconds: a small model takes longer tests.
@@ -105,7 +107,12 @@ def shape_figures(shape: Shape, llama2c: Path | None, folder: Path, scale: Scale
     selection = Selection(kinds, (Matmul.VMX,), MANY_THREADS, llama2c=llama2c)
     runners, notes = find_runners(model, tokenizer, folder / shape.value, selection)
     rows = benchmark.measure(benchmark.rows_of(runners, workloads), tokenizer, scale.repetitions)
-    return [*(Figure(note, None, "") for note in notes), *compared(shape, rows)]
+    figures = [*(Figure(note, None, "") for note in notes), *compared(shape, rows)]
+    if llama2c:
+        told = {row.label: row.median for row in rows if row.workload.kind is WorkloadKind.GENERATION}
+        limited = {label: told[label] for label in (ONE, TWO, "llama2c") if label in told}
+        figures += memory_figures(shape.value, model.path.stat().st_size, limited, folder)
+    return figures
 
 
 def compared(shape: Shape, rows: Sequence[Row]) -> list[Figure]:

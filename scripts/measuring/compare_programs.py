@@ -1,10 +1,10 @@
 """Compares programs on the recompiler, on Unicorn alone and under qemu-ppc64: seconds of whole commands.
 
-    python scripts/measuring/compare_programs.py [--seconds 5] [--runs 5] [--only NAME …] [--compilers gcc zig]
+    python scripts/measuring/compare_programs.py [--seconds 5] [--runs 5] [--only NAME …] [--compilers gcc]
 
-Each program of `programs/` is built by powerpc64-linux-gnu-gcc and by zig cc, and given so many rounds that it runs
-for about `--seconds` under qemu. The three take turns; medians count. The recompiler's code cache is a folder
-of its own, which an untimed run has filled. Exit status 1: outputs differ, or a target is missed.
+Each program of `programs/` is built by powerpc64-linux-gnu-gcc and by zig cc, and given so many rounds that
+it runs for about `--seconds` under qemu. The three take turns; medians count. The recompiler's code cache is
+a folder of its own, which an untimed run has filled. Exit status 1: outputs differ, or a target is missed.
 """
 
 from __future__ import annotations
@@ -175,7 +175,8 @@ def compare(
 
 
 HEADER = (
-    "| Program | Compiler | qemu | Unicorn | Recompiler | of it processor | times qemu | times Unicorn | missed |\n"
+    "| Program | Compiler | qemu | Unicorn | Recompiler | its processor time | times qemu | times Unicorn "
+    "| missed |\n"
     "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
 )
 

@@ -204,9 +204,9 @@ def _set_up(trial: Trial) -> list[int]:
 
 
 def _next_turn(trial: Trial, loop_words: int) -> list[int]:
-    """Back to the mtctr before the loop until all turns are done: addic. r29, r29, -1; bne."""
+    """Back to the mtctr of _set_up until all turns are done: addic. r29, r29, -1; bne."""
     words = [*trial.between, 0x37BD_FFFF]
-    return [*words, 0x4082_0000 | -4 * (1 + loop_words + len(words)) & 0xFFFC]
+    return [*words, 0x4082_0000 | -4 * (2 + loop_words + len(words)) & 0xFFFC]
 
 
 def _tear_down() -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -61,5 +62,9 @@ def test_a_short_form_compares_threads_prompts_and_depths(tmp_path: Path) -> Non
     for threads in (3, 6):
         assert rows[f"recompiler/vmx/{threads} / recompiler/vmx/2, stories260K, tg"][1] == "at least 0.9"
     assert "recompiler/vmx/1, stories260K, tg4 @ d9" in rows
+    if any(map(shutil.which, ("cc", "gcc", "clang"))):
+        bytes_a_second = float(rows["memory read by one thread, bytes of stories260K"][0].split()[0])
+        share = float(rows["llama2c, stories260K, bytes read / by one thread that only reads"][0])
+        assert share == pytest.approx(100 * 1_056_540 / 1e9 / bytes_a_second, abs=0.005)
     said = {line.split(": ")[1] for line in result.stdout.splitlines() if line.startswith("missed: ")}
     assert said == {what for what, cells in rows.items() if cells[2] == "MISSED"}

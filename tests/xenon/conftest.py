@@ -22,7 +22,7 @@ from xenon.linux.layout import LINUX_MAP
 
 SOURCES = Path(__file__).parent / "programs"
 GNU = "powerpc64-linux-gnu-gcc"
-ZIG = [sys.executable, "-m", "ziglang", "cc", "-mcpu=970", "-O2", "-static"]
+ZIG = [sys.executable, "-m", "ziglang", "cc", "-mcpu=970-altivec", "-O2", "-static"]
 BUILDS = {
     "musl": [*ZIG, "-target", "powerpc64-linux-musl"],
     "freestanding": [*ZIG, "-target", "powerpc64-freestanding-none", "-nostdlib"],

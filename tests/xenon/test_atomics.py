@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support
 
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.hardware.unicorn import compare_and_swap as swaps
@@ -31,7 +32,7 @@ def program(build: Any) -> Path:
     return path
 
 
-def run(program: Path, how: str, threads: int, way: str) -> list[int]:
+def run(program: Path, how: str, threads: int, way: str, patience: float = _PATIENCE) -> list[int]:
     kind = CpuKind.UNICORN if way == "unicorn" else CpuKind.RECOMPILER
     console = Console(MachineSettings(threads=threads, cpu=kind))
     console.boot(program, [how])
@@ -39,7 +40,7 @@ def run(program: Path, how: str, threads: int, way: str) -> list[int]:
         console.compile(FUNCTIONS)
         assert console.recompiler is not None
         assert not [outcome for outcome in console.recompiler.outcomes.values() if outcome.reason]
-    text = b"".join(output.data for output in console.run(_PATIENCE))
+    text = b"".join(output.data for output in console.run(patience))
     return [int(line, 16) for line in text.split()]
 
 
@@ -61,6 +62,14 @@ def test_a_lock_lets_one_thread_in_at_a_time(program: Path, threads: int, way: s
 @pytest.mark.parametrize("attempt", range(3))
 def test_threads_may_be_compiled_one_after_the_other(program: Path, attempt: int) -> None:
     assert run(program, "again", 3, "moving up") == [ROUNDS * ADDS * 3, ROUNDS * LOCKED * 3], attempt
+
+
+@pytest.mark.skipif(not support.WHOLE, reason="minutes: the whole suite")
+@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("way", WAYS)
+def test_a_million_additions_and_locks_on_six_threads(program: Path, way: str, attempt: int) -> None:
+    told = run(program, "again", 6, way, patience=1200)
+    assert told == [ROUNDS * ADDS * 6, ROUNDS * LOCKED * 6], attempt
 
 
 @pytest.mark.parametrize("way", WAYS)

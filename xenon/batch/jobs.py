@@ -70,7 +70,7 @@ class VerifyJob:
         return f"{self.model or 'bundled'} threads={self.threads} seed={self.seed}"
 
 
-Job = StoryJob | VerifyJob
+BatchJob = StoryJob | VerifyJob
 
 
 def read_stories(path: Path, defaults: Mapping[str, Any], seed: int) -> list[StoryJob]:
@@ -112,7 +112,7 @@ def sweep_jobs(
     return [VerifyJob(model, tokenizer, count, seed) for model, count, seed in product]
 
 
-def fingerprint(work: object, jobs: Sequence[Job]) -> str:
+def fingerprint(work: object, jobs: Sequence[BatchJob]) -> str:
     """What tells two batches apart: a SHA-256 over what is done and all jobs."""
     digest = hashlib.sha256(repr(work).encode("utf-8", "backslashreplace"))
     for job in jobs:

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loader.errors import LoaderCode, LoaderError
-from xenon.batch.jobs import Job, Result
+from xenon.batch.jobs import BatchJob, Result
 from xenon.errors import XenonError, reason
-from xenon.host.files import lock, open_to_change, read_at
+from xenon.host.files import lock, read_at
 
-_MOST_HEAD = 4096  # bytes
 _FORMAT = "xenon-llm batch 1"
+_MOST_BESIDE = 4096
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
 class Journal:
@@ -29,19 +30,26 @@ class Journal:
     is whole.
     """
 
-    def __init__(self, target: Path, print_of_batch: str, jobs: Sequence[Job], again: bool = False) -> None:
+    def __init__(
+        self, target: Path, print_of_batch: str, jobs: Sequence[BatchJob], again: bool = False
+    ) -> None:
         self._target, self._jobs = target, jobs
         self._beside = target.with_name(f"{target.name}.unfinished")
+        self._lock = self._file = -1
         try:
             if target.exists() and not self._beside.exists() and not again:
                 raise LoaderError(f"{target}: exists already", "name another file", LoaderCode.TARGET_EXISTS)
-            self._lock = open_to_change(self._beside)
+            self._lock = os.open(self._beside, _FLAGS, 0o666)
             self._take_lock()
             self._check_batch(print_of_batch, again)
-            self._file = open_to_change(target)
+            self._file = os.open(target, _FLAGS, 0o666)
             self.done = self._read_done()
         except OSError as error:
+            self.close()
             raise XenonError(f"{error.filename or target}: {reason(error)}") from error
+        except (XenonError, LoaderError):
+            self.close()
+            raise
 
     def add(self, result: Result) -> None:
         """Write the result of the next job. Raises XenonError."""
@@ -55,7 +63,7 @@ class Journal:
     def finish(self) -> None:
         """All results are there."""
         os.fsync(self._file)
-        self.close()  # Windows removes no file that is open
+        self.close()
         self._beside.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -69,12 +77,11 @@ class Journal:
         try:
             lock(self._lock)
         except BlockingIOError:
-            os.close(self._lock)
             raise XenonError(f"{self._target}: another process writes it", "wait for its end") from None
 
     def _check_batch(self, print_of_batch: str, again: bool) -> None:
-        data = bytearray(_MOST_HEAD)
-        known = bytes(data[: read_at(self._lock, memoryview(data), 0)])
+        buffer = bytearray(_MOST_BESIDE)
+        known = bytes(buffer[: read_at(self._lock, memoryview(buffer), 0)])
         wanted = json.dumps({"format": _FORMAT, "batch": print_of_batch}).encode()
         if known == wanted and not again:
             return
@@ -108,7 +115,7 @@ class Journal:
         return done
 
 
-def _is_result(line: bytes, job: Job) -> bool:
+def _is_result(line: bytes, job: BatchJob) -> bool:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from xenon.batch.jobs import Job, Result
-from xenon.batch.work import Work
+from xenon.batch.jobs import BatchJob, Result
+from xenon.batch.work import BatchWork
 from xenon.errors import ErrorCode, XenonError
 
 _STARTS = 3  # that may fail before any job is done
@@ -19,18 +19,18 @@ _STARTS = 3  # that may fail before any job is done
 class Processes:
     """So many processes that do a work."""
 
-    def __init__(self, work: Work, count: int) -> None:
+    def __init__(self, work: BatchWork, count: int) -> None:
         self._work, self._count = work, count
         self._context = multiprocessing.get_context("spawn")
 
-    def results(self, jobs: Sequence[tuple[int, Job]]) -> Iterator[tuple[int, Result]]:
+    def results(self, jobs: Sequence[tuple[int, BatchJob]]) -> Iterator[tuple[int, Result]]:
         """Each job's number and result, in the order in which they are done.
 
         A process that ends fails its job, and another one takes its place. Raises XenonError where the work
         cannot be done at all.
         """
         waiting = iter(jobs)
-        workers = [Worker(self._context, self._work) for _ in range(min(self._count, len(jobs)))]
+        workers = [BatchProcess(self._context, self._work) for _ in range(min(self._count, len(jobs)))]
         lost = 0
         try:
             for worker in workers:
@@ -47,25 +47,25 @@ class Processes:
                     yield number, result
                     if is_lost:
                         worker.close()
-                        workers[index] = worker = Worker(self._context, self._work)
+                        workers[index] = worker = BatchProcess(self._context, self._work)
                     worker.give(next(waiting, None))
         finally:
             for worker in workers:
                 worker.close()
 
 
-class Worker:
+class BatchProcess:
     """One process, and the job that it has: `number` is None where it has none."""
 
-    def __init__(self, context: multiprocessing.context.SpawnContext, work: Work) -> None:
+    def __init__(self, context: multiprocessing.context.SpawnContext, work: BatchWork) -> None:
         self.connection, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(theirs, work), daemon=True)
         self._process.start()
         theirs.close()
         self.number: int | None = None
-        self._job: Job | None = None
+        self._job: BatchJob | None = None
 
-    def give(self, job: tuple[int, Job] | None) -> None:
+    def give(self, job: tuple[int, BatchJob] | None) -> None:
         """Hand it a job, or none."""
         self.number, self._job = (None, None) if job is None else job
         if self._job is not None:
@@ -96,12 +96,12 @@ class Worker:
         self._process.join()
 
 
-def _serve(connection: Connection, work: Work) -> None:
+def _serve(connection: Connection, work: BatchWork) -> None:
     """In the process: do jobs until nobody gives any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     while True:
         try:
-            job: Job = connection.recv()
+            job: BatchJob = connection.recv()
         except (EOFError, OSError):
             return
         answer: Result | XenonError

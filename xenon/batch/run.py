@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from xenon.batch.jobs import Job, Result, fingerprint
+from xenon.batch.jobs import BatchJob, Result, fingerprint
 from xenon.batch.journal import Journal
-from xenon.batch.work import Work
+from xenon.batch.work import BatchWork
 
 
 class Workers(Protocol):
     """Whatever does jobs."""
 
-    def results(self, jobs: Sequence[tuple[int, Job]]) -> Iterator[tuple[int, Result]]:
+    def results(self, jobs: Sequence[tuple[int, BatchJob]]) -> Iterator[tuple[int, Result]]:
         """Each job's number and result, in any order."""
 
 
@@ -31,8 +31,8 @@ class BatchState:
 
 
 def run_batch(
-    work: Work,
-    jobs: Sequence[Job],
+    work: BatchWork,
+    jobs: Sequence[BatchJob],
     workers: Callable[[], Workers],
     target: Path,
     again: bool = False,

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import loader
-from xenon.batch.jobs import Job, Result, StoryJob, VerifyJob
+from xenon.batch.jobs import BatchJob, Result, StoryJob, VerifyJob
 from xenon.errors import XenonError
+from xenon.stories.runnable import RunnableModel
 from xenon.stories.session import Session
 from xenon.stories.settings import Engine, Setup
-from xenon.stories.workload import Workload
 
 _one_at_a_time = threading.Lock()  # a process of a cluster may have several threads
 
@@ -26,7 +26,7 @@ class StoryWork:
     sha256: str
     timeout: float | None = None
 
-    def do(self, job: Job) -> Result:
+    def do(self, job: BatchJob) -> Result:
         """Tell a story. Raises XenonError where this process has another model."""
         assert isinstance(job, StoryJob)
         with _one_at_a_time:
@@ -56,7 +56,7 @@ class VerifyWork:
     positions: int
     timeout: float | None = None
 
-    def do(self, job: Job) -> Result:
+    def do(self, job: BatchJob) -> Result:
         """Make every check of a model."""
         assert isinstance(job, VerifyJob)
         from xenon.evaluation.checks import Outcome, Plan, checks, tokens_to_verify
@@ -83,18 +83,18 @@ class VerifyWork:
         }
 
 
-Work = StoryWork | VerifyWork
+BatchWork = StoryWork | VerifyWork
 
 
 def story_work(model: str | None, tokenizer: str | None, setup: Setup, timeout: float | None) -> StoryWork:
-    """The work of a batch of stories. Raises what Workload raises, and OutOfMemoryError where the model does
-    not fit."""
-    workload = Workload(model, tokenizer, setup)
-    workload.budget(conversation=True).check()
-    return StoryWork(model, tokenizer, setup, _sha256(workload), timeout)
+    """The work of a batch of stories. Raises what RunnableModel raises, and OutOfMemoryError where the model
+    does not fit."""
+    runnable = RunnableModel(model, tokenizer, setup)
+    runnable.budget(conversation=True).check()
+    return StoryWork(model, tokenizer, setup, _sha256(runnable), timeout)
 
 
-def failure(job: Job, error: XenonError | loader.LoaderError) -> Result:
+def failure(job: BatchJob, error: XenonError | loader.LoaderError) -> Result:
     """The result of a job that failed."""
     return {"id": job.identity, "error": error.message, "code": error.code.value}
 
@@ -113,7 +113,7 @@ def _session(work: StoryWork) -> Session:
     return session
 
 
-def _sha256(workload: Workload) -> str:
+def _sha256(runnable: RunnableModel) -> str:
     """Of the model and of its tokenizer."""
-    files = (workload.model, workload.tokenizer)
+    files = (runnable.model, runnable.tokenizer)
     return " ".join(loader.sha256(file.image(loader.ByteOrder.BIG)) for file in files)

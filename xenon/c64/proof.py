@@ -19,6 +19,7 @@ from xenon.errors import XenonError
 LOGITS = 0x9A14
 """Where the published program keeps the logits of the last position."""
 _BOS = 1
+_RAM_BYTES = 65536
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,19 @@ class Replay:
     tokens: list[int]
     logits: Bits
     wrapped: list[int]
+
+
+def check_dump(model: C64Model, reu: bytes, ram: bytes) -> None:
+    """Raises XenonError unless the memories hold all that is compared."""
+    hint = "write it with xenon-llm c64 --dump once more"
+    if len(reu) < model.map.end:
+        raise XenonError(
+            f"{model.path}: {len(reu)} bytes, expected at least {model.map.end} with keys and values", hint
+        )
+    if len(ram) != _RAM_BYTES:
+        raise XenonError(f"a RAM of {len(ram)} bytes, expected {_RAM_BYTES}", hint)
+    if LOGITS + 4 * model.config.vocab_size > _RAM_BYTES:
+        raise XenonError(f"{model.path}: {model.config.vocab_size} logits do not fit in a C64's RAM")
 
 
 def positions_in(model: C64Model, reu: bytes) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,13 +27,14 @@ from xenon.cli.options import (
     TopPOption,
 )
 from xenon.cli.output import parse_size
+from xenon.host.processes import usable_processors
 from xenon.stories.settings import Activations, Engine, KeyValueType, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xenon.batch.run import Workers
-    from xenon.batch.work import Work
+    from xenon.batch.work import BatchWork
 
 
 def batch(
@@ -95,12 +95,12 @@ def batch(
     from xenon.batch.jobs import read_stories
     from xenon.batch.run import run_batch
     from xenon.batch.work import story_work
-    from xenon.cli.progress import ProgressBar
+    from xenon.cli.progress import BatchBar
 
     count = checked_jobs(jobs, dask)
     size = parse_size("--memory", memory)
     if threads is None and engine is not Engine.GPU:
-        threads = 1 if dask else max(1, min(6, (os.cpu_count() or 1) // count))
+        threads = 1 if dask else max(1, min(6, usable_processors() // count))
     setup = Setup(
         engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv, activations=activations
     )
@@ -109,7 +109,7 @@ def batch(
         defaults["steps"] = steps
     work = story_work(model, None if tokenizer is None else str(tokenizer), setup, timeout)
     stories = read_stories(prompts, defaults, seed)
-    bar = ProgressBar("stories", quiet)
+    bar = BatchBar("stories", quiet)
     state = run_batch(work, stories, workers_of(work, count, dask), output, force, bar.show)
     bar.close(state)
     if state.failed:
@@ -120,10 +120,10 @@ def checked_jobs(jobs: int | None, dask: str | None) -> int:
     """The number of processes. Raises UsageError for one beside a cluster."""
     if jobs is not None and dask is not None:
         raise UsageError("--jobs and --dask exclude each other", "a cluster has its own processes")
-    return jobs or os.cpu_count() or 1
+    return jobs or usable_processors()
 
 
-def workers_of(work: Work, count: int, dask: str | None) -> Callable[[], Workers]:
+def workers_of(work: BatchWork, count: int, dask: str | None) -> Callable[[], Workers]:
     """What does the jobs, made when it is needed."""
     from xenon.batch.cluster import Cluster
     from xenon.batch.processes import Processes

@@ -13,6 +13,7 @@ import typer
 
 from xenon.cli.debugging import debugged, wait_for_gdb
 from xenon.cli.errors import UsageError
+from xenon.cli.instruction_options import AllowOption, CpuModel, CpuModelOption, allowed_instructions
 from xenon.cli.options import CpuOption, GdbOption, TimeoutOption
 from xenon.errors import XenonError
 from xenon.hardware.display import SCREENS
@@ -67,6 +68,8 @@ def boot(
     timeout: TimeoutOption = None,
     cpu: CpuOption = None,
     gdb: GdbOption = None,
+    allow: AllowOption = None,
+    cpu_model: CpuModelOption = CpuModel.XENON,
 ) -> None:
     """Start a program as XeLL does on a real Xbox 360: on bare metal, with its screen and its serial port.
 
@@ -108,7 +111,7 @@ def boot(
         raise UsageError("--live: standard output is no terminal", "--screen FILE.png saves the picture")
     if threads is None:
         threads = min(usable_processors(), HARDWARE_THREADS)
-    settings = MachineSettings(cpu=cpu, threads=threads)
+    settings = MachineSettings(cpu=cpu, threads=threads, allowed=allowed_instructions(allow, cpu_model))
     console = XellConsole(settings, loader, SCREENS[resolution])
     # Other programs have none of these functions.
     booted = console.boot(path, entry, XELL_FUNCTIONS, XELL_DEVICE_FUNCTIONS)

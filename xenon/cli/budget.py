@@ -82,6 +82,7 @@ def budget(
     Exit codes: 0 it fits, 1 it does not or the input is bad, 2 wrong command line.
     """
     from xenon.stories.budget_drawing import svg as drawn
+    from xenon.stories.guest import open_model, tokenizer_to_count
     from xenon.stories.session import Session
 
     size = parse_size("--memory", memory)
@@ -100,7 +101,9 @@ def budget(
     with ExitStack() as stack:
         inputs = [path for path in (model, tokenizer) if path is not None]
         drawing = stack.enter_context(OutputFile(svg, inputs)) if svg else None
-        predicted = Session(model, tokenizer, setup).budget(b"x" * prompt_bytes)
+        opened = open_model(model, context)
+        session = Session(opened, tokenizer_to_count(opened, tokenizer), setup)
+        predicted = session.budget(b"x" * prompt_bytes)
         if drawing is not None:
             drawing.write(drawn(predicted))
     if as_json:
@@ -142,10 +145,10 @@ def _budget_on_metal(
 ) -> None:
     from xenon.pack.memory_budget import predict_on_metal
     from xenon.pack.plan import Tale
-    from xenon.stories.guest import open_model, open_tokenizer
+    from xenon.stories.guest import open_model, tokenizer_to_count
 
     opened = open_model(model)
-    tale = Tale(opened, open_tokenizer(opened, tokenizer), b"x" * prompt_bytes, context=context)
+    tale = Tale(opened, tokenizer_to_count(opened, tokenizer), b"x" * prompt_bytes, context=context)
     with ExitStack() as stack:
         inputs = [path for path in (model, tokenizer) if path is not None]
         drawing = stack.enter_context(OutputFile(svg, inputs)) if svg else None

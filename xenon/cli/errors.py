@@ -22,6 +22,7 @@ EXIT_INTERRUPTED = 130  # SIGINT is number 2
 
 _EXIT_CODES: dict[str, int] = {
     ErrorCode.BAD_VALUE: EXIT_USAGE,
+    ErrorCode.FOREIGN_INSTRUCTION: EXIT_GUEST_FAULT,
     ErrorCode.GUEST_FAULT: EXIT_GUEST_FAULT,
     ErrorCode.LIMIT_REACHED: EXIT_TIMEOUT,
 }
@@ -30,6 +31,7 @@ _HINTS = {
     "already-converted": "nothing to do; --to {other} converts it to {other}-endian",
     "context-too-long": "a context of {longest_context} fits: --context {longest_context}",
     "disc-full": "make room, or name another folder with -o",
+    "foreign-instruction": "{remedy}; --allow {allowed_as} lets it run here",
     "gpu-limit": "--engine cpu runs it",
     "granted-twice": "give one of them another name: --file HOST=GUEST",
     "no-address-space": "raise the limit (ulimit -v), or take fewer --threads",

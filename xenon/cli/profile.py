@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from xenon.cli.errors import UsageError
+from xenon.cli.instruction_options import AllowOption, CpuModel, CpuModelOption, allowed_instructions
 from xenon.cli.options import (
     ContextOption,
     CpuOption,
@@ -89,6 +90,8 @@ def profile(
     warm: Annotated[
         bool, typer.Option("--warm", help="Compile a story's hot functions before it begins.")
     ] = False,
+    allow: AllowOption = None,
+    cpu_model: CpuModelOption = CpuModel.XENON,
 ) -> None:
     """Show what a program spends its time on in the emulated console: its functions, where each of them is
     run and why, its instructions by class, and its hottest blocks.
@@ -127,10 +130,11 @@ def profile(
             **{"tokenizer": tokenizer, "context": context, "matmul": matmul, "warm": warm or None},
         }
         _refuse(for_stories, f"{shown(what)} is a program, which tells no story")
-        run = ProgramRun(str(what), arguments or [], file or [], env or [], size, cpu, threads or 1)
+        allowed = allowed_instructions(allow, cpu_model)
+        run = ProgramRun(str(what), arguments or [], file or [], env or [], size, cpu, threads or 1, allowed)
         raise typer.Exit(profile_program(run, timeout, report))
     _refuse(
-        {"file": file or None, "env": env or None, "ARGS": arguments or None},
+        {"file": file or None, "env": env or None, "ARGS": arguments or None, "allow": allow},
         "for a program, not for a story",
     )
     setup = Setup(Engine.CPU, matmul, threads, cpu, context, size)

@@ -27,6 +27,7 @@ class ProgramRun:
     memory_bytes: int
     cpu: CpuKind | None
     threads: int
+    allowed: frozenset[str] | None
 
 
 def profile_program(run: ProgramRun, timeout: float | None, report: ReportOptions) -> int:
@@ -34,7 +35,7 @@ def profile_program(run: ProgramRun, timeout: float | None, report: ReportOption
     from xenon.machine import MachineSettings
 
     with ProfiledRun(shown(run.path), report) as profiled:
-        settings = MachineSettings(run.memory_bytes, run.cpu, run.threads, measured=True)
+        settings = MachineSettings(run.memory_bytes, run.cpu, run.threads, True, run.allowed)
         console = make_console(settings, run.files)
         environment = dict(split_variable(word) for word in run.variables)
         profiled.watch(console, console.boot(run.path, run.arguments, environment))

@@ -13,7 +13,7 @@ _WIDTH = 30
 _PERIOD = 0.1  # seconds between two drawings
 
 
-class ProgressBar:
+class BatchBar:
     """Draws how far a batch is; `what` are its jobs, in the plural."""
 
     def __init__(self, what: str, quiet: bool) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from xenon.cli.debugging import debugged, wait_for_gdb
 from xenon.cli.errors import UsageError
+from xenon.cli.instruction_options import AllowOption, CpuModel, CpuModelOption, allowed_instructions
 from xenon.cli.options import (
     CpuOption,
     EnvironmentOption,
@@ -53,15 +54,18 @@ def run(
     ] = 1,
     cpu: CpuOption = None,
     gdb: GdbOption = None,
+    allow: AllowOption = None,
+    cpu_model: CpuModelOption = CpuModel.XENON,
 ) -> None:
     """Run a program in an emulated big-endian Xbox 360: any static PowerPC64 Linux executable, ABI v1 or v2.
 
     It sees the files granted to it, its standard streams and a clock; nothing else of this computer.
-    Options for the program go behind its name.
+    Options for the program go behind its name. An instruction that Xenon lacks is a fault that says how to
+    build without it, unless --allow names it.
 
     \b
     Build a program, and run it:
-      python -m ziglang cc -target powerpc64-linux-musl -mcpu=970 -O2 -static hello.c -o hello
+      python -m ziglang cc -target powerpc64-linux-musl -mcpu=970-altivec -O2 -static hello.c -o hello
       xenon-llm run ./hello
     Grant it a file, under another name, and at most a minute:
       xenon-llm run --file stories.be.bin=/model.bin --timeout 60 ./port /model.bin -n 100
@@ -72,12 +76,15 @@ def run(
 
     \b
     Exit codes: the program's own; also
-      1 bad input, 2 wrong command line, 3 the program is at fault,
+      1 bad input, 2 wrong command line,
+      3 the program is at fault, or executes what Xenon lacks,
       124 time or instruction limit, 130 Ctrl-C, 137 killed by gdb.
     """
     from xenon.machine import MachineSettings
 
-    console = make_console(MachineSettings(parse_size("--memory", memory), cpu, threads), file or [])
+    allowed = allowed_instructions(allow, cpu_model)
+    settings = MachineSettings(parse_size("--memory", memory), cpu, threads, allowed=allowed)
+    console = make_console(settings, file or [])
     console.boot(program, arguments or [], dict(split_variable(word) for word in env or []))
     server = None if gdb is None else wait_for_gdb(console.machine, gdb, lambda: console.base)
     streams = {1: sys.stdout.buffer, 2: sys.stderr.buffer}

@@ -26,7 +26,7 @@ from xenon.host.signals import outlive_the_reader
 from xenon.stories.settings import Activations, Engine, KeyValueType, Setup
 
 if TYPE_CHECKING:
-    from xenon.stories.workload import Workload
+    from xenon.stories.runnable import RunnableModel
 
 _NEEDED = ("starlette", "uvicorn", "prometheus_client")
 
@@ -83,25 +83,25 @@ def serve(
     missing = [module for module in _NEEDED if find_spec(module) is None]
     if missing:
         raise XenonError(f"serve needs {', '.join(missing)}", "pip install 'xenon-llm[serve]'")
-    from xenon.serve.server import Server
+    from xenon.serve.server import ApiServer
     from xenon.serve.settings import ServeSettings
-    from xenon.stories.workload import Workload
+    from xenon.stories.runnable import RunnableModel
 
     settings = ServeSettings(host, port, api_key, tuple(allow_host or ()), consoles, queue, timeout)
     size = parse_size("--memory", memory)
     setup = Setup(
         engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv, activations=activations
     )
-    workload = Workload(model, tokenizer, setup)
+    runnable = RunnableModel(model, tokenizer, setup)
     outlive_the_reader()  # a client that goes away ends its own request only
-    server = Server(workload, name or _name(workload), settings)
-    print(f"{server.address} serves {name or _name(workload)}; Ctrl-C ends it", file=sys.stderr, flush=True)
+    server = ApiServer(runnable, name or _name(runnable), settings)
+    print(f"{server.address} serves {name or _name(runnable)}; Ctrl-C ends it", file=sys.stderr, flush=True)
     server.run()
 
 
-def _name(workload: Workload) -> str:
+def _name(runnable: RunnableModel) -> str:
     """The model's file without its endings: stories15M of stories15M.be.bin."""
-    name = workload.model.path.name
+    name = runnable.model.path.name
     for ending in (".bin", ".be", ".le", ".gguf"):
         name = name.removesuffix(ending)
     return name.encode("ascii", "replace").decode() or "model"

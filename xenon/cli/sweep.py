@@ -61,7 +61,7 @@ def sweep(
     from xenon.batch.jobs import sweep_jobs
     from xenon.batch.run import run_batch
     from xenon.batch.work import VerifyWork
-    from xenon.cli.progress import ProgressBar
+    from xenon.cli.progress import BatchBar
     from xenon.machine import check_threads
 
     count = checked_jobs(jobs, dask)
@@ -71,7 +71,7 @@ def sweep(
     work = VerifyWork(Setup(engine, matmul, None, cpu, context=context), positions, timeout)
     named = None if tokenizer is None else str(tokenizer)
     planned = sweep_jobs(models or [None], named, counts, numbers)
-    bar = ProgressBar("verifications", quiet)
+    bar = BatchBar("verifications", quiet)
     state = run_batch(work, planned, workers_of(work, count, dask), output, force, bar.show)
     bar.close(state)
     if state.failed:

@@ -25,7 +25,7 @@ def verify_dump(folder: Path, as_json: bool) -> bool:
     Raises XenonError for a folder that lacks something, or a story that was sampled.
     """
     import loader
-    from xenon.c64.proof import compare, positions_in, replay
+    from xenon.c64.proof import check_dump, compare, positions_in, replay
     from xenon.stories.tokenizing import tokenize
 
     prompt = _prompt(folder / RUN)
@@ -34,6 +34,7 @@ def verify_dump(folder: Path, as_json: bool) -> bool:
         raise XenonError(f"{folder / REU}: is no weights.reu", _ONCE_MORE)
     tokenizer = loader.open_tokenizer(folder / "tokenizer.bin")
     reu, ram = _read(folder / REU), _read(folder / RAM)
+    check_dump(model, reu, ram)
     tokens = tokenize(tokenizer, prompt.encode())
     told = replay(model, tokens, positions_in(model, reu))
     rows = list(compare(model, reu, ram, told))

@@ -36,6 +36,7 @@ _SIGNALS = {
     TrapKind.BAD_ADDRESS: Signal.SEGMENTATION,
     TrapKind.ILLEGAL_INSTRUCTION: Signal.ILLEGAL,
     TrapKind.UNAVAILABLE: Signal.ILLEGAL,
+    TrapKind.FOREIGN: Signal.ILLEGAL,
     TrapKind.TRAP_INSTRUCTION: Signal.TRAP,
     TrapKind.MISALIGNED: Signal.BUS,
     TrapKind.DEVICE: Signal.BUS,

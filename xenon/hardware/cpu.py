@@ -25,6 +25,7 @@ class TrapKind(Enum):
     ILLEGAL_INSTRUCTION = "illegal instruction"
     TRAP_INSTRUCTION = "trap instruction"
     PRIVILEGED = "privileged instruction"
+    FOREIGN = "instruction that Xenon does not have"
     MISALIGNED = "misaligned access"
     UNAVAILABLE = "instruction of a unit that Xenon does not have"
     EXCEPTION = "exception"

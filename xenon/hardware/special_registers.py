@@ -61,19 +61,23 @@ class SpecialRegisters:
             return thread
         if number in _CONSTANT:
             return _CONSTANT[number]
-        raise DeviceError("CPU", f"read of the special register {_name(number)}: it has no model")
+        raise DeviceError(
+            "CPU", f"read of the special register {special_register_name(number)}: it has no model"
+        )
 
     def write(self, number: int, value: int) -> None:
         """Set a register: to what it holds, or CTRL to 0. Raises DeviceError and ThreadSleeps."""
         if number == _CTRL_WRITE and value == 0:
             raise ThreadSleeps
         if _CONSTANT.get(number) != value:
+            register = special_register_name(number)
             raise DeviceError(
                 "CPU",
-                f"write of 0x{value:x} to the special register {_name(number)}: it has no model",
+                f"write of 0x{value:x} to the special register {register}: it has no model",
                 "XeLL has set the processor up: leave its registers as they are",
             )
 
 
-def _name(number: int) -> str:
+def special_register_name(number: int) -> str:
+    """A special register's name and number, for messages."""
     return f"{_NAMES[number]} ({number})" if number in _NAMES else str(number)

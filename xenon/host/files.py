@@ -127,11 +127,6 @@ def open_private(path: AnyPath) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK | _BINARY, 0o600)
 
 
-def open_to_change(path: AnyPath) -> int:
-    """A descriptor to read and write a file, made if it is not there. Raises OSError."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
-
-
 def is_users(status: os.stat_result) -> bool:
     """Whether the user owns it. On Windows always: there the rights of the folder around it decide."""
     return sys.platform == "win32" or status.st_uid == os.geteuid()
@@ -208,7 +203,6 @@ __all__ = [
     "lock",
     "open_device",
     "open_private",
-    "open_to_change",
     "open_to_read",
     "others_may_write",
     "put_in_place",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from xenon.lifter import layout, slots
 from xenon.lifter.entry import reserve_slots
+from xenon.lifter.exceptions import NOTING, exception_functions
 from xenon.lifter.facts import ALL_LIVE
 from xenon.lifter.guards import Guard
 from xenon.lifter.ir_types import DOUBLE, I32, I64, POINTER, WORDS_4
@@ -68,6 +69,7 @@ _FIELDS = {
 _BITS = {"CA": (slots.CA, layout.ENGINE_CA), "SAT": (slots.SAT, layout.ENGINE_SAT)}  # 64 bits, 0 is false
 _OVERFLOWING = frozenset(("divwo", "divwuo", "divdo", "divduo"))  # OV does not make the interpreter run these
 _IMPLIED = {"CR0": 0, "CR1": 1, "CR6": 6}
+_PARAMETERS = "ptr noalias %state, i32 %word"
 _STRIDES = {"R": 8, "F": 16, "V": 16}
 _PLACES = {"R": layout.ENGINE_GPR, "F": layout.ENGINE_FPR, "V": layout.ENGINE_VR}
 
@@ -101,7 +103,7 @@ def _without_dot(mnemonic: str, kind: Kind) -> str:
 
 def lift_all_alone(names: Mapping[int, str], target: Target) -> str:
     """The text of a module with a function for each of these words that general_word has returned."""
-    lines = module_head(target)
+    lines = [*module_head(target), exception_functions(target)]
     for general, name in names.items():
         lines += lift_alone(name, general, target)
     return module_text(lines)
@@ -130,11 +132,23 @@ def lift_alone(name: str, general: int, target: Target) -> list[str]:
     if overflowing:
         alone.note_overflow(overflows(lifter, instruction, instruction.mnemonic.rstrip(".")))
     alone.write()
-    if with_dot:
+    notes = instruction.mnemonic in NOTING
+    if with_dot and not notes:
         alone.copy_exceptions()
     lifter.emit("ret void")
-    head = f"define void @{name}(ptr noalias %state, i32 %word) nounwind {{"
-    return [head, "entry:", *lifter.lines, "}\n"]
+    if not notes:
+        return [f"define void @{name}({_PARAMETERS}) nounwind {{", "entry:", *lifter.lines, "}\n"]
+    # The arithmetic is in a function of its own: LLVM does not move it across the looks at the host's flags.
+    body = f"define internal void @{name}_body({_PARAMETERS}) noinline nounwind {{"
+    outer = Lifter(target)
+    outer.emit("call void @clear_exceptions()")
+    outer.emit(f"call void @{name}_body(ptr %state, i32 %word)")
+    outer.emit("call void @note_exceptions(ptr %state)")
+    if with_dot:
+        _Alone(outer, instruction).copy_exceptions()
+    outer.emit("ret void")
+    whole = [f"define void @{name}({_PARAMETERS}) nounwind {{", "entry:", *outer.lines, "}\n"]
+    return [body, "entry:", *lifter.lines, "}\n", *whole]
 
 
 class _Alone:

@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from types import MappingProxyType
 
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.powerpc.decode import Instruction, decode, mnemonic_of, signed
-from xenon.powerpc.isa import foreign
+from xenon.powerpc.isa import Kind, foreign, table
+from xenon.powerpc.operands import operands_of
 
-MOST_INSTRUCTIONS = 3000
+MOST_INSTRUCTIONS = 50_000
 _ALWAYS = 0b10100
 _NO_CTR = 0b00100  # BO: CTR is left alone
 _NO_CONDITION = 0b10000  # BO: CR is not looked at
@@ -46,6 +48,7 @@ class End(Enum):
     TAIL = "b to another function"
     SYSTEM_CALL = "sc"
     INTERPRETED = "an instruction that the interpreter executes before it comes back"
+    BEYOND = "goes on in another part of the function (see parts.py)"
     LEAVE = "trap or no instruction: Unicorn executes it"
 
 
@@ -82,11 +85,15 @@ class Flow:
     entries: tuple[int, ...]
     blocks: dict[int, Block]
     calls: frozenset[int]
+    joints: frozenset[int] = frozenset()
+    """Of a part of a function: where its other parts go on here."""
+    beyond: frozenset[int] = frozenset()
+    """Of a part: where it goes on in other parts."""
 
     @property
     def entry_points(self) -> list[int]:
-        """Where compiled code may be entered: the entries, and where calls return to."""
-        return sorted({*self.entries, *self.resumes})
+        """Where compiled code may be entered: the entries, where calls return to, and where parts meet."""
+        return sorted({*self.entries, *self.resumes, *self.joints})
 
     @property
     def resumes(self) -> list[int]:
@@ -94,6 +101,11 @@ class Flow:
         return sorted(
             {block.after for block in self.blocks.values() if block.end in CALLING and block.successors}
         )
+
+    @property
+    def inside_blocks(self) -> frozenset[int]:
+        """Resumes at which the interpreter begins no block: it has executed the instruction before."""
+        return frozenset(block.after for block in self.blocks.values() if block.end is End.INTERPRETED)
 
     @property
     def words(self) -> list[tuple[int, int]]:
@@ -115,9 +127,9 @@ def explore(
     """Follow a function's control flow from its `entries`.
 
     `fetch` gives the word at an address, None where there is no code; a branch to one of `functions` is a
-    tail call, and `jumps` are targets within the function. What stands behind a system call is left out where it is not understood: the call may be the
-    last. Raises NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, and the flow
-    goes on behind them.
+    tail call, and `jumps` are targets within the function. What stands behind a system call is left out where
+    it is not understood: the call may be the last. Raises NotUnderstood with the reason; with a list of
+    `obstacles`, all reasons go there, and the flow goes on behind them.
     """
     try:
         return _explore(fetch, entries, functions, None, True, jumps)
@@ -249,7 +261,7 @@ def _decode(address: int, word: int) -> Instruction | None:
         if other is None:
             return None
         raise NotUnderstood(f"{other.mnemonic} at 0x{address:x} is not Xenon's", address, other.mnemonic)
-    if mnemonic in _BRANCHES or mnemonic in _INTERPRETED or word == _UNCONDITIONAL_TRAP:
+    if mnemonic in _BRANCHES or mnemonic in _interpreted() or word == _UNCONDITIONAL_TRAP:
         reads, writes = _branch_registers(word, mnemonic)
         return Instruction(address, word, mnemonic, reads, writes)
     instruction = decode(address, word)
@@ -258,8 +270,15 @@ def _decode(address: int, word: int) -> Instruction | None:
     return instruction
 
 
-_INTERPRETED = frozenset("mfspr mtspr mftb mftbu mcrxr dcbi lswx stswx".split())
-"""Instructions without a rule that do not keep a function from being compiled, unless it is a loop's."""
+@cache
+def _interpreted() -> frozenset[str]:
+    """Instructions without a rule that keep no function from being compiled, unless they are in a loop: of
+    special registers, strings and FPSCR."""
+    names = "mfspr mtspr mftb mftbu mcrxr dcbi lswx stswx".split()
+    floats = (row.mnemonic for row in table() if row.kind is Kind.FLOAT)
+    return frozenset([*names, *(name for name in floats if operands_of(name) is None)])
+
+
 _BRANCHES = frozenset("b bl ba bla bc bcl bca bcla bclr bclrl bcctr bcctrl sc".split())
 
 
@@ -287,7 +306,7 @@ def _branch(
         return End.LEAVE, [], address
     if name == "sc":
         return End.SYSTEM_CALL, [] if after in functions else [after], 0
-    if name in _INTERPRETED:
+    if name in _interpreted():
         return End.INTERPRETED, [after], 0
     if name not in _BRANCHES:
         return None

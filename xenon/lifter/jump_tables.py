@@ -1,8 +1,8 @@
 """Where a `bctr` within a function may go: the jump tables of a compiler's `switch`, and arrays of labels.
 
-CTR is followed backwards to a load from a table at a known place: 32-bit distances, from the table itself or
-from another known address, or 64-bit addresses. The targets are a hint. Compiled code compares the target that
-it has at run time with them, and leaves by the dispatch table for any other.
+CTR is followed backwards to a load from a table at a known place: 32-bit distances, from the table itself
+or from another known address, or 64-bit addresses. The targets are a hint. Compiled code compares the target
+that it has at run time with them, and leaves by the dispatch table for any other.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _VOLATILE = frozenset(("r0", *(f"r{number}" for number in range(3, 13))))
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a program has around its functions: `read` gives the bytes of (address, size) or None, `extent` the
-    first and the last address of the function around an address; `toc` is r2, where it is known."""
+    """What a program has around its functions: `read` gives the bytes of (address, size) or None, `extent`
+    where the function around an address begins and ends; `toc` is r2, where it is known."""
 
     read: Callable[[int, int], bytes | None]
     extent: Callable[[int], tuple[int, int] | None] = lambda _: None
@@ -282,6 +282,28 @@ def explore_function(
         return explore(fetch, entries, functions, obstacles)
 
 
+def whole_function(
+    fetch: Callable[[int], int | None],
+    entries: tuple[int, ...],
+    functions: Container[int],
+    around: Surroundings | None,
+) -> Flow:
+    """The control flow of the function around these entries, from its own entries too.
+
+    Raises NotUnderstood.
+    """
+    return explore_function(fetch, _all_entries(fetch, entries, around), functions, around)
+
+
+def _all_entries(
+    fetch: Callable[[int], int | None], entries: tuple[int, ...], around: Surroundings | None
+) -> tuple[int, ...]:
+    extent = None if around is None else around.extent(entries[0])
+    if extent is None or extent[0] in entries:
+        return entries
+    return (*entries_of(fetch, extent[0]), *entries)
+
+
 def _find_jumps(
     fetch: Callable[[int], int | None],
     entries: tuple[int, ...],
@@ -289,9 +311,7 @@ def _find_jumps(
     around: Surroundings,
 ) -> Jumps:
     """The targets of the `bctr` of a function, also where it is entered behind what leads to a table."""
-    extent = around.extent(entries[0])
-    if extent is not None and extent[0] not in entries:
-        entries = (*entries_of(fetch, extent[0]), *entries)
+    entries = _all_entries(fetch, entries, around)
     jumps: dict[int, tuple[int, ...]] = {}
     while True:
         flow = explore(fetch, entries, functions, [], jumps)

@@ -40,6 +40,8 @@ UPPER_VR = 1296  # v32 to v127, which the interpreter does not know: they are on
 ENGINE_GPR, ENGINE_FPR, ENGINE_VR, ENGINE_CR, ENGINE_CA = 2832, 2840, 2848, 2856, 2864
 ENGINE_SAT, ENGINE_PC, ENGINE_FPSCR, ENGINE_SO, ENGINE_OV = 2872, 2880, 2888, 2896, 2904
 HANDED_OVER, ON_EXCEPTION = 2912, 2920
+NOTES = 2928  # not 0 once compiled code has done what FPSCR notes exceptions of (32 bits): see exceptions.py
+ENGINE_NJ = 2936  # a byte: VSCR's bit NJ
 SIZE = 2944
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF

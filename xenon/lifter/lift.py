@@ -154,12 +154,16 @@ class Lifter(GuestRegisters):
 
     def store_bytes(self, address: Value, value: Value, attributes: str) -> None:
         """A value to guest memory as it is, now or with the others that are held."""
-        if self.remembers:
-            note_store(self, address)
+        self.note_store(address)
         if self._held is not None:
             self._held.append((value, self.pointer(address), attributes))
         else:
             self.write(value, self.pointer(address), attributes)
+
+    def note_store(self, address: Value) -> None:
+        """Emit a look at where a store of at most 16 bytes goes."""
+        if self.remembers:
+            note_store(self, address)
 
     def forget_memory(self) -> None:
         """Emit that memory may have changed anywhere."""

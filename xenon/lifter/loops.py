@@ -32,6 +32,7 @@ from xenon.lifter.unpacked import find_unpacked
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
+_FEW_STREAMS = 2  # which a host prefetches by itself
 _DISTRUST = 15  # times that the slow form serves after a bad verdict
 _ROUNDS, _ROUNDS_BEFORE, _DISTRUST_LEFT = "rounds", "rounds_before", "distrust"  # stack slots of an i64
 
@@ -232,6 +233,8 @@ class Loop:
         the four sums."""
         if writes_memory(instruction) and not self._writes_last:
             self._commit()
+        if instruction.mnemonic == "dcbt" and len(self._streams) <= _FEW_STREAMS:
+            return True
         if self._sums is None or index not in self._sums.indices:
             return False
         self._sums.lift(self._lifter, self._block, index)

@@ -1,8 +1,8 @@
 """Jumps through CTR to known places of the same function, as LLVM's `switch`.
 
-All jumps with the same targets share one place that chooses. A constant map from the target's address to the
-number of its case keeps the switch dense, so that LLVM makes an indirect branch of it; what is no target gets a
-number of its own.
+All jumps with the same targets share one place that chooses. A constant map from the target's address to
+the number of its case keeps the switch dense, so that LLVM makes an indirect branch of it; what is no target
+gets a number of its own.
 """
 
 from __future__ import annotations

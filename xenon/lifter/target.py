@@ -14,6 +14,7 @@ class Target:
     x86: bool  # the host has x86's instructions
     ram_bytes: int  # guest memory, a power of two; the page table follows it (see layout.py)
     page_bytes: int  # a power of two
+    arm: bool = False  # the host has ARM64's
     assume_singles: bool = True
     """Assume that an FPR which only single-precision instructions read holds a single on entry. If it does
     not, compiled code returns at once, and the interpreter runs the call."""

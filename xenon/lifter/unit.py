@@ -21,6 +21,7 @@ from xenon.lifter.counting import count, note_function
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.entry import require_extra, require_singles, reserve_slots
 from xenon.lifter.estimates import estimates
+from xenon.lifter.exceptions import NOTING
 from xenon.lifter.facts import ALL_LIVE, Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
 from xenon.lifter.guards import Addresses, Guard, find_addresses, stands_alone
@@ -37,6 +38,7 @@ from xenon.lifter.target import Target
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
+_MOST_ENTRIES = 24  # of a function that reads its registers in at each of them
 _MOST_INLINED = 120  # guest instructions of a leaf that becomes a part of its callers in any case
 
 
@@ -105,6 +107,8 @@ class Unit:
             used |= {"ctr"}
         self._used = used
         self._switches: dict[tuple[int, ...], set[str]] = {}  # sorted targets: registers changed before
+        self._beyond: set[str] | None = None  # registers changed where control leaves for another part
+        self._enters_together = not leaves and len(flow.entry_points) > _MOST_ENTRIES
         self._needs_extra = (
             any(map(slots.is_vr, used))
             or "sat" in used
@@ -119,6 +123,7 @@ class Unit:
         switches.reserve(self.lifter)
         if self._needs_extra:
             require_extra(self.lifter)
+        self._note_exceptions()
         self._enter()
         for start in sorted(self._flow.blocks):
             self._block(self._flow.blocks[start], loops.get(start))
@@ -126,6 +131,11 @@ class Unit:
             self._choose(number, targets, changed)
             for number, (targets, changed) in enumerate(self._switches.items())
         ]
+        if self._beyond is not None:
+            self.lifter.start("X")
+            self.lifter.forget()
+            self.lifter.begin_block((), self._beyond, ALL_LIVE)
+            self._go(self.lifter.read(I64, self.lifter.named("to")), None)
         return [*maps, *lines, *self.lifter.lines, "}\n"]
 
     def _loops(self) -> dict[int, Loop]:
@@ -145,9 +155,20 @@ class Unit:
     def _addresses(self, block: Block) -> Addresses:
         return find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
 
+    def _note_exceptions(self) -> None:
+        """Say that FPSCR is to get the exceptions of this function (see exceptions.py)."""
+        instructions = (instruction for block in self._flow.blocks.values() for instruction in block.body)
+        if any(instruction.mnemonic in NOTING for instruction in instructions):
+            self.lifter.write(self.lifter.constant(I32, 1), self.lifter.field(layout.NOTES))
+
     def _enter(self) -> None:
         """A switch by the PC, and from each entry into its block."""
         lifter, entries = self.lifter, self._flow.entry_points
+        if self._enters_together:
+            lifter.branch("enter")
+            lifter.start("enter")
+            lifter.forget_memory()
+            lifter.read_in(self._used)
         pc = lifter.read(I64, lifter.field(layout.PC))
         cases = " ".join(f"i64 {start}, label %E{start:x}" for start in entries)
         lifter.emit(f"switch {pc.typed}, label %nowhere [ {cases} ]")
@@ -162,9 +183,10 @@ class Unit:
         """Control comes to a block from outside, with the registers in the state."""
         lifter = self.lifter
         lifter.forget()
-        lifter.forget_memory()
         lifter.prove_nothing()
-        lifter.read_in(self._used)
+        if not self._enters_together:
+            lifter.forget_memory()
+            lifter.read_in(self._used)
         require_singles(lifter, self._facts.assumed.get(start, frozenset()) & self._used, "nowhere")
         lifter.prove_nothing()
         note_function(lifter, self._target, self._flow.entries[0])
@@ -266,6 +288,12 @@ class Unit:
             self._go(lifter.constant(I64, block.target), block.target)
         elif block.end is End.SWITCH:
             self._switch(block)
+        elif block.end is End.BEYOND:
+            count(lifter, self._target, block.target, -1)  # the other part counts it
+            self._keep_doubles()
+            lifter.write(lifter.constant(I64, block.target), lifter.named("to"))
+            self._beyond = (self._beyond or set()) | lifter.changed
+            lifter.branch("X")
         elif block.end is End.JUMP_CTR:
             self._unless_taken(block, taken)
             self._go(lifter.get(CTR) & -4, None)
@@ -354,10 +382,7 @@ class Unit:
         lifter = self.lifter
         for successor in block.successors:
             self.convert(successor)
-        for name in sorted(lifter.proven & lifter.changed):
-            if slots.is_fpr(name):  # may have to be written back there
-                number = slots.number_of(name)
-                lifter.store_slot(slots.double(number), lifter.double(number, exact=True))
+        self._keep_doubles()
         target = lifter.get(CTR) & -4
         if min(block.successors) <= block.start:
             leave, stay = lifter.labels(2)
@@ -369,6 +394,14 @@ class Unit:
         targets = tuple(sorted(block.successors))
         self._switches.setdefault(targets, set()).update(lifter.changed)
         lifter.branch(f"J{list(self._switches).index(targets)}")
+
+    def _keep_doubles(self) -> None:
+        """Give changed FPRs that are single here their double form, in which they are written back."""
+        lifter = self.lifter
+        for name in sorted(lifter.proven & lifter.changed):
+            if slots.is_fpr(name):
+                number = slots.number_of(name)
+                lifter.store_slot(slots.double(number), lifter.double(number, exact=True))
 
     def _choose(self, number: int, targets: tuple[int, ...], changed: set[str]) -> str:
         """The place that chooses one of the targets; any other address is left to other code. Returns the
@@ -411,7 +444,7 @@ class Unit:
         if known in self._leaves:
             self._arrive(block.after)  # where LLVM may see what the leaf did
         else:
-            lifter.branch(f"E{block.after:x}")
+            lifter.branch("enter" if self._enters_together else f"E{block.after:x}")
 
     def _go(self, target: Value, known: int | None) -> None:
         """Go to other code for good, which takes this function's place on the host's stack."""

@@ -8,16 +8,19 @@ from itertools import islice
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.cpu import Access, Cpu, Registers, Trap, TrapKind
 from xenon.hardware.memory_map import in_units, physical
+from xenon.hardware.special_registers import special_register_name
 from xenon.linux.layout import PROGRAM
 from xenon.linux.loading import STACK_GUARD_BYTES
 from xenon.linux.process import Process, Refusal
 from xenon.powerpc.abi import INSTRUCTION_BYTES, saved_links
 from xenon.powerpc.disassembly import disassemble
+from xenon.powerpc.foreign import RefusedWord, refused_word
 from xenon.powerpc.functions import Functions
-from xenon.powerpc.isa import encoding
+from xenon.powerpc.system import FORM, FROM_SPECIAL, TO_SPECIAL, named, special_register
 
 _SHOWN_AROUND = 5  # instructions before and after the one at fault
 _MOST_CALLERS = 32
+_REFUSED = (TrapKind.ILLEGAL_INSTRUCTION, TrapKind.UNAVAILABLE, TrapKind.FOREIGN)
 
 
 class GuestFault(XenonError):
@@ -25,12 +28,22 @@ class GuestFault(XenonError):
 
     code = ErrorCode.GUEST_FAULT
 
-    def __init__(self, message: str, report: str, hint: str = "", signal: int | None = None) -> None:
-        """`signal` is the number of the signal by which the program ended itself, if it did."""
-        if signal is None:
-            super().__init__(message, hint)
-        else:
+    def __init__(
+        self,
+        message: str,
+        report: str,
+        hint: str = "",
+        signal: int | None = None,
+        refused: RefusedWord | None = None,
+    ) -> None:
+        """`signal` is the number of the signal by which the program ended itself, if it did; `refused` is an
+        instruction that was not executed."""
+        if signal is not None:
             super().__init__(message, hint, ErrorCode.GUEST_SIGNAL, signal=signal)
+        elif refused is not None and refused.fields:
+            super().__init__(message, hint, ErrorCode.FOREIGN_INSTRUCTION, **refused.fields)
+        else:
+            super().__init__(message, hint)
         self.report = report
 
 
@@ -39,34 +52,39 @@ def fault_of_trap(process: Process, thread: int, cpu: Cpu, trap: Trap) -> GuestF
     hint = ""
     if trap.kind is TrapKind.BAD_ADDRESS:
         what, hint = _bad_address(process, trap)
-    elif trap.kind in (TrapKind.ILLEGAL_INSTRUCTION, TrapKind.UNAVAILABLE):
-        code = (
-            process.space.read(trap.pc, INSTRUCTION_BYTES)
-            if process.space.readable(trap.pc, INSTRUCTION_BYTES)
-            else b""
-        )
-        row = encoding(int.from_bytes(code, "big")) if code else None
-        if row is not None:
-            what = f"{row.mnemonic} (0x{code.hex()}), which Xenon has and this emulator needs llvmlite for"
-            hint = "pip install llvmlite"
-        else:
-            what = f"{trap.kind.value} 0x{code.hex()}" if code else trap.kind.value
-            hint = "build for the console's processor: -mcpu=970 -mno-vsx"
+    elif trap.kind in _REFUSED:
+        refused = refused_word(_word(process, trap.pc))
+        return _build(process, thread, cpu, trap.pc, refused.what, refused.remedy, refused=refused)
+    elif trap.kind is TrapKind.PRIVILEGED:
+        what = f"{_privileged(_word(process, trap.pc))}, which the operating system alone may execute"
+        hint = "xenon-llm boot runs programs without one"
     elif trap.kind is TrapKind.TRAP_INSTRUCTION:
         what = "trap instruction (a check that the compiler put in, or __builtin_trap)"
     elif trap.kind is TrapKind.MISALIGNED:
         what = "misaligned address for an instruction that needs an aligned one"
     elif trap.kind is TrapKind.DEVICE:
-        return _build(process, thread, cpu, trap.pc, trap.detail, trap.hint, None, at_fault="")
+        return _build(process, thread, cpu, trap.pc, trap.detail, trap.hint, at_fault="")
     else:
         what = f"{trap.kind.value} {trap.vector}"
-    return _build(process, thread, cpu, trap.pc, what, hint, None)
+    return _build(process, thread, cpu, trap.pc, what, hint)
 
 
 def fault_of_refusal(process: Process, thread: int, cpu: Cpu, trap: Trap, refusal: Refusal) -> GuestFault:
     """The fault of a refused system call; its PC is that of the `sc` instruction."""
     pc = trap.pc - INSTRUCTION_BYTES
     return _build(process, thread, cpu, pc, refusal.message, refusal.hint, refusal.signal)
+
+
+def _word(process: Process, address: int) -> int:
+    """The instruction at an address that a CPU has executed."""
+    return int.from_bytes(process.space.read(address, INSTRUCTION_BYTES), "big")
+
+
+def _privileged(word: int) -> str:
+    """A privileged instruction with the special register it is for, if any."""
+    if word & FORM not in (FROM_SPECIAL, TO_SPECIAL):
+        return named(word)
+    return f"{named(word)} of {special_register_name(special_register(word))}"
 
 
 def _bad_address(process: Process, trap: Trap) -> tuple[str, str]:
@@ -100,7 +118,8 @@ def _build(
     pc: int,
     what: str,
     hint: str,
-    signal: int | None,
+    signal: int | None = None,
+    refused: RefusedWord | None = None,
     at_fault: str | None = None,
 ) -> GuestFault:
     """The message begins with `at_fault`, by default with the program's name; a device names itself."""
@@ -124,7 +143,7 @@ def _build(
     ]
     where = f"PC {place}" if functions.at(pc) else f"PC {place}, LR {_place(functions, registers.lr)}"
     message = f"{what}{on} ({where.replace('  ', ', ')})"
-    return GuestFault(message, "\n".join(lines), hint, signal)
+    return GuestFault(message, "\n".join(lines), hint, signal, refused)
 
 
 def _place(functions: Functions, address: int) -> str:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from xenon.hardware.cpu import Cpu, Trap, TrapKind
-from xenon.hardware.memory_map import WORD_BYTES
+from xenon.hardware.memory_map import WORD_BYTES, physical
 from xenon.hardware.special_registers import SpecialRegisters
 from xenon.linux.address_space import AddressSpace
 from xenon.linux.descriptors import Descriptors
@@ -25,10 +25,10 @@ from xenon.linux.terminal import Cancelled, Clock, Terminal
 from xenon.linux.uapi import GuestError
 from xenon.linux.waiting import WaitQueues
 from xenon.machine import LimitReached, Machine
-from xenon.powerpc.system import SERVED_TO_USERS, special_register
+from xenon.powerpc.system import PRIVILEGED, is_served_to_users, special_register
 
-SERVED = SERVED_TO_USERS
-"""What the kernel executes for the program: reads of the time base and of PVR."""
+SERVED = PRIVILEGED
+"""What the kernel executes for the program, reads of the time base and of PVR, or refuses."""
 _NUMBER = 0
 _ARGUMENTS = slice(3, 9)
 _RESULT = 3
@@ -107,8 +107,7 @@ class Linux:
                 raise fault_of_refusal(self.process, 0, cpu, trap, no_task) from None
             cpu.write_gpr_and_cr(_RESULT, result, cr)
             return trap.pc
-        if trap.kind is TrapKind.PRIVILEGED:
-            word = int.from_bytes(self.process.space.memory.read(trap.pc, WORD_BYTES), "big")
+        if trap.kind is TrapKind.PRIVILEGED and is_served_to_users(word := self._word(trap.pc)):
             number = special_register(word)
             cpu.write_gpr(word >> 21 & 31, self._registers.read(number, self._number(cpu)))
             return trap.pc + WORD_BYTES
@@ -116,6 +115,10 @@ class Linux:
             name = self.process.loaded.program.name
             raise LimitReached(f"{name}: instruction limit reached at PC 0x{trap.pc:x}")
         raise fault_of_trap(self.process, self._number(cpu), cpu, trap)
+
+    def _word(self, address: int) -> int:
+        """The instruction that a CPU has executed at an address."""
+        return int.from_bytes(self.process.space.memory.read(physical(address), WORD_BYTES), "big")
 
     def _number(self, cpu: Cpu) -> int:
         """The number of a CPU's hardware thread."""

@@ -82,3 +82,9 @@ def _operand(instruction: Instruction, field: str) -> str:
         "PERM": ra | word >> 1 & 0xE0, "TYPE": ra >> 2, "MASK": ra & 3, "ROT": word >> 6 & 3,
     }  # fmt: skip
     return f"{'cr' if field == 'BF' else ''}{immediates[field]}"
+
+
+def capstone_name(word: int) -> str:
+    """The mnemonic that capstone gives a word, empty where it knows none."""
+    names = [name for _, _, name, _ in _decoder().disasm_lite(word.to_bytes(INSTRUCTION_BYTES, "big"), 0)]
+    return names[0] if names else ""

@@ -17,7 +17,7 @@ from xenon.errors import XenonError
 MAGIC = b"\x7fELF"
 PROGRAM_HINT = (
     "a program is a static 64-bit big-endian PowerPC Linux executable, as made by: "
-    "python -m ziglang cc -target powerpc64-linux-musl -mcpu=970 -static"
+    "python -m ziglang cc -target powerpc64-linux-musl -mcpu=970-altivec -static"
 )
 _TRUNCATED_HINT = "the file is truncated: build or copy it again"
 

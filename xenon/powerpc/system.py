@@ -12,6 +12,7 @@ from xenon.powerpc.isa import Encoding, encoding, table
 
 FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL = 0x7C00_02A6, 0x7C00_02E6, 0x7C00_03A6
 FROM_MSR, TO_MSR, TO_MSR_DOUBLEWORD = 0x7C00_00A6, 0x7C00_0124, 0x7C00_0164
+LWARX, LDARX, STWCX, STDCX = 0x7C00_0028, 0x7C00_00A8, 0x7C00_012D, 0x7C00_01AD
 VERY_LOW_PRIORITY = 0x7FFF_FB78
 """or 31, 31, 31: a hardware thread says that it waits (db16cyc on Xenon)."""
 RETURN = 0x4C00_0024
@@ -19,6 +20,8 @@ RETURN = 0x4C00_0024
 FORM = 0xFC00_07FE
 """The bits of a word that say which of these instructions it is."""
 
+_TRAP_IMMEDIATE, _EXTENDED, _TRAPS = (2, 3), 31, (4, 68)
+"""Primary opcodes of tdi and twi; that of tw and td, and their extended ones."""
 _OTHERS = ("rfid", "hrfid", "tlbiel", "tlbie", "tlbsync", "slbmte", "slbie", "slbia", "slbmfev", "slbmfee")
 _SPECIAL = (FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL)
 _READS = frozenset((FROM_SPECIAL, FROM_TIME_BASE))
@@ -51,6 +54,18 @@ def is_privileged(word: int) -> bool:
     return form in _FORMS and not (form in _SPECIAL and special_register(word) in _USERS)
 
 
+def is_trap(word: int) -> bool:
+    """Whether a word is tw, td, twi or tdi."""
+    primary = word >> 26
+    return primary in _TRAP_IMMEDIATE or (primary == _EXTENDED and word >> 1 & 0x3FF in _TRAPS)
+
+
+def is_of_reservations(word: int) -> bool:
+    """Whether a word is lwarx, ldarx, stwcx. or stdcx."""
+    form = word & FORM
+    return form in (LWARX, LDARX) or (form in (STWCX & FORM, STDCX & FORM) and word & 1 == 1)
+
+
 def is_served_to_users(word: int) -> bool:
     """Whether a word reads the time base, or PVR, which Linux lets programs read."""
     return word & FORM in _READS and special_register(word) in _SERVED
@@ -66,12 +81,19 @@ class Instructions:
     def __contains__(self, word: object) -> bool:
         return isinstance(word, int) and self.holds(word)
 
-    def find(self, words: NDArray[np.uint32]) -> list[int]:
+    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
         """The indices of those words that are such instructions."""
-        likely = np.isin(words & np.uint32(FORM), np.fromiter(self.forms, np.uint32, len(self.forms)))
-        return [int(index) for index in np.flatnonzero(likely) if self.holds(int(words[index]))]
+        forms = np.fromiter(self.forms, np.uint32, len(self.forms))
+        likely = np.flatnonzero(np.isin(words & np.uint32(FORM), forms))
+        different, places = np.unique(words[likely], return_inverse=True)
+        held = np.fromiter((self.holds(int(word)) for word in different), np.bool_, len(different))
+        return likely[held[places]]
 
 
+RESERVATIONS = Instructions(
+    frozenset(word & FORM for word in (LWARX, LDARX, STWCX, STDCX)), is_of_reservations
+)
+WAITING_HINTS = Instructions(frozenset((VERY_LOW_PRIORITY & FORM,)), VERY_LOW_PRIORITY.__eq__)
 PRIVILEGED = Instructions(_FORMS, is_privileged)
 SERVED_TO_USERS = Instructions(_READS, is_served_to_users)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,17 @@ def read_counts(memory: UnifiedMemory, instruments: Sequence[Instruments]) -> li
             blocks, jumps = (np.frombuffer(table, np.int64) for table in instrument.tables(start, end))
             counts.append(Counts(start, words, np.cumsum(blocks), _sums_up_to_branches(jumps, ends)))
     return of_cpus
+
+
+def read_exits(instruments: Sequence[Instruments]) -> Counter[int]:
+    """How often compiled code has left to Unicorn, by the address where that went on; no CPU may run."""
+    exits: Counter[int] = Counter()
+    for start, end in _joined(piece for instrument in instruments for piece in instrument.code):
+        for instrument in instruments:
+            counts = np.frombuffer(instrument.exits(start, end), np.int64)
+            for index in map(int, np.flatnonzero(counts)):
+                exits[start + 4 * index] += int(counts[index])
+    return exits
 
 
 def added(of_cpus: Sequence[Sequence[Counts]]) -> list[Counts]:

@@ -9,13 +9,17 @@ from xenon.profile.coverage import Covered
 
 
 def lines(functions: Sequence[Covered]) -> Iterator[str]:
-    """A line for each function that would stay on Unicorn, then the mnemonics in the way, then totals."""
+    """A line for each function that would stay on Unicorn and for each place where compiled code may leave
+    to Unicorn, then the mnemonics in the way, then totals."""
     for function in functions:
         if function.obstacles:
             first, more = function.obstacles[0], len(function.obstacles) - 1
             place = "" if first.address is None else f"{first.address:#010x}  {first.word:08x}  "
             others = f" and {more} more" if more else ""
             yield f"{function.address:#010x}  {function.name}  {place}{first.reason}{others}"
+    for function in functions:
+        for way_out in function.exits if function.compiles else ():
+            yield f"{way_out.address or 0:#010x}  {function.name}  {way_out.word:08x}  {way_out.reason}"
     for mnemonic, count in _missing(functions):
         yield f"{mnemonic}: in {count} function{'s' * (count != 1)}"
     whole, compiled = _totals(functions), _totals([function for function in functions if function.compiles])
@@ -59,6 +63,7 @@ def as_dict(functions: Sequence[Covered]) -> dict[str, object]:
                 "bytes": function.bytes,
                 "compiles": function.compiles,
                 "obstacles": [asdict(obstacle) for obstacle in function.obstacles],
+                "exits": [asdict(place) for place in function.exits],
             }
             for function in functions
         ],

@@ -58,6 +58,18 @@ class ThreadProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class ExitProfile:
+    """A place that compiled code leaves to Unicorn: its function, the distance from its start in bytes, the
+    instruction there, and how often."""
+
+    address: int
+    function: str
+    offset: int
+    word: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A run. `stacks` counts samples by function names, the outermost first, and by what the CPU did."""
 
@@ -71,6 +83,7 @@ class Profile:
     mnemonics: Mapping[str, int]
     threads: tuple[ThreadProfile, ...]
     stacks: Mapping[tuple[tuple[str, ...], Activity], int]
+    exits: tuple[ExitProfile, ...] = ()  # by their number
 
     @property
     def activities(self) -> Counter[Activity]:

@@ -17,8 +17,8 @@ from xenon.console import Console
 from xenon.errors import XenonError
 from xenon.linux.program import Program
 from xenon.profile.code_map import CodeMap, Span
-from xenon.profile.counts import Counts, added, read_counts
-from xenon.profile.profile import FunctionProfile, Profile, ThreadProfile
+from xenon.profile.counts import Counts, added, read_counts, read_exits
+from xenon.profile.profile import ExitProfile, FunctionProfile, Profile, ThreadProfile
 from xenon.profile.sampler import PERIOD, Activity, Probe, Sampler, Stack
 from xenon.profile.stacks import Stacks
 from xenon.profile.sums import hottest_blocks, mix, sums
@@ -89,7 +89,17 @@ class Profiler:
             mnemonics=mnemonics,
             threads=tuple(threads),
             stacks=self._named(samples),
+            exits=self._exits(),
         )
+
+    def _exits(self) -> tuple[ExitProfile, ...]:
+        exits = read_exits([probe.instruments for probe in self._probes]).most_common()
+        return tuple(self._exit(address, count) for address, count in exits)
+
+    def _exit(self, address: int, count: int) -> ExitProfile:
+        function = self._code.at(address)
+        word = int.from_bytes(self._console.memory.read(address, 4), "big")
+        return ExitProfile(address, function.name, address - function.start, word, count)
 
     def _named(self, samples: Counter[tuple[Activity, Stack]]) -> Counter[tuple[tuple[str, ...], Activity]]:
         named: Counter[tuple[tuple[str, ...], Activity]] = Counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 
 from xenon.powerpc.disassembly import disassemble
 from xenon.powerpc.mix import name_and_class
@@ -31,6 +32,7 @@ def lines(profile: Profile, top: int, advice: str = "") -> Iterator[str]:
     yield from _functions(profile, top, advice)
     yield ""
     yield from _mix(profile)
+    yield from _exits(profile, top)
     for block in profile.blocks:
         yield ""
         yield from _block(block, profile.instructions)
@@ -89,6 +91,17 @@ def _tier(function: FunctionProfile, cpu: CpuKind) -> str:
     if 0.001 < share < 0.99:
         notes.append(f"{100 * share:.1f}% of its instructions compiled")
     return f"{words}  ({'; '.join(notes)})" if notes else words
+
+
+def _exits(profile: Profile, top: int) -> Iterator[str]:
+    """Where compiled code went on to Unicorn, the most frequent places first."""
+    if not profile.exits:
+        return
+    yield ""
+    yield f"exits         {sum(place.count for place in profile.exits):,} from compiled code to Unicorn"
+    for place in profile.exits[:top]:
+        ((_, _, text),) = disassemble(place.word.to_bytes(4, "big"), place.address)
+        yield f"  {place.count:>12,}  {place.address:#010x}  {place.function}+{place.offset:#x}  {text}"
 
 
 def _mix(profile: Profile) -> Iterator[str]:
@@ -160,6 +173,7 @@ def as_json(profile: Profile) -> dict[str, object]:
         "classes": {kind.value: count for kind, count in profile.classes.items()},
         "mnemonics": [{"mnemonic": name, "instructions": count} for name, count in _frequent(profile)],
         "blocks": [_block_json(block) for block in profile.blocks],
+        "exits": [asdict(place) for place in profile.exits],
         "stacks": [
             {"functions": list(names), "tier": activity.value, "samples": count}
             for (names, activity), count in sorted(

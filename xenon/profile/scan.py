@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import cache, lru_cache
 
-import capstone
-
-from xenon.powerpc.isa import Kind, encoding, foreign
+from xenon.powerpc.foreign import Why, verdict
+from xenon.powerpc.isa import Kind, encoding
 from xenon.profile.code import CodeRegion, read_code
-
-_OTHER_POWERPC = capstone.CS_MODE_64 | capstone.CS_MODE_BIG_ENDIAN
-
-
-class Why(enum.Enum):
-    """Why a word of a program is not for Xenon."""
-
-    REMOVED = "removed"
-    ABSENT = "absent"
-    AMBIGUOUS = (
-        "ambiguous"  # a VMX128 word that other PowerPCs execute, too, in a program without other VMX128
-    )
-    FOREIGN = "foreign"  # not in the table, but a PowerPC instruction by capstone's account
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +42,6 @@ class Report:
         }
 
 
-@cache
-def _capstone() -> capstone.Cs:
-    return capstone.Cs(capstone.CS_ARCH_PPC, _OTHER_POWERPC)
-
-
-def _capstone_name(word: int) -> str:
-    names = [name for _, _, name, _ in _capstone().disasm_lite(word.to_bytes(4, "big"), 0)]
-    return names[0] if names else ""
-
-
-@lru_cache(maxsize=1 << 14)
-def _judge(word: int) -> tuple[str, Why, str] | None:
-    """Name and reason when Xenon lacks a word, or when its VMX128 word has a second meaning elsewhere."""
-    own, other = encoding(word), foreign(word)
-    if own and not (other and own.kind is Kind.VMX128):
-        return None
-    if own and other:
-        return other.mnemonic, Why.AMBIGUOUS, f"{other.title}; Xenon would execute {own.mnemonic}"
-    if other and other.kind is Kind.REMOVED:
-        return other.mnemonic, Why.REMOVED, "AltiVec, removed on Xenon"
-    if other:
-        return other.mnemonic, Why.ABSENT, other.title
-    if name := _capstone_name(word):
-        return name, Why.FOREIGN, "not in Xenon's table"
-    return "", Why.UNKNOWN, "no known PowerPC instruction; data, or damaged code"
-
-
 def _scan(code: Iterable[tuple[int, int, CodeRegion | None]]) -> tuple[list[Finding], int]:
     """Findings in order of address, and the number of words looked at."""
     certain: list[Finding] = []
@@ -93,15 +49,14 @@ def _scan(code: Iterable[tuple[int, int, CodeRegion | None]]) -> tuple[list[Find
     vmx128_seen, count = False, 0
     for address, word, region in code:
         count += 1
-        judged = _judge(word) if word else None
+        judged = verdict(word) if word else None
         if judged is None:
             own = encoding(word)
             vmx128_seen = vmx128_seen or (own is not None and own.kind is Kind.VMX128)
             continue
-        name, why, reason = judged
         symbol, offset = (region.symbol, address - region.address) if region else ("", 0)
-        finding = Finding(address, word, name, why, reason, symbol, offset)
-        (doubtful if why is Why.AMBIGUOUS else certain).append(finding)
+        finding = Finding(address, word, judged.name, judged.why, judged.reason, symbol, offset)
+        (doubtful if judged.why is Why.AMBIGUOUS else certain).append(finding)
     if not vmx128_seen:
         certain += doubtful
     return sorted(certain, key=lambda finding: finding.address), count

@@ -57,7 +57,9 @@ class CompiledCode:
         self.held = state.short(layout.HELD)
         self._run = HOOK()
         self._recompiler = recompiler
+        self._is_hooked = False
         self._exchange: mmap.mmap | None = None
+        self._hooked: frozenset[int] = frozenset()
         self._no_code = Dispatch()
         self._fill_state(recompiler.pages.memory.host_address)
         cpu.pause.make_exact(self.state.short(layout.STOP))
@@ -87,18 +89,27 @@ class CompiledCode:
         ):  # fmt: skip
             state.word(offset).value = value
 
-    def hook(self, callback: int) -> None:
-        """Hand over to compiled code from now on, by the compiled hook at `callback`."""
-        if self._exchange is None:
-            self._exchange = mmap.mmap(-1, PAGE_BYTES)
-            self._exchange[:] = bridge.exchange_page()
-            host_address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._exchange))
-            self.state.word(layout.EXCHANGE).value = host_address
-            self.cpu.native_hooks.show_host_page(RECOMPILER_EXCHANGE, host_address)
+    def hook(self, callback: int, inside_blocks: frozenset[int] = frozenset()) -> None:
+        """Hand over to compiled code from now on, by the compiled hook at `callback`: where Unicorn begins a
+        block, and at these addresses."""
+        if not self._is_hooked:
+            self._is_hooked = True
             self._run = HOOK(callback)
-            state = self.state.host_address
-            self.cpu.native_hooks.hook([bridge.READ_END, bridge.WRITE_END], callback, state)
-            self.cpu.native_hooks.hook_blocks(callback, state)
+            if not self._words[layout.ENGINE_VR // 8]:
+                self._show_exchange_page(callback)
+            self.cpu.native_hooks.hook_blocks(callback, self._address)
+        if new := inside_blocks - self._hooked:
+            self._hooked |= new
+            self.cpu.native_hooks.hook(sorted(new), callback, self._address)
+
+    def _show_exchange_page(self, callback: int) -> None:
+        """Where the places of VR and XER in the engine are not known, they go through guest memory."""
+        self._exchange = mmap.mmap(-1, PAGE_BYTES)
+        self._exchange[:] = bridge.exchange_page()
+        host_address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._exchange))
+        self.state.word(layout.EXCHANGE).value = host_address
+        self.cpu.native_hooks.show_host_page(RECOMPILER_EXCHANGE, host_address)
+        self.cpu.native_hooks.hook([bridge.READ_END, bridge.WRITE_END], callback, self._address)
 
     def resume(self, pc: int) -> Trap | None:
         instruments = self.cpu.instruments
@@ -111,6 +122,9 @@ class CompiledCode:
         if status == _SYSTEM_CALL or (status == _GO_ON and self._stop.value):
             return self.trap()
         self.held.value = 0
+        if self._exchange is None:
+            self._run(self.cpu.native_hooks.engine, bridge.WRITE_END, 0, self._address)
+            self._words[layout.GO_ON_AT // 8] = self._words[layout.PC // 8]
         return None
 
     @property
@@ -176,6 +190,12 @@ class CompiledCode:
     def is_running(self) -> bool:
         """Whether compiled code runs right now."""
         return bool(self.state.short(layout.RUNNING).value)
+
+    @property
+    def left_for(self) -> int | None:
+        """While Unicorn runs: where compiled code went last, to code that has not been compiled; None where
+        it left for another reason."""
+        return self._words[layout.PC // 8] if self._status.value == _GO_ON else None
 
     @property
     def under_way(self) -> tuple[int, bool]:

@@ -7,6 +7,7 @@
 ; that repeat for each register.
 
 declare i128 @llvm.bswap.i128(i128)
+declare void @llvm.memcpy.inline.p0.p0.i64(ptr, ptr, i64, i1)
 declare i64 @llvm.bswap.i64(i64)
 declare i32 @llvm.bswap.i32(i32)
 declare i32 @llvm.bitreverse.i32(i32)
@@ -62,6 +63,7 @@ entry:
   %cr_at = getelementptr i8, ptr %state, i64 {CR}
   %vr_at = getelementptr i8, ptr %state, i64 {VR}
   %running_at = getelementptr i8, ptr %state, i64 {RUNNING}
+  %notes_at = getelementptr i8, ptr %state, i64 {NOTES}
   %held_at = getelementptr i8, ptr %state, i64 {HELD}
   %stop_engine_at = getelementptr i8, ptr %state, i64 {STOP_ENGINE}
   ; Compiled code left this instruction to Unicorn: do not enter again before it is executed.
@@ -136,6 +138,8 @@ resume:
 run:
   store i32 0, ptr %status_at
   store i32 1, ptr %running_at
+  store i32 0, ptr %notes_at
+  call void @clear_exceptions()
   br label %next
 next:
   %flag = load atomic i32, ptr %stop_at monotonic, align 4
@@ -176,10 +180,18 @@ stop_engine:
 stopped:
   ret void
 
-; Back to Unicorn: by a stub of the exchange page where VR or XER are wanted or have changed. CR is packed however
-; this run ends: the registers may stay here, and the next RESUME unpacks it.
+; Back to Unicorn. VR and XER are in its memory where their places are known; else they come and go by a stub of the
+; exchange page. CR is packed however this run ends: the registers may stay here, and the next RESUME unpacks it.
 done:
   store i32 0, ptr %running_at
+  %notes = load i32, ptr %notes_at
+  %noted = icmp ne i32 %notes, 0
+  br i1 %noted, label %note, label %leave
+note:
+  call void @note_exceptions(ptr %state)
+  store i32 0, ptr %notes_at
+  br label %leave
+leave:
   call void @pack_cr(ptr %cr_at, ptr %cr_word_at)
   %end = load i32, ptr %status_at
   switch i32 %end, label %back [
@@ -187,9 +199,39 @@ done:
     i32 {NEED_EXTRA}, label %want_extra
   ]
 want_extra:
+  %engine_vr_at = getelementptr i8, ptr %state, i64 {ENGINE_VR}
+  %engine_vr = load ptr, ptr %engine_vr_at
+  %vr_known = icmp ne ptr %engine_vr, null
+  br i1 %vr_known, label %take_extra, label %ask_extra
+take_extra:
+  call void @llvm.memcpy.inline.p0.p0.i64(ptr align 16 %vr_at, ptr align 8 %engine_vr, i64 512, i1 false)
+  %engine_sat_at = getelementptr i8, ptr %state, i64 {ENGINE_SAT}
+  %engine_sat = load ptr, ptr %engine_sat_at
+  %sat_taken = load i128, ptr %engine_sat, align 8
+  %saturated = icmp ne i128 %sat_taken, 0
+  %sat_taken8 = zext i1 %saturated to i8
+  %sat_taken_at = getelementptr i8, ptr %state, i64 {SAT}
+  store i8 %sat_taken8, ptr %sat_taken_at
+  %engine_ca_at = getelementptr i8, ptr %state, i64 {ENGINE_CA}
+  %engine_ca = load ptr, ptr %engine_ca_at
+  %ca_taken = load i64, ptr %engine_ca
+  %ca_taken8 = trunc i64 %ca_taken to i8
+  %ca_own = load i8, ptr %ca_at
+  %dirty_now = load i32, ptr %dirty_at
+  %ca_kept = icmp ne i32 %dirty_now, 0
+  %ca_chosen = select i1 %ca_kept, i8 %ca_own, i8 %ca_taken8
+  store i8 %ca_chosen, ptr %ca_at
+  store i32 1, ptr %extra_at
+  %engine_nj_at = getelementptr i8, ptr %state, i64 {ENGINE_NJ}
+  %engine_nj = load ptr, ptr %engine_nj_at
+  %flushes = load i8, ptr %engine_nj
+  %unflushed = icmp eq i8 %flushes, 0
+  br i1 %unflushed, label %decline, label %run
+ask_extra:
   call void @set_pc(ptr %engine, ptr %state, i64 {READ_ENTRY})
   ret void
 back:
+{note_exit}
   %repeats = icmp eq i32 %end, {REPEAT}
   br i1 %repeats, label %mark, label %dirty_check
 mark:
@@ -201,6 +243,29 @@ dirty_check:
   %clean = icmp eq i32 %dirty, 0
   br i1 %clean, label %finish, label %give_extra
 give_extra:
+  %out_vr_at = getelementptr i8, ptr %state, i64 {ENGINE_VR}
+  %out_vr = load ptr, ptr %out_vr_at
+  %out_known = icmp ne ptr %out_vr, null
+  br i1 %out_known, label %put_extra, label %send_extra
+put_extra:
+  %out_ca_at = getelementptr i8, ptr %state, i64 {ENGINE_CA}
+  %out_ca = load ptr, ptr %out_ca_at
+  %ca_put = load i8, ptr %ca_at
+  %ca_put64 = zext i8 %ca_put to i64
+  store i64 %ca_put64, ptr %out_ca
+  %vectors_put = and i32 %dirty, {VECTORS}
+  %no_vectors = icmp eq i32 %vectors_put, 0
+  br i1 %no_vectors, label %finish, label %put_vectors
+put_vectors:
+  call void @llvm.memcpy.inline.p0.p0.i64(ptr align 8 %out_vr, ptr align 16 %vr_at, i64 512, i1 false)
+  %out_sat_at = getelementptr i8, ptr %state, i64 {ENGINE_SAT}
+  %out_sat = load ptr, ptr %out_sat_at
+  %sat_put_at = getelementptr i8, ptr %state, i64 {SAT}
+  %sat_put = load i8, ptr %sat_put_at
+  %sat_put128 = zext i8 %sat_put to i128
+  store i128 %sat_put128, ptr %out_sat, align 8
+  br label %finish
+send_extra:
   %ca = load i8, ptr %ca_at
   %ca64 = zext i8 %ca to i64
   %xer = shl i64 %ca64, {CA_SHIFT}
@@ -309,3 +374,5 @@ define internal void @pack_cr(ptr %bytes_at, ptr %word_at) nounwind {
   store i64 %wide, ptr %word_at
   ret void
 }
+
+{exceptions}

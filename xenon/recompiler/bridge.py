@@ -13,10 +13,12 @@ from functools import cache
 from importlib import resources
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
-from xenon.hardware.unicorn.instruments import BLOCK_END_AT, UNICORN_AT
+from xenon.hardware.unicorn.instruments import BLOCK_END_AT, EXITS_AT, UNICORN_AT
 from xenon.hardware.unicorn.registers import FPSCR_UNUSUAL
 from xenon.lifter import layout
+from xenon.lifter.exceptions import exception_functions
 from xenon.lifter.layout import Dirty, Status
+from xenon.lifter.target import Target
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.powerpc.decode import signed
 
@@ -70,7 +72,7 @@ REGISTERS_WRITTEN = REGISTERS_READ - 1
 _FIELDS = (
     "SKIP PC STATUS EXTRA DIRTY DEPTH DISPATCH STOP READ_BATCH WRITE_BATCH WRITE ENGINE_IDS ENGINE_PLACES "
     "PC_ID CR_WORD FPSCR EXCHANGE NATIVE_CALLS CA SAT CR VR RUNNING HELD GO_ON_AT STOP_ENGINE "
-    "ENGINE_SO ENGINE_OV"
+    "ENGINE_SO ENGINE_OV ENGINE_VR ENGINE_SAT ENGINE_CA ENGINE_NJ NOTES"
 )
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -81,11 +83,13 @@ def _template() -> str:
 
 
 @cache
-def bridge_text(name: str, counting: bool = False) -> str:
+def bridge_text(name: str, counting: bool = False, target: Target | None = None) -> str:
     """The module with the hook, a C function of (engine, address, size, state). `counting`: Unicorn counts
-    its blocks, and the one that it leaves for compiled code must be counted as cut short."""
+    its blocks, and the one that it leaves for compiled code must be counted as cut short. Without a `target`
+    FPSCR gets no exceptions of compiled code."""
     values: dict[str, object] = {
         "name": name,
+        "exceptions": exception_functions(target),
         **{field: getattr(layout, field) for field in _FIELDS.split()},
         "NEED_EXTRA": int(Status.NEED_EXTRA),
         "REPEAT": int(Status.REPEAT),
@@ -108,6 +112,7 @@ def bridge_text(name: str, counting: bool = False) -> str:
         "WRITE_XER": signed(WRITE_XER, 64),
         "WRITE_END": signed(WRITE_END, 64),
         "uncount": _uncount() if counting else "",
+        "note_exit": _note_exit() if counting else "",
         "vectors_in": _for_each_register(_MOVE_VECTOR, tag="in", source="exchange", target="vr_at"),
         "vectors_out": _for_each_register(_MOVE_VECTOR, tag="out", source="vr_at", target="exchange_out"),
     }
@@ -148,6 +153,12 @@ def _for_each_register(template: str, **names: str) -> str:
         )
         for number in range(32)
     )
+
+
+def _note_exit() -> str:
+    """Count the exit at the place where Unicorn goes on."""
+    names = {"tag": "exit", "source": "exit_pc", "mask": RAM_BYTES - 4, "table": EXITS_AT, "step": 1}
+    return "  %exit_pc = load i64, ptr %pc_at\n" + filled(_ADD_TO_COUNTER, names)
 
 
 def _uncount() -> str:

@@ -16,7 +16,8 @@ from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.instruments import COMPILED_AT
 from xenon.lifter.alone import lift_all_alone
 from xenon.lifter.flow import Block, End, explore_leaves
-from xenon.lifter.jump_tables import Surroundings, explore_function
+from xenon.lifter.jump_tables import Surroundings, explore_function, whole_function
+from xenon.lifter.parts import LONGEST, part_of
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.recompiler.bridge import bridge_text
@@ -25,6 +26,9 @@ from xenon.recompiler.units import CompiledUnit, generator_version
 
 # No fast-math flag is ever set, so that LLVM neither contracts nor reassociates.
 _OPTIMISATION = 3
+_LONG_TEXT = 500_000
+"""Bytes of a module whose guest registers stay in stack slots at first: LLVM takes seconds to choose among
+the host's registers for so many values that live so long."""
 # LLVM's older linker places the sections of an object apart. Where 2 GiB of consoles lie between code and its
 # constants, small code ends the process. JITLink keeps them together; llvmlite lacks it on Windows.
 _HAS_JITLINK = sys.platform != "win32"
@@ -66,6 +70,7 @@ def console_target(assume_singles: bool = True, counting: bool = False, optimise
     """The console's memory, and this computer; with `counting`, code that counts in a CPU's instruments."""
     return Target(
         x86=str(_machine().triple).startswith("x86_64"),
+        arm=str(_machine().triple).startswith(("aarch64", "arm64")),
         ram_bytes=RAM_BYTES,
         page_bytes=PAGE_BYTES,
         assume_singles=assume_singles,
@@ -86,7 +91,8 @@ def compile_text(text: str, optimised: bool = False) -> bytes:
             passes.run(module, builder)
         return bytes(machine.emit_object(module))
     with llvm.create_new_function_pass_manager() as passes:
-        passes.add_sroa_pass()
+        if len(text) <= _LONG_TEXT:
+            passes.add_sroa_pass()
         passes.add_simplify_cfg_pass()
         passes.add_instruction_combine_pass()
         for function in module.functions:
@@ -141,10 +147,18 @@ def make_unit(
     Raises NotUnderstood, and what the worker raises.
     """
     flow = explore_function(fetch, entries, functions, around)
+    if len(flow.words) > LONGEST:
+        flow = part_of(whole_function(fetch, entries, functions, around), entries[0])
     leaves = explore_leaves(fetch, flow, functions) if target.optimised else {}
     flows = (flow, *leaves.values())
     parts = [
-        (part.entries, sorted(part.calls), [_end(block) for block in part.blocks.values()], part.words)
+        (
+            part.entries,
+            part.entry_points,
+            sorted(part.calls),
+            [_end(block) for block in part.blocks.values()],
+            part.words,
+        )
         for part in flows
     ]
     name = _key("unit" if target.counters is None else "counting", repr((target, parts)))
@@ -153,7 +167,8 @@ def make_unit(
     )
     pages = frozenset(address // target.page_bytes for part in flows for address, _ in part.words)
     points = tuple(flow.entry_points)
-    return CompiledUnit(function, points, flow.calls, pages, len(flow.words), cached)
+    calls = flow.calls | flow.beyond
+    return CompiledUnit(function, points, calls, pages, len(flow.words), cached, flow.inside_blocks)
 
 
 def _end(block: Block) -> tuple[str, tuple[int, ...]]:
@@ -179,10 +194,11 @@ def bridge(
     cache: CodeCache | None, worker: Callable[[str, bool], bytes] = compile_text, counting: bool = False
 ) -> int:
     """The host address of the hook that hands over (see bridge.py), by `worker` or from the cache."""
-    name = _key("bridge", bridge_text("bridge", counting))
+    target = console_target()
+    name = _key("bridge", bridge_text("bridge", counting, target))
     if (address := linker().known(name)) is not None:
         return address
-    return _linked(name, lambda: worker(bridge_text(name, counting), False), cache)[0]
+    return _linked(name, lambda: worker(bridge_text(name, counting, target), False), cache)[0]
 
 
 def _linked(name: str, compiled: Callable[[], bytes], cache: CodeCache | None) -> tuple[int, bool]:

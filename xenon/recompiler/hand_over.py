@@ -16,12 +16,16 @@ import threading
 from functools import cache
 from importlib import resources
 
+import numpy as np
+
 from xenon.hardware.cpu import Access
 from xenon.hardware.memory_map import RAM_BYTES, VIEWS, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.cpu import VECTOR_ILLEGAL, UnicornCpu
 from xenon.hardware.unicorn.engine_memory import EngineMemory
 from xenon.lifter import layout
+from xenon.notes import note
 from xenon.powerpc.decode import Instruction, decode
 from xenon.powerpc.isa import Kind, table
 from xenon.recompiler.bridge import filled
@@ -130,12 +134,31 @@ def lone_instructions() -> LoneInstructions:
 
 def hand_over(cpu: UnicornCpu, pages: Pages, state: State) -> None:
     """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible. If
-    not, those trap that would seem to be executed."""
+    not, those trap that would seem to be executed, and a note names the others that the program has."""
     memory, hook = cpu.engine_memory, lone_instructions().hook
-    if memory is not None and hook is None:
-        cpu.take_away(VMX128)
-    elif memory is not None and hook is not None:
+    if memory is not None and hook is not None:
         _HandOver(cpu, pages, state, memory).begin(hook)
+        return
+    if memory is not None:
+        cpu.take_away(VMX128)
+    CodeListener(pages, _Deviations(pages).find)
+
+
+class _Deviations:
+    """Names the forms in a program's code that are executed in Unicorn's own way."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._memory = pages.memory
+        self._forms = [row for row in table() if row.mnemonic in HANDED_OVER - VMX128]
+
+    def find(self, address: int, size: int) -> None:
+        words = np.frombuffer(self._memory.slice(address, size), ">u4").astype(np.uint32)
+        names = [row.mnemonic for row in self._forms if (words & np.uint32(row.mask) == row.opcode).any()]
+        if names:
+            note(
+                "without llvmlite these instructions are executed in Unicorn's way, not in Xenon's: "
+                f"{', '.join(names)} (docs/recompiler.md)"
+            )
 
 
 class _HandOver:
@@ -158,6 +181,7 @@ class _HandOver:
                 (layout.ENGINE_CR, places.cr), (layout.ENGINE_CA, places.ca), (layout.ENGINE_PC, places.pc),
                 (layout.ENGINE_SAT, places.saturated), (layout.ENGINE_FPSCR, places.fpscr),
                 (layout.ENGINE_SO, places.so), (layout.ENGINE_OV, places.ov),
+                (layout.ENGINE_NJ, places.flushes_results),
             )),
         ):  # fmt: skip
             state.word(offset).value = value

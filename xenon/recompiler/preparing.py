@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.lifter.alone import general_word, lift_all_alone
@@ -29,25 +30,23 @@ _ALONE = "alone"
 _LOAD, _EXECUTABLE = 1, 1  # of a program header: type, flag
 
 
-def lift_programs(
-    programs: Mapping[str, bytes], functions: Iterable[str], x86: bool
-) -> tuple[dict[str, str], Record]:
+def lift_programs(programs: Mapping[Path, frozenset[str]], x86: bool) -> tuple[dict[str, str], Record]:
     """LLVM modules by their symbol, the hooks and what CPUs hand over among them, of the named functions of
     static ELF files at their own addresses; and their record. A function that two files have alike is lifted
-    once, one that cannot be compiled is left out. `programs` are the bytes of the files by their names.
+    once, one that cannot be compiled is left out. `programs` are the functions' names by the files' paths.
 
     Raises XenonError for a file that is no such ELF.
     """
-    wanted = frozenset(functions)
     alone = prepared_alone()
     modules: dict[str, str] = {
-        BRIDGE: bridge_text(BRIDGE),
+        BRIDGE: bridge_text(BRIDGE, target=_target(x86)),
         HAND_OVER: hook_text(HAND_OVER),
         _ALONE: lift_all_alone({word: alone_symbol(word) for word in alone}, _target(x86)),
     }
     units: dict[object, PreparedUnit] = {}
-    for number, (name, image) in enumerate(programs.items()):
-        for unit, flow, leaves in _explored(name, image, wanted, f"program_{number}"):
+    for number, (path, wanted) in enumerate(programs.items()):
+        image = path.read_bytes()
+        for unit, flow, leaves in _explored(str(path), image, wanted, f"program_{number}"):
             source = unit.entries, unit.runs, unit.digest
             if source in units:
                 continue
@@ -72,7 +71,7 @@ def prepared_alone() -> tuple[int, ...]:
 
 
 def _target(x86: bool) -> Target:
-    return Target(x86, RAM_BYTES, PAGE_BYTES, optimised=True)
+    return Target(x86, RAM_BYTES, PAGE_BYTES, arm=not x86, optimised=True)
 
 
 def _explored(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from xenon.notes import note
 from xenon.recompiler.recompiler import Recompiler, Tier
+from xenon.recompiler.restless import Restless
 from xenon.recompiler.worker import Worker
 
 if TYPE_CHECKING:
@@ -57,12 +58,14 @@ class TierUp:
         self._first: list[int] = []  # hot functions that are to be compiled
         self._compiled: set[_Wanted] = set()
         self._wanted: list[_Wanted] = []  # those that were hot, to be remembered
+        self._called: list[_Wanted] = []  # those that were called by them, to be remembered behind
         self._calls: list[int] = []  # functions that compiled ones call
         self._compiled_samples: Counter[int] = Counter()
         self._optimised: set[int] = set()  # functions that were, in this run or an earlier one
         self._to_optimise: SimpleQueue[int | None] = SimpleQueue()
         self._optimiser = Worker()
         self._optimising = threading.Thread(target=self._work, args=(self._optimise,), daemon=True)
+        self._restless: dict[CompiledCode, Restless] = {}
         self._worker = Worker()
         self._thread = threading.Thread(
             target=self._work, args=(self._tier_up,), name="recompiler", daemon=True
@@ -144,18 +147,25 @@ class TierUp:
         if outcome.tier is not Tier.UNICORN and (address, inside) not in self._compiled:
             self._compiled.add((address, inside))
             self._calls += sorted(outcome.calls)
-            if was_hot:
-                self._wanted.append((address, inside))
+            (self._wanted if was_hot else self._called).append((address, inside))
 
     def _look(self) -> bool:
         """Take a sample of each CPU, and compile what has become hot. Whether anything had."""
         was_hot = False
+        self._recompiler.try_again()
         for code in self._recompiler.attached:
+            restless = self._restless.setdefault(code, Restless(code))
             if code.is_running:
+                restless.compiled()
                 self._look_at_compiled(code)
                 continue
+            was_hot = self._follow(code.left_for) or was_hot
             pc = code.cpu.position.sample()
-            if pc is None or self._recompiler.fetch(pc) is None:
+            if pc is None:
+                continue
+            if (left := restless.interpreted()) is not None:
+                self._recompiler.leave(left)
+            if self._recompiler.fetch(pc) is None:
                 continue
             function = self._recompiler.function_at(pc)
             start = function.address if function else pc & -256
@@ -172,6 +182,16 @@ class TierUp:
                 self._compile(self._recompiler.loop_start(pc) or pc)
                 was_hot = True
         return was_hot
+
+    def _follow(self, place: int | None) -> bool:
+        """Compile what compiled code went to last, unless that has been tried. Whether it was."""
+        recompiler = self._recompiler
+        if not place or recompiler.dispatch.serves(place) or recompiler.fetch(place) is None:
+            return False
+        if recompiler.outcomes.get(recompiler.entries_of(place)) is not None:
+            return False
+        self._compile(place)
+        return True
 
     def _look_at_compiled(self, code: CompiledCode) -> None:
         """Take a sample of compiled code."""
@@ -222,6 +242,7 @@ class TierUp:
 
     def _remember(self, key: str, before: list[_Remembered]) -> None:
         cache = self._recompiler.cache
-        wanted = [(*pair, pair[0] in self._optimised) for pair in self._wanted[:_MOST_REMEMBERED]]
+        pairs = [*self._wanted, *self._called][:_MOST_REMEMBERED]
+        wanted = [(*pair, pair[0] in self._optimised) for pair in pairs]
         if cache and self._recompiler.functions and set(wanted) - set(before):
             cache.put(key, json.dumps(wanted).encode())

@@ -19,6 +19,8 @@ class CompiledUnit:
     pages: frozenset[int]
     instructions: int
     cached: bool
+    inside_blocks: frozenset[int] = frozenset()
+    """Points at which Unicorn begins no block."""
 
 
 _GENERATORS = (

@@ -24,7 +24,7 @@ from xenon.serve.metrics import Metrics
 from xenon.serve.replies import Reply, error_event
 from xenon.serve.settings import ServeSettings
 from xenon.serve.view import ConsoleView
-from xenon.serve.wanted import Wanted, parse_chat, parse_completion
+from xenon.serve.wanted import WantedText, parse_chat, parse_completion
 from xenon.serve.work import JobEnd, Told
 
 _PAGE = {
@@ -133,7 +133,7 @@ class Paths:
     async def _chat(self, request: Request) -> Response:
         return await self._answer(request, parse_chat(await _body(request), self._model, self._context))
 
-    async def _answer(self, request: Request, wanted: Wanted) -> Response:
+    async def _answer(self, request: Request, wanted: WantedText) -> Response:
         inbox, arrived = Inbox(), time.monotonic()
         job = Job(wanted, inbox.put)
         self._desk.submit(job)
@@ -186,7 +186,7 @@ class Paths:
         first: Told | JobEnd | None,
         texts: AsyncIterator[Told | JobEnd | None],
         reply: Reply,
-        wanted: Wanted,
+        wanted: WantedText,
     ) -> AsyncIterator[bytes]:
         """The events of an answer. A comment tells how many requests are before one that waits."""
         offset, is_open, piece = 0, False, first

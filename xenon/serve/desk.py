@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from loader import LoaderError
 from xenon.errors import XenonError
 from xenon.serve.api_error import FAILED, LATE, TOO_MANY, UNAVAILABLE, ApiError, from_library
-from xenon.serve.wanted import Wanted
-from xenon.serve.work import JobEnd, Progress, Told, tell
+from xenon.serve.wanted import WantedText
+from xenon.serve.work import JobEnd, TextProgress, Told, tell
 from xenon.stories.conversation_guest import ConversationGuest
 from xenon.stories.loaded import LoadedModel
-from xenon.stories.workload import Workload
+from xenon.stories.runnable import RunnableModel
 
-Event = Told | JobEnd | ApiError
+JobEvent = Told | JobEnd | ApiError
 _LATE = "the time limit of the request is over"
 
 
@@ -24,7 +24,7 @@ class Job:
     """A request on its way. `emit` is called with each stretch of text, and with the end or an error as the
     last, on the thread of a console or on the one that makes it late."""
 
-    def __init__(self, wanted: Wanted, emit: Callable[[Event], None]) -> None:
+    def __init__(self, wanted: WantedText, emit: Callable[[JobEvent], None]) -> None:
         self.wanted, self.emit = wanted, emit
         self._lock = threading.Lock()
         self._guest: ConversationGuest | None = None  # while it is told
@@ -58,7 +58,7 @@ class Job:
 class Desk:
     """The queue, and the consoles behind it. At most `waiting` jobs wait; threads may call everything."""
 
-    def __init__(self, workload: Workload, consoles: Sequence[LoadedModel], waiting: int) -> None:
+    def __init__(self, runnable: RunnableModel, consoles: Sequence[LoadedModel], waiting: int) -> None:
         self._changed = threading.Condition()
         self._queue: deque[Job] = deque()
         self._idle = 0
@@ -67,7 +67,7 @@ class Desk:
         self.most_waiting = 0
         """The most jobs that ever waited."""
         self.consoles = tuple(
-            ConsoleThread(number, self, workload, loaded) for number, loaded in enumerate(consoles)
+            ConsoleThread(number, self, runnable, loaded) for number, loaded in enumerate(consoles)
         )
         for console in self.consoles:
             console.start()
@@ -131,11 +131,11 @@ class Desk:
 class ConsoleThread(threading.Thread):
     """Serves one job after the other on one console."""
 
-    def __init__(self, number: int, desk: Desk, workload: Workload, loaded: LoadedModel) -> None:
+    def __init__(self, number: int, desk: Desk, runnable: RunnableModel, loaded: LoadedModel) -> None:
         super().__init__(name=f"console {number}", daemon=True)
-        self._desk, self._workload = desk, workload
+        self._desk, self._runnable = desk, runnable
         self.loaded = loaded
-        self.progress = Progress()
+        self.progress = TextProgress()
         self.job: Job | None = None
         """The job at hand."""
         self.begun = 0.0
@@ -175,11 +175,11 @@ class ConsoleThread(threading.Thread):
                 self.job = None
         self.loaded.close()
 
-    def _tell(self, job: Job) -> Event:
+    def _tell(self, job: Job) -> JobEvent:
         self.begun = 0.0
-        self.progress = Progress()
+        self.progress = TextProgress()
         if job.begin(self.loaded.guest):
-            telling = tell(self.loaded, self._workload, job.wanted, self.progress)
+            telling = tell(self.loaded, self._runnable, job.wanted, self.progress)
             while True:
                 try:
                     told = next(telling)

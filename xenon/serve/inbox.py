@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections import deque
 
-from xenon.serve.desk import Event
+from xenon.serve.desk import JobEvent
 from xenon.serve.work import Told
 
 
@@ -16,12 +16,12 @@ class Inbox:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._events: deque[Event] = deque()
+        self._events: deque[JobEvent] = deque()
         self._lock = threading.Lock()
         self._has_some = asyncio.Event()
         self._is_woken = False
 
-    def put(self, event: Event) -> None:
+    def put(self, event: JobEvent) -> None:
         """From any thread; after the end of the loop, nothing happens."""
         with self._lock:
             self._events.append(event)
@@ -31,7 +31,7 @@ class Inbox:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._has_some.set)
 
-    async def get(self, seconds: float) -> list[Event]:
+    async def get(self, seconds: float) -> list[JobEvent]:
         """All events that are there, waiting so long for the first; neighbours that are mere text are one."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -43,8 +43,8 @@ class Inbox:
         return _joined(events)
 
 
-def _joined(events: deque[Event]) -> list[Event]:
-    joined: list[Event] = []
+def _joined(events: deque[JobEvent]) -> list[JobEvent]:
+    joined: list[JobEvent] = []
     for event in events:
         last = joined[-1] if joined else None
         if isinstance(event, Told) and isinstance(last, Told) and event.chosen is None:

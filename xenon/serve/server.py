@@ -18,7 +18,7 @@ from xenon.serve.protocol import protocol_class
 from xenon.serve.settings import ServeSettings
 from xenon.serve.view import ConsoleView
 from xenon.stories.loaded import LoadedModel
-from xenon.stories.workload import Workload
+from xenon.stories.runnable import RunnableModel
 
 _BACKLOG = 128
 _GRACE = 3  # seconds that answers get to end
@@ -36,24 +36,24 @@ class HttpServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class Server:
+class ApiServer:
     """Boots the consoles and listens; then `run` serves until a signal, or `stop` from another thread.
 
     Raises XenonError for an address that cannot be listened at, and what LoadedModel raises.
     """
 
-    def __init__(self, workload: Workload, model: str, settings: ServeSettings) -> None:
+    def __init__(self, runnable: RunnableModel, model: str, settings: ServeSettings) -> None:
         self._socket = _listening(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.address = f"http://{host}:{self._socket.getsockname()[1]}"
         try:
-            loaded = [LoadedModel(workload) for _ in range(settings.consoles)]
+            loaded = [LoadedModel(runnable) for _ in range(settings.consoles)]
         except BaseException:
             self._socket.close()
             raise
-        self.desk = Desk(workload, loaded, settings.waiting)
-        view = ConsoleView(model, workload, self.desk)
-        context = workload.decision.context
+        self.desk = Desk(runnable, loaded, settings.waiting)
+        view = ConsoleView(model, runnable, self.desk)
+        context = runnable.decision.context
         paths = Paths(model, context, self.desk, view, settings, int(time.time()))
         config = uvicorn.Config(
             paths.application(),
@@ -83,9 +83,9 @@ class Server:
 
 
 @contextmanager
-def serving(workload: Workload, model: str, settings: ServeSettings) -> Iterator[Server]:
+def serving(runnable: RunnableModel, model: str, settings: ServeSettings) -> Iterator[ApiServer]:
     """A server in a thread of its own, for as long as the block lasts."""
-    server = Server(workload, model, settings)
+    server = ApiServer(runnable, model, settings)
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
     try:

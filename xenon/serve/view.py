@@ -10,8 +10,8 @@ from xenon.hardware.memory_map import HARDWARE_THREADS, RAM_BYTES, WORD_BYTES
 from xenon.serve.desk import ConsoleThread, Desk
 from xenon.stories.budget_drawing import Part
 from xenon.stories.estimate import estimate
+from xenon.stories.runnable import RunnableModel
 from xenon.stories.settings import Engine
-from xenon.stories.workload import Workload
 
 _QUADWORD_BYTES = 8
 
@@ -19,9 +19,9 @@ _QUADWORD_BYTES = 8
 class ConsoleView:
     """Looks at the consoles of a server, from any thread, without holding them up."""
 
-    def __init__(self, model: str, workload: Workload, desk: Desk) -> None:
-        self._workload, self._desk = workload, desk
-        decision = workload.decision
+    def __init__(self, model: str, runnable: RunnableModel, desk: Desk) -> None:
+        self._runnable, self._desk = runnable, desk
+        decision = runnable.decision
         self._constant: dict[str, object] = {
             "model": model,
             "engine": decision.engine.value,
@@ -32,7 +32,7 @@ class ConsoleView:
             "ram_bytes": RAM_BYTES,
             "estimates": [
                 {"variant": row.variant, "tokens_per_second": row.tokens_per_second, "limit": row.limit}
-                for row in estimate(workload.model.config, kv_bytes=decision.kv.nbytes)
+                for row in estimate(runnable.model.config, kv_bytes=decision.kv.nbytes)
             ],
         }
 
@@ -50,7 +50,7 @@ class ConsoleView:
     def _console(self, thread: ConsoleThread) -> dict[str, object]:
         console = thread.loaded.console
         progress, running = thread.progress, thread.job is not None
-        positions = min(progress.prompt_tokens + progress.tokens, self._workload.decision.context)
+        positions = min(progress.prompt_tokens + progress.tokens, self._runnable.decision.context)
         return {
             "running": running,
             "positions": positions,
@@ -63,7 +63,7 @@ class ConsoleView:
 
     def _regions(self, regions: Sequence[Region], positions: int) -> list[dict[str, object]]:
         """Regions in the order of addresses. Caches are as full as there are positions, all else is full."""
-        filled = positions / self._workload.decision.context
+        filled = positions / self._runnable.decision.context
         rows: list[dict[str, object]] = []
         for region in regions:
             part = Part(region.purpose, region.size)
@@ -82,10 +82,10 @@ class ConsoleView:
 
     def _threads(self, running: bool, busy: Collection[int]) -> list[dict[str, object]]:
         """What each of the six hardware threads does."""
-        gpu = self._workload.decision.engine is Engine.GPU
+        gpu = self._runnable.decision.engine is Engine.GPU
         rows: list[dict[str, object]] = []
         for number in range(HARDWARE_THREADS):
-            if number >= self._workload.decision.machine.threads:
+            if number >= self._runnable.decision.machine.threads:
                 state, what = "off", "not used"
             elif number == 0:
                 state = "busy" if running else "idle"

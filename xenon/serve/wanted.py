@@ -44,7 +44,7 @@ _CHAT = _SAMPLED | {"messages", "max_completion_tokens", "logprobs", "top_logpro
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedText:
     """A text that is wanted: of a `prompt`, or of the `messages` of a chat; at most `most` tokens (None: what
     the context holds). `logprobs` asks for that many likely tokens beside each (None: for none of it)."""
 
@@ -62,7 +62,7 @@ class Wanted:
         return self.prompt is None
 
 
-def parse_completion(body: Mapping[str, Any], model: str, context: int) -> Wanted:
+def parse_completion(body: Mapping[str, Any], model: str, context: int) -> WantedText:
     """The body of /v1/completions, for a model with this context. Raises ApiError."""
     _check_fields(body, model, _COMPLETION)
     logprobs = _integer(body, "logprobs", 0, MOST_LOGPROBS)
@@ -71,7 +71,7 @@ def parse_completion(body: Mapping[str, Any], model: str, context: int) -> Wante
         field = "stop" if stop else "echo"
         raise ApiError(BAD_REQUEST, f"logprobs together with {field} is not served", field)
     most = _integer(body, "max_tokens", 1, context)
-    return Wanted(
+    return WantedText(
         _prompt(body),
         (),
         _sampling(body, stop),
@@ -82,7 +82,7 @@ def parse_completion(body: Mapping[str, Any], model: str, context: int) -> Wante
     )
 
 
-def parse_chat(body: Mapping[str, Any], model: str, context: int) -> Wanted:
+def parse_chat(body: Mapping[str, Any], model: str, context: int) -> WantedText:
     """The body of /v1/chat/completions, for a model with this context. Raises ApiError."""
     _check_fields(body, model, _CHAT)
     stop = _stop(body)
@@ -94,7 +94,7 @@ def parse_chat(body: Mapping[str, Any], model: str, context: int) -> Wanted:
         raise ApiError(BAD_REQUEST, "logprobs together with stop is not served", "stop")
     field = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
     most = _integer(body, field, 1, context)
-    return Wanted(None, _messages(body), _sampling(body, stop), most, False, logprobs, *_streaming(body))
+    return WantedText(None, _messages(body), _sampling(body, stop), most, False, logprobs, *_streaming(body))
 
 
 def _check_fields(body: Mapping[str, Any], model: str, known: frozenset[str]) -> None:

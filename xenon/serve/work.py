@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xenon.serve.api_error import BAD_REQUEST, ApiError
-from xenon.serve.wanted import Wanted
+from xenon.serve.wanted import WantedText
 from xenon.stories.conversation_guest import Ending, Reason
 from xenon.stories.loaded import LoadedModel
+from xenon.stories.runnable import RunnableModel
 from xenon.stories.settings import Sampling
 from xenon.stories.templates import TEMPLATES
-from xenon.stories.workload import Workload
-from xenon.stories.written import Writer, encoded, write_messages
+from xenon.stories.written import TemplateWriter, encoded, write_messages
 
 _SEED_ZERO = 1 << 63  # to the guest, a seed of 0 is none
 _ENDED = (Reason.END_TOKEN, Reason.STOP_STRING)
@@ -50,7 +50,7 @@ class JobEnd:
 
 
 @dataclass(slots=True)
-class Progress:
+class TextProgress:
     """How far the request at hand is, for whoever looks at the console; `tokens` of the text so far."""
 
     prompt_tokens: int = 0
@@ -58,13 +58,13 @@ class Progress:
 
 
 def tell(
-    loaded: LoadedModel, workload: Workload, wanted: Wanted, progress: Progress
+    loaded: LoadedModel, runnable: RunnableModel, wanted: WantedText, progress: TextProgress
 ) -> Generator[Told, None, JobEnd]:
     """The text that is wanted; an empty stretch comes once the prompt is accepted.
 
     Raises ApiError for what the context cannot hold, and what Answer raises.
     """
-    tokens, ends, sampling = _prepared(loaded, workload, wanted)
+    tokens, ends, sampling = _prepared(loaded, runnable, wanted)
     room = loaded.guest.context - len(tokens)
     if room < 1:
         raise ApiError(
@@ -79,7 +79,7 @@ def tell(
     yield Told("")
     if wanted.logprobs is not None:
         return (
-            yield from _with_likelihoods(loaded, workload, tokens, ends, sampling, most, wanted, progress)
+            yield from _with_likelihoods(loaded, runnable, tokens, ends, sampling, most, wanted, progress)
         )
     answer = loaded.begin(tokens, sampling, most, ends, story=wanted.echo)
     with answer:
@@ -91,7 +91,7 @@ def tell(
 
 
 def _prepared(
-    loaded: LoadedModel, workload: Workload, wanted: Wanted
+    loaded: LoadedModel, runnable: RunnableModel, wanted: WantedText
 ) -> tuple[tuple[int, ...], tuple[int, ...], Sampling]:
     """The prompt's tokens, the tokens that end the text, and the sampling with its seed."""
     sampling = wanted.sampling
@@ -102,20 +102,20 @@ def _prepared(
         if not tokens:
             raise ApiError(BAD_REQUEST, "prompt: empty, and the tokenizer has no begin token", "prompt")
         return tokens, (), sampling
-    writer = Writer(loaded.guest, workload, TEMPLATES[workload.model.extension.chat_template])
+    writer = TemplateWriter(loaded.guest, runnable, TEMPLATES[runnable.model.extension.chat_template])
     tokens = write_messages(writer, wanted.messages)
     return tokens, writer.ends, replace(sampling, stop=(*sampling.stop, *writer.stops))
 
 
 def _with_likelihoods(
     loaded: LoadedModel,
-    workload: Workload,
+    runnable: RunnableModel,
     tokens: Sequence[int],
     ends: Sequence[int],
     sampling: Sampling,
     most: int,
-    wanted: Wanted,
-    progress: Progress,
+    wanted: WantedText,
+    progress: TextProgress,
 ) -> Generator[Told, None, JobEnd]:
     """Token by token, each after the logits that it was picked from."""
     guest = loaded.guest
@@ -136,11 +136,11 @@ def _with_likelihoods(
         likeliest = np.argsort(-logprobs, kind="stable")[: wanted.logprobs or 0]
         yield Told(
             decoder.decode(data, final=count == most - 1),
-            _likely(workload, token, logprobs[token]),
-            tuple(_likely(workload, int(number), logprobs[number]) for number in likeliest),
+            _likely(runnable, token, logprobs[token]),
+            tuple(_likely(runnable, int(number), logprobs[number]) for number in likeliest),
         )
     return JobEnd(False, len(tokens), most)
 
 
-def _likely(workload: Workload, token: int, logprob: float) -> Likely:
-    return Likely(workload.tokenizer.pieces[token].text, float(logprob))
+def _likely(runnable: RunnableModel, token: int, logprob: float) -> Likely:
+    return Likely(runnable.tokenizer.pieces[token].text, float(logprob))

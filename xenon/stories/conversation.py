@@ -17,7 +17,7 @@ from xenon.stories.conversation_guest import ConversationGuest, Ending, Reason
 from xenon.stories.session import Session
 from xenon.stories.settings import MOST_STOPS, Sampling, Setup
 from xenon.stories.templates import TEMPLATES
-from xenon.stories.written import Writer
+from xenon.stories.written import TemplateWriter
 
 _ANSWERS_SHARE = 4  # older turns are dropped until this part of the context is free for an answer
 
@@ -58,7 +58,7 @@ class Conversation:
         self._answering = False
         self.session.budget(conversation=True).check()
         self._guest = ConversationGuest(self.session)
-        self._writer = Writer(self._guest, self.session, self.template)
+        self._writer = TemplateWriter(self._guest, self.session, self.template)
         try:
             self._opening = self._writer.encode(self.template.opening(self.system))
             self._closing = self._writer.encode(self.template.closing())

@@ -17,8 +17,8 @@ from xenon.stories.guest import (
     guest_error,
     guest_program,
 )
+from xenon.stories.runnable import RunnableModel
 from xenon.stories.settings import Sampling
-from xenon.stories.workload import Workload
 
 _STDOUT = 1
 _VERSION = 1
@@ -86,8 +86,8 @@ class ConversationGuest:
     raise what `Console.run` raises, and XenonError where the guest refuses a request or has ended.
     """
 
-    def __init__(self, workload: Workload) -> None:
-        self._workload = workload
+    def __init__(self, runnable: RunnableModel) -> None:
+        self._runnable = runnable
         self._received = bytearray()
         self._messages = b""
         self._lock = threading.RLock()
@@ -97,7 +97,7 @@ class ConversationGuest:
         source, self._sink = os.pipe()
         self._stdin = os.fdopen(source, "rb", buffering=0)
         try:
-            self._console = self._boot(workload)
+            self._console = self._boot(runnable)
             self._outputs = self._console.run()
             version, *numbers = _words(self._expect(_Record.READY))
             assert version == _VERSION
@@ -106,10 +106,10 @@ class ConversationGuest:
             raise
         self.context, self.vocab_size, self.most_request_bytes = numbers
 
-    def _boot(self, workload: Workload) -> Console:
-        console = workload.console(self._stdin)
-        arguments = conversation_arguments(workload.decision)
-        console.boot(guest_program(), arguments, stack_bytes=STACK_BYTES, hot=workload.hot_functions())
+    def _boot(self, runnable: RunnableModel) -> Console:
+        console = runnable.console(self._stdin)
+        arguments = conversation_arguments(runnable.decision)
+        console.boot(guest_program(), arguments, stack_bytes=STACK_BYTES, hot=runnable.hot_functions())
         return console
 
     @property
@@ -249,7 +249,7 @@ class ConversationGuest:
             except BaseException as end:
                 self._close_pipe()
                 if isinstance(end, StopIteration):
-                    raise self._workload.guest_error(self._messages) from None
+                    raise self._runnable.guest_error(self._messages) from None
                 raise
             if output.fd == _STDOUT:
                 received += output.data

@@ -9,10 +9,15 @@ from pathlib import Path
 import llama2c
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR
+from loader.errors import LoaderCode
+from loader.held import HeldSource
+from loader.pieces import PieceTokenizer
+from loader.synthetic import tokenizer_bytes
 from loader.tensor_types import F32
 from xenon.errors import XenonError
-from xenon.hardware.memory_map import KIB, MIB
+from xenon.hardware.memory_map import KIB, MIB, in_units
 from xenon.models.find import model_path, tokenizer_path
+from xenon.notes import note
 from xenon.stories.engine import Decision
 from xenon.stories.made_model import is_made, made_model
 from xenon.stories.settings import Engine, Matmul, Sampling
@@ -117,6 +122,21 @@ def open_tokenizer(
         tokenizer = loader.open_tokenizer(tokenizer_path(tokenizer))
     loader.check_vocabulary(model, tokenizer)
     return tokenizer
+
+
+def tokenizer_to_count(
+    model: loader.Model, tokenizer: str | os.PathLike[str] | loader.Tokenizer | None
+) -> loader.Tokenizer:
+    """The tokenizer of a model, as open_tokenizer has it; for a budget, one of the usual size, with a note,
+    where none is named and none is found. Raises what open_tokenizer raises otherwise."""
+    try:
+        return open_tokenizer(model, tokenizer)
+    except loader.LoaderError as error:
+        if tokenizer is not None or error.code is not LoaderCode.NO_TOKENIZER:
+            raise
+    data = tokenizer_bytes(model.config.vocab_size)
+    note(f"no tokenizer found: one of {in_units(len(data))}, the usual size, is counted")
+    return PieceTokenizer(HeldSource(Path("tokenizer"), bytearray(data)), data, loader.ByteOrder.BIG)
 
 
 def matrix_types(model: loader.Model) -> dict[str, int]:

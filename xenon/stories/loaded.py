@@ -13,10 +13,10 @@ from xenon.errors import ErrorCode, XenonError
 from xenon.machine import LimitReached
 from xenon.stories.answer import Answer
 from xenon.stories.conversation_guest import ConversationGuest, Ending, Reason
+from xenon.stories.runnable import RunnableModel
 from xenon.stories.settings import MOST_STOPS, Sampling
 from xenon.stories.telling import Statistics, Telling
 from xenon.stories.turns import Ticket, Turns
-from xenon.stories.workload import Workload
 
 Fresh = Callable[[], Generator[str, None, Statistics]]
 
@@ -29,13 +29,13 @@ class LoadedModel:
     again. Raises OutOfMemoryError for a model that the memory cannot hold, and what Console.run raises.
     """
 
-    def __init__(self, workload: Workload) -> None:
-        self._workload = workload
+    def __init__(self, runnable: RunnableModel) -> None:
+        self._runnable = runnable
         self._turns = Turns()
         self._is_closed = False
         self._running: _Told | None = None
-        workload.budget(conversation=True).check()
-        self._guest = ConversationGuest(workload)
+        runnable.budget(conversation=True).check()
+        self._guest = ConversationGuest(runnable)
 
     @property
     def guest(self) -> ConversationGuest:
@@ -43,7 +43,7 @@ class LoadedModel:
         if self._guest.has_ended:
             if self._is_closed:
                 raise XenonError("the session is closed", "open another one")
-            self._guest = ConversationGuest(self._workload)
+            self._guest = ConversationGuest(self._runnable)
         return self._guest
 
     @property
@@ -199,7 +199,7 @@ class _Told:
         )
 
     def _statistics(self, ending: Ending, prompt_tokens: int, first: float) -> Statistics:
-        decision = self._loaded._workload.decision
+        decision = self._loaded._runnable.decision
         # The last token of a story that its length ends has not gone through the layers.
         unread = ending.reason in (Reason.MOST_TOKENS, Reason.STOPPED) and bool(ending.tokens)
         tokens = len(ending.tokens) - unread

@@ -35,14 +35,15 @@ _ELF_FLAGS = "-fPIC -Wl,--build-id=none -Wl,-z,undefs".split()
 def prepare(
     folder: Path = FOLDER,
     kinds: Iterable[str] = KINDS,
-    functions: Iterable[str] = (*HOT_FUNCTIONS, *XELL_FUNCTIONS, *C64_FUNCTIONS),
+    functions: Iterable[str] | None = None,
 ) -> list[Path]:
-    """Write library and record of each kind; returns their paths. Raises BuildError, XenonError."""
-    programs = {str(path): path.read_bytes() for path in _programs()}
+    """Write library and record of each kind; returns their paths. `functions` are those of the port's two
+    guests to compile; by default all hot ones, and the Commodore 64's. Raises BuildError, XenonError."""
+    programs = _programs(None if functions is None else frozenset(functions))
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for kind in kinds:
-        modules, record = lift_programs(programs, functions, x86="x86_64" in kind)
+        modules, record = lift_programs(programs, x86="x86_64" in kind)
         library, text = folder / library_name(kind), folder / f"{kind}.json"
         text.unlink(missing_ok=True)  # until both are there, neither is used
         _link(modules, KINDS[kind], library)
@@ -51,8 +52,11 @@ def prepare(
     return made
 
 
-def _programs() -> tuple[Path, ...]:
-    return guest_program(), xell_program(), llama2c.c64_program()
+def _programs(functions: frozenset[str] | None) -> dict[Path, frozenset[str]]:
+    """The programs, and the functions to compile of each."""
+    hot = frozenset((*HOT_FUNCTIONS, *XELL_FUNCTIONS)) if functions is None else functions
+    port = {guest_program(): hot, xell_program(): hot}
+    return port if functions is not None else port | {llama2c.c64_program(): frozenset(C64_FUNCTIONS)}
 
 
 def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> None:

@@ -24,9 +24,9 @@ from xenon.stories.guest import (
     is_prompt_file,
 )
 from xenon.stories.loaded import LoadedModel
+from xenon.stories.runnable import RunnableModel, prompt_bytes
 from xenon.stories.settings import DEFAULT_STEPS, Engine, Matmul, Sampling, Setup
 from xenon.stories.telling import Statistics, Telling
-from xenon.stories.workload import Workload, prompt_bytes
 
 __all__ = ["Engine", "Matmul", "Sampling", "Session", "Setup", "Statistics", "Telling", "Watch"]
 
@@ -34,7 +34,7 @@ Watch = Callable[[Console, Program], None]
 _STDOUT = 1
 
 
-class Session(Workload):
+class Session(RunnableModel):
     """A model on the console's disc, ready to tell stories.
 
     In a `with` block the model stays loaded in one console, and each story costs its own tokens only. The

@@ -11,25 +11,25 @@ import loader
 from loader.extension import Extension
 from xenon.errors import XenonError
 from xenon.stories.conversation_guest import ConversationGuest
+from xenon.stories.runnable import RunnableModel
 from xenon.stories.templates import Template, TemplatePart, joined
-from xenon.stories.workload import Workload
 
 _SENTENCEPIECE_EOS = 2
 
 
-class Writer:
+class TemplateWriter:
     """Writes the parts of a template as tokens of a model. The guest encodes: one thread at a time."""
 
-    def __init__(self, guest: ConversationGuest, workload: Workload, template: Template) -> None:
+    def __init__(self, guest: ConversationGuest, runnable: RunnableModel, template: Template) -> None:
         self.template = template
-        self._guest, self._workload = guest, workload
+        self._guest, self._runnable = guest, runnable
 
     def encode(self, parts: Sequence[TemplatePart]) -> tuple[int, ...]:
         """The tokens of a template's parts. Text between special tokens is encoded in one, as the model has
         learned it."""
         tokens: list[int] = []
-        scored = self._workload.tokenizer.kind is not loader.TokenizerKind.BYTE_PAIRS
-        prefixed = scored and self._workload.model.extension.adds_space_prefix
+        scored = self._runnable.tokenizer.kind is not loader.TokenizerKind.BYTE_PAIRS
+        prefixed = scored and self._runnable.model.extension.adds_space_prefix
         for part in joined(parts):
             if part.ends:
                 tokens.append(self._end_of_answer)
@@ -57,7 +57,7 @@ class Writer:
 
     @cached_property
     def _ends_and_stops(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        extension = self._workload.model.extension
+        extension = self._runnable.model.extension
         ends = list(extension.end_tokens) if extension != Extension() else []
         stops: list[str] = []
         for part in self.template.after:
@@ -74,7 +74,7 @@ class Writer:
     @property
     def _end_of_answer(self) -> int:
         """The token that Llama 2's template puts behind an answer; llama2.c's files do not say it."""
-        extension = self._workload.model.extension
+        extension = self._runnable.model.extension
         return _SENTENCEPIECE_EOS if extension == Extension() else extension.end_tokens[0]
 
 
@@ -104,7 +104,7 @@ class Message:
     text: str
 
 
-def write_messages(writer: Writer, messages: Sequence[Message]) -> tuple[int, ...]:
+def write_messages(writer: TemplateWriter, messages: Sequence[Message]) -> tuple[int, ...]:
     """The tokens of a conversation up to where the answer begins: a system message or none (then the
     template's own), and turns of user and assistant, of which the last is the user's."""
     template = writer.template

@@ -8,12 +8,14 @@ from xenon.hardware.cpu import Access, Cpu, Trap, TrapKind
 from xenon.hardware.memory_map import RAM_BYTES, Range
 from xenon.hardware.pages import Pages
 from xenon.powerpc.abi import INSTRUCTION_BYTES
+from xenon.powerpc.foreign import RefusedWord, refused_word
 from xenon.powerpc.functions import Functions
 from xenon.xell.layout import CACHED_VIEW
 from xenon.xell.loading import STALE
 
 _REAL_ADDRESS = (1 << 62) - 1  # bits 2 to 63; the two above say how it was made
 _WHOLE_VIEWS = 1 << 32
+_REFUSED = (TrapKind.ILLEGAL_INSTRUCTION, TrapKind.UNAVAILABLE, TrapKind.FOREIGN)
 
 # What is at other real addresses (xenon.dts; libxenon vm.c), the narrower first.
 _DEVICES = (
@@ -33,8 +35,12 @@ class BareProgramFault(XenonError):
 
     code = ErrorCode.GUEST_FAULT
 
-    def __init__(self, message: str, report: str, hint: str = "") -> None:
-        super().__init__(message, hint)
+    def __init__(self, message: str, report: str, hint: str = "", refused: RefusedWord | None = None) -> None:
+        """`refused` is an instruction that was not executed."""
+        if refused is not None and refused.fields:
+            super().__init__(message, hint, ErrorCode.FOREIGN_INSTRUCTION, **refused.fields)
+        else:
+            super().__init__(message, hint)
         self.report = report
 
 
@@ -43,6 +49,7 @@ def fault_of_trap(
 ) -> BareProgramFault:
     """The fault that a trap of a hardware thread stands for; `name` is the program's."""
     what, hint = _cause(pages, trap)
+    refused = refused_word(_word(pages, trap.pc)) if trap.kind in _REFUSED else None
     registers = cpu.registers()
     on = f" on hardware thread {thread}"
     places = {"PC": trap.pc, "LR": registers.lr}
@@ -50,7 +57,7 @@ def fault_of_trap(
     lines = [f"{what}{on}", *(f"  {register}  {place}" for register, place in named.items()), ""]
     lines += registers.lines()
     where = ", ".join(f"{register} {place}" for register, place in named.items())
-    return BareProgramFault(f"{name}: {what}{on} ({where})", "\n".join(lines), hint)
+    return BareProgramFault(f"{name}: {what}{on} ({where})", "\n".join(lines), hint, refused)
 
 
 def fault_of_device(
@@ -69,13 +76,18 @@ def _cause(pages: Pages, trap: Trap) -> tuple[str, str]:
         return _bad_address(trap)
     if trap.kind is TrapKind.SYSTEM_CALL:
         return "sc: there is no operating system to call", "xenon-llm run runs programs for Linux"
-    if trap.kind in (TrapKind.ILLEGAL_INSTRUCTION, TrapKind.UNAVAILABLE):
-        start = trap.pc
-        word = pages.memory.read(start, INSTRUCTION_BYTES) if 0 <= start < RAM_BYTES else b""
-        if word == STALE:
+    if trap.kind in _REFUSED:
+        word = _word(pages, trap.pc)
+        if word == int.from_bytes(STALE, "big"):
             return f"jump to 0x{trap.pc:x}: stale bytes, where nobody has written code", ""
-        return f"{trap.kind.value} 0x{word.hex()}", "build for the console's processor: -mcpu=970 -mno-vsx"
+        refused = refused_word(word)
+        return refused.what, refused.remedy
     return trap.kind.value, ""
+
+
+def _word(pages: Pages, address: int) -> int:
+    """The instruction at an address that a CPU has executed."""
+    return int.from_bytes(pages.memory.read(address & RAM_BYTES - 1, INSTRUCTION_BYTES), "big")
 
 
 def is_nowhere(trap: Trap) -> bool:

@@ -208,6 +208,12 @@ def test_what_no_story_left_is_refused(tmp_path: Path) -> None:
         (tmp_path / "run.json").write_text(run)
         done = run_command_text("verify", tmp_path)
         assert done.returncode == 1 and what in done.stderr
+    whole = (tmp_path / "weights.reu").read_bytes()
+    (tmp_path / "weights.reu").write_bytes(whole[: 3 * MIB // 2])
+    assert "1572864 bytes, expected at least" in run_command_text("verify", tmp_path).stderr
+    (tmp_path / "weights.reu").write_bytes(whole)
+    (tmp_path / "ram.bin").write_bytes(bytes(100))
+    assert "a RAM of 100 bytes, expected 65536" in run_command_text("verify", tmp_path).stderr
 
 
 def test_the_published_program_leaves_what_the_model_has(tmp_path: Path) -> None:

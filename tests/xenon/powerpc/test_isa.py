@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xenon.powerpc.foreign import Why
 from xenon.powerpc.isa import (
     Encoding,
     Kind,
@@ -20,7 +21,7 @@ from xenon.powerpc.isa import (
     foreign,
     table,
 )
-from xenon.profile.scan import Why, scan
+from xenon.profile.scan import scan
 
 NOT_ON_XENON = (Kind.REMOVED, Kind.ABSENT)
 OWN = [row for row in table() if row.kind not in NOT_ON_XENON]

@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 
 from xenon.cli import scan as command
 from xenon.errors import XenonError
+from xenon.powerpc.foreign import Why
 from xenon.profile.code import read_code
-from xenon.profile.scan import Why, scan_program, scan_report
+from xenon.profile.scan import scan_program, scan_report
 
 GCC = shutil.which("powerpc64-linux-gnu-gcc")
 BLR, NOP, BCTR, LI_R3_0, VMSUMSHM = 0x4E800020, 0x60000000, 0x4E800420, 0x38600000, 0x10000028

@@ -27,6 +27,15 @@ __attribute__((noinline)) static void touch(volatile char *p, long n)
     }
 }
 
+// By isel, which the console's CPU lacks.
+__attribute__((noinline)) static long select(long one, long other, int first)
+{
+    long chosen;
+    __asm__("cmpwi %3, 0; .long 0x7c00009e + %0 * 0x200000 + %1 * 0x10000 + %2 * 0x800"
+            : "=r"(chosen) : "b"(other), "b"(one), "r"(first) : "cr0");
+    return chosen;
+}
+
 int main(int count, char **arguments)
 {
     const char *how = arguments[1];
@@ -57,6 +66,12 @@ int main(int count, char **arguments)
         printf("%.17g\n", total);
     } else if (strcmp(how, "deep") == 0) {
         printf("%d\n", deep(rounds));
+    } else if (strcmp(how, "select") == 0) {
+        long total = 0;
+        for (int r = 0; r < rounds; r++) {
+            total += select(r, 2 * r, r & 1);
+        }
+        printf("%ld\n", total);
     } else if (strcmp(how, "fault") == 0) {
         touch((char *)a, 4096);
         touch((char *)16, 4096);

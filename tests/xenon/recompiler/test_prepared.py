@@ -158,12 +158,12 @@ def test_only_kinds_whose_features_the_processor_has(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("sys.platform", "linux")
     levels = module._LEVELS
-    for features, kinds in (
+    for names, kinds in (
         ("sse2", []),
         (levels["x86_64_v3"], ["x86_64_v3"]),
         (levels["x86_64_v4"], [*levels]),
     ):
-        monkeypatch.setattr(module, "features", lambda features=features: frozenset(features.split()))
+        monkeypatch.setattr(module, "features", lambda names=names: frozenset(names.split()))
         assert list(host_kinds()) == kinds
 
 

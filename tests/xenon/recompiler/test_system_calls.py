@@ -112,12 +112,22 @@ def move_special(register: int, number: int, to_special: bool = False) -> int:
 
 def test_the_interpreter_executes_an_instruction_without_a_rule_and_compiled_code_goes_on() -> None:
     words = [addi(5, 0, 77), move_special(5, VRSAVE, to_special=True), addi(5, 5, 1), move_special(6, VRSAVE)]
-    words += [store_word(5, 4), store_word(6, 4, 4), TRAP]
-    _, machine = on_both(words, lambda _cpu, trap: trap.pc)
-    assert (word(machine), word(machine, DATA + 4)) == (78, 77)
+    words += [store_word(5, 4), store_word(6, 4, 4)]
+    words += [0x4800_0001 | OTHER - CODE - 4 * len(words), addi(5, 5, 1), store_word(5, 4), TRAP]
+    _, machine = on_both(words, lambda _cpu, trap: trap.pc, [BLR])
+    assert (word(machine), word(machine, DATA + 4)) == (79, 77)
     assert machine.recompiler is not None
     (code,) = machine.recompiler.attached
-    assert code.hand_overs == 3  # at the entry, and behind each of the two
+    assert code.hand_overs == 2  # at the entry, and where the call comes back
+
+
+def test_a_form_with_a_dot_sees_the_exceptions_of_compiled_code() -> None:
+    words = [0xFC20_0890, 0xFC61_0824]  # fmr f1, f1; fdiv f3, f1, f1: 0 / 0
+    words += [0xFC80_0891, 0x7CE0_0026, store_word(7, 4), TRAP]  # fmr. f4, f1; mfcr r7
+    for kind in (CpuKind.UNICORN, CpuKind.RECOMPILER):
+        machine = loaded(kind, words)
+        run(machine, Recorder())
+        assert word(machine) >> 24 & 15 == 0b1010  # FX and VX
 
 
 def test_compiled_code_is_not_entered_while_xer_has_an_overflow() -> None:

@@ -9,21 +9,21 @@ import pytest
 from api_server import SLOW, api_server
 
 if TYPE_CHECKING:
-    from xenon.serve.server import Server
+    from xenon.serve.server import ApiServer
 
 for _module in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(_module, reason=f"serve needs {_module}: pip install 'xenon-llm[serve]'")
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def server() -> Iterator[ApiServer]:
     """On the fastest engine."""
     with api_server(waiting=64, head_seconds=1.0, body_seconds=0.5) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def slow_server() -> Iterator[Server]:
+def slow_server() -> Iterator[ApiServer]:
     """A token takes some milliseconds; two requests may wait."""
     with api_server(SLOW, waiting=2) as running:
         yield running

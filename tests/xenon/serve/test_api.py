@@ -15,14 +15,14 @@ import xenon
 from xenon.stories.settings import Sampling
 
 if TYPE_CHECKING:
-    from xenon.serve.server import Server
+    from xenon.serve.server import ApiServer
 
 openai: Any = pytest.importorskip("openai", reason="the test's client is openai: pip install openai")
 PROMPT = "Sleepy Joe said"
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[Any]:
+def client(server: ApiServer) -> Iterator[Any]:
     with openai.OpenAI(base_url=f"{server.address}/v1", api_key="none", max_retries=0) as made:
         yield made
 
@@ -113,7 +113,7 @@ def test_a_seed_repeats_a_text_and_none_does_not(client: Any) -> None:
     assert len({told(None) for _ in range(4)}) > 1
 
 
-def test_likelihoods_are_those_of_the_logits(client: Any, server: Server) -> None:
+def test_likelihoods_are_those_of_the_logits(client: Any, server: ApiServer) -> None:
     arguments = {"model": MODEL, "prompt": PROMPT, "temperature": 0, "max_tokens": 6}
     greedy = client.completions.create(**arguments)
     answer = client.completions.create(**arguments, logprobs=3)
@@ -140,7 +140,7 @@ def test_likelihoods_are_those_of_the_logits(client: Any, server: Server) -> Non
     assert len(content) == 8 and all(len(row.top_logprobs) == 2 for row in content)
 
 
-def test_tasks_of_the_asynchronous_client_get_their_own_texts(server: Server, client: Any) -> None:
+def test_tasks_of_the_asynchronous_client_get_their_own_texts(server: ApiServer, client: Any) -> None:
     def arguments(seed: int) -> dict[str, object]:
         return {"model": MODEL, "prompt": "One day", "seed": seed, "max_tokens": 20}
 
@@ -154,7 +154,7 @@ def test_tasks_of_the_asynchronous_client_get_their_own_texts(server: Server, cl
     assert asyncio.run(all_of_them()) == expected
 
 
-def test_health_metrics_and_console_tell_the_state(server: Server, client: Any) -> None:
+def test_health_metrics_and_console_tell_the_state(server: ApiServer, client: Any) -> None:
     client.completions.create(model=MODEL, prompt=PROMPT, max_tokens=5)
     assert ask(server.address, "/health").json == {"status": "ok"}
     text = ask(server.address, "/metrics").data.decode()

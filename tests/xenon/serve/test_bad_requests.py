@@ -16,7 +16,7 @@ from xenon.errors import XenonError
 from xenon.serve.settings import ServeSettings
 
 if TYPE_CHECKING:
-    from xenon.serve.server import Server
+    from xenon.serve.server import ApiServer
 
 GOOD: dict[str, Any] = {"model": MODEL, "prompt": "a", "max_tokens": 2}
 CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "a"}], "max_tokens": 2}
@@ -24,7 +24,7 @@ KEY = "a key of a test"
 
 
 @pytest.fixture(autouse=True)
-def still_served(server: Server) -> Iterator[None]:
+def still_served(server: ApiServer) -> Iterator[None]:
     yield
     assert ask(server.address, "/v1/completions", GOOD).status == 200
 
@@ -89,7 +89,7 @@ PATHS = (
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_that_is_no_request(server: Server, name: str) -> None:
+def test_a_body_that_is_no_request(server: ApiServer, name: str) -> None:
     body, status = BODIES[name]
     try:
         reply = ask(server.address, "/v1/completions", body, method="POST")
@@ -102,27 +102,27 @@ def test_a_body_that_is_no_request(server: Server, name: str) -> None:
 
 @pytest.mark.parametrize("name", COMPLETIONS)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_a_field_that_is_wrong(server: Server, name: str, stream: bool) -> None:
+def test_a_field_that_is_wrong(server: ApiServer, name: str, stream: bool) -> None:
     fields, status, param = COMPLETIONS[name]
     reply = ask(server.address, "/v1/completions", GOOD | {"stream": stream} | fields)
     assert (reply.status, reply.error["param"]) == (status, param), reply.data
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-def test_messages_that_are_none(server: Server, name: str) -> None:
+def test_messages_that_are_none(server: ApiServer, name: str) -> None:
     reply = ask(server.address, "/v1/chat/completions", CHAT | {"messages": MESSAGES[name]})
     assert (reply.status, reply.error["param"]) == (400, "messages")
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_path_leads_to_files(server: Server, path: str) -> None:
+def test_no_path_leads_to_files(server: ApiServer, path: str) -> None:
     reply = ask(server.address, path)
     assert reply.status == 404
     assert reply.error
     assert b"root:" not in reply.data
 
 
-def test_methods_types_and_garbage(server: Server) -> None:
+def test_methods_types_and_garbage(server: ApiServer) -> None:
     assert ask(server.address, "/v1/completions").status == 405
     assert ask(server.address, "/health", {}, method="DELETE").error
     plain = ask(server.address, "/v1/completions", GOOD, {"Content-Type": "text/plain"})
@@ -137,7 +137,7 @@ def test_methods_types_and_garbage(server: Server) -> None:
 
 
 @pytest.mark.parametrize("lie", [b"-1", b"99999999999999999999", b"1e3"])
-def test_lengths_that_lie(server: Server, lie: bytes) -> None:
+def test_lengths_that_lie(server: ApiServer, lie: bytes) -> None:
     received = send_raw(
         server.address,
         b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + lie + b"\r\n\r\n{}",
@@ -146,7 +146,7 @@ def test_lengths_that_lie(server: Server, lie: bytes) -> None:
     assert received.split(b" ")[1] in (b"400", b"413")
 
 
-def test_a_body_in_chunks_is_bounded(server: Server) -> None:
+def test_a_body_in_chunks_is_bounded(server: ApiServer) -> None:
     opened = connection(server.address)
     opened.putrequest("POST", "/v1/completions")
     opened.putheader("Content-Type", "application/json")
@@ -161,7 +161,7 @@ def test_a_body_in_chunks_is_bounded(server: Server) -> None:
     assert opened.getresponse().status == 413
 
 
-def test_a_head_that_comes_slowly_ends_the_connection(server: Server) -> None:
+def test_a_head_that_comes_slowly_ends_the_connection(server: ApiServer) -> None:
     split = urlsplit(server.address)
     start = time.monotonic()
     with socket.create_connection((split.hostname or "", split.port or 0), timeout=30) as opened:
@@ -170,7 +170,7 @@ def test_a_head_that_comes_slowly_ends_the_connection(server: Server) -> None:
     assert time.monotonic() - start < 25
 
 
-def test_a_body_that_comes_slowly_ends_in_408(server: Server) -> None:
+def test_a_body_that_comes_slowly_ends_in_408(server: ApiServer) -> None:
     head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{"
     assert send_raw(server.address, head).startswith(b"HTTP/1.1 408 ")
 
@@ -189,7 +189,7 @@ def test_a_body_that_comes_slowly_ends_in_408(server: Server) -> None:
     ],
 )
 def test_other_names_and_other_pages_are_refused(
-    server: Server, headers: dict[str, str], status: int
+    server: ApiServer, headers: dict[str, str], status: int
 ) -> None:
     reply = ask(server.address, "/v1/completions", GOOD, headers)
     assert reply.status == status
@@ -222,10 +222,10 @@ def test_settings_that_cannot_be() -> None:
     ServeSettings("0.0.0.0", key=KEY)
 
 
-def test_a_port_that_is_taken_is_an_error(server: Server) -> None:
+def test_a_port_that_is_taken_is_an_error(server: ApiServer) -> None:
     port = urlsplit(server.address).port
-    from xenon.serve.server import Server as Starting
-    from xenon.stories.workload import Workload
+    from xenon.serve.server import ApiServer as Starting
+    from xenon.stories.runnable import RunnableModel
 
     with pytest.raises(XenonError, match="in use"):
-        Starting(Workload(), MODEL, ServeSettings(port=port or 0))
+        Starting(RunnableModel(), MODEL, ServeSettings(port=port or 0))

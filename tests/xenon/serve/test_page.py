@@ -20,7 +20,7 @@ import xenon
 from xenon.stories.settings import Sampling
 
 if TYPE_CHECKING:
-    from xenon.serve.server import Server
+    from xenon.serve.server import ApiServer
 
 _ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -47,7 +47,7 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens a page in a context of its own; what the browser complains of fails the test at its end."""
     contexts, complaints = [], []
 
-    def make(server: Server, **options: Any) -> Any:
+    def make(server: ApiServer, **options: Any) -> Any:
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         page.set_default_timeout(30_000)
@@ -64,7 +64,7 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
     assert complaints == []
 
 
-def outside(url: str, server: Server) -> list[str]:
+def outside(url: str, server: ApiServer) -> list[str]:
     return [] if url.startswith((server.address, "data:")) else [url]
 
 
@@ -93,7 +93,7 @@ def fill(page: Any, seed: int = 2, tokens: int = 256, prompt: str = "Sleepy Joe 
     page.fill("#tokens", str(tokens))
 
 
-def test_a_story_is_told_and_the_map_fills(server: Server, new_page: Callable[..., Any]) -> None:
+def test_a_story_is_told_and_the_map_fills(server: ApiServer, new_page: Callable[..., Any]) -> None:
     page = new_page(server, viewport={"width": 1180, "height": 1090})
     fill(page)
     before = positions(page)
@@ -113,7 +113,7 @@ def test_a_story_is_told_and_the_map_fills(server: Server, new_page: Callable[..
         page.screenshot(path=Path(target))
 
 
-def test_stop_and_escape_stop(slow_server: Server, new_page: Callable[..., Any]) -> None:
+def test_stop_and_escape_stop(slow_server: ApiServer, new_page: Callable[..., Any]) -> None:
     page = new_page(slow_server)
     stops: tuple[Callable[[], object], ...] = (
         lambda: page.click("#stop"),
@@ -131,7 +131,7 @@ def test_stop_and_escape_stop(slow_server: Server, new_page: Callable[..., Any])
         assert len(text(page, "story")) < 500
 
 
-def test_a_second_tab_waits_its_turn(slow_server: Server, new_page: Callable[..., Any]) -> None:
+def test_a_second_tab_waits_its_turn(slow_server: ApiServer, new_page: Callable[..., Any]) -> None:
     first, second = new_page(slow_server), new_page(slow_server)
     fill(first, tokens=500)
     first.click("#tell")
@@ -145,7 +145,7 @@ def test_a_second_tab_waits_its_turn(slow_server: Server, new_page: Callable[...
     until(second, lambda: "2 told" in text(second, "figures"))
 
 
-def test_an_error_shows(server: Server, new_page: Callable[..., Any]) -> None:
+def test_an_error_shows(server: ApiServer, new_page: Callable[..., Any]) -> None:
     page = new_page(server)
     fill(page, prompt="a b " * 900)
     page.click("#tell")
@@ -171,7 +171,7 @@ def test_the_key_is_asked_for(new_page: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"] if WHOLE else ["dark"])
 def test_a_phone_needs_no_scrolling_sideways(
-    server: Server, new_page: Callable[..., Any], scheme: str
+    server: ApiServer, new_page: Callable[..., Any], scheme: str
 ) -> None:
     page = new_page(server, viewport={"width": 360, "height": 740}, color_scheme=scheme)
     until(page, lambda: text(page, "state") == "ready")
@@ -181,7 +181,7 @@ def test_a_phone_needs_no_scrolling_sideways(
 
 
 def test_everything_has_a_name_and_a_place_in_the_order_of_keys(
-    server: Server, new_page: Callable[..., Any]
+    server: ApiServer, new_page: Callable[..., Any]
 ) -> None:
     page = new_page(server)
     until(page, lambda: text(page, "state") == "ready")

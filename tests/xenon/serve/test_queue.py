@@ -14,13 +14,13 @@ from api_server import MODEL, SLOW, api_server, ask, connection
 from load_server import drive
 
 if TYPE_CHECKING:
-    from xenon.serve.server import Server
+    from xenon.serve.server import ApiServer
 
 LONG = {"model": MODEL, "prompt": "One day", "max_tokens": 500, "ignore_eos": True}
 SHORT = LONG | {"max_tokens": 3}
 
 
-def begun(server: Server, body: dict[str, Any] = LONG, stream: bool = True) -> http.client.HTTPConnection:
+def begun(server: ApiServer, body: dict[str, Any] = LONG, stream: bool = True) -> http.client.HTTPConnection:
     """A request that was sent."""
     opened = connection(server.address)
     data = json.dumps(body | {"stream": stream}).encode()
@@ -35,22 +35,22 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def running(server: Server) -> bool:
+def running(server: ApiServer) -> bool:
     return any(console.job is not None for console in server.desk.consoles)
 
 
-def at_rest(server: Server) -> bool:
+def at_rest(server: ApiServer) -> bool:
     return not running(server) and not server.desk.waiting
 
 
-def test_many_clients_get_their_own_texts(server: Server) -> None:
+def test_many_clients_get_their_own_texts(server: ApiServer) -> None:
     load = drive(server.address, MODEL, requests=40, clients=8, cut_off=6, tokens=20)
     assert (load.told, load.cut_off, load.wrong, load.lost) == (34, 6, 0, 0)
     assert load.most_waiting <= load.bound
     until(lambda: at_rest(server))
 
 
-def test_the_queue_is_bounded_and_those_in_it_are_served(slow_server: Server) -> None:
+def test_the_queue_is_bounded_and_those_in_it_are_served(slow_server: ApiServer) -> None:
     first = begun(slow_server)
     until(lambda: running(slow_server))
     with ThreadPoolExecutor(2) as pool:
@@ -67,7 +67,7 @@ def test_the_queue_is_bounded_and_those_in_it_are_served(slow_server: Server) ->
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
-def test_a_client_that_goes_away_stops_its_work(slow_server: Server, stream: bool) -> None:
+def test_a_client_that_goes_away_stops_its_work(slow_server: ApiServer, stream: bool) -> None:
     opened = begun(slow_server, stream=stream)
     until(lambda: running(slow_server))
     opened.close()
@@ -75,7 +75,7 @@ def test_a_client_that_goes_away_stops_its_work(slow_server: Server, stream: boo
     assert slow_server.desk.consoles[0].progress.tokens < 400
 
 
-def test_a_client_that_waits_and_goes_away_leaves_the_queue(slow_server: Server) -> None:
+def test_a_client_that_waits_and_goes_away_leaves_the_queue(slow_server: ApiServer) -> None:
     first = begun(slow_server)
     until(lambda: running(slow_server))
     waiting = begun(slow_server, SHORT)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from xenon.serve.server import Server
+    from xenon.serve.server import ApiServer
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "serve.md").read_text()
 ADDRESS = "http://127.0.0.1:8360"
@@ -27,7 +27,7 @@ def test_there_are_some() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(TRANSCRIPTS)))
-def test_the_transcript_is_real(server: Server, number: int) -> None:
+def test_the_transcript_is_real(server: ApiServer, number: int) -> None:
     if shutil.which("curl") is None:
         pytest.skip("no curl on this computer")
     command, shown = TRANSCRIPTS[number]
@@ -40,7 +40,7 @@ def test_the_transcript_is_real(server: Server, number: int) -> None:
     assert result.stdout == shown
 
 
-def test_the_client_prints_what_it_claims(server: Server) -> None:
+def test_the_client_prints_what_it_claims(server: ApiServer) -> None:
     pytest.importorskip("openai", reason="the client is openai: pip install openai")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import run_command_text
+from command_line import run_command, run_command_text
 from support import Made, shared_file
 
 import loader
@@ -243,3 +243,18 @@ def test_the_command_refuses_what_cannot_be(
     result = command(str(make_model().model), *arguments)
     assert (result.returncode, result.stdout) == (code, "")
     assert message in result.stderr
+
+
+def test_a_budget_needs_no_tokenizer(make_model: Callable[..., Made], tmp_path: Path) -> None:
+    made = make_model()
+    (tmp_path / "model.bin").write_bytes(made.model.read_bytes())
+    alone = run_command("budget", "--json", tmp_path / "model.bin")
+    assert alone.returncode == 0
+    assert alone.stderr.startswith(b"note: no tokenizer found: one of ")
+    exact = Session(made.model, made.tokenizer).budget(b"x" * 64).as_dict()
+    told = json.loads(alone.stdout)
+    assert told.keys() == exact.keys() and told["fits"] is True
+    for target in ([], ["--target", "xell"]):
+        assert run_command("budget", *target, tmp_path / "model.bin").returncode == 0
+        missing = run_command("budget", *target, tmp_path / "model.bin", "-z", tmp_path / "none.bin")
+        assert missing.returncode == 1

@@ -204,7 +204,7 @@ def test_the_program_of_the_guide_works(tmp_path: Path) -> None:
         "cc",
         "-target",
         "powerpc64-linux-musl",
-        "-mcpu=970",
+        "-mcpu=970-altivec",
         "-O2",
         "-static",
     ]

@@ -14,12 +14,13 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Access, Registers, Trap, TrapKind
 from xenon.hardware.host_memory import ENGINE_BYTES, require_room
-from xenon.hardware.memory_map import PAGE_BYTES, START_STUB, WORD_BYTES
+from xenon.hardware.memory_map import PAGE_BYTES, START_STUB, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.decoder import Decoder
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.engine_memory import engine_memory, new_engine
 from xenon.hardware.unicorn.inspection import Inspection
+from xenon.hardware.unicorn.instruction_hooks import InstructionHooks, Words
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.map import UnicornMap
@@ -27,16 +28,16 @@ from xenon.hardware.unicorn.native_code import NativeCode
 from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.pause import Pause
 from xenon.hardware.unicorn.position import Position
-from xenon.hardware.unicorn.privileged import PrivilegedInstructions
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import EXCEPTION_HOOK, add_native_hook, remove_native_hook
 from xenon.hardware.unicorn.waiting_hints import WaitingHints
-from xenon.powerpc.system import Instructions
+from xenon.powerpc.system import is_trap
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
 MSR_VECTOR = 1 << 25
+MSR_VSX = 1 << 23
 MSR_FLOAT = 1 << 13
 
 # VSCR = 0x00010000: NJ, the mode in which Xenon's vector unit flushes denormals. There is no register id
@@ -101,6 +102,7 @@ class UnicornCpu:
         self.before_limit: Callable[[], None] = lambda: None
         """Called when instructions are about to be limited: the engine alone counts them."""
         self._engine = engine
+        self._pages = pages
         self._native: NativeCode | None = None
         self._trap = RegisterBatch(engine, [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_CR, *GPR_IDS[:9]])
         self._results: dict[int, RegisterBatch] = {}  # by number of the GPR that is set together with CR
@@ -118,18 +120,27 @@ class UnicornCpu:
         pages.listen(engine_map)
         self._limit = InstructionLimit(engine)
         self._refused = RefusedAccesses(engine, pages, engine_map)
-        self._privileged = PrivilegedInstructions(engine, pages, self.native_hooks, self._refused)
-        self._hints = WaitingHints(pages, self.native_hooks)
         bus = bus or Bus()
         bus.stop_cpus.append(self.stop)
         self._devices = DeviceWindows(engine, bus)
+        self.instruction_hooks = InstructionHooks(engine, pages, self.native_hooks, self._devices)
+        self._hints = WaitingHints(self.instruction_hooks)
         self.reservations = Reservations(
-            engine, pages, self.native_hooks, self._refused, self._devices, self._limit, instruments
+            engine, pages, self.instruction_hooks, self._refused, self._devices, self._limit, instruments
         )
 
-    def trap_at(self, instructions: Instructions) -> None:
-        """Come back with PRIVILEGED at each of these (see privileged.py); nothing may be mapped yet."""
-        self._privileged.listen(instructions)
+    def trap_at(self, words: Words, kind: TrapKind) -> None:
+        """Come back with this kind of trap before each of these instructions; nothing may be mapped yet."""
+
+        def come_back(address: int, _word: int) -> None:
+            self._refused.trap = self._refused.trap or Trap(kind, address)
+            self._engine.emu_stop()
+
+        self.instruction_hooks.listen(words, come_back)
+
+    def turn_vsx_on(self) -> None:
+        """Let the engine execute VSX, which Xenon does not have."""
+        self._engine.reg_write(ppc.UC_PPC_REG_MSR, int(self._engine.reg_read(ppc.UC_PPC_REG_MSR)) | MSR_VSX)
 
     def rest_at_hints(self) -> None:
         """Rest at hints that the thread waits; nothing may be mapped yet."""
@@ -276,12 +287,18 @@ class UnicornCpu:
             return Trap(TrapKind.SYSTEM_CALL, pc, vector=self._vector, gpr=registers[2:], cr=registers[1])
         if self._vector or (failure is not None and not self._refused.not_shown):
             # The engine has already stepped over an instruction that it refuses.
-            kind = _VECTORS.get(self._vector, TrapKind.EXCEPTION)
-            return Trap(kind, pc - WORD_BYTES, vector=self._vector)
+            kind, pc = _VECTORS.get(self._vector, TrapKind.EXCEPTION), pc - WORD_BYTES
+            if kind is TrapKind.TRAP_INSTRUCTION and not is_trap(self._word(pc)):
+                kind = TrapKind.PRIVILEGED  # the same exception
+            return Trap(kind, pc, vector=self._vector)
         if self._limit.is_reached:
             return Trap(TrapKind.INSTRUCTION_LIMIT, pc)
         self._stop, self._was_told = False, self._stop
         return Trap(TrapKind.STOPPED, pc)
+
+    def _word(self, address: int) -> int:
+        """The instruction that was executed at an address."""
+        return int.from_bytes(self._pages.memory.read(physical(address), WORD_BYTES), "big")
 
     def _count_block_in_part(self, trap: Trap) -> None:
         """Correct the counts of a block whose last instructions have not been executed."""

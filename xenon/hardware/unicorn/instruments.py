@@ -25,12 +25,13 @@ _TABLE_BYTES = 2 * RAM_BYTES  # 64 bits for each instruction word of RAM; only p
 COMPILED_AT = PAGE_BYTES  # compiled code's table: entries by a jump, see the reader in profile/counts.py
 UNICORN_AT = COMPILED_AT + _TABLE_BYTES
 BLOCK_END_AT = PAGE_BYTES - 8  # where the block that Unicorn executes ends, in RAM
-_SIZE = UNICORN_AT + _TABLE_BYTES + PAGE_BYTES
+EXITS_AT = UNICORN_AT + _TABLE_BYTES  # how often compiled code has left an address to Unicorn
+_SIZE = EXITS_AT + _TABLE_BYTES + PAGE_BYTES
 _ADDRESS_MASK = RAM_BYTES - 4
 
 
 class Instruments:
-    """Of one CPU: a page of state for its engines, then the two tables.
+    """Of one CPU: a page of state for its engines, then the three tables.
 
     The 64 bits at `flag_at` are looked at before each block: the first half is not 0 while the CPU is to come
     to rest, the second while a sample is wanted.
@@ -78,6 +79,10 @@ class Instruments:
             room[table + 2 * first : table + 2 * end].cast("q") for table in (UNICORN_AT, COMPILED_AT)
         )
         return unicorn, compiled
+
+    def exits(self, first: int, end: int) -> memoryview:
+        """The table of exits of the words from `first` up to `end`, 64 bits each."""
+        return memoryview(self._room)[EXITS_AT + 2 * first : EXITS_AT + 2 * end].cast("q")
 
     def _on_block(self, engine: int, address: int, size: int, _: int) -> None:
         """The hook's rare half, and on hosts without machine code of their own all of it."""

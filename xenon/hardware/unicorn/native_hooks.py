@@ -13,7 +13,7 @@ from unicorn.unicorn_py3.unicorn import Uc, uclib
 from xenon.hardware.memory_map import PAGE_BYTES, WORD_BYTES
 from xenon.hardware.unicorn.pause import Pause
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS
-from xenon.hardware.unicorn.stop_hook import add_native_hook
+from xenon.hardware.unicorn.stop_hook import add_native_hook, remove_native_hook
 
 
 class EngineFunctions(NamedTuple):
@@ -51,6 +51,24 @@ class NativeHooks:
         with self._pause.paused():
             add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
             self._engine.ctl_flush_tb()
+
+    def hook_range(self, first: int, end: int, callback: int) -> int:
+        """The same before all instructions from `first` to below `end` that are translated from now on, with
+        0 for data. Returns a handle."""
+        with self._pause.paused():
+            return add_native_hook(self._engine, unicorn.UC_HOOK_CODE, callback, 0, first, end - 1)
+
+    def unhook_range(self, handle: int, first: int, end: int) -> None:
+        """Take away what `hook_range` has made; code from `first` to below `end`, within one page, is
+        translated anew."""
+        with self._pause.paused():
+            remove_native_hook(self._engine, handle)
+            self._engine.ctl_remove_cache(first, end)
+
+    @property
+    def engine(self) -> int:
+        """The host address of the engine, which its functions take."""
+        return ctypes.cast(self._engine._uch, ctypes.c_void_p).value or 0
 
     @property
     def batch_registers(self) -> list[int]:

@@ -14,26 +14,21 @@ import sys
 import time
 from dataclasses import dataclass
 
-import numpy as np
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, uclib
 
 from xenon.hardware.cpu import Access, Protection, Trap, TrapKind
 from xenon.hardware.memory_map import RAM_BYTES, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
-from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.compare_and_swap import compare_and_swap
 from xenon.hardware.unicorn.device_windows import DeviceWindows
+from xenon.hardware.unicorn.instruction_hooks import InstructionHooks
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
-from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import GPR_IDS, RegisterBatch
-from xenon.hardware.unicorn.stop_hook import HOOK
+from xenon.powerpc.system import RESERVATIONS
 
-# The four instructions (see powerpc/isa.tsv): words under a mask. The lowest bit of a load is a hint.
-_LOADS = (0xFC00_07FE, (0x7C00_0028, 0x7C00_00A8))
-_CONDITIONAL_STORES = (0xFC00_07FF, (0x7C00_012D, 0x7C00_01AD))
 _STORES, _DOUBLEWORD = 1 << 8, 1 << 7  # bits of these words
 _NUMBERS = {4: ctypes.c_uint32, 8: ctypes.c_uint64}
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
@@ -44,9 +39,8 @@ _LONGEST_WAIT = 0.0005  # seconds
 
 @dataclass(frozen=True, slots=True)
 class _Instruction:
-    """One of the four, at an address: PC, FPSCR, RB, RT, CR and, unless it is 0, RA are read in one call."""
+    """One of the four: PC, FPSCR, RB, RT, CR and, unless it is 0, RA are read in one call."""
 
-    word: int
     stores: bool
     size: int
     has_base: bool
@@ -55,17 +49,13 @@ class _Instruction:
 
 
 class Reservations:
-    """The reservation of one CPU, and its hooks.
-
-    A store into code of a page that this CPU is writing code to itself (Stage.OWNED) is found once the page
-    holds code again.
-    """
+    """The reservation of one CPU, and what executes the instructions that use it."""
 
     def __init__(
         self,
         engine: Uc,
         pages: Pages,
-        hooks: NativeHooks,
+        hooks: InstructionHooks,
         refused: RefusedAccesses,
         devices: DeviceWindows,
         limit: InstructionLimit,
@@ -75,8 +65,7 @@ class Reservations:
         self._refused, self._devices = refused, devices
         self._limit, self._instruments = limit, instruments
         self._ram = pages.memory.host_address
-        self._callback = HOOK(self._execute)
-        self._instructions: dict[int, _Instruction] = {}
+        self._instructions: dict[int, _Instruction] = {}  # by word
         self._pc = ctypes.c_uint64()
         self._reservation = ctypes.c_uint64()  # address, and what stands for its size; 0: none
         self._reserved = ctypes.c_uint64()  # the number that the host has in memory there
@@ -87,31 +76,12 @@ class Reservations:
         """Execute these instructions here from now on; nothing may be mapped yet."""
         if not self._is_listening:
             self._is_listening = True
-            CodeListener(self._pages, self._find)
+            self._hooks.listen(RESERVATIONS, self._execute)
 
     def share(self, reservation: ctypes.c_uint64, reserved: ctypes.c_uint64) -> None:
         """Keep the reservation where compiled code has it."""
         self._reservation, self._reserved = reservation, reserved
         self.listen()
-
-    # Where the instructions are
-
-    def _find(self, address: int, size: int) -> None:
-        words = np.frombuffer(self._pages.memory.slice(address, size), ">u4").astype(np.uint32)
-        likely = np.zeros(len(words), np.bool_)
-        for mask, forms in (_LOADS, _CONDITIONAL_STORES):
-            masked = words & np.uint32(mask)
-            for form in forms:
-                likely |= masked == np.uint32(form)
-        new = []
-        for index in map(int, np.flatnonzero(likely)):
-            place = address + WORD_BYTES * index
-            if place not in self._instructions:
-                new.append(place)
-            self._instructions[place] = self._decode(int(words[index]))
-        if new:
-            callback = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
-            self._hooks.hook(new, callback, 0)
 
     def _decode(self, word: int) -> _Instruction:
         target, base, index = (word >> shift & 31 for shift in (21, 16, 11))
@@ -120,17 +90,14 @@ class Reservations:
             ids.append(GPR_IDS[base])
         size = 8 if word & _DOUBLEWORD else 4
         registers = RegisterBatch(self._engine, ids)
-        return _Instruction(word, bool(word & _STORES), size, bool(base), registers, GPR_IDS[target])
+        return _Instruction(bool(word & _STORES), size, bool(base), registers, GPR_IDS[target])
 
-    # What they do
-
-    def _execute(self, _engine: int, address: int, _size: int, _data: int) -> None:
-        """Where nothing is done here, the engine executes the instruction: it is another one now, or faults,
-        or is a conditional store without a reservation, and the engine's own has none."""
-        instruction = self._instructions[address]
-        code = self._pages.memory.view[address : address + WORD_BYTES]
-        if int.from_bytes(code, "big") != instruction.word:
-            return
+    def _execute(self, address: int, word: int) -> None:
+        """Where nothing is done here, the engine executes the instruction: it faults, or is a conditional
+        store without a reservation, and the engine's own has none."""
+        if (known := self._instructions.get(word)) is None:
+            known = self._instructions[word] = self._decode(word)
+        instruction = known
         pc, index, value, cr, *base = instruction.registers.read()
         if pc != address:  # another hook has gone elsewhere
             return

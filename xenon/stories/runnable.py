@@ -28,7 +28,7 @@ from xenon.stories.guest import (
 from xenon.stories.settings import Activations, Engine, KeyValueType, Setup
 
 
-class Workload:
+class RunnableModel:
     """A model and its tokenizer, opened, and the decision who computes; makes consoles that hold both.
 
     `model` is a llama2.c checkpoint (v0 or v1, either byte order), the bundled one by default; `tokenizer`

@@ -1,0 +1,100 @@
+"""The programs of the comparison with qemu: the same output on Unicorn, in compiled code of both tiers and,
+where it is there, under qemu; the recompiler stays in compiled code."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "measuring" / "compare_programs.py"
+sys.path.insert(0, str(SCRIPT.parent))
+
+import compare_programs  # noqa: E402
+import support  # noqa: E402
+from compare_programs import PROGRAMS, Comparison, Program, Seconds  # noqa: E402
+from sharing import build_once, run_folder  # noqa: E402
+
+from xenon.console import Console, CpuKind, MachineSettings  # noqa: E402
+from xenon.lifter import parts  # noqa: E402
+from xenon.recompiler import codegen  # noqa: E402
+from xenon.recompiler.recompiler import Tier  # noqa: E402
+
+ROUNDS = {"switch_loop.c": 20000, "long_jumps.c": 2000, "records.c": 5000, "strings.c": 20}
+
+
+def test_targets_are_of_the_clock() -> None:
+    program = Program("loop", "loop.c", times=2.0)
+    fast = Comparison(program, "zig", 1, Seconds(4, 4), Seconds(8, 8), Seconds(2, 3))
+    slow = Comparison(program, "zig", 1, Seconds(4, 4), Seconds(2, 2), Seconds(2.3, 1))
+    assert (fast.missed, slow.missed) == ([], ["2 times qemu", "Unicorn"])
+    assert compare_programs.row(fast) == "| loop | zig | 4.00 | 8.00 | 2.00 | 3.00 | 2.0 | 4.0 |  |"
+
+
+SHORT = ("switch loop", "byte code, switch", "byte code, labels", "long jumps")
+OWN = frozenset(
+    "main run descend setjmp longjmp following scale fill same follow add_scaled product polynomial "
+    "by_number by_text by_key qsort strcmp".split()
+)
+INSIDE = SHORT[:3]  # loops that never leave compiled code, but for the call of printf
+
+
+@pytest.fixture(scope="module", params=PROGRAMS, ids=lambda program: program.name)
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, Path]:
+    program: Program = request.param
+    if program.name not in SHORT and not support.WHOLE:
+        pytest.skip("in the long run")
+    folder = run_folder(tmp_path_factory) / "compared"
+    path = folder / "".join([program.source, *program.options])
+
+    def build(target: Path) -> None:
+        made = compare_programs.build(
+            program, compare_programs.compilers()["zig"], tmp_path_factory.mktemp("b")
+        )
+        shutil.move(made, target)
+
+    folder.mkdir(exist_ok=True)
+    return program, build_once(path, build)
+
+
+def result(
+    path: Path, program: Program, kind: CpuKind, tier: Tier = Tier.COMPILED, in_parts: bool = False
+) -> tuple[bytes, int]:
+    """What it writes, and how often compiled code is entered."""
+    console = Console(MachineSettings(cpu=kind))
+    console.boot(path, [str(ROUNDS.get(program.source, 1))])
+    code = None
+    if console.recompiler is not None:
+        (code,) = console.recompiler.attached
+        for address in console.recompiler.functions.addresses_of(OWN):
+            compiled = console.recompiler.compile(address)
+            assert compiled.tier is not Tier.UNICORN, compiled.reason
+            waiting = [to for to in compiled.calls if address < to < address + 0x1000]
+            for part in waiting if in_parts else ():
+                console.recompiler.compile(part)
+            if tier is Tier.OPTIMISED:
+                console.recompiler.compile(address, tier=tier)
+    written = b"".join(piece.data for piece in console.run(60))
+    assert console.exit_status == 0, written
+    return written, code.hand_overs if code is not None else 0
+
+
+def test_every_way_to_run_a_program_gives_its_output(
+    built: tuple[Program, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, path = built
+    expected, _ = result(path, program, CpuKind.UNICORN)
+    if shutil.which("qemu-ppc64"):
+        rounds = ROUNDS.get(program.source, 1)
+        assert compare_programs.outputs(path, rounds, ["qemu"], path.parent) == {"qemu": expected}
+    for tier in (Tier.COMPILED, Tier.OPTIMISED):
+        written, hand_overs = result(path, program, CpuKind.RECOMPILER, tier)
+        assert written == expected
+        assert hand_overs < 500 or program.name not in INSIDE
+    monkeypatch.setattr(codegen, "LONGEST", 20)
+    monkeypatch.setattr(parts, "_PART", 15)
+    assert result(path, program, CpuKind.RECOMPILER, in_parts=True)[0] == expected
