@@ -59,7 +59,8 @@ def main() -> None:
         start = "from xenon.cli.start import main; main()"
         sys.exit(run(folder, "-c", start, *options.command))
     tests = options.tests or [*CHOSEN, "--durations=8"]
-    plain = "-o addopts= -p no:cacheprovider -q --import-mode=importlib -rs".split()
+    # Unicorn asks for memory by exceptions, each of which faulthandler would report.
+    plain = "-o addopts= -p no:cacheprovider -p no:faulthandler -q --import-mode=importlib -rs".split()
     sys.exit(run(folder, "-m", "pytest", *plain, *tests, programs=build_programs(folder)))
 
 
