@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -32,6 +33,7 @@ WINDOWS_PACKAGES = (
     "--platform win_amd64 --python-version 3.13 --implementation cp --only-binary=:all: --no-deps"
     " --require-hashes"
 ).split()
+_LAST_WORDS = 2  # seconds for what is still in the pipe
 PROGRAMS = (("hosted", "musl"), ("misdeeds", "freestanding"))  # of tests/xenon/programs
 CHOSEN = """
 tests/xenon/host
@@ -136,10 +138,19 @@ def run(folder: Path, *words: str, programs: Path | None = None) -> int:
         stderr=subprocess.STDOUT,
     )
     assert process.stdout is not None
-    while data := os.read(process.stdout.fileno(), 65536):
+    # What Wine leaves behind keeps the pipe open: the end of Python counts, not the end of the pipe.
+    copying = threading.Thread(target=copy, args=(process.stdout.fileno(),), daemon=True)
+    copying.start()
+    status = process.wait()
+    copying.join(_LAST_WORDS)
+    return status
+
+
+def copy(source: int) -> None:
+    """All that comes, to standard output."""
+    while data := os.read(source, 65536):
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    return process.wait()
 
 
 def environment(folder: Path) -> dict[str, str]:
