@@ -109,8 +109,8 @@ class Recompiler:
         self._under_way: list[set[int]] = []  # of each compilation: the pages that were forgotten meanwhile
         self._settled: Counter[int] = Counter()  # page: how often it was taken from a program that writes it
         self._settled_at: dict[int, float] = {}  # page: when it was last, in seconds of time.monotonic()
-        self._times_left: Counter[tuple[int, ...]] = Counter()  # by entries: how often `leave` was called
-        self._left_until: dict[tuple[int, ...], float] = {}  # by entries, in seconds of time.monotonic()
+        self._times_left: Counter[range] = Counter()  # by the function's addresses: how often `leave` was called
+        self._left_until: dict[range, float] = {}  # by the same, in seconds of time.monotonic()
         self._lock = threading.Lock()
         pages.listen(self)
         self.assume_singles = True
@@ -186,31 +186,22 @@ class Recompiler:
                 del self._serving[point]
 
     def leave(self, address: int) -> None:
-        """Let the engine run a function that was compiled, for a second, and for longer each further time."""
-        entries = self.entries_of(address)
+        """Let the engine run the function around an address, whatever of it was compiled, for two seconds, and
+        for longer each further time."""
+        function = self.function_at(address)
+        extent = range(function.address, function.end) if function else range(address, address + 1)
         with self._lock:
-            if entries not in self._compiled:
-                return
-            pages = self._compiled[entries].pages
-            self._withdraw(entries)
-            reason = "it was left and entered again all the time"
-            self.outcomes[entries] = Outcome(entries, Tier.UNICORN, reason)
-            self._compiled[entries] = _Published(pages, ())
-            for page in pages:
-                self._published[page].add(entries)
-            self._times_left[entries] += 1
-            self._left_until[entries] = time.monotonic() + 2.0 ** (self._times_left[entries] - 1)
+            for entries in [entries for entries in self._compiled if any(map(extent.__contains__, entries))]:
+                self._withdraw(entries)
+            self._times_left[extent] += 1
+            self._left_until[extent] = time.monotonic() + 2.0 ** self._times_left[extent]
 
-    def try_again(self) -> None:
-        """Forget about functions that were left long enough ago."""
+    def is_left(self, address: int) -> bool:
+        """Whether an address is in a function that the engine is to run for now."""
         if not self._left_until:
-            return
+            return False
         now = time.monotonic()
-        with self._lock:
-            for entries in [entries for entries, until in self._left_until.items() if until < now]:
-                del self._left_until[entries]
-                if entries in self._compiled and self.outcomes[entries].tier is Tier.UNICORN:
-                    self._withdraw(entries)
+        return any(address in extent and now < until for extent, until in list(self._left_until.items()))
 
     def fetch(self, address: int) -> int | None:
         """The instruction word at an address, None where nothing may be executed or where the program writes

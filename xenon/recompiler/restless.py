@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xenon.recompiler.attachment import CompiledCode
 
-_WINDOW = 20  # samples of one CPU
+_WINDOW = 8  # samples of one CPU
 _MOST_HAND_OVERS = 100  # for each sample
-_MOST_IN_COMPILED_CODE = 4  # samples of a window
+_MOST_IN_COMPILED_CODE = 2  # samples of a window
 
 
 class Restless:

@@ -60,6 +60,7 @@ class TierUp:
         self._wanted: list[_Wanted] = []  # those that were hot, to be remembered
         self._calls: list[int] = []  # functions that compiled ones call
         self._compiled_samples: Counter[int] = Counter()
+        self._left_for: Counter[int] = Counter()  # samples
         self._optimised: set[int] = set()  # functions that were, in this run or an earlier one
         self._to_optimise: SimpleQueue[int | None] = SimpleQueue()
         self._optimiser = Worker()
@@ -135,7 +136,7 @@ class TierUp:
     def _compile(self, address: int, inside: int | None = None, was_hot: bool = True) -> None:
         """Compile a function, unless it is time to close; those that it calls are next. What was hot is
         remembered."""
-        if self._closing.is_set():
+        if self._closing.is_set() or self._recompiler.is_left(address):
             return
         if inside is not None or self._recompiler.take_prepared([address]):
             self._is_compiling = True
@@ -152,7 +153,6 @@ class TierUp:
     def _look(self) -> bool:
         """Take a sample of each CPU, and compile what has become hot. Whether anything had."""
         was_hot = False
-        self._recompiler.try_again()
         for code in self._recompiler.attached:
             restless = self._restless.setdefault(code, Restless(code))
             if code.is_running:
@@ -184,11 +184,15 @@ class TierUp:
         return was_hot
 
     def _follow(self, place: int | None) -> bool:
-        """Compile what compiled code went to last, unless that has been tried. Whether it was."""
+        """Compile what compiled code went to last, if that was so at several samples and has not been tried.
+        Whether it was."""
         recompiler = self._recompiler
         if not place or recompiler.dispatch.serves(place) or recompiler.fetch(place) is None:
             return False
         if recompiler.outcomes.get(recompiler.entries_of(place)) is not None:
+            return False
+        self._left_for[place] += 1
+        if self._left_for[place] < _HOT:
             return False
         self._compile(place)
         return True
@@ -212,6 +216,9 @@ class TierUp:
     def _optimise(self) -> None:
         """The work of the second thread."""
         while (address := self._to_optimise.get()) is not None and not self._closing.is_set():
+            if self._recompiler.is_left(address):
+                self._compiled_samples[address] = 0
+                continue
             self._is_optimising = True
             if self._recompiler.compile(address, tier=Tier.OPTIMISED).tier is Tier.OPTIMISED:
                 self._compiled_samples[address] = _HOT_COMPILED
