@@ -13,6 +13,7 @@ from loader.foreign import HEAD_BYTES, recognise
 from loader.gguf.file import is_gguf
 from loader.header import read_header
 from loader.image import ITEM
+from loader.kinds import ByteOrder
 from loader.pieces import MAX_TOKEN_LENGTH, RECORD, PieceTokenizer, order_of, records
 from loader.sentencepiece_model import begins_as_sentencepiece, sentencepiece_tokenizer
 from loader.source import Source
@@ -42,7 +43,7 @@ def tokenizer_from(source: Source) -> Tokenizer:
             return json_tokenizer(source)
         if begins_as_sentencepiece(head):
             return sentencepiece_tokenizer(source)
-        if is_c64_tokenizer(source):
+        if is_c64_tokenizer(source) and not _is_whole(source, order_of(head)):
             return c64_tokenizer(source)
         byte_pairs = byte_pairs_order(head)
         order = byte_pairs or order_of(head)
@@ -78,7 +79,12 @@ def is_tokenizer(source: Source) -> bool:
         return True
     if byte_pairs_order(head) is not None or begins_as_json(head) or begins_as_sentencepiece(head):
         return True  # nothing else begins so
-    if order is None:
+    return _is_whole(source, order)
+
+
+def _is_whole(source: Source, order: ByteOrder | None) -> bool:
+    """Whether llama2.c's records in a byte order, if it is one, fill a file."""
+    if order is None or not ITEM < source.size <= MAX_FILE:
         return False
     try:
         for _ in records(source.read(0, source.size), order):

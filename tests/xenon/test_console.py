@@ -58,7 +58,7 @@ FAULTS = {
     "view": (r"illegal instruction 0x00000000 \(PC 0x[89]", ".long 0x00000000"),
     "viewed": (r"jump to 0xbd\w+: the page is read\+write only", ".long"),
     "illegal": (r"illegal instruction 0x00000000 \(", ".long 0x00000000"),
-    "vsx": (r"instruction of a unit that Xenon does not have 0x7c002698", "7c002698"),
+    "vsx": (r"lxvd2x \(0x7c002698\), which Xenon does not have: VSX load or store", "7c002698"),
     "trap": (r"trap instruction", "trap"),
     "misaligned": (r"misaligned address", "lwarx"),
     "unknown": (r"system call 326 \(socket\) with \(0x2, 0x1, 0x0, 0x0, 0x0, 0x0\) is not served", "sc"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import loader
 from xenon.batch.jobs import BatchJob, Result, StoryJob, VerifyJob
@@ -99,9 +98,20 @@ def failure(job: BatchJob, error: XenonError | loader.LoaderError) -> Result:
     return {"id": job.identity, "error": error.message, "code": error.code.value}
 
 
-@lru_cache(maxsize=1)
+_loaded: dict[StoryWork, Session] = {}  # of this process; one at most
+
+
+def unload() -> None:
+    """Let the model go that stays loaded in this process."""
+    while _loaded:
+        _loaded.popitem()[1].__exit__()
+
+
 def _session(work: StoryWork) -> Session:
     """The session of this process. Raises XenonError for another model than the batch's."""
+    if work in _loaded:
+        return _loaded[work]
+    unload()
     session = Session(work.model, work.tokenizer, work.setup)
     digest = _sha256(session)
     if digest != work.sha256:
@@ -109,7 +119,7 @@ def _session(work: StoryWork) -> Session:
             f"{session.model.path}: SHA-256 {digest} big-endian here, {work.sha256} where the batch began",
             "every computer of a cluster needs the same model and tokenizer under the same path",
         )
-    session.__enter__()  # stays loaded until the process ends
+    _loaded[work] = session.__enter__()
     return session
 
 

@@ -109,7 +109,7 @@ class Recompiler:
         self._under_way: list[set[int]] = []  # of each compilation: the pages that were forgotten meanwhile
         self._settled: Counter[int] = Counter()  # page: how often it was taken from a program that writes it
         self._settled_at: dict[int, float] = {}  # page: when it was last, in seconds of time.monotonic()
-        self._times_left: Counter[range] = Counter()  # by the function's addresses: how often `leave` was called
+        self._times_left: Counter[range] = Counter()  # function's addresses: how often it was left
         self._left_until: dict[range, float] = {}  # by the same, in seconds of time.monotonic()
         self._lock = threading.Lock()
         pages.listen(self)
@@ -186,7 +186,7 @@ class Recompiler:
                 del self._serving[point]
 
     def leave(self, address: int) -> None:
-        """Let the engine run the function around an address, whatever of it was compiled, for two seconds, and
+        """Let the engine run the function around an address, whatever is compiled of it, for two seconds, and
         for longer each further time."""
         function = self.function_at(address)
         extent = range(function.address, function.end) if function else range(address, address + 1)

@@ -18,6 +18,7 @@ from xenon.linux.address_space import AddressSpace
 from xenon.linux.layout import LINUX_MAP
 from xenon.linux.loading import load
 from xenon.linux.program import Program, parse_program, read_program
+from xenon.powerpc.disassembly import capstone_name
 from xenon.powerpc.elf import MAGIC, Elf
 from xenon.powerpc.functions import read_functions
 from xenon.profile.code_map import CodeMap
@@ -33,6 +34,8 @@ _WORDS = (
     *(0x3C4C0001, 0x38420000, 0x44000002, 0x00000000, 0x10000484, 0x7C002698, 0xF8010010, 0xFC20102A),
 )
 _HEADERS = 64 + 56
+
+capstone_name(0)  # loads a library, which a trial may not
 
 
 def trial(rng: random.Random, folder: Path) -> int:

@@ -21,7 +21,7 @@ from xenon.batch.jobs import BatchJob, Result, StoryJob, read_stories, sweep_job
 from xenon.batch.journal import Journal
 from xenon.batch.processes import Processes
 from xenon.batch.run import BatchState, run_batch
-from xenon.batch.work import VerifyWork, story_work
+from xenon.batch.work import VerifyWork, story_work, unload
 from xenon.errors import XenonError
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.stories.settings import Sampling, Setup
@@ -50,6 +50,12 @@ class HereAndNow:
             yield number, self._work.do(job)
         if self._most is not None:
             raise XenonError("given up")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_stays_loaded() -> Iterator[None]:
+    yield
+    unload()
 
 
 @pytest.fixture(scope="module")

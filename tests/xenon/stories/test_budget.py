@@ -15,7 +15,7 @@ from command_line import run_command, run_command_text
 from support import Made, shared_file
 
 import loader
-import xenon.stories.session
+import xenon.stories.runnable
 from loader import ByteOrder, Format
 from xenon.cli.errors import hint_for
 from xenon.console import Console
@@ -54,7 +54,7 @@ def consoles(monkeypatch: pytest.MonkeyPatch) -> list[Console]:
         made.append(Console(*arguments, **options))
         return made[-1]
 
-    monkeypatch.setattr(xenon.stories.session, "Console", make)
+    monkeypatch.setattr(xenon.stories.runnable, "Console", make)
     return made
 
 
