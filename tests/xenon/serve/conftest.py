@@ -15,14 +15,14 @@ for _module in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(_module, reason=f"serve needs {_module}: pip install 'xenon-llm[serve]'")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server() -> Iterator[ApiServer]:
     """On the fastest engine."""
     with api_server(waiting=64, head_seconds=1.0, body_seconds=0.5) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slow_server() -> Iterator[ApiServer]:
     """A token takes some milliseconds; two requests may wait."""
     with api_server(SLOW, waiting=2) as running:
