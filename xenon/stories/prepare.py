@@ -37,18 +37,21 @@ def prepare(
     kinds: Iterable[str] = KINDS,
     functions: Iterable[str] | None = None,
 ) -> list[Path]:
-    """Write library and record of each kind; returns their paths. `functions` are those of the port's two
-    guests to compile; by default all hot ones, and the Commodore 64's. Raises BuildError, XenonError."""
+    """Write library and record of each kind, unless they are there; returns their paths. `functions` are those
+    of the port's two guests to compile; by default all hot ones, and the Commodore 64's. Raises BuildError,
+    XenonError."""
     programs = _programs(None if functions is None else frozenset(functions))
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for kind in kinds:
         modules, record = lift_programs(programs, x86="x86_64" in kind)
         library, text = folder / library_name(kind), folder / f"{kind}.json"
+        made += [library, text]
+        if library.exists() and text.exists() and text.read_text() == record.text():
+            continue  # made by this generator, of these functions
         text.unlink(missing_ok=True)  # until both are there, neither is used
         _link(modules, KINDS[kind], library)
         text.write_text(record.text())
-        made += [library, text]
     return made
 
 
