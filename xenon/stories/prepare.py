@@ -37,9 +37,11 @@ def prepare(
     kinds: Iterable[str] = KINDS,
     functions: Iterable[str] | None = None,
 ) -> list[Path]:
-    """Write library and record of each kind, unless they are there; returns their paths. `functions` are those
-    of the port's two guests to compile; by default all hot ones, and the Commodore 64's. Raises BuildError,
-    XenonError."""
+    """Write library and record of each kind, unless they are there; returns their paths. `functions` are
+    those of the port's two guests to compile; by default all hot ones, and the Commodore 64's.
+
+    Raises BuildError, XenonError.
+    """
     programs = _programs(None if functions is None else frozenset(functions))
     folder.mkdir(parents=True, exist_ok=True)
     made = []
