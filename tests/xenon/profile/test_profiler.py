@@ -84,7 +84,7 @@ def test_the_hot_function_comes_first_with_its_callers(program: Path, kind: CpuK
     assert profile.functions[0] == dot
     assert dot.calls == int(rounds)
     assert main.calls == 1
-    assert main.total > dot.self_samples > profile.samples / 2
+    assert main.total >= dot.self_samples > profile.samples / 2
     activity = Activity.UNICORN if kind is CpuKind.UNICORN else Activity.COMPILED
     stack = max((stack for stack in profile.stacks if stack[1] is activity), key=profile.stacks.__getitem__)[
         0
