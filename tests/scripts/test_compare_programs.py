@@ -4,25 +4,21 @@ where it is there, under qemu; the recompiler stays in compiled code."""
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "measuring" / "compare_programs.py"
-sys.path.insert(0, str(SCRIPT.parent))
+import compare_programs
+import support
+from compare_programs import PROGRAMS, Comparison, Program, Seconds
+from sharing import build_once, run_folder
 
-import compare_programs  # noqa: E402
-import support  # noqa: E402
-from compare_programs import PROGRAMS, Comparison, Program, Seconds  # noqa: E402
-from sharing import build_once, run_folder  # noqa: E402
-
-from xenon.console import Console, CpuKind, MachineSettings  # noqa: E402
-from xenon.lifter import parts  # noqa: E402
-from xenon.recompiler import codegen  # noqa: E402
-from xenon.recompiler.recompiler import Tier  # noqa: E402
+from xenon.console import Console, CpuKind, MachineSettings
+from xenon.lifter import parts
+from xenon.recompiler import codegen
+from xenon.recompiler.recompiler import Tier
 
 ROUNDS = {"switch_loop.c": 20000, "long_jumps.c": 2000, "records.c": 5000, "strings.c": 20}
 
@@ -47,7 +43,7 @@ INSIDE = SHORT[:3]  # loops that never leave compiled code, but for the call of 
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, Path]:
     program: Program = request.param
     if program.name not in SHORT and not support.WHOLE:
-        pytest.skip("in the long run")
+        pytest.skip("a long form: XENON_LLM_ALL=1")
     folder = run_folder(tmp_path_factory) / "compared"
     path = folder / "".join([program.source, *program.options])
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,10 @@ def test_results_are_in_order_with_failures_by_id(expected: bytes) -> None:
 def test_processes_give_the_same(work: Any, jobs: list[StoryJob], expected: bytes, tmp_path: Path) -> None:
     states: list[BatchState] = []
     target = tmp_path / "stories.jsonl"
-    told = lambda state: states.append(BatchState(state.jobs, state.before, state.done, state.failed))  # noqa: E731
+
+    def told(state: BatchState) -> None:
+        states.append(replace(state))
+
     run_batch(work, jobs, lambda: Processes(work, 2), target, told=told)
     assert target.read_bytes() == expected
     assert [state.done for state in states] == list(range(len(LINES) + 1))
