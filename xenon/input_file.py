@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from xenon.errors import XenonError, reason
-from xenon.host.files import open_to_read, read_at
+from xenon.host.files import let_wait, open_to_read, read_at
 
 MIB = 1 << 20
 _PIECE = 1 << 20
@@ -100,7 +100,7 @@ class InputFile:
         else:
             if not data:
                 raise XenonError(f"{self.path}: is a pipe that nobody writes to", hint)
-        os.set_blocking(self._descriptor, True)
+        let_wait(self._descriptor)
         return data
 
     def __enter__(self) -> InputFile:
