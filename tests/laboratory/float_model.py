@@ -246,3 +246,24 @@ def comparison(name: str, a: int, b: int, status: int) -> tuple[int, int]:
     )
     field = 8 if first < second else 4 if first > second else 2
     return field, summary(status & ~FPCC | field << 12)
+
+
+def changed(name: str, word: int, operand: int, status: int) -> tuple[int, int]:
+    """FPSCR after a form that works on it, and the field of CR that mcrfs moves; `operand` is FRB."""
+    field, source = word >> 23 & 7, word >> 18 & 7
+    shift, bit = 28 - 4 * field, 1 << 31 - (word >> 21 & 31)
+    exceptions = OX | UX | ZX | XX | INVALID
+    name = name.rstrip(".")
+    if name == "mffs":
+        return status, 0
+    if name == "mtfsf":
+        mask = sum(0xF << 28 - 4 * number for number in range(8) if word >> 24 - number & 1)
+        return summary(status & ~mask | operand & mask), 0
+    if name == "mtfsfi":
+        return summary(status & ~(0xF << shift) | (word >> 12 & 15) << shift), 0
+    if name == "mtfsb0":
+        return summary(status & ~bit), 0
+    if name == "mtfsb1":
+        return (noted(status, bit) if bit & exceptions else summary(status | bit)), 0
+    moved = 28 - 4 * source
+    return summary(status & ~(0xF << moved & (exceptions | FX))), status >> moved & 15

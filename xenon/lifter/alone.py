@@ -200,7 +200,8 @@ class _Alone:
         """Let a form that changes FPSCR do all that it does, in every rounding mode (see exact_forms.py)."""
         lifter, zero = self._lifter, self._lifter.constant(I64, 0)
         bits = [
-            lifter.read(I64, self._register(name)) if name in self._reads else zero for name in ("FA", "FB", "FC")
+            lifter.read(I64, self._register(name)) if name in self._reads else zero
+            for name in ("FA", "FB", "FC")
         ]
         if mnemonic in COMPARISONS:
             result = zero.call(f"exact_{mnemonic}", [lifter.named("state"), *bits, zero])

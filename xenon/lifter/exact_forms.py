@@ -32,7 +32,13 @@ from xenon.powerpc.operands import operands_of
 _TOWARD_ZERO = 1
 _FIELDS = {"FT": 1 << 21, "FA": 2 << 16, "FB": 3 << 11, "FC": 4 << 6}  # f1 to f4 in them
 _LEAST_DOUBLE, _LEAST_SINGLE = 1 << 52, (1023 - 126) << 52
-_CLASSES = {"nan": 0x11, "infinite": 0x05, "normal": 0x04, "denormal": 0x14, "zero": 0x02}  # of positive numbers
+_CLASSES = {
+    "nan": 0x11,
+    "infinite": 0x05,
+    "normal": 0x04,
+    "denormal": 0x14,
+    "zero": 0x02,
+}  # of positive numbers
 _NEGATIVE = {"infinite": 0x09, "normal": 0x08, "denormal": 0x18, "zero": 0x12}
 
 
@@ -50,7 +56,6 @@ def status_functions(lines: Sequence[str], target: Target) -> list[str]:
     return more
 
 
-
 def _class_of(bits: Value, single: bool) -> Value:
     """FPRF of a result, in place."""
     size = bits & ~SIGN
@@ -60,7 +65,9 @@ def _class_of(bits: Value, single: bool) -> Value:
     def code(name: str) -> Value:
         return negative.select(bits.like(_NEGATIVE[name]), bits.like(_CLASSES[name]))
 
-    result = size.icmp("eq", 0).select(code("zero"), size.icmp("ult", least).select(code("denormal"), code("normal")))
+    result = size.icmp("eq", 0).select(
+        code("zero"), size.icmp("ult", least).select(code("denormal"), code("normal"))
+    )
     result = size.icmp("eq", INFINITY).select(code("infinite"), result)
     return size.icmp("ugt", INFINITY).select(_CLASSES["nan"], result).shl(12)
 
@@ -81,7 +88,13 @@ def _exact(name: str, target: Target) -> list[str]:
 def _body(name: str, lines: list[str]) -> list[str]:
     """The arithmetic in a function of its own, with operands and result in the state: LLVM does not move it
     across the changes of the host's modes."""
-    return [f"define internal void @body_{name}(ptr %state) noinline nounwind {{", "entry:", *lines, "  ret void", "}\n"]
+    return [
+        f"define internal void @body_{name}(ptr %state) noinline nounwind {{",
+        "entry:",
+        *lines,
+        "  ret void",
+        "}\n",
+    ]
 
 
 def _arithmetic(name: str, target: Target) -> list[str]:

@@ -114,7 +114,11 @@ define internal void @note_exceptions(ptr %state) noinline nounwind {{
   %place_at = getelementptr i8, ptr %state, i64 {layout.ENGINE_FPSCR}
   %place = load ptr, ptr %place_at
   %known = icmp ne ptr %place, null
-  br i1 %known, label %look, label %done
+  %notes_at = getelementptr i8, ptr %state, i64 {layout.NOTES}
+  %notes = load i8, ptr %notes_at
+  %noted = icmp ne i8 %notes, 0
+  %both_known = and i1 %known, %noted
+  br i1 %both_known, label %look, label %done
 look:
   %host = call i64 @host_exceptions()
   %some = and i64 %host, 61

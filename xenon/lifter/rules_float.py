@@ -59,7 +59,9 @@ def _registers(instruction: Instruction) -> dict[str, int]:
     return {} if operands is None else {name: numbers[name] for name in operands.reads if name in numbers}
 
 
-def _note_invalid(lifter: Lifter, kind: Invalid, registers: dict[str, int], rounded: Value | None = None) -> None:
+def _note_invalid(
+    lifter: Lifter, kind: Invalid, registers: dict[str, int], rounded: Value | None = None
+) -> None:
     """Note an operation on these FPRs that may have been invalid. `rounded` stands for FB."""
     if not lifter.notes_invalid:
         return

@@ -150,7 +150,10 @@ class Unit:
         loops = {
             start: Loop(self, block, self._addresses(block))
             for start, block in self._flow.blocks.items()
-            if is_loop(block) and not self.lifter.keeps_status and not any(map(stands_alone, block.body)) and not synchronizes(block)
+            if is_loop(block)
+            and not self.lifter.keeps_status
+            and not any(map(stands_alone, block.body))
+            and not synchronizes(block)
         }
         if any(loop.repeated for loop in loops.values()):
             reserve_memory(self.lifter)
@@ -163,7 +166,9 @@ class Unit:
         return find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
 
     def _note_exceptions(self) -> None:
-        """Say that FPSCR is to get the exceptions of this function (see exceptions.py)."""
+        """Say that FPSCR is to get the exceptions of this function from the host (see exceptions.py)."""
+        if self.lifter.keeps_status:
+            return
         for names, offset in ((NOTING, layout.NOTES), (COMPARISONS, layout.COMPARES)):
             if self._mnemonics & names:
                 self.lifter.write(self.lifter.constant(I8, 1), self.lifter.field(offset))

@@ -172,6 +172,19 @@ class UnicornCpu:
         remove_native_hook(self._engine, self._exception_hook)
         self._exception_hook = add_native_hook(self._engine, unicorn.UC_HOOK_INTR, hook, data)
 
+    def execute_instead(self, words: Words, execute: Callable[[int], None]) -> None:
+        """Call `execute` with each of these words in the engine's place; nothing may be mapped yet. What
+        `words.find` finds depends on what stands around a word."""
+
+        def handle(address: int, word: int) -> None:
+            if (
+                int(self._engine.reg_read(ppc.UC_PPC_REG_PC)) == address
+            ):  # else another hook has gone elsewhere
+                execute(word)
+                self.reservations.go_on(address)
+
+        self.instruction_hooks.listen(words, handle, by_place=True)
+
     def refuse(self, access: Access, pc: int, address: int, size: int) -> None:
         """See RefusedAccesses; for what executes in the engine's place."""
         self._refused.refuse(access, pc, address, size)
