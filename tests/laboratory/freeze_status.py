@@ -15,7 +15,7 @@ from xenon.lifter.fpscr import COMPARISONS, CONVERSIONS, ESTIMATES, NOTING, SING
 from xenon.powerpc.isa import table
 from xenon.powerpc.operands import operand_table
 
-PER_FORM = 6
+PER_FORM = 4
 HEAD = (
     "# Frozen cases of FPSCR, written by tests/laboratory/freeze_status.py.",
     "# mnemonic, word, registers before, registers after",
@@ -31,6 +31,12 @@ _EDGES = (
     0x7FF0000000000000, 0xFFF0000000000000, 0x7FF8000000000000, 0x7FF0000020000000, 0xFFF4000000000000,
     0x41DFFFFFFFC00000, 0xC1E0000000000000, 0x43E0000000000000, 0x3FE0000000000000,
 )  # fmt: skip
+_ONE, _TWO, _INFINITE, _MINUS_INFINITE = 0x3FF << 52, 1 << 62, 0x7FF << 52, 0xFFF << 52
+_INVALID = (  # FRA, FRB, FRC
+    (_INFINITE, _MINUS_INFINITE, _TWO),
+    (_INFINITE, _INFINITE, _TWO),
+    (0, 0, _MINUS_INFINITE),
+)
 # Form, FRA, FRB, FRC, result (a number, or CR's field), FPSCR from 0 on.
 _CAPTURED = (
     ("frsp", 0, 0x3FF999999999999A, 0, 0x3FF99999A0000000, 0x82064000),
@@ -106,8 +112,8 @@ def cases() -> Iterator[Case]:
         for name in (plain, f"{plain}."):
             if name in OPCODES:
                 rng = random.Random(name)
-                for _ in range(PER_FORM):
-                    bits = [_number(rng, plain in SINGLE and plain != "frsp") for _ in range(3)]
+                made = [[_number(rng, plain in SINGLE and plain != "frsp") for _ in range(3)] for _ in range(PER_FORM)]
+                for bits in (*made, *map(list, _INVALID)):
                     before = _status(rng)
                     yield _case(name, bits, before, *_outcome(plain, bits, 0, before))
     for plain in CHANGING:

@@ -10,9 +10,10 @@ import pytest
 pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 from laboratory import float_model as model
+from laboratory.frozen import STATUS_CASES, Case, read_cases, run_compiled
 
 from xenon.lifter import layout
-from xenon.lifter.fpscr import COMPARISONS, CONVERSIONS, ROUNDING, SINGLE
+from xenon.lifter.fpscr import COMPARISONS, CONVERSIONS, NOTING, ROUNDING, SINGLE
 from xenon.powerpc.isa import table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.hand_over import lone_instructions
@@ -97,3 +98,23 @@ def test_a_form_leaves_its_result_and_all_of_fpscr(name: str) -> None:
             f"{a:016x} {b:016x} {c:016x} FPSCR {before:08x}: {result[0]:x} {result[1]:08x}, "
             f"expected {expected[0]:x} {expected[1]:08x}"
         )
+
+
+def test_usual_compiled_code_notes_which_operation_was_invalid() -> None:
+    """Without an instruction that reads FPSCR; the other exceptions the host notes."""
+    cases, noted = [], []
+    for case in read_cases(STATUS_CASES):
+        flags = case.after["fpscr"] & model.INVALID
+        if flags and case.mnemonic in NOTING - COMPARISONS and case.before["fpscr"] & model.INVALID == 0:
+            cases.append(Case(case.mnemonic, case.word, case.before, {"f1": case.after["f1"]}))
+            noted.append(flags | model.VX | model.FX)
+    results = run_compiled(cases)
+    assert [result["f1"] for result in results] == [case.after["f1"] for case in cases]
+    every = model.INVALID | model.VX | model.FX
+    assert [
+        case.row() for case, result, flags in zip(cases, results, noted, strict=True)
+        if result["fpscr"] & every != flags | case.before["fpscr"] & model.FX
+    ] == []  # fmt: skip
+    assert {flag for flags in noted for flag in (1 << bit for bit in range(29)) if flags & flag} >= {
+        model.VXSNAN, model.VXISI, model.VXCVI, model.VXSQRT,
+    }  # fmt: skip
