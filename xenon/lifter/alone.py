@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from xenon.lifter import layout, slots
 from xenon.lifter.entry import reserve_slots
-from xenon.lifter.exceptions import NOTING, exception_functions
 from xenon.lifter.facts import ALL_LIVE
+from xenon.lifter.fpscr import COMPARISONS, NOTING
 from xenon.lifter.general import FIELDS, IMPLIED, Field, without_dot
 from xenon.lifter.guards import Guard
 from xenon.lifter.ir_types import DOUBLE, I32, I64, POINTER, WORDS_4
@@ -41,10 +41,10 @@ def has_rule(word: int) -> bool:
 
 def lift_all_alone(names: Mapping[int, str], target: Target) -> str:
     """The text of a module with a function for each of these words that general.general_word has returned."""
-    lines = [*module_head(target), exception_functions(target)]
+    lines = module_head(target)
     for general, name in names.items():
         lines += lift_alone(name, general, target)
-    return module_text(lines)
+    return module_text(lines, target)
 
 
 def lift_alone(name: str, general: int, target: Target) -> list[str]:
@@ -57,6 +57,11 @@ def lift_alone(name: str, general: int, target: Target) -> list[str]:
     assert instruction is not None
     lifter = Lifter(target)
     alone = _Alone(lifter, instruction)
+    if instruction.mnemonic in NOTING:
+        alone.execute_exactly(instruction.mnemonic)
+        if with_dot:
+            alone.copy_exceptions()
+        return _definition(name, lifter)
     reserve_slots(lifter, instruction.reads | instruction.writes)
     alone.read()
     lifter.begin_block((), (), ALL_LIVE)
@@ -70,23 +75,13 @@ def lift_alone(name: str, general: int, target: Target) -> list[str]:
     if overflowing:
         alone.note_overflow(overflows(lifter, instruction, instruction.mnemonic.rstrip(".")))
     alone.write()
-    notes = instruction.mnemonic in NOTING
-    if with_dot and not notes:
-        alone.copy_exceptions()
-    lifter.emit("ret void")
-    if not notes:
-        return [f"define void @{name}({_PARAMETERS}) nounwind {{", "entry:", *lifter.lines, "}\n"]
-    # The arithmetic is in a function of its own: LLVM does not move it across the looks at the host's flags.
-    body = f"define internal void @{name}_body({_PARAMETERS}) noinline nounwind {{"
-    outer = Lifter(target)
-    outer.emit("call void @clear_exceptions()")
-    outer.emit(f"call void @{name}_body(ptr %state, i32 %word)")
-    outer.emit("call void @note_exceptions(ptr %state)")
     if with_dot:
-        _Alone(outer, instruction).copy_exceptions()
-    outer.emit("ret void")
-    whole = [f"define void @{name}({_PARAMETERS}) nounwind {{", "entry:", *outer.lines, "}\n"]
-    return [body, "entry:", *lifter.lines, "}\n", *whole]
+        alone.copy_exceptions()
+    return _definition(name, lifter)
+
+
+def _definition(name: str, lifter: Lifter) -> list[str]:
+    return [f"define void @{name}({_PARAMETERS}) nounwind {{", "entry:", *lifter.lines, "  ret void", "}\n"]
 
 
 class _Alone:
@@ -145,6 +140,22 @@ class _Alone:
         for shift, bits, into in field.pieces:
             number = number | (self._word.lshr(shift) & ((1 << bits) - 1)).shl(into)
         return number.zext(64)
+
+    def execute_exactly(self, mnemonic: str) -> None:
+        """Let a form that changes FPSCR do all that it does, in every rounding mode (see exact_forms.py)."""
+        lifter, zero = self._lifter, self._lifter.constant(I64, 0)
+        bits = [
+            lifter.read(I64, self._register(name)) if name in self._reads else zero
+            for name in ("FA", "FB", "FC")
+        ]
+        if mnemonic in COMPARISONS:
+            result = zero.call(f"exact_{mnemonic}", [lifter.named("state"), *bits, zero])
+            field = lifter.offset(self._pointer(layout.ENGINE_CR), self._number(FIELDS["BF"]).shl(2))
+            lifter.write(result.trunc(32), field)
+            return
+        target = self._register("FT")
+        result = zero.call(f"exact_{mnemonic}", [lifter.named("state"), *bits, lifter.read(I64, target)])
+        lifter.write(result, target)
 
     def note_overflow(self, overflow: Value) -> None:
         """Set OV, and SO with it."""

@@ -34,6 +34,7 @@ from xenon.powerpc.isa import Kind, table
 from xenon.recompiler.bridge import filled
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu_kind import installed
+from xenon.recompiler.near_status import NearStatus
 from xenon.recompiler.prepared import prepared
 from xenon.recompiler.state import State
 
@@ -190,6 +191,11 @@ class _HandOver:
 
     def begin(self, hook: int) -> None:
         self._cpu.hand_over(HANDED_OVER, hook, self._state.host_address, self._execute)
+        self._cpu.execute_instead(NearStatus(), self._execute_exactly)
+
+    def _execute_exactly(self, word: int) -> None:
+        if (function := lone_instructions().address(word)) is not None:
+            self._call(function, word)
 
     def _execute(self) -> bool:
         """Execute the instruction before PC, and have the next such word executed without Python; False where

@@ -8,6 +8,7 @@ from pathlib import Path
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.lifter.alone import has_rule, lift_all_alone
 from xenon.lifter.flow import Flow, NotUnderstood, explore, explore_leaves
+from xenon.lifter.fpscr import NOTING
 from xenon.lifter.general import general_word
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
@@ -64,7 +65,9 @@ def prepared_alone() -> tuple[int, ...]:
     operands than registers; the rest is compiled when it is met."""
     words = set()
     for row in table():
-        if has_rule(row.opcode) and (row.mnemonic in HANDED_OVER or row.kind is Kind.VMX128):
+        noting = row.mnemonic.removesuffix(".") in NOTING
+        wanted = noting or row.mnemonic in HANDED_OVER or row.kind is Kind.VMX128
+        if wanted and has_rule(row.opcode):
             general = general_word(row.opcode)
             if general is not None and general == general_word(row.opcode | ~row.mask & 0xFFFF_FFFF):
                 words.add(general)

@@ -14,7 +14,7 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Access, Registers, Trap, TrapKind
 from xenon.hardware.host_memory import ENGINE_BYTES, require_room
-from xenon.hardware.memory_map import PAGE_BYTES, START_STUB, WORD_BYTES, physical
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.decoder import Decoder
 from xenon.hardware.unicorn.device_windows import DeviceWindows
@@ -26,6 +26,7 @@ from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.map import UnicornMap
 from xenon.hardware.unicorn.native_code import NativeCode
 from xenon.hardware.unicorn.native_hooks import NativeHooks
+from xenon.hardware.unicorn.page_fills import remember_rights
 from xenon.hardware.unicorn.pause import Pause
 from xenon.hardware.unicorn.position import Position
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
@@ -116,6 +117,7 @@ class UnicornCpu:
         self._execute: Callable[[], bool] = lambda: False
         self._exception_callback = EXCEPTION_HOOK(self._on_exception)
         self._exception_hook = add_native_hook(engine, unicorn.UC_HOOK_INTR, self.exception_callback, 0)
+        remember_rights(engine, pages.memory.host_address + RAM_BYTES)
         engine_map = UnicornMap(engine, pages.memory, self.pause, instruments)
         pages.listen(engine_map)
         self._limit = InstructionLimit(engine)
@@ -169,6 +171,19 @@ class UnicornCpu:
         self._execute = execute
         remove_native_hook(self._engine, self._exception_hook)
         self._exception_hook = add_native_hook(self._engine, unicorn.UC_HOOK_INTR, hook, data)
+
+    def execute_instead(self, words: Words, execute: Callable[[int], None]) -> None:
+        """Call `execute` with each of these words in the engine's place; nothing may be mapped yet. What
+        `words.find` finds depends on what stands around a word."""
+
+        def handle(address: int, word: int) -> None:
+            if (
+                int(self._engine.reg_read(ppc.UC_PPC_REG_PC)) == address
+            ):  # else another hook has gone elsewhere
+                execute(word)
+                self.reservations.go_on(address)
+
+        self.instruction_hooks.listen(words, handle, by_place=True)
 
     def refuse(self, access: Access, pc: int, address: int, size: int) -> None:
         """See RefusedAccesses; for what executes in the engine's place."""

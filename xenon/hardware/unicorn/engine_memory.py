@@ -160,8 +160,8 @@ class _Search:
         data = self._dump()
         if [struct.unpack_from("<Q", data, fpr + FPR_STRIDE * number)[0] for number in range(32)] != fprs:
             raise _NotFound
-        self._engine.reg_write(ppc.UC_PPC_REG_CR, 0x1234_5678)
-        cr = self._only(struct.pack("<8I", 1, 2, 3, 4, 5, 6, 7, 8))
+        self._engine.reg_write(ppc.UC_PPC_REG_CR, 0xB5E3_A1D7)
+        cr = self._only(struct.pack("<8I", 0xB, 5, 0xE, 3, 0xA, 1, 0xD, 7))
         lr, ctr, pc = (
             self._register(register, 0x1357_9BDF_2468_0000 + 16 * register)
             for register in (ppc.UC_PPC_REG_LR, ppc.UC_PPC_REG_CTR, ppc.UC_PPC_REG_PC)
@@ -211,8 +211,9 @@ class _Search:
         return self._read(self._start, self._size)
 
     def _only(self, wanted: bytes) -> int:
-        """Where these bytes are, if they are at one place alone."""
-        data = self._dump()
+        """Where these bytes are, if they are at one place alone among the registers: what stands behind them in
+        memory may hold any bytes."""
+        data = self._dump()[: self._registers]
         place = data.find(wanted)
         if place < 0 or data.find(wanted, place + 1) >= 0:
             raise _NotFound

@@ -46,16 +46,17 @@ class InstructionHooks:
         self._engine, self._pages, self._hooks, self._devices = engine, pages, hooks, devices
         self._callback = HOOK(self._come_by)
         self._host_callback = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
-        self._sets: list[tuple[Words, Handler]] = []
+        self._sets: list[tuple[Words, Handler, bool]] = []
         self._lock = threading.RLock()
         self._places: list[int] = []  # of all such words, in order
         self._hooked: list[
             tuple[int, int, int]
         ] = []  # first and last place of each hook, in order; its handle
 
-    def listen(self, words: Words, handler: Handler) -> None:
-        """Call `handler` before each of these instructions from now on; nothing may be mapped yet."""
-        self._sets.append((words, handler))
+    def listen(self, words: Words, handler: Handler, by_place: bool = False) -> None:
+        """Call `handler` before each of these instructions from now on; nothing may be mapped yet. With `by_place`,
+        `words.find` looks at what stands around a word, and it is not meant wherever it is."""
+        self._sets.append((words, handler, by_place))
         if len(self._sets) == 1:
             CodeListener(self._pages, self._find)
 
@@ -66,7 +67,7 @@ class InstructionHooks:
 
     def _find(self, address: int, size: int) -> None:
         words = np.frombuffer(self._pages.memory.slice(address, size), ">u4").astype(np.uint32)
-        indices = {index for members, _ in self._sets for index in members.find(words).tolist()}
+        indices = {index for members, _, _ in self._sets for index in members.find(words).tolist()}
         places = [address + WORD_BYTES * index for index in sorted(indices)]
         with self._lock:
             here = slice(bisect_left(self._places, address), bisect_left(self._places, address + size))
@@ -101,8 +102,8 @@ class InstructionHooks:
     def _come_by(self, _engine: int, address: int, _size: int, _data: int) -> None:
         word = int.from_bytes(self._pages.memory.view[address : address + WORD_BYTES], "big")
         is_known = False
-        for words, handler in self._sets:
-            if word in words:
+        for words, handler, by_place in self._sets:
+            if word in words and not (by_place and not self._is_place(address)):
                 is_known = True
                 handler(address, word)
         if is_known or self._devices.at_rest is not None:
@@ -110,6 +111,11 @@ class InstructionHooks:
         if int(self._engine.reg_read(ppc.UC_PPC_REG_PC)) == address:  # else another hook has gone elsewhere
             self._devices.at_rest = lambda: self._split(address)
             self._engine.emu_stop()
+
+    def _is_place(self, address: int) -> bool:
+        with self._lock:
+            index = bisect_left(self._places, address)
+            return index < len(self._places) and self._places[index] == address
 
     def _split(self, address: int) -> None:
         """Take the hook away from an address that is executed, up to the next words on both sides."""
