@@ -42,7 +42,8 @@ ENGINE_SAT, ENGINE_PC, ENGINE_FPSCR, ENGINE_SO, ENGINE_OV = 2872, 2880, 2888, 28
 HANDED_OVER, ON_EXCEPTION = 2912, 2920
 NOTES = 2928  # not 0 once compiled code has done what FPSCR notes exceptions of (32 bits): see exceptions.py
 ENGINE_NJ = 2936  # a byte: VSCR's bit NJ
-SIZE = 2944
+ENGINE_LR, ENGINE_CTR = 2944, 2952
+SIZE = 2960
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
 RESUME = NEVER - 1  # the address that has the hook run compiled code from the PC in the state
