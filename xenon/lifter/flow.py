@@ -92,8 +92,9 @@ class Flow:
 
     @property
     def entry_points(self) -> list[int]:
-        """Where compiled code may be entered: the entries, where calls return to, and where parts meet."""
-        return sorted({*self.entries, *self.resumes, *self.joints})
+        """Where compiled code may be entered: the entries, where calls return to, and where parts meet. Where
+        a part's last call returns to is another part's."""
+        return sorted({*self.entries, *self.resumes, *self.joints} - self.beyond)
 
     @property
     def resumes(self) -> list[int]:
