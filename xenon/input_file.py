@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from xenon.errors import XenonError, reason
 from xenon.host.files import let_wait, open_to_read, read_at
+from xenon.host.streams import read_up_to
 
 MIB = 1 << 20
 _PIECE = 1 << 20
@@ -113,7 +114,7 @@ class InputFile:
 def read_stream(stream: BinaryIO, name: str, limit: int, expected: str) -> bytes:
     """All bytes of a stream, to its end. Raises XenonError for more than `limit`, a number of MiB."""
     try:
-        data = stream.read(limit + 1)
+        data = read_up_to(stream, limit + 1)
     except OSError as error:
         raise XenonError(f"{name}: {reason(error)}") from error
     if len(data) > limit:

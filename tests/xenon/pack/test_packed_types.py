@@ -75,7 +75,7 @@ def test_a_model_in_half_is_the_converted_one_under_its_own_path(made: Made, tmp
     assert files == expected
     assert len(files) < len(plan(tale_of(whole, made)).files[ELF_NAME])
     folder = half.source.path.parent
-    del half, model
+    del half
     gc.collect()
     assert not folder.exists()
 
