@@ -233,11 +233,11 @@ class _Search:
         self._engine.emu_start(_CODE, _CODE + 4 * len(words))
 
     def _changed(self, before: bytes, after: bytes, size: int) -> list[int]:
-        """Where a number of so many bytes has turned from 0 to 1."""
+        """Where among the registers a number of so many bytes has turned from 0 to 1."""
         zero, one = bytes(size), (1).to_bytes(size, "little")
         return [
             place
-            for start in range(0, min(len(before), len(after)), _CHUNK)
+            for start in range(0, min(len(before), len(after), self._registers), _CHUNK)
             if before[start : start + _CHUNK] != after[start : start + _CHUNK]
             for place in range(start, start + _CHUNK, size)
             if before[place : place + size] == zero and after[place : place + size] == one
