@@ -33,6 +33,7 @@ from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import EXCEPTION_HOOK, add_native_hook, remove_native_hook
+from xenon.hardware.unicorn.vector_mode import StatusMoves, VectorMode
 from xenon.hardware.unicorn.waiting_hints import WaitingHints
 from xenon.powerpc.system import is_trap
 
@@ -93,7 +94,6 @@ class UnicornCpu:
         self.engine_memory = engine_memory(engine)
         """Where the engine's registers are; None where that is not known."""
         if self.engine_memory is not None:
-            self.engine_memory.flush_operands()
             self.engine_memory.leave_out_word_carries()
         self.instruments = instruments
         self.pause = Pause(engine, instruments.flag if instruments else None)
@@ -126,6 +126,8 @@ class UnicornCpu:
         bus.stop_cpus.append(self.stop)
         self._devices = DeviceWindows(engine, bus)
         self.instruction_hooks = InstructionHooks(engine, pages, self.native_hooks, self._devices)
+        if self.engine_memory is not None:
+            self.instruction_hooks.listen(StatusMoves(), VectorMode(self.engine_memory).follow)
         self._hints = WaitingHints(self.instruction_hooks)
         self.reservations = Reservations(
             engine, pages, self.instruction_hooks, self._refused, self._devices, self._limit, instruments

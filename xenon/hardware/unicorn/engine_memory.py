@@ -102,9 +102,9 @@ class EngineMemory:
         level = ctypes.c_uint64.from_address(self.place(self.layout.level))
         level.value &= ~_LEVEL_3_0
 
-    def flush_operands(self) -> None:
-        """Let the vector unit take denormal operands for zero from now on, as it does with results."""
-        ctypes.c_uint8.from_address(self.place(self.layout.flushes_operands)).value = 1
+    def flush_operands(self, flush: bool) -> None:
+        """Let the vector unit take denormal operands for zero from now on, or use them as they are."""
+        ctypes.c_uint8.from_address(self.place(self.layout.flushes_operands)).value = flush
 
 
 def engine_memory(engine: Uc) -> EngineMemory | None:
