@@ -112,7 +112,10 @@ def cases() -> Iterator[Case]:
         for name in (plain, f"{plain}."):
             if name in OPCODES:
                 rng = random.Random(name)
-                made = [[_number(rng, plain in SINGLE and plain != "frsp") for _ in range(3)] for _ in range(PER_FORM)]
+                made = [
+                    [_number(rng, plain in SINGLE and plain != "frsp") for _ in range(3)]
+                    for _ in range(PER_FORM)
+                ]
                 for bits in (*made, *map(list, _INVALID)):
                     before = _status(rng)
                     yield _case(name, bits, before, *_outcome(plain, bits, 0, before))

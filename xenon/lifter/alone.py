@@ -166,7 +166,13 @@ def _lift(
 
 
 def _definition(name: str, lifter: Lifter, linkage: str) -> list[str]:
-    return [f"define {linkage}void @{name}({_PARAMETERS}) nounwind {{", "entry:", *lifter.lines, "  ret void", "}\n"]
+    return [
+        f"define {linkage}void @{name}({_PARAMETERS}) nounwind {{",
+        "entry:",
+        *lifter.lines,
+        "  ret void",
+        "}\n",
+    ]
 
 
 class _Alone:
