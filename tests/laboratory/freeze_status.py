@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from laboratory import float_model as model
 from laboratory.frozen import STATUS_CASES, Case, Values
-from xenon.lifter.fpscr import COMPARISONS, CONVERSIONS, ESTIMATES, NOTING, SINGLE
+from xenon.lifter.status_forms import COMPARISONS, CONVERSIONS, ESTIMATES, NOTING, SINGLE
 from xenon.powerpc.isa import table
 from xenon.powerpc.operands import operand_table
 

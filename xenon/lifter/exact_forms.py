@@ -17,12 +17,34 @@ from xenon.lifter.entry import reserve_slots
 from xenon.lifter.exceptions import INEXACT, OVERFLOW, exception_functions
 from xenon.lifter.facts import ALL_LIVE
 from xenon.lifter.fpscr import (
-    COMPARISONS, CONVERSIONS, FI, FPCC, FPRF, FR, INFINITY, OX, QUIET, RN, ROUNDING, SIGN, SINGLE, UX, VE, VXSNAN,
-    VXVC, XX, ZE, ZX, Invalid, Operand, invalid_flags, kind_of, note_invalid, place_of_fpscr, with_exceptions,
-)  # fmt: skip
+    FI,
+    FPCC,
+    FPRF,
+    FR,
+    INFINITY,
+    OX,
+    QUIET,
+    RN,
+    SIGN,
+    UX,
+    VE,
+    VXSNAN,
+    VXVC,
+    XX,
+    ZE,
+    ZX,
+    Invalid,
+    Operand,
+    invalid_flags,
+    kind_of,
+    note_invalid,
+    place_of_fpscr,
+    with_exceptions,
+)
 from xenon.lifter.ir_types import BIT, DOUBLE, I32, I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rules import RULES
+from xenon.lifter.status_forms import COMPARISONS, CONVERSIONS, ROUNDING, SINGLE
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import decode

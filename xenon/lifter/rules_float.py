@@ -11,10 +11,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
-from xenon.lifter.fpscr import COMPARISONS, NOTING, SINGLE, Invalid, kind_of
+from xenon.lifter.fpscr import (
+    Invalid,
+    kind_of,
+)
 from xenon.lifter.ir_types import DOUBLE, FLOAT, I32, I64, int_type
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Lift, Rules
+from xenon.lifter.status_forms import COMPARISONS, NOTING, SINGLE
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 from xenon.powerpc.operands import operands_of

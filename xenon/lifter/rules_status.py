@@ -14,7 +14,6 @@ from xenon.lifter.fpscr import (
     FEX,
     FX,
     MODES,
-    NOTING,
     VX,
     place_of_fpscr,
     summarised,
@@ -25,6 +24,7 @@ from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
 from xenon.lifter.rules_float import RULES as FLOAT_RULES
 from xenon.lifter.rules_float import exactly
+from xenon.lifter.status_forms import NOTING
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 

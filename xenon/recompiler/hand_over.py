@@ -27,6 +27,7 @@ from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import VECTOR_ILLEGAL, UnicornCpu
 from xenon.hardware.unicorn.engine_memory import EngineMemory
 from xenon.lifter import layout
+from xenon.lifter.general import general_word
 from xenon.notes import note
 from xenon.powerpc.decode import Instruction, decode
 from xenon.powerpc.isa import Kind, table
@@ -105,8 +106,6 @@ class LoneInstructions:
 
     def address(self, word: int) -> int | None:
         """The host address of the function for a word; None where there is none to be had."""
-        from xenon.lifter.alone import general_word
-
         if (general := general_word(word)) is None:
             return None
         with self._lock:
@@ -123,10 +122,11 @@ class LoneInstructions:
         if not installed():
             return None
         try:
+            from xenon.lifter.alone import has_rule
             from xenon.recompiler import codegen
         except (ImportError, OSError):
             return None
-        return codegen.lone_instruction(general, CodeCache())
+        return codegen.lone_instruction(general, CodeCache()) if has_rule(general) else None
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xenon.lifter.fpscr import NOTING, READERS
+from xenon.lifter.status_forms import NOTING, READERS
 from xenon.powerpc.isa import table
 
 _DISTANCE = 64  # instructions

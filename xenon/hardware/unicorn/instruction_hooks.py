@@ -75,8 +75,8 @@ class InstructionHooks:
 
     def _find(self, address: int, size: int) -> None:
         words = np.frombuffer(self._pages.memory.slice(address, size), ">u4").astype(np.uint32)
-        indices = np.concatenate([members.find(words) for members, _, _ in self._sets])
-        places: list[int] = (address + WORD_BYTES * np.unique(indices)).tolist()
+        indices = {index for members, _, _ in self._sets for index in members.find(words).tolist()}
+        places = [address + WORD_BYTES * index for index in sorted(indices)]
         with self._lock:
             here = slice(bisect_left(self._places, address), bisect_left(self._places, address + size))
             if self._places[here] == places:
