@@ -1,5 +1,5 @@
-"""Writes tests/data/instructions/status.tsv: what floating-point forms leave in FPSCR, by float_model.py, which is
-independent of the lifter and of Unicorn.
+"""Writes tests/data/instructions/status.tsv: what floating-point forms leave in FPSCR, by float_model.py,
+which is independent of the lifter and of Unicorn.
 
     cd tests && python -m laboratory.freeze_status
 """
@@ -19,8 +19,8 @@ PER_FORM = 4
 HEAD = (
     "# Frozen cases of FPSCR, written by tests/laboratory/freeze_status.py.",
     "# mnemonic, word, registers before, registers after",
-    "# Unicorn clears FI in mtfsf, mtfsfi, mtfsb0, mtfsb1 and mcrfs: cases that would keep or set it there are left out.",
-    "# The last ones are from a PlayStation 3, whose processor has the same floating-point unit (ps3autotests).",
+    "# Unicorn clears FI in mtfsf, mtfsfi, mtfsb0, mtfsb1 and mcrfs: no case keeps or sets it there.",
+    "# The last ones are from a PlayStation 3, whose processor is of the same family (ps3autotests).",
 )
 OPCODES = {row.mnemonic: row.opcode for row in table()}
 CHANGING = ("mffs", "mtfsf", "mtfsfi", "mtfsb0", "mtfsb1")

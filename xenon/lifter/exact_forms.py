@@ -1,9 +1,9 @@
 """One floating-point instruction as an LLVM function that leaves FPSCR exactly as the processor does.
 
 `exact_NAME(state, a, b, c, old)` takes the bits of FRA, FRB and FRC, works in the rounding mode of FPSCR, and
-returns the bits of FRT, of which `old` are those before it, or a field of CR. Whether a result is inexact the host
-says; FR comes from the same operation rounded towards zero. Overflow and underflow with OE or UE set give what
-they give without.
+returns the bits of FRT, of which `old` are those before it, or a field of CR. The host says whether a result
+is inexact; FR comes from the same operation rounded towards zero. Overflow and underflow with OE or UE set
+give what they give without.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def _exact(name: str, target: Target) -> list[str]:
         body, lines = [], _comparison(name)
     else:
         body, lines = [], _estimate(name)
-    head = f"define internal i64 @exact_{name}(ptr %state, i64 %a, i64 %b, i64 %c, i64 %old) noinline nounwind {{"
+    operands = "ptr %state, i64 %a, i64 %b, i64 %c, i64 %old"
+    head = f"define internal i64 @exact_{name}({operands}) noinline nounwind {{"
     return [*body, head, "entry:", *lines, "}\n"]
 
 
@@ -158,8 +159,8 @@ class _Frame:
         return invalid_flags(self.emitter.constant(I32, int(kind)), bits or self.bits)
 
     def end(self, result: Value, kept: Value, changed: int, field: Value, flags: Value) -> list[str]:
-        """Return `result`, or the old FRT where `kept` is true; then FPRF stays and FR and FI are 0. `field` are
-        the bits of FPSCR that the mask `changed` names."""
+        """Return `result`, or the old FRT where `kept` is true; then FPRF stays and FR and FI are 0.
+        `field` are the bits of FPSCR that the mask `changed` names."""
         status = (self.before & ~changed) | field
         unfinished = self.before & ~(FR | FI)
         after = with_exceptions(kept.select(unfinished, status), flags)

@@ -151,5 +151,6 @@ def note_invalid(target: Target) -> list[str]:
     for line in target.forget_invalid:
         emitter.emit(line)
     emitter.emit("ret void")
-    head = "define internal preserve_allcc void @note_invalid(ptr %state, i32 %kind, double %a, double %b, double %c)"
+    operands = "ptr %state, i32 %kind, double %a, double %b, double %c"
+    head = f"define internal preserve_allcc void @note_invalid({operands})"
     return [f"{head} noinline cold {{", "entry:", *emitter.lines, "}\n"]

@@ -137,7 +137,8 @@ def lone_instructions() -> LoneInstructions:
 
 def hand_over(cpu: UnicornCpu, pages: Pages, state: State) -> None:
     """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible. If
-    not, those trap that would seem to be executed, and the CPU keeps the names of the others that it meets."""
+    not, those trap that would seem to be executed, and the CPU keeps the names of the others that it
+    meets."""
     memory, hook = cpu.engine_memory, lone_instructions().hook
     if memory is not None and hook is not None:
         _HandOver(cpu, pages, state, memory).begin(hook)

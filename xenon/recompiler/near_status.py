@@ -15,7 +15,8 @@ Indices = NDArray[np.intp]
 
 
 class NearStatus:
-    """Forms that change FPSCR by the way, no more than 64 instructions from one that shows FR, FI and FPRF, and with no
+    """Forms that change FPSCR by the way, no more than 64 instructions from one that shows FR, FI and
+    FPRF, and with no
     `blr` between them. Of all others Unicorn notes what programs look at: the sticky exceptions."""
 
     def __init__(self) -> None:

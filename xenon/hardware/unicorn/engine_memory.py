@@ -211,8 +211,8 @@ class _Search:
         return self._read(self._start, self._size)
 
     def _only(self, wanted: bytes) -> int:
-        """Where these bytes are, if they are at one place alone among the registers: what stands behind them in
-        memory may hold any bytes."""
+        """Where these bytes are, if they are at one place alone among the registers: what stands behind
+        them in memory may hold any bytes."""
         data = self._dump()[: self._registers]
         place = data.find(wanted)
         if place < 0 or data.find(wanted, place + 1) >= 0:

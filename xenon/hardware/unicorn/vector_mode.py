@@ -1,7 +1,7 @@
 """VSCR.NJ of an engine: whether the vector unit takes denormal numbers for zero.
 
-Unicorn 2.1.4 follows NJ with results alone. So its `mtvscr` is looked at before it is executed, and the operands follow
-as well.
+Unicorn 2.1.4 follows NJ with results alone. So its `mtvscr` is looked at before it is executed, and the
+operands follow as well.
 """
 
 from __future__ import annotations
