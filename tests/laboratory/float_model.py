@@ -1,7 +1,7 @@
 """A model of scalar floating point: results and FPSCR, with exact fractions, by the PowerPC books.
 
-Source: IBM, PowerPC Operating Environment Architecture, Book I, chapter 4. It is independent of the host's arithmetic
-and of the lifter. Exceptions with OE or UE set are not modelled.
+Source: IBM, PowerPC Operating Environment Architecture, Book I, chapter 4. It is independent of the host's
+arithmetic and of the lifter. Exceptions with OE or UE set are not modelled.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def of_fraction(number: Fraction, sign: bool, form: Format, mode: int) -> Rounde
     whole, rest = divmod(size, unit)
     away = rest * 2 > unit or (rest * 2 == unit and whole % 2 == 1)
     if mode != NEAREST:
-        away = rest > 0 and (mode == UP and not sign or mode == DOWN and sign)
+        away = rest > 0 and ((mode == UP and not sign) or (mode == DOWN and sign))
     inexact, result = rest > 0, (whole + away) * unit
     if result >= Fraction(2) ** (form.most + 1):
         infinite = mode == NEAREST or away or (mode == UP and not sign) or (mode == DOWN and sign)
@@ -199,7 +199,7 @@ def arithmetic(name: str, a: int, b: int, c: int, old: int, status: int) -> tupl
     form = SINGLE if name.endswith("s") or name == "frsp" else DOUBLE
     result, flags = operation(name, a, b, c, status & 3)
     rounded = result if isinstance(result, Rounded) else Rounded(result)
-    if flags & INVALID and status & VE or flags & ZX and status & ZE:
+    if (flags & INVALID and status & VE) or (flags & ZX and status & ZE):
         return old, noted(status & ~(FR | FI), flags)
     after = status & ~(FR | FI | FPRF) | class_of(rounded.bits, form)
     after |= (FR if rounded.up else 0) | (FI if rounded.inexact else 0)
@@ -221,7 +221,7 @@ def conversion(name: str, b: int, old: int, status: int) -> tuple[int, int]:
         whole, rest = divmod(abs(exact), 1)
         away = rest > Fraction(1, 2) or (rest == Fraction(1, 2) and whole % 2 == 1)
         if mode != NEAREST:
-            away = rest > 0 and (mode == UP and exact > 0 or mode == DOWN and exact < 0)
+            away = rest > 0 and ((mode == UP and exact > 0) or (mode == DOWN and exact < 0))
         number = int(whole + away) * (-1 if exact < 0 else 1)
         result = min(max(number, lowest), highest)
         if result == number:

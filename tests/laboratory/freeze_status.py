@@ -1,5 +1,5 @@
-"""Writes tests/data/instructions/status.tsv: what floating-point forms leave in FPSCR, by float_model.py, which is
-independent of the lifter and of Unicorn.
+"""Writes tests/data/instructions/status.tsv: what floating-point forms leave in FPSCR, by float_model.py,
+which is independent of the lifter and of Unicorn.
 
     cd tests && python -m laboratory.freeze_status
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from laboratory import float_model as model
 from laboratory.frozen import STATUS_CASES, Case, Values
-from xenon.lifter.fpscr import COMPARISONS, CONVERSIONS, ESTIMATES, NOTING, SINGLE
+from xenon.lifter.status_forms import COMPARISONS, CONVERSIONS, ESTIMATES, NOTING, SINGLE
 from xenon.powerpc.isa import table
 from xenon.powerpc.operands import operand_table
 
@@ -19,8 +19,8 @@ PER_FORM = 4
 HEAD = (
     "# Frozen cases of FPSCR, written by tests/laboratory/freeze_status.py.",
     "# mnemonic, word, registers before, registers after",
-    "# Unicorn clears FI in mtfsf, mtfsfi, mtfsb0, mtfsb1 and mcrfs: cases that would keep or set it there are left out.",
-    "# The last ones are from a PlayStation 3, whose processor has the same floating-point unit (ps3autotests).",
+    "# Unicorn clears FI in mtfsf, mtfsfi, mtfsb0, mtfsb1 and mcrfs: no case keeps or sets it there.",
+    "# The last ones are from a PlayStation 3, whose processor is of the same family (ps3autotests).",
 )
 OPCODES = {row.mnemonic: row.opcode for row in table()}
 CHANGING = ("mffs", "mtfsf", "mtfsfi", "mtfsb0", "mtfsb1")
@@ -112,7 +112,10 @@ def cases() -> Iterator[Case]:
         for name in (plain, f"{plain}."):
             if name in OPCODES:
                 rng = random.Random(name)
-                made = [[_number(rng, plain in SINGLE and plain != "frsp") for _ in range(3)] for _ in range(PER_FORM)]
+                made = [
+                    [_number(rng, plain in SINGLE and plain != "frsp") for _ in range(3)]
+                    for _ in range(PER_FORM)
+                ]
                 for bits in (*made, *map(list, _INVALID)):
                     before = _status(rng)
                     yield _case(name, bits, before, *_outcome(plain, bits, 0, before))

@@ -250,8 +250,11 @@ def run_compiled(cases: Sequence[Case], optimised: bool = False) -> list[Values]
     from xenon.recompiler.codegen import console_target, make_unit
     from xenon.recompiler.state import Dispatch, PageTable, State
 
-    words = {_CODE + 12 * number + 4 * third: word for number, case in enumerate(cases)
-             for third, word in enumerate((case.word, *([_MFFS_F0] if "fpscr" in case.after else []), _BLR))}  # fmt: skip
+    words = {}
+    for number, case in enumerate(cases):
+        reader = [_MFFS_F0] if "fpscr" in case.after else []
+        for place, word in enumerate((case.word, *reader, _BLR)):
+            words[_CODE + 12 * number + 4 * place] = word
     entries = tuple(_CODE + 12 * number for number in range(len(cases)))
     unit = make_unit(words.get, entries, frozenset(), None, console_target(False, optimised=optimised))
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(unit.function)

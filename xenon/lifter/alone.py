@@ -12,18 +12,18 @@ from collections.abc import Mapping
 from xenon.lifter import layout, slots
 from xenon.lifter.entry import reserve_slots
 from xenon.lifter.facts import ALL_LIVE
-from xenon.lifter.fpscr import COMPARISONS, NOTING
 from xenon.lifter.general import FIELDS, IMPLIED, Field, without_dot
 from xenon.lifter.guards import Guard
-from xenon.lifter.ir_types import DOUBLE, I32, I64, POINTER, WORDS_4
+from xenon.lifter.ir_types import DOUBLE, I8, I32, I64, POINTER, WORDS_4
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rules import RULES
 from xenon.lifter.rules_overflow import overflows
+from xenon.lifter.status_forms import COMPARISONS, NOTING
 from xenon.lifter.target import Target
 from xenon.lifter.unit import module_head, module_text
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction, decode
-from xenon.powerpc.isa import OVERFLOW, Kind, encoding
+from xenon.powerpc.isa import OVERFLOW, Encoding, Kind, encoding
 from xenon.powerpc.operands import operands_of
 
 _BITS = {"CA": (slots.CA, layout.ENGINE_CA), "SAT": (slots.SAT, layout.ENGINE_SAT)}  # 64 bits, 0 is false
@@ -51,17 +51,40 @@ def lift_alone(name: str, general: int, target: Target) -> list[str]:
     """The lines that define the function `name` for a word that general.general_word has returned."""
     row = encoding(general)
     assert row is not None
+    if row.kind is not Kind.VMX128 or "fp" not in row.mnemonic:
+        return _lift(name, row, general, target, False)
+    # Both modes of the vector unit: the function looks which of them is on.
+    outer = Lifter(target)
+    mode = outer.read(I8, outer.read(POINTER, outer.field(layout.ENGINE_NJ))).icmp("ne", 0)
+    flushing, keeping = outer.labels(2)
+    outer.branch_if(mode, flushing, keeping)
+    for label, part in ((flushing, f"{name}_1"), (keeping, f"{name}_0")):
+        outer.start(label)
+        outer.emit(f"call void @{part}(ptr %state, i32 %word)")
+        outer.emit("ret void")
+    parts = [
+        line
+        for part, keeps in ((f"{name}_1", False), (f"{name}_0", True))
+        for line in _lift(part, row, general, target, keeps, "internal ")
+    ]
+    return [*parts, f"define void @{name}({_PARAMETERS}) nounwind {{", "entry:", *outer.lines, "}\n"]
+
+
+def _lift(
+    name: str, row: Encoding, general: int, target: Target, keeps_denormals: bool, linkage: str = ""
+) -> list[str]:
     with_dot = row.kind is Kind.FLOAT and row.mnemonic.endswith(".")
     overflowing = row.mnemonic.rstrip(".") in _OVERFLOWING
     instruction = decode(0, general & ~(1 if with_dot else OVERFLOW if overflowing else 0))
     assert instruction is not None
     lifter = Lifter(target)
+    lifter.keeps_denormals = keeps_denormals
     alone = _Alone(lifter, instruction)
     if instruction.mnemonic in NOTING:
         alone.execute_exactly(instruction.mnemonic)
         if with_dot:
             alone.copy_exceptions()
-        return _definition(name, lifter)
+        return _definition(name, lifter, linkage)
     reserve_slots(lifter, instruction.reads | instruction.writes)
     alone.read()
     lifter.begin_block((), (), ALL_LIVE)
@@ -77,11 +100,17 @@ def lift_alone(name: str, general: int, target: Target) -> list[str]:
     alone.write()
     if with_dot:
         alone.copy_exceptions()
-    return _definition(name, lifter)
+    return _definition(name, lifter, linkage)
 
 
-def _definition(name: str, lifter: Lifter) -> list[str]:
-    return [f"define void @{name}({_PARAMETERS}) nounwind {{", "entry:", *lifter.lines, "  ret void", "}\n"]
+def _definition(name: str, lifter: Lifter, linkage: str) -> list[str]:
+    return [
+        f"define {linkage}void @{name}({_PARAMETERS}) nounwind {{",
+        "entry:",
+        *lifter.lines,
+        "  ret void",
+        "}\n",
+    ]
 
 
 class _Alone:

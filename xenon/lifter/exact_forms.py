@@ -1,9 +1,9 @@
 """One floating-point instruction as an LLVM function that leaves FPSCR exactly as the processor does.
 
 `exact_NAME(state, a, b, c, old)` takes the bits of FRA, FRB and FRC, works in the rounding mode of FPSCR, and
-returns the bits of FRT, of which `old` are those before it, or a field of CR. Whether a result is inexact the host
-says; FR comes from the same operation rounded towards zero. Overflow and underflow with OE or UE set give what
-they give without.
+returns the bits of FRT, of which `old` are those before it, or a field of CR. The host says whether a result
+is inexact; FR comes from the same operation rounded towards zero. Overflow and underflow with OE or UE set
+give what they give without.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from xenon.lifter.entry import reserve_slots
 from xenon.lifter.exceptions import INEXACT, OVERFLOW, exception_functions
 from xenon.lifter.facts import ALL_LIVE
 from xenon.lifter.fpscr import (
-    COMPARISONS,
-    CONVERSIONS,
     FI,
     FPCC,
     FPRF,
@@ -27,9 +25,7 @@ from xenon.lifter.fpscr import (
     OX,
     QUIET,
     RN,
-    ROUNDING,
     SIGN,
-    SINGLE,
     UX,
     VE,
     VXSNAN,
@@ -44,10 +40,11 @@ from xenon.lifter.fpscr import (
     note_invalid,
     place_of_fpscr,
     with_exceptions,
-)  # fmt: skip
+)
 from xenon.lifter.ir_types import BIT, DOUBLE, I32, I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rules import RULES
+from xenon.lifter.status_forms import COMPARISONS, CONVERSIONS, ROUNDING, SINGLE
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import decode
@@ -106,7 +103,8 @@ def _exact(name: str, target: Target) -> list[str]:
         body, lines = [], _comparison(name)
     else:
         body, lines = [], _estimate(name)
-    head = f"define internal i64 @exact_{name}(ptr %state, i64 %a, i64 %b, i64 %c, i64 %old) noinline nounwind {{"
+    operands = "ptr %state, i64 %a, i64 %b, i64 %c, i64 %old"
+    head = f"define internal i64 @exact_{name}({operands}) noinline nounwind {{"
     return [*body, head, "entry:", *lines, "}\n"]
 
 
@@ -161,8 +159,8 @@ class _Frame:
         return invalid_flags(self.emitter.constant(I32, int(kind)), bits or self.bits)
 
     def end(self, result: Value, kept: Value, changed: int, field: Value, flags: Value) -> list[str]:
-        """Return `result`, or the old FRT where `kept` is true; then FPRF stays and FR and FI are 0. `field` are
-        the bits of FPSCR that the mask `changed` names."""
+        """Return `result`, or the old FRT where `kept` is true; then FPRF stays and FR and FI are 0.
+        `field` are the bits of FPSCR that the mask `changed` names."""
         status = (self.before & ~changed) | field
         unfinished = self.before & ~(FR | FI)
         after = with_exceptions(kept.select(unfinished, status), flags)

@@ -2,8 +2,8 @@
 
 Usual compiled code sets no flag itself. Whoever calls it clears the host's flags before and adds them to the
 interpreter's FPSCR behind (`note_exceptions`). The host does not say which operation was invalid: fpscr.py
-notes that where a result is no number, and forgets the host's flag. What remains of it comes from comparisons, whose
-functions say so (layout.COMPARES): a signalling NaN.
+notes that where a result is no number, and forgets the host's flag. What remains of it comes from
+comparisons, whose functions say so (layout.COMPARES): a signalling NaN.
 """
 
 from __future__ import annotations

@@ -27,16 +27,6 @@ INVALID = VXSNAN | VXISI | VXIDI | VXZDZ | VXIMZ | VXVC | VXSOFT | VXSQRT | VXCV
 EXCEPTIONS = OX | UX | ZX | XX | INVALID
 MODES = 0xFF
 """Enabled exceptions, NI and the rounding mode."""
-_ARITHMETIC = "fadd fsub fmul fdiv fsqrt fmadd fmsub fnmadd fnmsub".split()
-ROUNDING = frozenset([*_ARITHMETIC, *(f"{name}s" for name in _ARITHMETIC), "frsp", "fcfid"])
-CONVERSIONS = frozenset("fctid fctidz fctiw fctiwz".split())
-COMPARISONS = frozenset(("fcmpu", "fcmpo"))
-ESTIMATES = frozenset(("fres", "frsqrte"))
-NOTING = ROUNDING | CONVERSIONS | COMPARISONS | ESTIMATES
-"""Forms that change FPSCR by the way, but for those with a dot."""
-SINGLE = frozenset(name for name in ROUNDING if name.endswith("s") or name == "frsp")
-READERS = frozenset(("mffs", "mffs.", "mcrfs"))
-"""Forms that show FR, FI and FPRF to a program."""
 
 INFINITY, QUIET, SIGN = 0x7FF << 52, 1 << 51, 1 << 63
 
@@ -161,5 +151,6 @@ def note_invalid(target: Target) -> list[str]:
     for line in target.forget_invalid:
         emitter.emit(line)
     emitter.emit("ret void")
-    head = "define internal preserve_allcc void @note_invalid(ptr %state, i32 %kind, double %a, double %b, double %c)"
+    operands = "ptr %state, i32 %kind, double %a, double %b, double %c"
+    head = f"define internal preserve_allcc void @note_invalid({operands})"
     return [f"{head} noinline cold {{", "entry:", *emitter.lines, "}\n"]

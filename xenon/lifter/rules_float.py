@@ -1,4 +1,5 @@
-"""The floating-point instructions: round to nearest, no exception enabled. Of FPSCR they note invalid operations, on
+"""The floating-point instructions: round to nearest, no exception enabled. Of FPSCR they note invalid
+operations, on
 an unlikely branch; in a function that shows FPSCR to the program they keep all of it (exact_forms.py).
 
 Arithmetic on values known to be single is done in float, which gives the same bits: rounding a double result
@@ -11,10 +12,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
-from xenon.lifter.fpscr import COMPARISONS, NOTING, SINGLE, Invalid, kind_of
+from xenon.lifter.fpscr import (
+    Invalid,
+    kind_of,
+)
 from xenon.lifter.ir_types import DOUBLE, FLOAT, I32, I64, int_type
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Lift, Rules
+from xenon.lifter.status_forms import COMPARISONS, NOTING, SINGLE
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 from xenon.powerpc.operands import operands_of
@@ -35,8 +40,8 @@ def _is_single(instruction: Instruction) -> bool:
 
 
 def _finish(lifter: Lifter, instruction: Instruction, result: Value, operands: list[Value]) -> None:
-    """Set FT to a float or a double; where it is NaN, to what PowerPC gives for these operands, in the order of
-    the books."""
+    """Set FT to a float or a double; where it is NaN, to what PowerPC gives for these operands, in the
+    order of the books."""
     of = operands[0].type
     function = "nan64" if result.type == DOUBLE else "nan32" if of == FLOAT else "nan32w"
     padded = [*operands, *[lifter.constant(of, 0.0)] * (3 - len(operands))]
@@ -203,8 +208,8 @@ def _from_integer(lifter: Lifter, instruction: Instruction) -> None:
 
 @RULES.add("fctid fctidz fctiw fctiwz")
 def _to_integer(lifter: Lifter, instruction: Instruction) -> None:
-    """Saturates, on an unlikely branch; NaN gives the lowest integer. The upper word of fctiw's result, undefined in
-    the books, is the sign, as on silicon."""
+    """Saturates, on an unlikely branch; NaN gives the lowest integer. The upper word of fctiw's result,
+    undefined in the books, is the sign, as on silicon."""
     value = lifter.double(instruction.rb)
     if not instruction.mnemonic.endswith("z"):
         value = value.intrinsic("rint")

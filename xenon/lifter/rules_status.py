@@ -14,7 +14,6 @@ from xenon.lifter.fpscr import (
     FEX,
     FX,
     MODES,
-    NOTING,
     VX,
     place_of_fpscr,
     summarised,
@@ -25,6 +24,7 @@ from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
 from xenon.lifter.rules_float import RULES as FLOAT_RULES
 from xenon.lifter.rules_float import exactly
+from xenon.lifter.status_forms import NOTING
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
@@ -33,8 +33,8 @@ _MOVES = ("fmr", "fneg", "fabs", "fnabs", "fsel")
 
 
 def _status(lifter: Lifter) -> Value:
-    """FPSCR with the exceptions of all that was executed before. Where the interpreter has it at a place that is
-    not known, the instruction is left to it."""
+    """FPSCR with the exceptions of all that was executed before. Where the interpreter has it at a place
+    that is not known, the instruction is left to it."""
     lifter.leave_unless(lifter.read(POINTER, lifter.field(layout.ENGINE_FPSCR)).is_not_null())
     lifter.emit("call void @note_exceptions(ptr %state)")
     lifter.emit("call void @clear_exceptions()")
@@ -106,10 +106,8 @@ def _clear_bit(lifter: Lifter, instruction: Instruction) -> None:
 def _set_bit(lifter: Lifter, instruction: Instruction) -> None:
     """FEX and VX cannot be set; an exception sets FX, too."""
     before, bit = _status(lifter), 1 << 31 - instruction.rt & ~(FEX | VX)
-    if bit & EXCEPTIONS:
-        after = with_exceptions(before, before.like(bit))
-    else:
-        after = summarised(before | bit)
+    is_exception = bit & EXCEPTIONS
+    after = with_exceptions(before, before.like(bit)) if is_exception else summarised(before | bit)
     _change(lifter, instruction, before, after)
 
 

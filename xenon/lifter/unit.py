@@ -24,7 +24,6 @@ from xenon.lifter.estimates import estimates
 from xenon.lifter.exact_forms import status_functions
 from xenon.lifter.facts import ALL_LIVE, Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
-from xenon.lifter.fpscr import COMPARISONS, NOTING, READERS
 from xenon.lifter.guards import Addresses, Guard, find_addresses, stands_alone
 from xenon.lifter.ir_types import BYTES_16, I8, I32, I64, POINTER, WORDS_4, int_type, vector
 from xenon.lifter.layout import Status
@@ -34,6 +33,7 @@ from xenon.lifter.remembered import reserve_memory
 from xenon.lifter.rules import RULES
 from xenon.lifter.rules_synchronization import synchronizes
 from xenon.lifter.slots import CTR, LR
+from xenon.lifter.status_forms import COMPARISONS, NOTING, READERS
 from xenon.lifter.straight import is_worth_two_forms, lift_twice, straight_runs
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value

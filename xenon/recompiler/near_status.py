@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xenon.lifter.fpscr import NOTING, READERS
+from xenon.lifter.status_forms import NOTING, READERS
 from xenon.powerpc.isa import table
 
 _DISTANCE = 64  # instructions
@@ -15,7 +15,8 @@ Indices = NDArray[np.intp]
 
 
 class NearStatus:
-    """Forms that change FPSCR by the way, no more than 64 instructions from one that shows FR, FI and FPRF, and with no
+    """Forms that change FPSCR by the way, no more than 64 instructions from one that shows FR, FI and
+    FPRF, and with no
     `blr` between them. Of all others Unicorn notes what programs look at: the sticky exceptions."""
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ from xenon.lifter.alone import has_rule, lift_all_alone
 from xenon.lifter.flow import Flow, NotUnderstood, explore, explore_leaves
 from xenon.lifter.fpscr import NOTING
 from xenon.lifter.general import general_word
+from xenon.lifter.status_forms import NOTING
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of

@@ -13,7 +13,7 @@ from laboratory import float_model as model
 from laboratory.frozen import STATUS_CASES, Case, read_cases, run_compiled
 
 from xenon.lifter import layout
-from xenon.lifter.fpscr import COMPARISONS, CONVERSIONS, NOTING, ROUNDING, SINGLE
+from xenon.lifter.status_forms import COMPARISONS, CONVERSIONS, NOTING, ROUNDING, SINGLE
 from xenon.powerpc.isa import table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.hand_over import lone_instructions

@@ -1,6 +1,7 @@
 """What a Unicorn engine remembers of a page of RAM when it is accessed first.
 
-Unicorn 2.1.4 remembers the right that this access needs, and forgets the other rights of the page: code that loads
+Unicorn 2.1.4 remembers the right that this access needs, and forgets the other rights of the page: code
+that loads
 and stores in one page in turns looks the page up at each of them, which takes 40 ns. Here it remembers the
 right to read and to write together, by the table of page rights behind RAM (recompiler/state.py fills it in).
 Of a page outside of RAM, and where the table says nothing, Unicorn remembers what it does by itself.
@@ -24,7 +25,8 @@ _PAGE_SHIFT = PAGE_BYTES.bit_length() - 1
 _COUNT_SHIFT = _PAGE_COUNT.bit_length() - 1
 _alive: list[MachineCode] = []  # what the hook is in
 
-# A C function of (engine, address, type, entry, table): entry.paddr = address; entry.perms = 1 << (type - 16), which
+# A C function of (engine, address, type, entry, table): entry.paddr = address; entry.perms = 1 << (type -
+# 16), which
 # is the right that the access needs; for a page of RAM also bit 0 of its byte as bit 0, and bit 2 as bit 1;
 # return 1. UC_PROT_READ is 1, UC_PROT_WRITE 2; UC_MEM_READ is 16, UC_MEM_WRITE 17, UC_MEM_FETCH 18.
 
@@ -40,8 +42,8 @@ def _system_v() -> bytes:
 
 
 def _microsoft() -> bytes:
-    # mov ecx, r8d; mov eax, 1; shl eax, cl; shr eax, 16; mov [r9], rdx; shr rdx, shift; cmp rdx, count; jae 1f;
-    # mov rcx, [rsp+40]; movzx edx, byte [rcx+rdx]; and on as above
+    # mov ecx, r8d; mov eax, 1; shl eax, cl; shr eax, 16; mov [r9], rdx; shr rdx, shift; cmp rdx, count;
+    # jae 1f; mov rcx, [rsp+40]; movzx edx, byte [rcx+rdx]; and on as above
     start = bytes.fromhex("4489c1 b801000000 d3e0 c1e810 498911 48c1ea") + bytes([_PAGE_SHIFT])
     compare = bytes.fromhex("4881fa") + struct.pack("<I", _PAGE_COUNT) + bytes.fromhex("7317")
     look = bytes.fromhex("488b4c2428 0fb61411 89d1 83e101 09c8 d1ea 83e202 09d0")
@@ -66,8 +68,8 @@ _CODE: dict[Convention | None, Callable[[], bytes]] = {
 
 
 def remember_rights(engine: Uc, table: int) -> None:
-    """From now on. `table` is the host address of a byte for each page of RAM. On hosts without machine code of
-    ours the engine stays as it is."""
+    """From now on. `table` is the host address of a byte for each page of RAM. On hosts without machine
+    code of ours the engine stays as it is."""
     if (hook := _hook()) is not None:
         add_native_hook(engine, unicorn.UC_HOOK_TLB_FILL, hook, table)
 
