@@ -52,8 +52,10 @@ RESUME = NEVER - 1  # the address that has the hook run compiled code from the P
 
 MOST_DEPTH = 64  # nested compiled calls: the host's stack is finite, the guest's recursion need not be
 
-# Bits of a page's byte in the table behind RAM. "Run": the page behind it allows the same.
-READ, READ_RUN, WRITE_ONE, WRITE_RUN = 1, 2, 4, 8
+# Bits of a page's byte in the table behind RAM. "Run": the page behind it allows the same; "far": so do
+# all of FAR_PAGES from this one on.
+READ, READ_RUN, WRITE_ONE, WRITE_RUN, READ_FAR, WRITE_FAR = 1, 2, 4, 8, 16, 32
+FAR_PAGES = 64
 
 # The dispatch table: a pointer for each page of RAM, and one for all addresses outside it, to a block of host
 # functions, one for each instruction of the page; 0 where there is none.
@@ -92,6 +94,7 @@ def reservation_kind(size: int) -> int:
     return size // 4
 
 
-def page_rights(write: bool) -> tuple[int, int]:
-    """The bits of a page's byte that allow a write, or a read: in this page, in this one and the next."""
-    return (WRITE_ONE, WRITE_RUN) if write else (READ, READ_RUN)
+def page_rights(write: bool) -> tuple[int, int, int]:
+    """The bits of a page's byte that allow a write, or a read: in this page, in this one and the next, in
+    FAR_PAGES pages."""
+    return (WRITE_ONE, WRITE_RUN, WRITE_FAR) if write else (READ, READ_RUN, READ_FAR)
