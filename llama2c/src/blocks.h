@@ -228,6 +228,7 @@ static ALWAYS_INLINE void tile(const Product *p, Form f, int i, int rows, int po
                     const Vector *own = &scales[r][block * parts];
                     Vector q = integers_of(values[r], f, half, own), d = own[0];
                     Vector m = f.pairs ? own[1] : vector_zero();
+                    q = r > 0 && f.pairs ? vector_behind(q, &sums[r - 1][0][3]) : q;
                     Vector early = vupkhsb(q), late = vupklsb(q);
                     Vector words[4] = {vupkhsh(early), vupklsh(early), vupkhsh(late), vupklsh(late)};
                     for (int k = 0; k < 4; k++) {
@@ -272,12 +273,36 @@ static ALWAYS_INLINE void put_usual(Vector *out, Vector halves, const Half_Const
     put_twice(out + 2, widened_usual_half(vupklsh(halves), c));
 }
 
+// d of groups of `each` blocks from group `first` on, of ROWS rows.
+static ALWAYS_INLINE void gather_floats(Vector *out, const char *rows, int64_t next, int first, int blocks, int each)
+{
+    for (int group = 0; group * each < blocks; group += LANES) {
+        Vector own[ROWS], columns[LANES];
+        for (int row = 0; row < ROWS; row++) {
+            own[row] = lvx((const float *)(const void *)(rows + row * next) + first + group);
+        }
+        vector_transpose(columns, own);
+        for (int column = 0; column < LANES; column++) {
+            put_twice(out, columns[column]);
+            out += 2;
+            if (each == 2) {
+                put_twice(out, columns[column]);
+                out += 2;
+            }
+        }
+    }
+}
+
 // d of blocks of ROWS rows from row i on: a lane for each row, a vector for each half of a block. Up to seven blocks
 // more are written.
 static ALWAYS_INLINE void gather_scales(Vector *out, const Matrix *w, Form f, int i, int first, int blocks)
 {
     if (f.floats) {
         int each = w->block / ITEMS;
+        if (each <= 2) {
+            gather_floats(out, plane_row(w, f.scales, i), row_bytes(w, f.scales), first / each, blocks, each);
+            return;
+        }
         for (int row = 0; row < ROWS; row++) {
             const uint32_t *scales = plane_row(w, f.scales, i + row);
             for (int b = 0; b < blocks; b++) {
@@ -364,7 +389,8 @@ static ALWAYS_INLINE void rows_of_blocks(const Product *shared, Form f, int star
 {
     const Product p = *shared;  // a copy, which no store to out can change
     int i = start;
-    if (f.nibbles) {
+    if (f.high) {  // whose bits take too many registers for two rows
+    } else if (f.nibbles) {
         for (; i + MOST_ROWS <= end; i += MOST_ROWS) {
             tile(&p, f, i, MOST_ROWS, 0, 1);
         }
