@@ -8,7 +8,6 @@ from pathlib import Path
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.lifter.alone import has_rule, lift_all_alone
 from xenon.lifter.flow import Flow, NotUnderstood, explore, explore_leaves
-from xenon.lifter.fpscr import NOTING
 from xenon.lifter.general import general_word
 from xenon.lifter.status_forms import NOTING
 from xenon.lifter.target import Target
