@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 
 import pytest
 
-ON_WINDOWS = sys.platform == "win32"
-ON_WINE = ON_WINDOWS and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+if sys.platform == "win32":
+    ON_WINDOWS, ON_WINE = True, hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+else:
+    ON_WINDOWS = ON_WINE = False
 
 
 def _posix(what: str) -> pytest.MarkDecorator:
@@ -38,10 +39,3 @@ def skip_without_links() -> None:
     """For tests with a symbolic link among other things."""
     if ON_WINDOWS:
         pytest.skip("on Windows only some users may make symbolic links")
-
-
-__all__ = [name for name in list(globals()) if name.isupper() and not name.startswith("_")] + [
-    "not_on_wine",
-    "skip_without_links",
-]
-assert os.name in ("nt", "posix")

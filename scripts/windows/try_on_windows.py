@@ -119,7 +119,7 @@ def start(folder: Path, words: Sequence[str], variables: Mapping[str, str]) -> i
     process = subprocess.Popen(
         ["wine", str(folder / "python" / "python.exe"), *words],
         cwd=ROOT,
-        env=environment(folder) | variables,
+        env=environment(folder) | dict(variables),
         stdin=sys.stdin if not sys.stdin.isatty() else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
