@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from command_line import COMMAND, run_command_text
 from support import Made
+from systems import SIGNALS, TERMINALS, need
 
 GREEDY = ("-t", "0", "--engine", "gpu")
 INTERRUPTED_BEFORE_IT_READS = """
@@ -147,7 +148,9 @@ class Typist:
     """A process on a terminal of its own."""
 
     def __init__(self, words: list[str], environment: dict[str, str]) -> None:
-        pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
+        need(TERMINALS)
+        import pty
+
         self.descriptor, child = pty.openpty()
         self.process = subprocess.Popen(
             words,
@@ -368,6 +371,7 @@ def test_a_request_that_is_none_is_an_event_and_the_next_is_served(line: str, me
     assert "".join(event["text"] for event in told if event["type"] == "text").startswith(ANSWER)
 
 
+@SIGNALS
 def test_a_program_stops_an_answer() -> None:
     words = [*COMMAND, "chat", "-t", "0", "--json", "-q", "--cpu", "unicorn", "--matmul", "scalar"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
