@@ -43,5 +43,5 @@ class GuestBuildHook(BuildHookInterface[Any]):
 
 
 def pattern(file: PurePath, root: PurePath) -> str:
-    """The file among hatchling's artifacts, which are patterns as git's: a backslash would not part folders."""
+    """The file as one of hatchling's artifacts: patterns as git's, in which a backslash parts no folders."""
     return file.relative_to(root).as_posix()

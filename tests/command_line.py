@@ -91,7 +91,8 @@ def run_command_text(
 ) -> subprocess.CompletedProcess[str]:
     """The same, with its output as text."""
     done = run_command(*words, stdin=stdin, cwd=cwd, timeout=timeout, environment=environment)
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    texts = (stream.decode().replace(os.linesep, "\n") for stream in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, *texts)
 
 
 @functools.cache

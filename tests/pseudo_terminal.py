@@ -9,15 +9,17 @@ import subprocess
 import time
 from pathlib import Path
 
-import pytest
 from command_line import COMMAND
+from systems import TERMINALS, need
 
 SIZE = {"COLUMNS": "160", "LINES": "50"}
 
 
 def on_a_terminal(*words: str | Path, until: bytes = b"", then: int | None = None) -> tuple[int, bytes]:
     """Exit code and output of a command, which gets the signal `then` once it has written `until`."""
-    pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
+    need(TERMINALS)
+    import pty
+
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, *map(str, words)], stdout=theirs, stderr=theirs, env=os.environ | SIZE

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 
 import pytest
 
-ON_WINDOWS = sys.platform == "win32"
-ON_WINE = ON_WINDOWS and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+if sys.platform == "win32":
+    ON_WINDOWS, ON_WINE = True, hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+else:
+    ON_WINDOWS = ON_WINE = False
 
 
 def _posix(what: str) -> pytest.MarkDecorator:
@@ -24,7 +25,6 @@ PROGRAM_SCRIPTS = _posix("programs that are text for a shell")
 DEVICES = _posix("devices in /dev")
 RIGHTS = _posix("mode bits: the rights of the folder around a file decide")
 LIMITS = _posix("setrlimit")
-OPEN_FILES_GO = _posix("way to remove or replace a file that is open")
 INHERITED = _posix("descriptors that a child inherits by number")
 LINKS = pytest.mark.skipif(ON_WINDOWS, reason="on Windows only some users may make symbolic links")
 
@@ -34,14 +34,7 @@ def not_on_wine(reason: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(ON_WINE, reason=f"Wine: {reason}")
 
 
-def skip_without_links() -> None:
-    """For tests with a symbolic link among other things."""
-    if ON_WINDOWS:
-        pytest.skip("on Windows only some users may make symbolic links")
-
-
-__all__ = [name for name in list(globals()) if name.isupper() and not name.startswith("_")] + [
-    "not_on_wine",
-    "skip_without_links",
-]
-assert os.name in ("nt", "posix")
+def need(mark: pytest.MarkDecorator) -> None:
+    """Skips the test that calls a helper, where the mark would skip it."""
+    if mark.args[0]:
+        pytest.skip(mark.kwargs["reason"])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import Made
+from systems import SHELL, need
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -21,6 +22,7 @@ COMMAND = f"'{sys.executable}' -c 'from xenon.cli.app import main; main()'"
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    need(SHELL)
     line = re.sub(r"^xenon-llm", COMMAND, line)
     return subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, timeout=100)
 

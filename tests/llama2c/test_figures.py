@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import NATIVE, Made, image_bytes
+from systems import INHERITED
 
 import llama2c
 import loader
@@ -123,6 +124,7 @@ def test_a_descriptor_that_cannot_take_a_record_is_refused(
     assert b"not understood" in written[2]
 
 
+@INHERITED
 def test_qemu_hands_the_record_over_as_well(make_model: Callable[..., Made], tmp_path: Path) -> None:
     qemu = shutil.which("qemu-ppc64")
     if qemu is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sharing import built_reference
+from systems import RIGHTS
 
 from llama2c import build
 from llama2c.build import BuildError
@@ -152,6 +153,7 @@ def test_without_the_compiler_the_next_step_is_named(monkeypatch: pytest.MonkeyP
         Reference.build(tmp_path)
 
 
+@RIGHTS
 def test_a_cache_that_others_may_write_to_is_not_loaded_from(
     reference: Reference, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support import WHOLE
+from systems import NAMED_PIPES
 
 import loader
 from loader import LoaderError
@@ -202,10 +203,12 @@ class TestAnyOpener:
     def test_missing_file(self, opener: Callable[[Path], object], tmp_path: Path) -> None:
         assert "no such file" in refusal(opener, tmp_path / "nothing").message
 
+    @NAMED_PIPES
     def test_pipe_is_refused_without_waiting(self, opener: Callable[[Path], object], tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         assert "is a pipe" in refusal(opener, tmp_path / "pipe").message
 
+    @NAMED_PIPES
     def test_socket(self, opener: Callable[[Path], object], tmp_path: Path, monkeypatch: Any) -> None:
         monkeypatch.chdir(tmp_path)  # the path of a socket is short
         with socket.socket(socket.AF_UNIX) as listener:

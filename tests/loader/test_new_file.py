@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from systems import LINKS, RIGHTS
 
 import loader
 from loader import ByteOrder, LoaderCode, LoaderError
@@ -71,6 +72,7 @@ def _no_links(*_: object) -> None:
     raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
+@RIGHTS
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])
 def test_a_replaced_file_keeps_its_permissions(mode: int, source: Path) -> None:
     target = source.with_name("model.be.bin")
@@ -81,6 +83,7 @@ def test_a_replaced_file_keeps_its_permissions(mode: int, source: Path) -> None:
     assert loader.open(target).byte_order is ByteOrder.BIG
 
 
+@LINKS
 @pytest.mark.parametrize("force", [False, True])
 def test_a_link_that_leads_nowhere_is_refused(force: bool, source: Path) -> None:
     link = source.with_name("model.be.bin")
@@ -92,6 +95,7 @@ def test_a_link_that_leads_nowhere_is_refused(force: bool, source: Path) -> None
     assert names(source.parent) == ["model.be.bin", "model.bin"]
 
 
+@LINKS
 def test_a_link_to_a_file_is_written_through(source: Path) -> None:
     folder = source.with_name("elsewhere")
     folder.mkdir()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from systems import DEVICES, LIMITS, LINKS, RIGHTS
 
 import loader
 from loader import ByteOrder, LoaderError
@@ -67,6 +68,7 @@ def test_a_file_in_the_way_is_kept_unless_forced(source: Path) -> None:
     assert loader.open(target).byte_order is ByteOrder.BIG
 
 
+@LINKS
 @pytest.mark.parametrize("link", ["itself", "symlink", "hardlink", "dotted"])
 def test_the_input_is_never_written_even_through_a_link(link: str, source: Path) -> None:
     target = source.with_name("link.bin")
@@ -82,7 +84,7 @@ def test_the_input_is_never_written_even_through_a_link(link: str, source: Path)
     assert source.read_bytes() == before
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no /dev/null here")  # noqa: PTH110
+@DEVICES
 def test_a_device_is_never_replaced(source: Path) -> None:
     with pytest.raises(LoaderError, match="is no regular file"):
         loader.convert(source, "/dev/null", ByteOrder.BIG, force=True)
@@ -146,6 +148,7 @@ def test_a_full_disc_half_way_leaves_nothing(maker: Maker, tmp_path: Path, monke
     assert names(tmp_path) == ["model.bin", "tokenizer.bin"]
 
 
+@LIMITS
 def test_a_real_limit_on_file_size_leaves_nothing(source: Path) -> None:
     script = (
         "import loader, resource, signal, sys\n"
@@ -225,6 +228,7 @@ def test_progress_ends_at_the_size_of_the_output(source: Path) -> None:
     assert seen[-1] == (size, size)
 
 
+@RIGHTS
 def test_output_has_the_permissions_that_any_new_file_has(source: Path) -> None:
     source.with_name("plain").write_bytes(b"")
     loader.convert(source, None, ByteOrder.BIG)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from systems import LINKS
 
 import loader
 from loader import LoaderError
@@ -96,6 +97,7 @@ def test_a_model_named_without_a_folder_is_searched_for_where_we_are(
     assert loader.find_tokenizer(loader.open("model.bin")).path == Path("tokenizer.bin")
 
 
+@LINKS
 def test_a_broken_link_is_named_and_passed_over(model: loader.Model, tmp_path: Path) -> None:
     (tmp_path / "broken.bin").symlink_to(tmp_path / "nothing")
     with pytest.raises(LoaderError, match=r"broken\.bin: no such file"):

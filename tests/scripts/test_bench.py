@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from systems import PROGRAM_SCRIPTS
 
 from loader import synthetic
 
@@ -47,6 +48,7 @@ def test_the_report_has_speeds_ratios_and_the_machine(tmp_path: Path) -> None:
     assert found["machine"]["cores"] > 0
 
 
+@PROGRAM_SCRIPTS
 @pytest.mark.skipif(find_spec("llvmlite") is None, reason="the targets are the recompiler's")
 def test_a_short_form_compares_threads_prompts_and_depths(tmp_path: Path) -> None:
     run = tmp_path / "run"

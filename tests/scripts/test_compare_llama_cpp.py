@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from systems import PROGRAM_SCRIPTS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "measuring" / "compare_llama_cpp.py"
 sys.path.insert(0, str(SCRIPT.parent))
@@ -63,6 +64,7 @@ def test_our_engine_counts_the_tokens_that_it_is_asked_for(
     assert short.seconds > 0
 
 
+@PROGRAM_SCRIPTS
 def test_without_xllamacpp_there_is_a_hint(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexit 1\n")

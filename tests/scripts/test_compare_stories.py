@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import GOLDEN
+from systems import PROGRAM_SCRIPTS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "measuring" / "compare_stories.py"
 sys.path.insert(0, str(SCRIPT.parent))
@@ -50,6 +51,7 @@ def test_a_wide_gap_explains_nothing(teller: compare_stories.Teller) -> None:
     assert kind == "unexplained", reason
 
 
+@PROGRAM_SCRIPTS
 @pytest.mark.parametrize(("text", "status"), [("", 1), ("known", 0)])
 def test_the_exit_status_says_whether_all_is_explained(tmp_path: Path, text: str, status: int) -> None:
     run = tmp_path / "run"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from systems import DEVICES, NAMED_PIPES, ON_WINDOWS, need
 from typer.testing import CliRunner
 
 from loader import LoaderError
@@ -23,6 +24,7 @@ GIB = 1 << 30
 
 
 def pipe(folder: Path) -> Path:
+    need(NAMED_PIPES)
     os.mkfifo(folder / "pipe")
     return folder / "pipe"
 
@@ -34,7 +36,12 @@ def sparse(folder: Path) -> Path:
     return folder / "sparse"
 
 
-STRANGE: list[Callable[[Path], Path]] = [pipe, sparse, lambda folder: folder, lambda _: Path("/dev/zero")]
+def device(_: Path) -> Path:
+    need(DEVICES)
+    return Path("/dev/zero")
+
+
+STRANGE: list[Callable[[Path], Path]] = [pipe, sparse, lambda folder: folder, device]
 COMMANDS = [
     "scan",
     "inspect",
@@ -73,6 +80,7 @@ def test_a_file_that_is_longer_than_it_says_is_bounded(tmp_path: Path) -> None:
             file.read(2 << 20, "a note")
 
 
+@NAMED_PIPES
 def test_a_prompt_may_come_through_a_pipe_that_is_written_to(tmp_path: Path) -> None:
     path = pipe(tmp_path)
     with pytest.raises(XenonError, match="pipe: is a pipe that nobody writes to"):
@@ -84,12 +92,13 @@ def test_a_prompt_may_come_through_a_pipe_that_is_written_to(tmp_path: Path) -> 
     assert file.read(1 << 20, "a prompt") == b"Once"
 
 
-@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs /proc")
+@pytest.mark.skipif(ON_WINDOWS or not Path("/proc/version").exists(), reason="needs /proc")
 def test_a_file_that_does_not_say_how_long_it_is_is_not_granted() -> None:
     with pytest.raises(XenonError, match="/proc/version: has bytes, but says that it has none"):
         HostFile("/proc/version")
 
 
+@DEVICES
 def test_a_prompt_without_end_on_standard_input_is_refused() -> None:
     with Path("/dev/zero").open("rb") as zeros:
         done = subprocess.run(

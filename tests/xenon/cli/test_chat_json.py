@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from chatting import ANSWER, chat
 from command_line import COMMAND
+from systems import SIGNALS
 
 Event = dict[str, Any]
 
@@ -71,6 +72,7 @@ def test_a_request_that_is_none_is_an_event_and_the_next_is_served(line: str, me
     assert "".join(event["text"] for event in told if event["type"] == "text").startswith(ANSWER)
 
 
+@SIGNALS
 def test_a_program_stops_an_answer() -> None:
     words = [*COMMAND, "chat", "-t", "0", "--json", "-q", "--cpu", "unicorn", "--matmul", "scalar"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

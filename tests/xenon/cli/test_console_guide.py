@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from systems import SHELL
 
 import xenon
 
@@ -16,6 +17,7 @@ GUIDE = Path(__file__).parents[3] / "docs" / "console.md"
 COMMAND = f"'{sys.executable}' -c 'from xenon.cli.app import main; main()'"
 
 
+@SHELL
 def test_the_commands_that_build_and_run_a_program_work(tmp_path: Path, build: Any) -> None:
     build("report", "freestanding-v1")  # skips without the cross compiler
     (tmp_path / "hello.c").write_text('#include <stdio.h>\nint main(void) { puts("hello"); }\n')

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from systems import SHELL, SIGNALS
 
 import xenon
 from xenon.errors import ErrorCode, XenonError
@@ -33,6 +34,7 @@ def shell(words: list[str], redirections: str) -> subprocess.CompletedProcess[st
         (["--help"], 0, ""),
     ],
 )
+@SHELL
 @pytest.mark.parametrize("redirections", [">&-", "2>&-", ">&- 2>&- <&-"])
 def test_a_closed_stream_is_an_empty_one(
     misdeeds: Path, words: list[str], code: int, text: str, redirections: str
@@ -48,6 +50,7 @@ def test_a_closed_stream_is_an_empty_one(
         assert done.stdout == ""
 
 
+@SHELL
 def test_a_full_disk_is_one_line(misdeeds: Path) -> None:
     for words in (["run", str(misdeeds), "nothing"], ["cache"]):
         done = shell(words, ">/dev/full")
@@ -57,17 +60,20 @@ def test_a_full_disk_is_one_line(misdeeds: Path) -> None:
         assert "ignored" not in done.stderr
 
 
+@SHELL
 def test_what_stderr_does_not_take_leaves_the_exit_code() -> None:
     assert shell(["run", "missing"], "2>/dev/full").returncode == 1
     assert shell(["frobnicate"], "2>/dev/full").returncode == 2
 
 
+@SHELL
 @pytest.mark.parametrize("seconds", ["inf", "1e300"])
 def test_a_time_limit_may_be_huge(misdeeds: Path, seconds: str) -> None:
     done = shell(["run", "--timeout", seconds, str(misdeeds), "nothing"], "")
     assert (done.returncode, done.stdout, done.stderr) == (0, "survived\n", "")
 
 
+@SHELL
 @pytest.mark.parametrize("seconds", ["nan", "-1"])
 def test_a_time_limit_that_is_no_time_is_a_wrong_command_line(misdeeds: Path, seconds: str) -> None:
     done = shell(["run", "--timeout", seconds, str(misdeeds), "nothing"], "")
@@ -89,6 +95,7 @@ start.main()
 """
 
 
+@SIGNALS
 @pytest.mark.parametrize("delay", [0, 0.02, 0.06, 0.2])
 def test_ctrl_c_is_one_line_from_the_start_on(delay: float) -> None:
     words = [*COMMAND, "generate", "-s", "1", "-n", "0", "--ignore-eos"]
@@ -101,6 +108,7 @@ def test_ctrl_c_is_one_line_from_the_start_on(delay: float) -> None:
     assert (process.returncode, messages) == (130, b"error: interrupted\n")
 
 
+@SIGNALS
 def test_ctrl_c_in_an_import_comes_behind_it(tmp_path: Path) -> None:
     (tmp_path / "slow_module.py").write_text(
         "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhole = 1\n"
@@ -149,6 +157,7 @@ except KeyboardInterrupt:
 """
 
 
+@SIGNALS
 def test_a_signal_that_does_not_end_the_wait_is_served_all_the_same(misdeeds: Path) -> None:
     command = [sys.executable, "-c", _NOT_WOKEN, str(misdeeds)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)

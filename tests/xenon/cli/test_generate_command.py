@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from command_line import COMMAND, run_command
 from support import Made
+from systems import SIGNALS
 
 GENERATE = [*COMMAND, "generate"]
 
@@ -161,6 +162,7 @@ def test_a_reader_that_leaves_ends_the_story_quietly(make_model: Callable[..., M
     assert process.wait(30) == -signal.SIGPIPE
 
 
+@SIGNALS
 def test_ctrl_c_stops_a_story_at_once(make_model: Callable[..., Made]) -> None:
     made = make_model(dim=64, hidden_dim=172, n_layers=5, vocab_size=512, seq_len=2048)
     process = subprocess.Popen(

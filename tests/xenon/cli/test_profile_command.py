@@ -17,6 +17,7 @@ import pytest
 from command_line import COMMAND
 from command_line import run_command_text as run
 from support import Made
+from systems import RIGHTS, SIGNALS
 
 STORY = ["--cpu", "unicorn", "--threads", "1", "-n", "12"]
 
@@ -116,6 +117,7 @@ def test_the_exit_status_is_the_program_s(small_elf: bytes, tmp_path: Path) -> N
     assert run("profile", tmp_path / "small").returncode == 7
 
 
+@SIGNALS
 def test_ctrl_c_prints_what_there_is(misdeeds: Path) -> None:
     words = [*COMMAND, "profile", "--cpu", "unicorn", str(misdeeds), "spin"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -183,6 +185,7 @@ def test_wrong_input_is_one_line(
     assert {path.name for path in tmp_path.iterdir()} == files.keys()
 
 
+@RIGHTS
 def test_a_file_that_cannot_be_written_is_found_before_the_run(program: Path, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")

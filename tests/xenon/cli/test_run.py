@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from command_line import COMMAND, run_command
-from systems import SHELL
+from systems import SHELL, SIGNALS, TERMINALS, need
 
 from xenon.cli.output import parse_size
 from xenon.cli.run import split_grant
@@ -72,6 +72,7 @@ def test_a_position_independent_program_runs(build: Any) -> None:
     assert (done.stdout, done.stderr, done.returncode) == (b"survived\n", b"", 0)
 
 
+@SIGNALS
 @pytest.mark.parametrize("misdeed", ["spin", "calls", "sleep", "read", "flood"])
 def test_ctrl_c_ends_what_would_never_end(misdeeds: Path, misdeed: str) -> None:
     process = subprocess.Popen(
@@ -123,6 +124,7 @@ def test_a_fault_prints_a_report_then_one_line_and_ends_with_3(misdeeds: Path) -
     assert "read of 4 bytes at 0x10: null pointer (PC 0x" in lines[-1]
 
 
+@SHELL
 def test_a_reader_that_leaves_ends_it_quietly(misdeeds: Path) -> None:
     command = " ".join([*(f"'{word}'" for word in RUN), str(misdeeds), "flood", "| head -1"])
     done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=20)
@@ -145,7 +147,9 @@ def test_a_program_may_run_with_no_standard_input(build: Any) -> None:
 
 
 def test_a_terminal_is_seen_as_one(build: Any) -> None:
-    pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
+    need(TERMINALS)
+    import pty
+
     ours, theirs = pty.openpty()
     done = subprocess.Popen(
         [*RUN, str(build("hosted", "musl")), "terminal"], stdin=theirs, stdout=theirs, stderr=-1

@@ -11,11 +11,13 @@ import sys
 import pytest
 from api_server import MODEL, ask
 from command_line import COMMAND, run_command_text
+from systems import SIGNALS
 
 for _module in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(_module, reason=f"serve needs {_module}: pip install 'xenon-llm[serve]'")
 
 
+@SIGNALS
 def test_it_says_where_it_is_and_ends_by_ctrl_c() -> None:
     words = [*COMMAND, "serve", "--port", "0"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:

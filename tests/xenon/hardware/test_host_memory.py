@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from systems import LIMITS
 
 SCRIPT = """
 import resource, sys
@@ -21,6 +22,7 @@ except XenonError as error:
 """
 
 
+@LIMITS
 @pytest.mark.parametrize("cpu", ["unicorn", "recompiler"])
 @pytest.mark.parametrize(
     ("mib", "threads", "what"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from systems import DEVICES, LINKS
 
 from xenon.errors import XenonError
 from xenon.linux.files import Bytes, Disc, File, HostFile, normalise
@@ -34,6 +35,7 @@ def test_no_path_leads_to_the_host(disc: Disc, path: str) -> None:
     assert not isinstance(found, File)
 
 
+@LINKS
 def test_a_link_beside_a_granted_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "granted").write_bytes(b"yes")
     (tmp_path / "link").symlink_to("/etc/passwd")
@@ -76,6 +78,7 @@ def test_a_host_file_that_shrinks_is_an_error_that_names_it(tmp_path: Path) -> N
         file.read_into(0, memoryview(bytearray(10)))
 
 
+@DEVICES
 def test_what_is_no_file_cannot_be_granted(tmp_path: Path) -> None:
     with pytest.raises(XenonError, match="is a directory"):
         HostFile(tmp_path)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from systems import NAMED_PIPES
 from typer.testing import CliRunner
 
 from xenon.cli.app import app
@@ -215,6 +216,7 @@ def test_files_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
         read_program(tmp_path / "missing")
 
 
+@NAMED_PIPES
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

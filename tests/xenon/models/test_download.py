@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from systems import LIMITS, LINKS
 from web_server import Served, Site, serving
 
 from xenon.errors import XenonError
@@ -174,6 +175,7 @@ def test_a_page_has_a_bound(site: Site) -> None:
         read_page(site.web, f"{site.address}/page", 1000)
 
 
+@LIMITS
 def test_a_full_disk_is_said_and_leaves_nothing(site: Site, tmp_path: Path) -> None:
     site.files["/file"] = Served(DATA)
     target = tmp_path / "file"
@@ -197,6 +199,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(site: Site, tmp_path: Path) -> N
     assert not target.exists()
 
 
+@LINKS
 def test_a_link_in_place_of_the_file_is_not_followed(site: Site, tmp_path: Path) -> None:
     site.files["/file"] = Served(DATA)
     (tmp_path / "mine").write_bytes(b"mine")

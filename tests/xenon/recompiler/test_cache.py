@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from systems import LIMITS, LINKS, NAMED_PIPES, RIGHTS
 
 from xenon.notes import XenonWarning
 from xenon.recompiler.cache import MOST_BYTES_OF_FILE, CodeCache, Usage, cache_folder
@@ -44,6 +45,7 @@ def test_the_least_used_go_when_there_is_too_much(tmp_path: Path) -> None:
     assert [cache.get(f"unit_{number}") is not None for number in range(4)] == [False, False, True, True]
 
 
+@LINKS
 def test_clear_leaves_foreign_files(tmp_path: Path) -> None:
     cache = CodeCache(tmp_path)
     cache.put("unit_1", b"code")
@@ -92,6 +94,7 @@ def test_a_file_under_another_key_is_refused(tmp_path: Path) -> None:
     assert cache.get("unit_2") is None
 
 
+@RIGHTS
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
 def test_a_folder_that_others_may_write_to_is_left_alone(tmp_path: Path, mode: int) -> None:
     cache = CodeCache(tmp_path)
@@ -105,6 +108,7 @@ def test_a_folder_that_others_may_write_to_is_left_alone(tmp_path: Path, mode: i
     assert [path.name for path in tmp_path.iterdir()] == ["unit_1.code"]
 
 
+@RIGHTS
 def test_a_file_that_others_may_write_to_is_left_alone(tmp_path: Path) -> None:
     cache = CodeCache(tmp_path)
     cache.put("unit_1", b"code")
@@ -123,6 +127,7 @@ def test_what_belongs_to_another_user_is_left_alone(tmp_path: Path, monkeypatch:
         assert CodeCache(tmp_path).get("unit_1") is None
 
 
+@NAMED_PIPES
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link", "endless link", "too long"])
 def test_what_is_no_file_of_the_cache_is_passed_by(tmp_path: Path, kind: str) -> None:
     cache = CodeCache(tmp_path / "code")
@@ -153,6 +158,7 @@ def test_what_is_too_long_is_not_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@LIMITS
 def test_a_full_disk_keeps_nothing(tmp_path: Path) -> None:
     script = (
         "import resource, sys; from pathlib import Path; from xenon.recompiler.cache import CodeCache\n"
@@ -163,6 +169,7 @@ def test_a_full_disk_keeps_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@RIGHTS
 def test_the_command_notes_what_it_leaves_alone(tmp_path: Path) -> None:
     folder = tmp_path / "xenon-llm" / "code"
     CodeCache(folder).put("unit_1", b"code")

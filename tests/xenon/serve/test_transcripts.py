@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from systems import SHELL
 
 if TYPE_CHECKING:
     from xenon.serve.server import ApiServer
@@ -26,6 +27,7 @@ def test_there_are_some() -> None:
     assert (len(TRANSCRIPTS), len(EXAMPLES)) == (2, 1)
 
 
+@SHELL
 @pytest.mark.parametrize("number", range(len(TRANSCRIPTS)))
 def test_the_transcript_is_real(server: ApiServer, number: int) -> None:
     if shutil.which("curl") is None:

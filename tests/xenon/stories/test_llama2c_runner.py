@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import run_command_text
+from systems import PROGRAM_SCRIPTS, need
 
 import loader
 from loader import ByteOrder, Config, Format, synthetic
@@ -64,6 +65,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def script(path: Path, text: str) -> Path:
+    need(PROGRAM_SCRIPTS)
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return path

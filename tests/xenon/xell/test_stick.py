@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from systems import LINKS
 
 from xenon.errors import XenonError
 from xenon.xell.kboot import BootEntry, parse_kboot
@@ -109,6 +110,7 @@ def test_a_stick_that_would_flash_the_console_is_refused(tmp_path: Path) -> None
         (b"uda0:/a.elf/b", "on the stick"),
     ],
 )
+@LINKS
 def test_files_that_are_not_on_the_stick_are_refused(tmp_path: Path, entry: bytes, rule: str) -> None:
     folder, outside = tmp_path / "usb", tmp_path / "outside"
     folder.mkdir()
