@@ -43,6 +43,7 @@ HANDED_OVER, ON_EXCEPTION = 2912, 2920
 NOTES = 2928  # a byte, 1 once compiled code has done what FPSCR notes exceptions of (see exceptions.py)
 COMPARES = 2929  # 1 once it has compared floating-point numbers
 ENGINE_NJ = 2936  # a byte: VSCR's bit NJ
+ENGINE_VRSAVE = 2976  # a pointer to 64 bits of the interpreter's
 OPERAND_A, OPERAND_B, OPERAND_C, RESULT = 2944, 2952, 2960, 2968  # of one instruction: see fpscr.py
 SIZE = 3008
 
