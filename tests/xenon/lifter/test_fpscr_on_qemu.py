@@ -55,9 +55,12 @@ def on_qemu(cases: list[Case], path: Path) -> list[tuple[int, int]]:
 
 
 def known_otherwise(case: Case) -> int:
-    """The bits of FPSCR that qemu 7.2 leaves otherwise than the books: it never sets FR; it sets FX for exceptions
-    that were noted before, and not by mtfsb1; it lets invalid conversions set FPRF, and fcmpo of NaN the class
-    bit; it takes denormal singles for normal; it divides exactly in the estimates; it drops a reserved bit."""
+    """The bits of FPSCR that qemu 7.2 leaves otherwise than the books.
+
+    It never sets FR. It sets FX for exceptions
+    that were noted before, and not by mtfsb1. Invalid conversions set FPRF, and fcmpo of NaN the class
+    bit. Denormal singles are normal to it, the estimates are divisions, and a reserved bit is dropped.
+    """
     name = case.mnemonic.rstrip(".")
     bits = model.FR | RESERVED
     if name == "mtfsb1" or not case.after["fpscr"] & model.FX:
