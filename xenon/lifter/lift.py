@@ -103,7 +103,7 @@ class Lifter(GuestRegisters):
         if guard.aligned:
             low = low & -16
         page = self.page_of(low)
-        own, run = layout.page_rights(guard.write)
+        own, run, _ = layout.page_rights(guard.write)
         inside, slow, good, bad = self.labels(4)
         self.branch_if(page.icmp("ult", self.target.page_count), inside, bad, LIKELY)
         self.start(inside)
@@ -138,7 +138,7 @@ class Lifter(GuestRegisters):
         inside, bad, good = self.labels(3)
         self.branch_if(page.icmp("ult", self.target.page_count), inside, bad, LIKELY)
         self.start(inside)
-        own, _ = layout.page_rights(write)
+        own = layout.page_rights(write)[0]
         self.branch_if((self.page_bits(page) & own).icmp("ne", 0), good, bad, LIKELY)
         self.start(bad)
         self.leave(self._address, layout.Status.REPEAT, self.exit_registers())

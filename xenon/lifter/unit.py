@@ -453,7 +453,11 @@ class Unit:
         lifter.start(out)
         lifter.emit("ret void")
         lifter.start(back)
-        if known in self._leaves:
+        if block.after in self._flow.beyond:
+            lifter.forget()
+            lifter.begin_block((), (), ALL_LIVE)
+            self._go(lifter.constant(I64, block.after), None)
+        elif known in self._leaves:
             self._arrive(block.after)  # where LLVM may see what the leaf did
         else:
             lifter.branch("enter" if self._enters_together else f"E{block.after:x}")
