@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 from laboratory import float_model as model
 from laboratory.frozen import STATUS_CASES, Case, Values
+from laboratory.xenon_model import estimate
 from xenon.lifter.status_forms import COMPARISONS, CONVERSIONS, ESTIMATES, NOTING, SINGLE
 from xenon.powerpc.isa import table
 from xenon.powerpc.operands import operand_table
 
 PER_FORM = 4
 HEAD = (
-    "# Frozen cases of FPSCR, written by tests/laboratory/freeze_status.py.",
+    "# Frozen cases of FPSCR and VRSAVE, written by tests/laboratory/freeze_status.py.",
     "# mnemonic, word, registers before, registers after",
     "# Unicorn clears FI in mtfsf, mtfsfi, mtfsb0, mtfsb1 and mcrfs: no case keeps or sets it there.",
     "# The last ones are from a PlayStation 3, whose processor is of the same family (ps3autotests).",
@@ -32,6 +33,8 @@ _EDGES = (
     0x41DFFFFFFFC00000, 0xC1E0000000000000, 0x43E0000000000000, 0x3FE0000000000000,
 )  # fmt: skip
 _ONE, _TWO, _INFINITE, _MINUS_INFINITE = 0x3FF << 52, 1 << 62, 0x7FF << 52, 0xFFF << 52
+_SIGNED_ZERO = 1 << 63
+_ESTIMATED = (_ONE, 0, _SIGNED_ZERO, _MINUS_INFINITE, 0x7FF4 << 48, 0xC004 << 48)
 _INVALID = (  # FRA, FRB, FRC
     (_INFINITE, _MINUS_INFINITE, _TWO),
     (_INFINITE, _INFINITE, _TWO),
@@ -119,6 +122,8 @@ def cases() -> Iterator[Case]:
                 for bits in (*made, *map(list, _INVALID)):
                     before = _status(rng)
                     yield _case(name, bits, before, *_outcome(plain, bits, 0, before))
+    yield from _estimates()
+    yield from _moves()
     for plain in CHANGING:
         for name in (plain, f"{plain}."):
             rng = random.Random(name)
@@ -127,8 +132,51 @@ def cases() -> Iterator[Case]:
     rng = random.Random("mcrfs")
     for _ in range(PER_FORM):
         yield _changing("mcrfs", rng)
+    yield Case("mtvrsave", 0x7C80_43A6, {"r4": 0xFEDC_BA98_7654_3210}, {"vrsave": 0x7654_3210})
+    yield Case("mfvrsave", 0x7C80_42A6, {"vrsave": 0xFEDC_BA98}, {"r4": 0xFEDC_BA98})
     for name, a, b, c, result, after in _CAPTURED:
         yield _case(name, [a, b, c], 0, result, after)
+
+
+def _estimates() -> Iterator[Case]:
+    """FR and FI become 0; a normal operand raises nothing."""
+    for plain in ("fres", "frsqrte"):
+        form = model.SINGLE if plain == "fres" else model.DOUBLE
+        for name in (plain, f"{plain}."):
+            rng = random.Random(name)
+            for operand in (
+                _number(rng, True),
+                _ONE,
+                0,
+                _SIGNED_ZERO,
+                _MINUS_INFINITE,
+                0x7FF4 << 48,
+                0xC004 << 48,
+            ):
+                flags = model.VXSNAN if model.signals(operand) else model.ZX if model.is_zero(operand) else 0
+                if plain == "frsqrte" and model.negative(operand) and not model.is_zero(operand):
+                    flags |= 0 if model.is_nan(operand) else model.VXSQRT
+                result, before = estimate(plain, operand), _status(rng)
+                after = before & ~(model.FR | model.FI | model.FPRF) | model.class_of(result, form)
+                yield _case(name, [0, operand, 0], before, result, model.noted(after, flags))
+
+
+def _moves() -> Iterator[Case]:
+    """The sign alone, or one of two numbers: FPSCR stays."""
+    for name in ("fmr.", "fneg.", "fabs.", "fnabs.", "fsel."):
+        rng = random.Random(name)
+        for _ in range(PER_FORM):
+            a, b, c = (_number(rng, False) for _ in range(3))
+            chosen = not model.is_nan(a) and (model.is_zero(a) or not model.negative(a))
+            result = {
+                "fmr.": b,
+                "fneg.": b ^ model.SIGN,
+                "fabs.": b & ~model.SIGN,
+                "fnabs.": b | model.SIGN,
+                "fsel.": c if chosen else b,
+            }[name]
+            before = _status(rng)
+            yield _case(name, [a, b, c], before, result, before)
 
 
 def _changing(name: str, rng: random.Random) -> Case:

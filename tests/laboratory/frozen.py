@@ -37,10 +37,12 @@ _CODE = PROGRAM.start
 _BLOCKS = PROGRAM.start + 0x0010_0000
 _BLOCK_BYTES = 512
 _CR, _XER, _CTR, _FPR, _VR, _VSCR, _MEMORY, _FPSCR = 64, 72, 80, 88, 144, 240, 256, 320
+_VRSAVE = 328
 _XER_CA = 1 << 29
 _NON_JAVA = 0x0001_0000
 _BLR, _SC = 0x4E80_0020, 0x4400_0002
 _MFFS_F0, _MTFSF_F0 = 0xFC00_048E, 0xFDFE_058E
+_MFVRSAVE_R3, _MTVRSAVE_R3 = 0x7C60_42A6, 0x7C60_43A6
 
 Values = dict[str, int]
 """Register (`r3`, `f1`, `v2`, `cr`, `ca`, `ctr`) to its bits; `m`: SCRATCH_BYTES bytes from SCRATCH on."""
@@ -51,6 +53,7 @@ NAMES = (
     *(f"v{number}" for number in VRS),
     *("cr", "ca", "ctr", "m", "sat"),
     "fpscr",
+    "vrsave",
     *(f"v{number}" for number in UPPER_VRS),
 )
 _CLEAR = {"ca": 0, "sat": 0, "fpscr": 0}
@@ -60,7 +63,7 @@ def digits(name: str) -> int:
     """The hexadecimal digits of a register's value."""
     return {
         "c": {"cr": 8, "ca": 1, "ctr": 16}.get(name, 0),
-        "v": 32,
+        "v": 8 if name == "vrsave" else 32,
         "m": 2 * SCRATCH_BYTES,
         "s": 1,
         "f": 8 if name == "fpscr" else 16,
@@ -173,7 +176,7 @@ def _pack(values: Values) -> bytes:
     for index, number in enumerate(VRS):
         block[_VR + 16 * index : _VR + 16 * index + 16] = values[f"v{number}"].to_bytes(16, "big")
     struct.pack_into(">I", block, _VSCR + 12, _NON_JAVA | values["sat"])
-    struct.pack_into(">Q", block, _FPSCR, values["fpscr"])
+    struct.pack_into(">2Q", block, _FPSCR, values["fpscr"], values["vrsave"])
     block[_MEMORY : _MEMORY + SCRATCH_BYTES] = values["m"].to_bytes(SCRATCH_BYTES, "big")
     return bytes(block)
 
@@ -187,9 +190,10 @@ def _unpack(block: bytes) -> Values:
     ]
     memory = int.from_bytes(block[_MEMORY : _MEMORY + SCRATCH_BYTES], "big")
     carry, saturation = 1 if xer & _XER_CA else 0, block[_VSCR + 15] & 1
-    (fpscr,) = struct.unpack_from(">Q", block, _FPSCR)
-    fpscr &= 0xFFFF_FFFF
-    return dict(zip(NAMES, (*gprs, *fprs, *vrs, cr, carry, ctr, memory, saturation, fpscr), strict=False))
+    fpscr, vrsave = (value & 0xFFFF_FFFF for value in struct.unpack_from(">2Q", block, _FPSCR))
+    return dict(
+        zip(NAMES, (*gprs, *fprs, *vrs, cr, carry, ctr, memory, saturation, fpscr, vrsave), strict=False)
+    )
 
 
 def _branch_and_link(place: int, target: int) -> int:
@@ -224,7 +228,7 @@ def _copy_memory(source: str) -> list[int]:
 def _load_words() -> list[int]:
     words = [*_copy_memory("block"), *_vector(0x7C00_00CE, 0, _VSCR), 0x1000_0644]  # mtvscr v0
     words += _vectors(0x7C00_00CE)
-    words += [_d(50, 0, _FPSCR), _MTFSF_F0]
+    words += [_d(50, 0, _FPSCR), _MTFSF_F0, _d(58, 3, _VRSAVE), _MTVRSAVE_R3]
     words += [_d(50, number, _FPR + 8 * index) for index, number in enumerate(FPRS)]
     words += [_d(58, 3, _CR), 0x7C6F_F120, _d(58, 3, _XER), 0x7C61_03A6, _d(58, 3, _CTR), 0x7C69_03A6]
     return words + [_d(58, number, 8 * index) for index, number in enumerate(GPRS)]
@@ -233,7 +237,12 @@ def _load_words() -> list[int]:
 def _store_words() -> list[int]:
     words = [_d(62, number, 8 * index) for index, number in enumerate(GPRS)]
     words += [0x7C60_0026, _d(62, 3, _CR), 0x7C61_02A6, _d(62, 3, _XER), 0x7C69_02A6, _d(62, 3, _CTR)]
-    words += [_d(54, 0, _FPSCR), *(_d(54, number, _FPR + 8 * index) for index, number in enumerate(FPRS))]
+    words += [
+        _MFVRSAVE_R3,
+        _d(62, 3, _VRSAVE),
+        _d(54, 0, _FPSCR),
+        *(_d(54, number, _FPR + 8 * index) for index, number in enumerate(FPRS)),
+    ]
     words += [0x1000_0604, *_vector(0x7C00_01CE, 0, _VSCR)]  # mfvscr v0
     return [*words, *_vectors(0x7C00_01CE), *_copy_memory("scratch")]
 
@@ -266,6 +275,7 @@ def run_compiled(cases: Sequence[Case], optimised: bool = False) -> list[Values]
         _fill(state.host_address, case.start())
         memory.write(SCRATCH, case.start()["m"].to_bytes(SCRATCH_BYTES, "big"))
         state.word(layout.ENGINE_FPSCR).value = state.host_address + layout.FPSCR
+        state.word(layout.ENGINE_VRSAVE).value = state.host_address + layout.CR_WORD
         state.word(layout.RAM).value = memory.host_address
         state.word(layout.DISPATCH).value = dispatch.host_address
         state.word(layout.PC).value = entry
@@ -288,7 +298,7 @@ def _places() -> dict[str, tuple[int, int]]:
     places |= {f"f{number}": (layout.FPR + 8 * number, 8) for number in FPRS}
     places |= {f"v{number}": (layout.offset_of(f"v{number}"), 16) for number in (*VRS, *UPPER_VRS)}
     places |= {"ca": (layout.CA, 1), "ctr": (layout.CTR, 8), "sat": (layout.SAT, 1)}
-    return places | {"fpscr": (layout.FPSCR, 4)}
+    return places | {"fpscr": (layout.FPSCR, 4), "vrsave": (layout.CR_WORD, 4)}
 
 
 def _fill(address: int, values: Values) -> None:

@@ -89,7 +89,10 @@ def writes_memory(instruction: Instruction) -> bool:
 
 
 _ALONE = frozenset(
-    "mtvscr tw td twi tdi mffs mffs. mtfsf mtfsf. mtfsfi mtfsfi. mtfsb0 mtfsb0. mtfsb1 mtfsb1. mcrfs".split()
+    (
+        "mfvrsave mtvrsave mtvscr tw td twi tdi "
+        "mffs mffs. mtfsf mtfsf. mtfsfi mtfsfi. mtfsb0 mtfsb0. mtfsb1 mtfsb1. mcrfs"
+    ).split()
 )
 
 

@@ -44,7 +44,7 @@ NOTES = 2928  # a byte, 1 once compiled code has done what FPSCR notes exception
 COMPARES = 2929  # 1 once it has compared floating-point numbers
 ENGINE_NJ = 2936  # a byte: VSCR's bit NJ
 OPERAND_A, OPERAND_B, OPERAND_C, RESULT = 2944, 2952, 2960, 2968  # of one instruction: see fpscr.py
-ENGINE_LR, ENGINE_CTR = 2976, 2984
+ENGINE_LR, ENGINE_CTR, ENGINE_VRSAVE = 2976, 2984, 2992  # pointers to 64 bits of the interpreter's
 SIZE = 3008
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF

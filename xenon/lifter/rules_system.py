@@ -1,10 +1,12 @@
-"""Traps, and instructions that only the console's pipeline notices."""
+"""Traps, VRSAVE, and instructions that only the console's pipeline notices."""
 
 from __future__ import annotations
 
-from xenon.lifter.ir_types import BIT
+from xenon.lifter import layout
+from xenon.lifter.ir_types import BIT, I64, POINTER
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
+from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 RULES = Rules()
@@ -24,6 +26,24 @@ def _trap(lifter: Lifter, instruction: Instruction) -> None:
         if instruction.rt & bit:
             traps = traps | a.icmp(predicate, b)
     lifter.leave_unless(~traps)
+
+
+def _vrsave(lifter: Lifter) -> Value:
+    """A pointer to the interpreter's VRSAVE; where that is not known, the instruction is left to it."""
+    place = lifter.read(POINTER, lifter.field(layout.ENGINE_VRSAVE))
+    lifter.leave_unless(place.is_not_null())
+    return place
+
+
+@RULES.add("mfvrsave")
+def _read_vrsave(lifter: Lifter, instruction: Instruction) -> None:
+    lifter.set_gpr(instruction.rt, lifter.read(I64, _vrsave(lifter)))
+
+
+@RULES.add("mtvrsave")
+def _write_vrsave(lifter: Lifter, instruction: Instruction) -> None:
+    """32 bits."""
+    lifter.write(lifter.gpr(instruction.rt) & 0xFFFF_FFFF, _vrsave(lifter))
 
 
 @RULES.add("icbi cctpl cctpm cctph db8cyc db10cyc db12cyc db16cyc")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from xenon.powerpc.isa import encoding, overflow_forms
 from xenon.powerpc.operands import MemoryAccess, operands_of, registers, vmx128_registers
 
-_LR, _CTR = 8, 9  # numbers of special registers
-_SPECIAL_REGISTERS = {_LR: "lr", _CTR: "ctr"}
+_LR, _CTR, _VRSAVE = 8, 9, 256  # numbers of special registers
+_SPECIAL_REGISTERS = {_LR: "lr", _CTR: "ctr", _VRSAVE: "vrsave"}
 
 
 def signed(value: int, bits: int) -> int:
@@ -21,7 +21,8 @@ def signed(value: int, bits: int) -> int:
 class Instruction:
     """A decoded word at its guest address.
 
-    `mnemonic` is the table's, but for mfspr and mtspr of LR and CTR, which go by mflr, mtlr, mfctr and mtctr.
+    `mnemonic` is the table's, but for mfspr and mtspr of LR, CTR and VRSAVE, which go by mflr, mtlr, mfctr,
+    mtctr, mfvrsave and mtvrsave.
     `reads` and `writes` hold register names such as r3, f1, v2, c31 (a bit of CR), lr, ctr, ca.
     """
 

@@ -198,7 +198,7 @@ class _HandOver:
                 (layout.ENGINE_CR, places.cr), (layout.ENGINE_CA, places.ca), (layout.ENGINE_PC, places.pc),
                 (layout.ENGINE_SAT, places.saturated), (layout.ENGINE_FPSCR, places.fpscr),
                 (layout.ENGINE_SO, places.so), (layout.ENGINE_OV, places.ov),
-                (layout.ENGINE_NJ, places.flushes_results),
+                (layout.ENGINE_NJ, places.flushes_results), (layout.ENGINE_VRSAVE, places.vrsave),
                 (layout.ENGINE_LR, places.lr), (layout.ENGINE_CTR, places.ctr),
             )),
         ):  # fmt: skip

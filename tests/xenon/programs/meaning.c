@@ -70,7 +70,7 @@ __attribute__((noinline)) void subtract(double a, double b) { result = a - b; }
 static word exceptions(void) {
     double d;
     __asm__ volatile("mffs %0" : "=f"(d) : : "memory");
-    return bits(d) & 0xbe000000;  /* FX, VX, OX, UX, ZX, XX */
+    return bits(d) & 0xbff80700;  /* FX, VX, OX, UX, ZX, XX, and VXSNAN to VXCVI */
 }
 
 static void clear(void) {

@@ -53,6 +53,8 @@ _LI_R3_MINUS_1, _ADDIC_R3_1, _MFXER_R3 = 0x3860_FFFF, 0x3063_0001, 0x7C61_02A6
 _LEVELS = struct.pack("<QQ", 0x8000_600F_C1FF_7AE1, 0xB_FFFE)
 _LEVEL_3_0 = 0x8_0000
 _DENORMAL, _SMALLEST = 0x0040_0000, 0x0080_0000
+_VRSAVE = 0x1357_9BDF
+_MTVRSAVE = (0x3C60_1357, 0x6063_9BDF, 0x7C60_43A6, 0x3860_0000)  # lis r3; ori r3; mtspr 256, r3; li r3, 0
 _FPSCR = 0x8200_0003  # FX, XX and a rounding mode
 
 
@@ -75,6 +77,7 @@ class EngineLayout:
     so: int
     saturated: int  # VSCR.SAT: 64 bits, not 0 where it is set; so are the next 64
     flushes_results: int  # a byte: the vector unit takes denormal results for zero
+    vrsave: int  # 64 bits
     level: int  # 64 bits: the later levels of the architecture that translated code has (PPC2_* of qemu)
     decoder: int  # 64 pointers, by primary opcode
 
@@ -172,7 +175,7 @@ class _Search:
         ca, ov, so = map(self._bit_of_xer, (_CA, _OV, _SO))
         return EngineLayout(
             self._cpu, self._gpr, fpr, self._vectors(), cr, lr, ctr, pc, fpscr, ca, ov, so,
-            self._saturated(), self._flushes_results(), self._level(),
+            self._saturated(), self._flushes_results(), self._vrsave(), self._level(),
             self._decoder(),
         )  # fmt: skip
 
@@ -298,6 +301,10 @@ class _Search:
         words = (_LVX_V1, _LVX_V2, _VADDFP, _STVX_V2)
         self._run(words, bytes(16) + struct.pack(">8I", *[_DENORMAL] * 4, *[_SMALLEST] * 4))
         return int.from_bytes(self._engine.mem_read(_DATA + 32, 4), "big")
+
+    def _vrsave(self) -> int:
+        self._run(_MTVRSAVE)
+        return self._only(struct.pack("<Q", _VRSAVE))
 
     def _level(self) -> int:
         place = self._dump().find(_LEVELS)  # the model of the CPU, which may stand close behind, has them too
