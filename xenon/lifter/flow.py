@@ -90,7 +90,7 @@ class Flow:
     blocks: dict[int, Block]
     calls: frozenset[int]
     joints: frozenset[int] = frozenset()
-    """Of a part of a function: where its other parts go on here."""
+    """Of a part of a function: where its other parts go on here, and where its loops begin."""
     beyond: frozenset[int] = frozenset()
     """Of a part: where it goes on in other parts."""
 
