@@ -131,7 +131,7 @@ class TierUp:
             self._sampling.start()
             for address in sorted(self._first, key=lambda address: named[address] > _LONG):
                 self._compile(address)
-            for address, inside, _ in remembered:
+            for address, inside, _ in () if self._hot else remembered:  # what is hot here, not with any input
                 self._compile(address, inside)
             self._is_compiling = False
             while not self._closing.is_set():
