@@ -27,14 +27,10 @@ _NO_JUMPS: Jumps = MappingProxyType({})
 
 
 class NotUnderstood(Exception):
-    """A function that stays on Unicorn, and why: `address` and `mnemonic` of an instruction, if it is one.
-    `is_foreign`: Xenon lacks it."""
+    """A function that stays on Unicorn, and why: `address` and `mnemonic` of an instruction, if it is one."""
 
-    def __init__(
-        self, reason: str, address: int | None = None, mnemonic: str = "", is_foreign: bool = False
-    ) -> None:
+    def __init__(self, reason: str, address: int | None = None, mnemonic: str = "") -> None:
         super().__init__(reason)
-        self.is_foreign = is_foreign
         self.address = address
         self.mnemonic = mnemonic
 
@@ -53,7 +49,7 @@ class End(Enum):
     SYSTEM_CALL = "sc"
     INTERPRETED = "an instruction that the interpreter executes before it comes back"
     BEYOND = "goes on in another part of the function (see parts.py)"
-    LEAVE = "trap or no instruction of Xenon's: Unicorn executes it"
+    LEAVE = "trap or no instruction: Unicorn executes it"
 
 
 CALLING = frozenset({End.CALL, End.CALL_CTR, End.SYSTEM_CALL, End.INTERPRETED})
@@ -90,7 +86,7 @@ class Flow:
     blocks: dict[int, Block]
     calls: frozenset[int]
     joints: frozenset[int] = frozenset()
-    """Of a part of a function: where its other parts go on here."""
+    """Of a part of a function: where its other parts go on here, and where its loops begin."""
     beyond: frozenset[int] = frozenset()
     """Of a part: where it goes on in other parts."""
 
@@ -133,15 +129,13 @@ def explore(
 
     `fetch` gives the word at an address, None where there is no code; a branch to one of `functions` is a
     tail call, and `jumps` are targets within the function. What stands behind a system call is left out where
-    it is not understood: the call may be the last. An instruction that Xenon lacks is left to Unicorn. Raises
-    NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, instructions that Xenon
-    lacks too, and the flow goes on behind them.
+    it is not understood: the call may be the last. Raises NotUnderstood with the reason; with a list of
+    `obstacles`, all reasons go there, and the flow goes on behind them.
     """
-    names_foreign = obstacles is not None
     try:
-        return _explore(fetch, entries, functions, None, True, jumps, names_foreign)
+        return _explore(fetch, entries, functions, None, True, jumps)
     except NotUnderstood:
-        return _explore(fetch, entries, functions, obstacles, False, jumps, names_foreign)
+        return _explore(fetch, entries, functions, obstacles, False, jumps)
 
 
 def explore_leaves(
@@ -167,7 +161,6 @@ def _explore(
     obstacles: list[NotUnderstood] | None,
     behind_system_calls: bool,
     jumps: Jumps,
-    names_foreign: bool,
 ) -> Flow:
     leaders = set(entries)
     reached: dict[int, Instruction] = {}
@@ -185,9 +178,6 @@ def _explore(
                 if address in jumps and branch == (End.JUMP_CTR, [], 0):
                     branch = End.SWITCH, list(jumps[address]), 0
             except NotUnderstood as misunderstanding:
-                if misunderstanding.is_foreign and not names_foreign:
-                    ends[address] = (End.LEAVE, [], address)  # it faults, if it is executed at all
-                    break
                 if obstacles is None:
                     raise
                 obstacles.append(misunderstanding)
@@ -271,8 +261,7 @@ def _decode(address: int, word: int) -> Instruction | None:
         other = foreign(word)
         if other is None:
             return None
-        reason = f"{other.mnemonic} at 0x{address:x} is not Xenon's"
-        raise NotUnderstood(reason, address, other.mnemonic, is_foreign=True)
+        raise NotUnderstood(f"{other.mnemonic} at 0x{address:x} is not Xenon's", address, other.mnemonic)
     if mnemonic in _BRANCHES or mnemonic in _interpreted() or word == _UNCONDITIONAL_TRAP:
         reads, writes = _branch_registers(word, mnemonic)
         return Instruction(address, word, mnemonic, reads, writes)

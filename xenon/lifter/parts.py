@@ -1,7 +1,8 @@
 """Long functions are compiled in parts: runs of their blocks in the order of addresses, each a unit.
 
 What a part jumps to in another one becomes an empty block that leaves through the state; the other part may
-be entered there. Where the cuts are depends on the whole function alone, so that its parts fit together.
+be entered there, and where its loops begin: it takes too long to compile it once for each loop that turns out
+to be hot. Where the cuts are depends on the whole function alone, so that its parts fit together.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def _part(flow: Flow, starts: frozenset[int], entry: int) -> Flow:
     joints = {
         to for start, block in flow.blocks.items() if start not in starts for to in block.successors
     } & starts
+    loops = {to for start, block in blocks.items() for to in block.successors if to <= start} & starts
     calls = {block.target for block in blocks.values() if block.end in (End.CALL, End.TAIL)}
     blocks |= {to: Block(to, end=End.BEYOND, target=to) for to in sorted(beyond)}
     entries = (entry, *(other for other in flow.entries if other in starts and other != entry))
@@ -51,6 +53,6 @@ def _part(flow: Flow, starts: frozenset[int], entry: int) -> Flow:
         entries=entries,
         blocks=blocks,
         calls=frozenset(calls),
-        joints=frozenset(joints),
+        joints=frozenset(joints | loops),
         beyond=frozenset(beyond),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
+from xenon.lifter.flow import End, explore
+from xenon.powerpc.abi import entries_of
 from xenon.powerpc.foreign import Why, verdict
 from xenon.powerpc.isa import Kind, encoding
 from xenon.profile.code import CodeRegion, read_code
@@ -78,9 +81,32 @@ def scan_report(elf: bytes, name: str = "program") -> Report:
     """
     code = read_code(elf, name)
     findings, count = _scan(
-        (address, word, region) for region in code.regions for address, word in region.instructions()
+        (address, word, region)
+        for region in code.regions
+        for address, word in region.instructions()
+        if not _is_data(address, word, region)
     )
     return Report(findings, count, len(code.regions), code.unread)
+
+
+def _is_data(address: int, word: int, region: CodeRegion) -> bool:
+    """Whether a word of a function is no instruction of any PowerPC, and no control flow leads to it."""
+    if not region.function or not word or encoding(word) is not None:
+        return False
+    judged = verdict(word)
+    return judged is not None and judged.why is Why.UNKNOWN and address not in _reached(region)
+
+
+@lru_cache(maxsize=1)
+def _reached(region: CodeRegion) -> Container[int]:
+    """The addresses in a function to which control may come; all of them where a jump may go anywhere."""
+    everything = range(region.address, region.end)
+    words = dict(zip(everything[::4], region.words, strict=True))
+    flow = explore(words.get, entries_of(words.get, region.address), obstacles=[])
+    if any(block.end in (End.JUMP_CTR, End.CALL_CTR) for block in flow.blocks.values()):
+        return everything
+    left = {block.target for block in flow.blocks.values() if block.end is End.LEAVE}
+    return left | {address for address, _ in flow.words}
 
 
 def scan_program(elf: bytes, name: str = "program") -> list[Finding]:

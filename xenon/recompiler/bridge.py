@@ -1,9 +1,9 @@
 """The hook that hands over from Unicorn to compiled code and back, itself compiled: no Python on the way.
 
-Its text is bridge.ll. Registers are moved directly where the engine's places are known. Elsewhere general and
-floating-point registers go by Unicorn's batch calls, and VR and XER, which have no register numbers in Unicorn
-2.1.4, through guest code: where a function needs them, the PC goes through a stub that moves them to and from a
-page of their own, the exchange page, behind all RAM.
+Its text is bridge.ll. Registers are moved directly where the engine's places are known. Elsewhere general
+and floating-point registers go by Unicorn's batch calls, and VR and XER, which have no register numbers in
+Unicorn 2.1.4, through guest code: where a function needs them, the PC goes through a stub that moves them to
+and from a page of their own, the exchange page, behind all RAM.
 """
 
 from __future__ import annotations

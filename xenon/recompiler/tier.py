@@ -2,9 +2,9 @@
 what is hot.
 
 It samples where guest code is. A function that turns up again is compiled, and can be entered at the loop it
-was seen in as well; then, while nothing else is hot, short ones that it calls. A place that goes on turning up
-in compiled functions becomes an entry of its own. A thread of its own compiles, so that samples go on, and takes
-first what promises most for its length. A function whose compiled code turns up often goes to the full
+was seen in as well; then, while nothing else is hot, short ones that it calls. A place that goes on turning
+up in compiled functions becomes an entry of its own. A thread of its own compiles, so that samples go on, and
+takes first what promises most for its length. A function whose compiled code turns up often goes to the full
 optimiser, in another thread and process. What was hot in a program is remembered on disk, and compiled, or
 rather read back, first in its next run.
 """

@@ -254,3 +254,19 @@ def test_a_sampler_that_fails_leaves_the_counts(program: Path, monkeypatch: pyte
         profile = profile_of(program, ["pointer", "4000"])
     assert profile.instructions > 0
     assert not tracebacks
+
+
+@NEEDS_LLVMLITE
+def test_exits_from_compiled_code_are_counted_where_unicorn_goes_on(program: Path) -> None:
+    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER, measured=True))
+    profiler = Profiler(console, console.boot(program, ["pointer", "3000"]))
+    console.compile(["dot"])
+    profiler.start()
+    list(console.run(timeout=60))
+    profile = profiler.stop()
+    calls = function(profile, "dot").calls
+    (back,) = [place for place in profile.exits if place.function == "main"][:1]
+    assert 0 < back.count <= calls
+    text = "\n".join(lines(profile, 10))
+    assert f"{sum(place.count for place in profile.exits):,} from compiled code to Unicorn" in text
+    assert f"{back.count:>12,}  {back.address:#010x}  main+{back.offset:#x}" in text

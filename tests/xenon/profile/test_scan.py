@@ -55,6 +55,26 @@ def elf(words: list[int], symbols: list[tuple[str, int, int]] | None = None, kin
     )
 
 
+B_OVER_TWO, BAD = 0x4800000C, 0x584C4C4D  # b to 12 bytes behind; text
+
+
+def test_text_that_a_function_jumps_over_is_data() -> None:
+    over = [LI_R3_0, B_OVER_TWO, BAD, BAD, BLR]
+    assert scan_program(elf(over, [("start", 0x1000, 4 * len(over))])) == []
+    into = [LI_R3_0, 0x48000008, BAD, BAD, BLR]  # b to the second of them
+    assert [finding.address for finding in scan_program(elf(into, [("start", 0x1000, 20)]))] == [0x100C]
+
+
+def test_an_instruction_that_xenon_lacks_is_found_where_nothing_leads_to_it() -> None:
+    words = [LI_R3_0, B_OVER_TWO, VMSUMSHM, NOP, BLR]
+    assert [finding.address for finding in scan_program(elf(words, [("start", 0x1000, 20)]))] == [0x1008]
+
+
+def test_no_text_is_data_where_a_jump_may_go_anywhere() -> None:
+    words = [LI_R3_0, BCTR, BAD, BLR]
+    assert [finding.address for finding in scan_program(elf(words, [("start", 0x1000, 16)]))] == [0x1008]
+
+
 def small_program() -> bytes:
     return elf([LI_R3_0, BLR, VMSUMSHM, BLR], [("start", 0x1000, 8), ("sum", 0x1008, 8)])
 
