@@ -16,7 +16,7 @@ _ROUNDS = 21
 
 @dataclass(frozen=True)
 class MemorySpeed:
-    """GB a second of one thread, and of two together: only read; multiplied by a vector, as big-endian floats."""
+    """GB a second of one thread, and of two together: only read, and multiplied by a vector (big-endian)."""
 
     one: float
     two: float
