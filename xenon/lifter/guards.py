@@ -88,7 +88,9 @@ def writes_memory(instruction: Instruction) -> bool:
     return instruction.access is not None and instruction.access.write
 
 
-_ALONE = frozenset(("mtvscr", "tw", "td", "twi", "tdi"))
+_ALONE = frozenset(
+    "mtvscr tw td twi tdi mffs mffs. mtfsf mtfsf. mtfsfi mtfsfi. mtfsb0 mtfsb0. mtfsb1 mtfsb1. mcrfs".split()
+)
 
 
 def stands_alone(instruction: Instruction) -> bool:

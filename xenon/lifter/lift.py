@@ -25,6 +25,12 @@ class Lifter(GuestRegisters):
         self._held: list[tuple[Value, Value, str]] | None = None  # stores: value, pointer, attributes
         self.remembers = False
         """Whether loops of the function remember what memory holds (remembered.py)."""
+        self.keeps_denormals = False
+        """Whether vector arithmetic uses denormals as they are: VSCR.NJ is 0."""
+        self.keeps_status = False
+        """Whether each instruction leaves FPSCR as the processor does (exact_forms.py)."""
+        self.notes_invalid = True
+        """Whether arithmetic notes which operation was invalid (fpscr.py)."""
 
     # Rare paths
 

@@ -22,8 +22,9 @@ _LINE = 16  # bytes of a VR
 _PARTS = 4  # VRs that the items of one VR of bytes become
 _LANES = 16
 _FLOATS = vector(_LANES, FLOAT)
-# Lane 4 k + j is lane j of VR k; its element is 3 - j, and byte e of a VR is its lane 15 - e.
-_ITEMS = [15 - (4 * (lane // 4) + 3 - lane % 4) for lane in range(_LANES)]
+# Lane 4 k + e is element e of VR k, as they stand in memory; lane 3 - e of a VR is its element e.
+_ITEMS = [15 - item for item in range(_LANES)]
+_REVERSED = (3, 2, 1, 0)
 
 Source = tuple[int, int | None]
 """What an operand holds: a VR, and the index of the instruction that wrote it in this round, if one did."""
@@ -73,12 +74,15 @@ class _Group:
 
 
 class Unpacked:
-    """The groups of a loop. `held`: a VR to the index of the instruction that writes it last."""
+    """The groups of a loop. `held`: a VR to the index of the instruction that writes it last. `copies`: the
+    index of an instruction that copies a sum, as it is when a round begins, to the VR that the sum is in."""
 
-    def __init__(self, groups: list[_Group], held: dict[int, int]) -> None:
+    def __init__(self, groups: list[_Group], held: dict[int, int], copies: dict[int, int]) -> None:
         self._groups = {group.last: group for group in groups}
         self._held = held
+        self._copies = copies
         self._first = {group.row[0] for group in groups}
+        self._before: dict[int, Value] = {}  # a VR with a sum to what it held when the round began
         self._captured: dict[int, tuple[Value, ...]] = {}
         self._addresses: dict[int, Value] = {}
         self._loaded: dict[tuple[int, ...], Value] = {}
@@ -88,7 +92,7 @@ class Unpacked:
         taken = {
             index for product in products for index in (product.index, product.load, *product.weight.chain)
         }
-        self.indices = frozenset(taken)
+        self.indices = frozenset(taken | copies.keys())
         """The instructions of the block that take part."""
         self._of_slot = {group.slot: group for group in groups}
         self.slots = tuple(self._of_slot)
@@ -99,13 +103,21 @@ class Unpacked:
 
     def begin(self, known: Iterable[tuple[int, ...]]) -> None:
         """Start another form of the loop, in which the lanes of these rows are known to be factors."""
-        for values in (self._captured, self._addresses, self._loaded, self._weights):
+        for values in (self._captured, self._addresses, self._loaded, self._weights, self._before):
             values.clear()
         self._known = frozenset(known)
 
     def lift(self, lifter: Lifter, block: Block, index: int) -> None:
         """What is emitted for one of the instructions: a group with its last."""
         instruction = block.body[index]
+        if self._copies and not self._before:
+            for group in self._of_slot.values():
+                for part, product in enumerate(group.products):
+                    self._before[product.total] = _part(lifter.get(group.slot), part)
+        if index in self._copies:
+            if self._held[instruction.rt] == index:
+                lifter.set(vr(instruction.rt), self._before[self._copies[index]])
+            return
         if index in self._first:
             self._addresses[index] = lifter.effective_address(instruction) & -16
         elif instruction.mnemonic in ("vupkhsb", "vupklsb"):
@@ -170,7 +182,7 @@ class Unpacked:
 
     def _everywhere(self, lifter: Lifter, words: Value) -> Value:
         """A VR four times, as floats."""
-        result = words.bitcast(FLOATS_4).shuffle(list(range(4)) * _PARTS)
+        result = words.bitcast(FLOATS_4).shuffle(_REVERSED * _PARTS)
         lifter.same(result, words)
         return result
 
@@ -178,14 +190,14 @@ class Unpacked:
         """Let the VR of an instruction hold its part, if no later one writes it."""
         number = block.body[index].rt
         if self._held[number] == index:
-            lifter.set(vr(number), words.shuffle(range(4 * part, 4 * part + 4)))
+            lifter.set(vr(number), _part(words, part))
 
     def _load(self, lifter: Lifter, block: Block, row: tuple[int, ...]) -> Value:
         """The words of neighbouring lines."""
         if row not in self._loaded:
             bytes = vector(_LINE * _PARTS, I8)
             data = lifter.read(bytes, lifter.pointer(self._addresses[row[0]]), ", align 16")
-            reversed = [lane ^ (_LINE - 1) for lane in range(bytes.lanes)]
+            reversed = [lane ^ 3 for lane in range(bytes.lanes)]
             words = self._loaded[row] = data.shuffle(reversed).bitcast(vector(_LANES, I32))
             if row in self._known and lifter.speculation is not None:
                 lifter.speculation.promise(words, Grain.FACTOR)
@@ -196,7 +208,7 @@ class Unpacked:
     def pack(self, lifter: Lifter) -> None:
         """Before the first round."""
         for slot, group in self._of_slot.items():
-            parts = [lifter.get(vr(product.total)) for product in group.products]
+            parts = [lifter.get(vr(product.total)).shuffle(_REVERSED) for product in group.products]
             while len(parts) > 1:
                 lanes = range(2 * parts[0].type.lanes)
                 parts = [a.shuffle(lanes, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
@@ -206,8 +218,12 @@ class Unpacked:
         """Behind the last one."""
         for slot, group in self._of_slot.items():
             for part, product in enumerate(group.products):
-                lanes = range(4 * part, 4 * part + 4)
-                lifter.set(vr(product.total), lifter.get(slot).shuffle(lanes))
+                lifter.set(vr(product.total), _part(lifter.get(slot), part))
+
+
+def _part(words: Value, part: int) -> Value:
+    """A VR of four."""
+    return words.shuffle([4 * part + lane for lane in _REVERSED])
 
 
 def _set(lifter: Lifter, slot: Slot, value: Value) -> None:
@@ -226,7 +242,7 @@ def find_unpacked(block: Block, places: dict[int, Place]) -> Unpacked | None:
     groups = _grouped(products, places)
     if not groups or finder.is_touched_elsewhere(products):
         return None
-    return Unpacked(groups, finder.held)
+    return Unpacked(groups, finder.held, finder.copies)
 
 
 class _Finder:
@@ -236,6 +252,8 @@ class _Finder:
         self._body = block.body
         self._places = places
         self.held: dict[int, int] = {}
+        self.copies: dict[int, int] = {}
+        self._before: dict[int, int | None] = {}  # a product to the one that it goes on from
         self._sources: list[dict[int, int | None]] = []
         for index, instruction in enumerate(block.body):
             reads = [number_of(name) for name in instruction.reads if is_vr(name)]
@@ -249,14 +267,16 @@ class _Finder:
         for index, instruction in enumerate(self._body):
             if instruction.mnemonic != "vmaddfp":
                 continue
-            before = self._sources[index][instruction.rb]
+            number, before = self._source(index, instruction.rb)
             if before is not None and before not in totals:
                 continue
-            total = instruction.rb if before is None else totals[before]
+            total = number if before is None else totals[before]
             for factor, other in ((instruction.ra, instruction.rc), (instruction.rc, instruction.ra)):
                 weight, load = self._weight(index, factor), self._sources[index][other]
                 if weight is not None and load is not None and self._is(load, "lvx"):
                     totals[index] = total
+                    self._before[index] = before
+                    self._note_copies(index, instruction.rb, total)
                     yield _Product(index, weight, load, total)
 
     def _is(self, index: int | None, *mnemonics: str) -> bool:
@@ -271,6 +291,13 @@ class _Finder:
                 break
             number, source = copy.ra, self._sources[source][copy.ra]
         return number, source
+
+    def _note_copies(self, index: int, number: int, total: int) -> None:
+        """Those between a sum and what an instruction adds to."""
+        source = self._sources[index][number]
+        while source is not None and self._is(source, "vor"):
+            self.copies[source] = total
+            source = self._sources[source][self._body[source].ra]
 
     def _weight(self, index: int, number: int) -> _Weight | None:
         """The weight that a VR holds for an instruction."""
@@ -308,7 +335,8 @@ class _Finder:
         }
         totals = {product.total for product in products}
         sums = {product.index for product in products}
-        continued = [self._sources[product.index][self._body[product.index].rb] for product in products]
+        taken |= self.copies.keys()
+        continued = [self._before[product.index] for product in products]
         going_on = [source for source in continued if source is not None]
         if len(set(going_on)) != len(going_on):
             return True
@@ -317,18 +345,23 @@ class _Finder:
             product.index in ends and self._body[product.index].rt != product.total for product in products
         ):
             return True
-        if len(ends) != len(totals):
+        if len(ends) != len(totals) or any(self._is_late(copy) for copy in self.copies):
             return True
         for index in range(len(self._body)):
             if index in sums:
                 continue
             for number, source in self._sources[index].items():
-                if source is None and number in totals:
+                if source is None and number in totals and index not in self.copies:
                     return True
                 if source in taken and index not in taken:
                     return True
         kinds = [product.weight.key for product in products]
         return any(source[1] in taken for key in kinds for source in key)
+
+
+    def _is_late(self, copy: int) -> bool:
+        """Whether what is copied is not a sum as it is when a round begins."""
+        return self._source(copy, self._body[copy].ra)[1] is not None
 
 
 def _grouped(products: list[_Product], places: dict[int, Place]) -> list[_Group]:
