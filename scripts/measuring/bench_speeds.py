@@ -111,7 +111,7 @@ def shape_figures(shape: Shape, llama2c: Path | None, folder: Path, scale: Scale
     if llama2c:
         told = {row.label: row.median for row in rows if row.workload.kind is WorkloadKind.GENERATION}
         limited = {label: told[label] for label in (ONE, TWO, "llama2c") if label in told}
-        figures += memory_figures(shape.value, model.path.stat().st_size, limited, folder)
+        figures += memory_figures(shape.value, model.path.stat().st_size, shape.config.dim, limited, folder)
     return figures
 
 
