@@ -358,7 +358,6 @@ class _Finder:
         kinds = [product.weight.key for product in products]
         return any(source[1] in taken for key in kinds for source in key)
 
-
     def _is_late(self, copy: int) -> bool:
         """Whether what is copied is not a sum as it is when a round begins."""
         return self._source(copy, self._body[copy].ra)[1] is not None
