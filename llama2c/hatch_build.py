@@ -6,7 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -25,7 +25,7 @@ class GuestBuildHook(BuildHookInterface[Any]):
         build = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(build)
         for guest in (build.build_guest(), build.build_xell_guest(), build.build_c64_guest()):
-            build_data["artifacts"].append(str(guest.relative_to(self.root)))
+            build_data["artifacts"].append(pattern(guest, Path(self.root)))
         # In a Python of its own: there the package can be imported, and the hook's modules stay as they are.
         result = subprocess.run(
             [sys.executable, "-m", "xenon.stories.prepare"],
@@ -38,5 +38,10 @@ class GuestBuildHook(BuildHookInterface[Any]):
         if result.returncode != 0:
             raise RuntimeError(f"the guest's hot functions cannot be prepared\n{result.stderr}")
         build_data["artifacts"] += [
-            str(Path(line).relative_to(self.root)) for line in result.stdout.splitlines()
+            pattern(Path(line), Path(self.root)) for line in result.stdout.splitlines()
         ]
+
+
+def pattern(file: PurePath, root: PurePath) -> str:
+    """The file among hatchling's artifacts, which are patterns as git's: a backslash would not part folders."""
+    return file.relative_to(root).as_posix()

@@ -74,6 +74,10 @@ class Tokenizer(ABC):
         """Rows of the table that the guest makes for a model's vocabulary; 0 where it uses the file."""
         return vocab_size if self.kind is TokenizerKind.PIECES else 0
 
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
     @abstractmethod
     def image(self, byte_order: ByteOrder) -> Image:
         """The converted file."""

@@ -45,7 +45,7 @@ def test_random_input_ends_well_or_in_the_error_of_its_room(target: str, seed: s
 
 
 def test_the_page_about_security_names_tests_that_are_there() -> None:
-    page = (TESTS.parent / "docs" / "security.md").read_text()
+    page = (TESTS.parent / "docs" / "security.md").read_text("utf-8")
     names = set(re.findall(r"`(tests/[\w/]+\.py)`", page))
     assert len(names) > 10
     assert not [name for name in sorted(names) if not (TESTS.parent / name).is_file()]
@@ -59,7 +59,7 @@ from laboratory.outside.watch import Watch
 watch = Watch(Path({str(tmp_path)!r}), 1 << 30)
 for act in (
     lambda folder: (folder / "inside").write_text("allowed"),
-    lambda folder: Path("/etc/passwd").read_text(),
+    lambda folder: Path("/etc/passwd").read_text("utf-8"),
     lambda folder: open(b"/etc/passwd").close(),
     lambda folder: Path({str(tmp_path)!r}, "trial beside").write_text("no"),
     lambda folder: Path({str(tmp_path)!r}, "trial beside").rename(folder / "inside"),

@@ -15,8 +15,8 @@ import pytest
 from support import Made
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
-PORTING = (ROOT / "docs" / "porting.md").read_text()
+README = (ROOT / "README.md").read_text("utf-8")
+PORTING = (ROOT / "docs" / "porting.md").read_text("utf-8")
 COMMAND = f"'{sys.executable}' -c 'from xenon.cli.app import main; main()'"
 
 
@@ -66,7 +66,7 @@ def test_the_commands_work_in_the_order_shown(
     (tmp_path / "stories15M.bin").write_bytes(made.model.read_bytes())
     (tmp_path / "tokenizer.bin").write_bytes(made.tokenizer.read_bytes())
     shutil.copy(guest, tmp_path / "run")  # takes llama2.c's command line
-    lines = re.findall(r"^    (xenon-llm .+?)(?: +#.*)?$", (ROOT / page).read_text(), re.MULTILINE)
+    lines = re.findall(r"^    (xenon-llm .+?)(?: +#.*)?$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
     assert len(lines) >= 2
     for line in lines:
         result = shell(line, tmp_path)

@@ -17,7 +17,9 @@ EVERYTHING = "everything"
 
 def read_table() -> dict[str, frozenset[str]]:
     """Room: the rooms that it may import; the command line's is everything."""
-    rows = re.findall(r"^\| `([\w.]+)` \| [^|]* \| ([^|]*) ?\|$", (ROOT / "docs/design.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| `([\w.]+)` \| [^|]* \| ([^|]*) ?\|$", (ROOT / "docs/design.md").read_text("utf-8"), re.M
+    )
     rooms = {room: frozenset(re.findall(r"`([\w.]+)`", allowed)) for room, allowed in rows}
     return rooms | {
         room: frozenset(rooms) - {room} for room, allowed in rows if allowed.strip() == EVERYTHING

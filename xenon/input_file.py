@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from xenon.errors import XenonError, reason
-from xenon.host.files import open_to_read, read_at
+from xenon.host.files import let_wait, open_to_read, read_at
+from xenon.host.streams import read_up_to
 
 MIB = 1 << 20
 _PIECE = 1 << 20
@@ -100,7 +101,7 @@ class InputFile:
         else:
             if not data:
                 raise XenonError(f"{self.path}: is a pipe that nobody writes to", hint)
-        os.set_blocking(self._descriptor, True)
+        let_wait(self._descriptor)
         return data
 
     def __enter__(self) -> InputFile:
@@ -113,7 +114,7 @@ class InputFile:
 def read_stream(stream: BinaryIO, name: str, limit: int, expected: str) -> bytes:
     """All bytes of a stream, to its end. Raises XenonError for more than `limit`, a number of MiB."""
     try:
-        data = stream.read(limit + 1)
+        data = read_up_to(stream, limit + 1)
     except OSError as error:
         raise XenonError(f"{name}: {reason(error)}") from error
     if len(data) > limit:

@@ -25,6 +25,7 @@ from xenon.powerpc.foreign import ForeignInstructions
 from xenon.powerpc.functions import Functions
 from xenon.powerpc.system import Instructions
 from xenon.recompiler.cpu_kind import CpuKind
+from xenon.recompiler.hand_over import note_deviations
 from xenon.recompiler.kind import make_cpus
 from xenon.recompiler.tier import TierUp
 
@@ -190,6 +191,7 @@ class Machine:
             working[0].join(_STOP_AGAIN)
         if self._tier_up is not None:
             self._tier_up.close()
+        note_deviations(self.cpus)
         _started.discard(self)
 
 

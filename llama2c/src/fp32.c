@@ -4,7 +4,8 @@
 #include "vector.h"
 
 enum { PREFETCH_AHEAD = 4096, PREFETCH_AHEAD_OF_ROWS = 8192 };  // bytes: of one row, of several
-enum { MOST_SHARED = 512 };                    // items of a row that shares loads of x: longer ones stream better alone
+enum { MOST_BESIDE = 512 };                    // items of a row that is read together with its neighbours
+enum { LEAST_APART = 1 << 19 };                // items of a matrix that is read in several places at once
 enum { PREFETCH_LINE = 64, ROUND_BYTES = 64 };  // what is prefetched at once, and used of a row in a round
 enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };     // of a tile: rows of w times positions of x that share their loads
 enum { VECTOR_BYTES = 16 };
@@ -48,16 +49,19 @@ static void batch_scalar(const void *context, int start, int end)
     }
 }
 
-// Rows of w from row i on times x of the given positions, as vectors whose lanes are still to be added. Lane l
+// How far from each other the rows of a tile are, which says how they are prefetched.
+typedef enum { BESIDE, APART } Distance;
+
+// Rows i, i + step, ... of w times x of the given positions, as vectors whose lanes are still to be added. Lane l
 // of partial sum k of each holds the products with j = 16 m + 4 k + l; that many chains hide vmaddfp's 12 cycles.
-static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Product *p, int i, int rows, int position,
-                                                           int positions)
+static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Product *p, int i, int rows, int step,
+                                                           Distance distance, int position, int positions)
 {
     int n = p->w.n;
     const float *w[MOST_ROWS], *x[MOST_POSITIONS];
     Vector sums[MOST_ROWS][MOST_POSITIONS][4];
     for (int r = 0; r < rows; r++) {
-        w[r] = plane_row(&p->w, 0, i + r);
+        w[r] = plane_row(&p->w, 0, i + r * step);
         for (int b = 0; b < positions; b++) {
             for (int k = 0; k < 4; k++) {
                 sums[r][b][k] = vector_zero();
@@ -70,11 +74,16 @@ static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Pr
     const char *ahead = (const char *)w[0] + (rows > 1 ? PREFETCH_AHEAD_OF_ROWS : PREFETCH_AHEAD);
     int j = 0;
     for (; j + 16 <= n; j += 16) {
-        // Several rows lie behind one another.
-        for (int line = 0; line < rows * ROUND_BYTES; line += PREFETCH_LINE) {
-            __builtin_prefetch(ahead + line);
+        if (distance == APART) {
+            for (int r = 0; r < rows; r++) {
+                __builtin_prefetch((const char *)(w[r] + j) + PREFETCH_AHEAD);
+            }
+        } else {  // several rows lie behind one another
+            for (int line = 0; line < rows * ROUND_BYTES; line += PREFETCH_LINE) {
+                __builtin_prefetch(ahead + line);
+            }
+            ahead += rows * ROUND_BYTES;
         }
-        ahead += rows * ROUND_BYTES;
         for (int k = 0; k < 4; k++) {
             for (int r = 0; r < rows; r++) {
                 for (int b = 0; b < positions; b++) {
@@ -101,20 +110,40 @@ static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Pr
 static inline void row_vmx(const Product *p, int i)
 {
     Vector sum;
-    tile_vmx(&sum, p, i, 1, 0, 1);
+    tile_vmx(&sum, p, i, 1, 1, BESIDE, 0, 1);
     p->out[i] = vector_sum(sum);
+}
+
+// Four rows at a time, a row of each quarter of those from start to end: four streams through memory, which share
+// loads of x. Returns the first row that is left over.
+static int quarters_vmx(const Product *context, int start, int end)
+{
+    const Product p = *context;  // a copy, which no store to out can change
+    int quarter = (end - start) / MOST_ROWS;
+    for (int i = start; i < start + quarter; i++) {
+        Vector sums[MOST_ROWS];
+        tile_vmx(sums, &p, i, MOST_ROWS, quarter, APART, 0, 1);
+        Vector four = vector_sums(sums[0], sums[1], sums[2], sums[3]);
+        for (int r = 0; r < MOST_ROWS; r++) {
+            p.out[i + r * quarter] = vector_lane(four, r);
+        }
+    }
+    return start + quarter * MOST_ROWS;
 }
 
 static void rows_vmx(const void *context, int start, int end)
 {
-    const Product p = *(const Product *)context;  // a copy, which no store to out can change
+    const Product p = *(const Product *)context;
     int i = start;
+    if (p.w.n > MOST_BESIDE && (int64_t)(end - start) * p.w.n >= LEAST_APART) {
+        i = quarters_vmx(context, start, end);
+    }
     for (; i < end && ((uintptr_t)(p.out + i) & (VECTOR_BYTES - 1)); i++) {
         row_vmx(&p, i);
     }
-    for (; p.w.n <= MOST_SHARED && i + MOST_ROWS <= end; i += MOST_ROWS) {
+    for (; p.w.n <= MOST_BESIDE && i + MOST_ROWS <= end; i += MOST_ROWS) {
         Vector sums[MOST_ROWS];
-        tile_vmx(sums, &p, i, MOST_ROWS, 0, 1);
+        tile_vmx(sums, &p, i, MOST_ROWS, 1, BESIDE, 0, 1);
         stvx(p.out + i, vector_sums(sums[0], sums[1], sums[2], sums[3]));
     }
     for (; i < end; i++) {
@@ -129,7 +158,7 @@ static inline __attribute__((always_inline)) void batch_tile_vmx(const Product *
     for (int i = start; i < end; i++) {
         Vector sums[MOST_POSITIONS];
         float *out = p->out + (int64_t)position * p->w.d + i;
-        tile_vmx(sums, p, i, 1, position, positions);
+        tile_vmx(sums, p, i, 1, 1, BESIDE, position, positions);
         if (positions == MOST_POSITIONS) {
             Vector four = vector_sums(sums[0], sums[1], sums[2], sums[3]);
             for (int lane = 0; lane < MOST_POSITIONS; lane++) {

@@ -61,8 +61,14 @@ def timed(job: Callable[[], object]) -> float:
 
 
 def run(words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-    variables = os.environ | (environment or {})
+    variables = _variables(environment)
     subprocess.run(words, check=True, capture_output=True, stdin=subprocess.DEVNULL, env=variables)
+
+
+def _variables(environment: Mapping[str, str] | None) -> dict[str, str]:
+    """Those of a command: it keeps its byte code, as an installed one has it."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return own | dict(environment or {})
 
 
 def first_character(words: Sequence[str], environment: Mapping[str, str] | None = None) -> float:
@@ -73,7 +79,7 @@ def first_character(words: Sequence[str], environment: Mapping[str, str] | None 
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=os.environ | (environment or {}),
+        env=_variables(environment),
     ) as process:
         assert process.stdout is not None
         first = process.stdout.read(1)

@@ -22,6 +22,7 @@ def start_figures(model: Path, tokenizer: Path, turns: int) -> list[Figure]:
             turn += new
             return {"XDG_CACHE_HOME": f"{work}/{turn}"}
 
+        run(words, cache(new=True))  # writes the byte code
         imports, first, second, cold, warm = in_turns(
             [
                 lambda: timed(lambda: run([*PYTHON, IMPORTS])),

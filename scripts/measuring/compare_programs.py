@@ -99,7 +99,15 @@ def compilers() -> dict[str, list[str]]:
     """The compilers that this computer has, by name, and the beginning of their commands."""
     known = {
         "gcc": ["powerpc64-linux-gnu-gcc", "-mcpu=970"],
-        "zig": [sys.executable, "-m", "ziglang", "cc", "-target", "powerpc64-linux-musl", "-mcpu=970"],
+        "zig": [
+            sys.executable,
+            "-m",
+            "ziglang",
+            "cc",
+            "-target",
+            "powerpc64-linux-musl",
+            "-mcpu=970-altivec",
+        ],
     }
     return {name: command for name, command in known.items() if shutil.which(command[0])}
 

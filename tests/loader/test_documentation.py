@@ -16,7 +16,7 @@ from loader.layout import HEADERS
 from loader.pieces import MAX_TOKEN_LENGTH
 from loader.tensor_types import GGML_TYPES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", LIMITS)

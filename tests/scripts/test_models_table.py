@@ -32,7 +32,7 @@ def described(name: str) -> models_shapes.Described:
 
 
 def test_the_page_is_up_to_date() -> None:
-    computed, measured = models_table.halves(models_table.PAGE.read_text())
+    computed, measured = models_table.halves(models_table.PAGE.read_text("utf-8"))
     assert computed == models_table.computed(), "run scripts/measuring/models_table.py"
     assert measured.startswith(models_table.MEASURED)
     for heading in models_speeds.HEADINGS:

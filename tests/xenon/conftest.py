@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import struct
 import subprocess
@@ -61,10 +60,6 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             whole = run(source, how, *options)
             return build_once(Path(f"{whole}-stripped"), lambda target: strip_symbols(whole, target))
         path = folder / "-".join([source, how, *options]).replace("/", "_")
-        if prepared := os.environ.get("XENON_LLM_PROGRAMS"):  # by another system, which has a compiler
-            if not (Path(prepared) / path.name).is_file():
-                pytest.skip(f"no {path.name} among the programs that were built for this run")
-            return Path(prepared) / path.name
         need_compiler()
         if how in ("glibc", "freestanding-v1") and shutil.which(GNU) is None:
             pytest.skip(f"no {GNU}: Debian has it in gcc-powerpc64-linux-gnu")

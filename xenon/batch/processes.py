@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from xenon.batch.jobs import BatchJob, Result
 from xenon.batch.work import BatchWork
 from xenon.errors import ErrorCode, XenonError
+from xenon.host.processes import deaf_to_ctrl_c
 
 _STARTS = 3  # that may fail before any job is done
 
@@ -60,7 +61,8 @@ class BatchProcess:
     def __init__(self, context: multiprocessing.context.SpawnContext, work: BatchWork) -> None:
         self.connection, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        self._process.start()
+        with deaf_to_ctrl_c():  # it is for the process that asks
+            self._process.start()
         theirs.close()
         self.number: int | None = None
         self._job: BatchJob | None = None
@@ -98,7 +100,6 @@ class BatchProcess:
 
 def _serve(connection: Connection, work: BatchWork) -> None:
     """In the process: do jobs until nobody gives any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     while True:
         try:
             job: BatchJob = connection.recv()

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.console_options import takes_console_options
 from xenon.cli.errors import EXIT_BAD_INPUT, UsageError
 from xenon.cli.options import (
-    ActivationsOption,
-    ContextOption,
-    CpuOption,
     DaskOption,
-    EngineOption,
     ForceOption,
     JobsOption,
-    KeyValueOption,
-    MatmulOption,
-    MemoryOption,
     StepsOption,
     TemperatureOption,
-    ThreadsOption,
     TimeoutOption,
     TokenizerOption,
     TopPOption,
 )
-from xenon.cli.output import parse_size
 from xenon.host.processes import usable_processors
-from xenon.stories.settings import Activations, Engine, KeyValueType, Setup
+from xenon.stories.settings import Engine, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +30,7 @@ if TYPE_CHECKING:
     from xenon.batch.work import BatchWork
 
 
+@takes_console_options
 def batch(
     prompts: Annotated[Path, typer.Argument(help="A JSON object a line: id, prompt, options.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file of stories, an object a line.")],
@@ -59,14 +53,8 @@ def batch(
     seed: Annotated[
         int, typer.Option("--seed", "-s", help="Lines without a seed get one from this and their id.")
     ] = 1,
-    engine: EngineOption = Engine.AUTO,
-    matmul: MatmulOption = None,
-    threads: ThreadsOption = None,
-    context: ContextOption = None,
-    kv: KeyValueOption = KeyValueType.F32,
-    activations: ActivationsOption = Activations.F32,
-    memory: MemoryOption = "512MiB",
-    cpu: CpuOption = None,
+    *,
+    setup: Setup,
     timeout: TimeoutOption = None,
     force: ForceOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and nothing else.")] = False,
@@ -98,12 +86,8 @@ def batch(
     from xenon.cli.progress import BatchBar
 
     count = checked_jobs(jobs, dask)
-    size = parse_size("--memory", memory)
-    if threads is None and engine is not Engine.GPU:
-        threads = 1 if dask else max(1, min(6, usable_processors() // count))
-    setup = Setup(
-        engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv, activations=activations
-    )
+    if setup.threads is None and setup.engine is not Engine.GPU:
+        setup = replace(setup, threads=1 if dask else max(1, min(6, usable_processors() // count)))
     defaults: dict[str, object] = {"temperature": temperature, "top_p": top_p}
     if steps is not None:
         defaults["steps"] = steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -157,13 +158,14 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="xenon-llm-") as work:
         folder = Path(work)
         files = _opened(model, tokenizer, shape, folder, context)
-        workloads = benchmark.plan_workloads(*files, n_prompt, n_gen, context, depth or (0,))
-        runners, notes = find_runners(*files, folder, selection)
-        for note in notes:
-            print(f"note: {note}", file=sys.stderr)
-        plan = benchmark.rows_of(runners, workloads)
-        benchmark_report.yardsticks(plan, relative_to)  # refused before anything is run
-        rows = benchmark.measure(plan, files[1], repetitions, _progress)
+        with contextlib.closing(files[0]), contextlib.closing(files[1]):  # before their folder goes
+            workloads = benchmark.plan_workloads(*files, n_prompt, n_gen, context, depth or (0,))
+            runners, notes = find_runners(*files, folder, selection)
+            for note in notes:
+                print(f"note: {note}", file=sys.stderr)
+            plan = benchmark.rows_of(runners, workloads)
+            benchmark_report.yardsticks(plan, relative_to)  # refused before anything is run
+            rows = benchmark.measure(plan, files[1], repetitions, _progress)
     compared = benchmark_report.yardsticks(rows, relative_to)
     name = files[0].path.name.removesuffix(".bin")
     facts = [benchmark_report.row_facts(name, files[0], row, compared.get(row.workload)) for row in rows]

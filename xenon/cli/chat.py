@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import sys
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.console_options import takes_console_options
 from xenon.cli.options import (
-    ActivationsOption,
-    ContextOption,
-    CpuOption,
-    EngineOption,
-    KeyValueOption,
-    MatmulOption,
-    MemoryOption,
     MinPOption,
+    ModelOption,
     RepeatPenaltyOption,
     StopOption,
     TemperatureOption,
-    ThreadsOption,
     TokenizerOption,
     TopPOption,
 )
-from xenon.cli.output import parse_size, shown
-from xenon.stories.settings import Activations, Engine, KeyValueType, Sampling, Setup
+from xenon.cli.output import shown
+from xenon.stories.settings import Sampling, Setup
 
 if TYPE_CHECKING:
     from xenon.stories.conversation import Conversation
@@ -40,17 +33,9 @@ class TemplateName(Enum):
     NONE = "none"
 
 
+@takes_console_options
 def chat(
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            envvar="XENON_LLM_MODEL",
-            help="A checkpoint, GGUF file or Hugging Face folder.",
-            show_default="bundled",
-        ),
-    ] = None,
+    model: ModelOption = None,
     tokenizer: TokenizerOption = None,
     system: Annotated[
         str | None,
@@ -80,14 +65,8 @@ def chat(
             "--tokens", "-n", min=0, help="Most tokens of an answer; 0: the context.", show_default="0"
         ),
     ] = None,
-    engine: EngineOption = Engine.AUTO,
-    matmul: MatmulOption = None,
-    threads: ThreadsOption = None,
-    context: ContextOption = None,
-    kv: KeyValueOption = KeyValueType.F32,
-    activations: ActivationsOption = Activations.F32,
-    memory: MemoryOption = "512MiB",
-    cpu: CpuOption = None,
+    *,
+    setup: Setup,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answers and nothing else.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Read requests and print events, a JSON object a line.")
@@ -125,17 +104,6 @@ def chat(
         min_p=min_p,
         repeat_penalty=repeat_penalty,
         stop=tuple(stop or ()),
-    )
-    size = parse_size("--memory", memory)
-    setup = Setup(
-        engine,
-        matmul,
-        threads,
-        cpu,
-        context=context,
-        memory_bytes=size,
-        kv=kv,
-        activations=activations,
     )
     wanted = None if template is None else ChatTemplate[template.name]
     with Conversation(model, tokenizer, setup, wanted, system) as conversation:

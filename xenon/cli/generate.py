@@ -8,55 +8,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.console_options import takes_console_options
 from xenon.cli.errors import UsageError
 from xenon.cli.options import (
-    ActivationsOption,
-    ContextOption,
-    CpuOption,
-    EngineOption,
-    KeyValueOption,
-    MatmulOption,
-    MemoryOption,
     MinPOption,
+    ModelOption,
     PromptFileOption,
     RepeatPenaltyOption,
     StepsOption,
     StopOption,
     TemperatureOption,
-    ThreadsOption,
     TimeoutOption,
     TokenizerOption,
     TopPOption,
 )
 from xenon.cli.output import (
     hint_at_recompiler,
-    parse_size,
     print_json,
     prompt_from_file,
     prompt_from_stdin,
     shown,
 )
-from xenon.stories.settings import Activations, Engine, KeyValueType, Sampling, Setup
+from xenon.stories.settings import Engine, Sampling, Setup
 
 if TYPE_CHECKING:
     from xenon.stories.session import Session, Statistics, Telling
 
 
+@takes_console_options
 def generate(
     prompt: Annotated[
         str | None,
         typer.Argument(help="The story's beginning; - reads it from stdin.", show_default="none"),
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            envvar="XENON_LLM_MODEL",
-            help="A checkpoint, GGUF file or Hugging Face folder.",
-            show_default="bundled",
-        ),
-    ] = None,
+    model: ModelOption = None,
     tokenizer: TokenizerOption = None,
     file: PromptFileOption = None,
     temperature: TemperatureOption = 1.0,
@@ -68,14 +53,8 @@ def generate(
         int | None, typer.Option("--seed", "-s", help="Repeats a story.", show_default="random")
     ] = None,
     steps: StepsOption = None,
-    engine: EngineOption = Engine.AUTO,
-    matmul: MatmulOption = None,
-    threads: ThreadsOption = None,
-    context: ContextOption = None,
-    kv: KeyValueOption = KeyValueType.F32,
-    activations: ActivationsOption = Activations.F32,
-    memory: MemoryOption = "512MiB",
-    cpu: CpuOption = None,
+    *,
+    setup: Setup,
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Go on with another story where one ends.")
     ] = False,
@@ -113,17 +92,6 @@ def generate(
     sampling = Sampling(
         temperature, top_p, seed, steps, ignore_eos, special, min_p, repeat_penalty, tuple(stop or ())
     )
-    size = parse_size("--memory", memory)
-    setup = Setup(
-        engine,
-        matmul,
-        threads,
-        cpu,
-        context=context,
-        memory_bytes=size,
-        kv=kv,
-        activations=activations,
-    )
     session = Session(model, tokenizer, setup)
     with session.tell(text, sampling, timeout) as story:
         if not quiet:
@@ -138,7 +106,7 @@ def generate(
     if not quiet and (statistics := story.statistics) is not None:
         print(_summary(statistics, seed), file=sys.stderr)
         if statistics.engine is Engine.CPU:
-            hint_at_recompiler(statistics.seconds, cpu)
+            hint_at_recompiler(statistics.seconds, setup.cpu)
 
 
 def _prompt(argument: str | None, file: Path | None) -> str | bytes:

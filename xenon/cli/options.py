@@ -16,6 +16,16 @@ ModelArgument = Annotated[
         metavar="[MODEL]", help="A checkpoint, GGUF file or Hugging Face folder.", show_default="bundled"
     ),
 ]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar="XENON_LLM_MODEL",
+        help="A checkpoint, GGUF file or Hugging Face folder.",
+        show_default="bundled",
+    ),
+]
 TokenizerOption = Annotated[
     Path | None,
     typer.Option("--tokenizer", "-z", help="Its tokenizer.", show_default="found beside the model"),

@@ -10,22 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.console_options import takes_console_options
 from xenon.cli.errors import UsageError
 from xenon.cli.options import (
-    ActivationsOption,
-    ContextOption,
-    CpuOption,
-    EngineOption,
     JsonOption,
-    KeyValueOption,
-    MatmulOption,
-    MemoryOption,
-    ThreadsOption,
     TimeoutOption,
     TokenizerOption,
 )
-from xenon.cli.output import parse_size, print_json, shown
-from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul, Setup
+from xenon.cli.output import print_json, shown
+from xenon.stories.settings import Engine, Matmul, Setup
 
 if TYPE_CHECKING:
     from xenon.evaluation.engines import Evaluator
@@ -34,6 +27,7 @@ if TYPE_CHECKING:
 _LARGEST_TEXT = 64 << 20  # bytes
 
 
+@takes_console_options
 def perplexity(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="The text; - reads it from stdin.", show_default=False)
@@ -58,14 +52,8 @@ def perplexity(
         bool, typer.Option("--reference", help="Run the same C on this computer, without the console.")
     ] = False,
     each: Annotated[bool, typer.Option("--each", help="Show every token too.")] = False,
-    engine: EngineOption = Engine.AUTO,
-    matmul: MatmulOption = None,
-    threads: ThreadsOption = None,
-    context: ContextOption = None,
-    memory: MemoryOption = "512MiB",
-    kv: KeyValueOption = KeyValueType.F32,
-    activations: ActivationsOption = Activations.F32,
-    cpu: CpuOption = None,
+    *,
+    setup: Setup,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,20 +87,10 @@ def perplexity(
 
     if file is None:
         raise UsageError("missing --file", "xenon-llm perplexity -f TEXT")
-    if reference and (engine is not Engine.AUTO or threads is not None or cpu is not None):
+    chosen = setup.engine is not Engine.AUTO or setup.threads is not None or setup.cpu is not None
+    if reference and chosen:
         raise UsageError("--reference with options of the console", "leave --engine, --threads and --cpu out")
     text = _text(file)
-    size = parse_size("--memory", memory)
-    setup = Setup(
-        engine,
-        matmul,
-        threads,
-        cpu,
-        context=context,
-        memory_bytes=size,
-        kv=kv,
-        activations=activations,
-    )
     session = Session(model, tokenizer, setup)
     positions = session.decision.context
     chunking = Chunking(min(positions, chunk or positions), stride, half)
@@ -120,12 +98,14 @@ def perplexity(
         raise UsageError(f"--chunk {chunk}, the context is {positions}", f"--chunk {positions} fits")
     evaluator: Evaluator
     if reference:
-        kernel = matmul or Matmul.VMX
-        host = ReferenceEvaluator(session.model, session.tokenizer, kernel, positions, kv, activations)
+        kernel = setup.matmul or Matmul.VMX
+        host = ReferenceEvaluator(
+            session.model, session.tokenizer, kernel, positions, setup.kv, setup.activations
+        )
         evaluator, tokens = host, host.encode(text)
     else:
         evaluator = ConsoleEvaluator(session, timeout)
-        tokens = tokenize(session.tokenizer, text, cpu=cpu, timeout=timeout)
+        tokens = tokenize(session.tokenizer, text, cpu=setup.cpu, timeout=timeout)
     begin = None
     if session.tokenizer.kind is not TokenizerKind.BYTE_PAIRS and tokens:
         begin, *tokens = tokens

@@ -8,22 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.console_options import takes_console_options
 from xenon.cli.options import (
-    ActivationsOption,
-    ContextOption,
-    CpuOption,
-    EngineOption,
-    KeyValueOption,
-    MatmulOption,
-    MemoryOption,
     ModelArgument,
-    ThreadsOption,
     TokenizerOption,
 )
-from xenon.cli.output import parse_size
 from xenon.errors import XenonError
 from xenon.host.signals import outlive_the_reader
-from xenon.stories.settings import Activations, Engine, KeyValueType, Setup
+from xenon.stories.settings import Setup
 
 if TYPE_CHECKING:
     from xenon.stories.runnable import RunnableModel
@@ -31,6 +23,7 @@ if TYPE_CHECKING:
 _NEEDED = ("starlette", "uvicorn", "prometheus_client")
 
 
+@takes_console_options
 def serve(
     model: ModelArgument = None,
     tokenizer: TokenizerOption = None,
@@ -52,14 +45,8 @@ def serve(
     name: Annotated[
         str | None, typer.Option(help="The model's name in the API.", show_default="its file's")
     ] = None,
-    engine: EngineOption = Engine.AUTO,
-    matmul: MatmulOption = None,
-    threads: ThreadsOption = None,
-    context: ContextOption = None,
-    kv: KeyValueOption = KeyValueType.F32,
-    activations: ActivationsOption = Activations.F32,
-    memory: MemoryOption = "512MiB",
-    cpu: CpuOption = None,
+    *,
+    setup: Setup,
 ) -> None:
     """Serve a model that stays loaded in an emulated Xbox 360: OpenAI's API, and a page of the console.
 
@@ -88,10 +75,6 @@ def serve(
     from xenon.stories.runnable import RunnableModel
 
     settings = ServeSettings(host, port, api_key, tuple(allow_host or ()), consoles, queue, timeout)
-    size = parse_size("--memory", memory)
-    setup = Setup(
-        engine, matmul, threads, cpu, context=context, memory_bytes=size, kv=kv, activations=activations
-    )
     runnable = RunnableModel(model, tokenizer, setup)
     outlive_the_reader()  # a client that goes away ends its own request only
     server = ApiServer(runnable, name or _name(runnable), settings)

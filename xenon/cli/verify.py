@@ -7,22 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xenon.cli.console_options import takes_console_options
 from xenon.cli.errors import EXIT_BAD_INPUT, UsageError
 from xenon.cli.options import (
-    ActivationsOption,
-    ContextOption,
-    CpuOption,
-    EngineOption,
     JsonOption,
-    KeyValueOption,
-    MatmulOption,
-    MemoryOption,
-    ThreadsOption,
     TimeoutOption,
     TokenizerOption,
 )
-from xenon.cli.output import parse_size, print_json, shown
-from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul, Setup
+from xenon.cli.output import print_json, shown
+from xenon.stories.settings import Engine, Matmul, Setup
 
 if TYPE_CHECKING:
     from xenon.evaluation.checks import Check, Plan
@@ -31,6 +24,7 @@ if TYPE_CHECKING:
 _USAGE = "xenon-llm verify --help"
 
 
+@takes_console_options
 def verify(
     model: Annotated[
         Path | None,
@@ -49,14 +43,8 @@ def verify(
     ulps: Annotated[
         int, typer.Option("--ulps", min=0, help="Distance of two floats that --against allows.")
     ] = 0,
-    engine: EngineOption = Engine.AUTO,
-    matmul: MatmulOption = None,
-    threads: ThreadsOption = None,
-    context: ContextOption = None,
-    memory: MemoryOption = "512MiB",
-    kv: KeyValueOption = KeyValueType.F32,
-    activations: ActivationsOption = Activations.F32,
-    cpu: CpuOption = None,
+    *,
+    setup: Setup,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,27 +82,16 @@ def verify(
         raise UsageError("--dump and --against exclude each other", _USAGE)
     if ulps and against is None:
         raise UsageError("--ulps is for --against", _USAGE)
-    if engine is Engine.GPU and (dump or against):
+    if setup.engine is Engine.GPU and (dump or against):
         raise UsageError("tensors are written by CPUs, not by the GPU", "leave --engine out")
-    size = parse_size("--memory", memory)
-    setup = Setup(
-        engine,
-        matmul,
-        threads,
-        cpu,
-        context=context,
-        memory_bytes=size,
-        kv=kv,
-        activations=activations,
-    )
     if model is not None and dump_of(model):
         if not verify_dump(model, as_json):
             raise typer.Exit(EXIT_BAD_INPUT)
         return
-    opened = open_model(model, context)
-    if context is not None and context > opened.config.seq_len:
-        raise UsageError(f"--context {context}, the model's is {opened.config.seq_len}", _USAGE)
-    tokens = tokens_to_verify(opened, min(positions, context or positions))
+    opened = open_model(model, setup.context)
+    if (setup.context or 0) > opened.config.seq_len:
+        raise UsageError(f"--context {setup.context}, the model's is {opened.config.seq_len}", _USAGE)
+    tokens = tokens_to_verify(opened, min(positions, setup.context or positions))
     plan = Plan(opened, open_tokenizer(opened, tokenizer), setup, tokens, timeout)
     if dump is not None:
         passed = _dump(plan, dump, as_json)

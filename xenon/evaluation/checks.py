@@ -130,9 +130,12 @@ def _round_trip(file: loader.Model | loader.Tokenizer) -> str:
                 out.write(part)
         is_model = isinstance(file, loader.Model)
         back = loader.open(turned) if is_model else loader.open_tokenizer(turned)
-        if back.byte_order is not other:
-            raise XenonError(f"turned to {other} it is read as {back.byte_order}")
-        after = loader.sha256(back.image(own))
+        try:
+            if back.byte_order is not other:
+                raise XenonError(f"turned to {other} it is read as {back.byte_order}")
+            after = loader.sha256(back.image(own))
+        finally:
+            back.close()  # before its folder goes, as Windows needs it
     if after != before:
         raise XenonError(f"{own} to {other} and back: SHA-256 {after}, expected {before}")
     return f"{own} to {other} and back is the identity"

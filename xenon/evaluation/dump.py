@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -110,11 +111,13 @@ def write_dumps(folder: Path, dumps: dict[str, Tensors]) -> None:
             for part, tensors in dumps.items():
                 (made / part).mkdir()
                 about = {"format": _FORMAT, "tokens": tensors.tokens, "order": list(tensors.arrays)}
-                (made / part / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+                (made / part / ABOUT).write_bytes(json.dumps(about, indent=1).encode() + b"\n")
                 for name, array in tensors.arrays.items():
                     np.save(made / part / f"{name}.npy", array.astype("<f4"), allow_pickle=False)
             made.chmod(0o755)
-            made.replace(folder)
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()  # Windows renames nothing to a name that is taken
+            made.rename(folder)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise

@@ -114,9 +114,14 @@ else:
 def open_device(path: AnyPath) -> int:
     """A descriptor to write to a device, or to a pipe that somebody reads. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | _BINARY | _NO_WAIT)
+    let_wait(descriptor)
+    return descriptor
+
+
+def let_wait(descriptor: int) -> None:
+    """Let calls wait for a pipe that was opened without waiting. On Windows they always do."""
     if sys.platform != "win32":
         os.set_blocking(descriptor, True)
-    return descriptor
 
 
 def open_private(path: AnyPath) -> int:
@@ -200,6 +205,7 @@ __all__ = [
     "create_locked",
     "hold",
     "is_users",
+    "let_wait",
     "lock",
     "open_device",
     "open_private",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, Protocol
 
 
@@ -55,6 +56,16 @@ if sys.platform == "win32":
             for stream in (self.answers, self._requests):
                 with contextlib.suppress(OSError):  # what is not sent any more
                     stream.close()
+
+    @contextlib.contextmanager
+    def deaf_to_ctrl_c() -> Iterator[None]:
+        """Children started in the block never see Ctrl-C. Neither does this process, in the block."""
+        kernel = ctypes.WinDLL("kernel32")
+        kernel.SetConsoleCtrlHandler(None, True)
+        try:
+            yield
+        finally:
+            kernel.SetConsoleCtrlHandler(None, False)
 
     def start_talking(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], Channel]:
         """A child that Ctrl-C does not reach, and the channel to it. Raises OSError."""
@@ -119,6 +130,15 @@ else:
         if sys.platform == "darwin":
             ours.setsockopt(socket.SOL_SOCKET, 0x1022, 1)  # SO_NOSIGPIPE: it has no MSG_NOSIGNAL
         return process, _Socket(ours)
+
+    @contextlib.contextmanager
+    def deaf_to_ctrl_c() -> Iterator[None]:
+        """Children started in the block never see Ctrl-C. This process sees it behind the block."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def own_group() -> Mapping[str, Any]:
         """Arguments of Popen for a child that can be ended with its own children."""

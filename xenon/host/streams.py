@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     import socket
@@ -18,6 +18,8 @@ if sys.platform == "win32":
 
     _FILE_TYPE_PIPE, _FILE_TYPE_CHAR = 3, 2
     _FIRST_NAP, _LONGEST_NAP = 0.0005, 0.01  # seconds between two looks
+    _LOOK = 0.1  # seconds after which a signal is served
+    _PIECE = 1 << 20  # bytes
     _MOST_TYPED = 1 << 16  # bytes
     _kernel = ctypes.WinDLL("kernel32", use_last_error=True)
     _kernel.GetFileType.argtypes = (wintypes.HANDLE,)
@@ -88,6 +90,23 @@ if sys.platform == "win32":
             self._typed.append(line)
             self._has_typed.set()
 
+    def read_up_to(stream: BinaryIO, count: int) -> bytes:
+        """So many bytes, fewer where the stream ends. Ctrl-C ends the wait for them, as it does not end a
+        call of the system that reads. Raises OSError."""
+        try:
+            source = Input(stream.fileno())
+        except OSError:  # bytes in memory
+            return stream.read(count)
+        parts: list[bytes] = []
+        while count:
+            while not source.wait(_LOOK):
+                pass
+            parts.append(source.read(min(count, _PIECE)))
+            if not parts[-1]:
+                break
+            count -= len(parts[-1])
+        return b"".join(parts)
+
 else:
     import select
 
@@ -107,6 +126,10 @@ else:
             """Up to so many bytes, waiting for the first; none at the end. Raises OSError."""
             return os.read(self._descriptor, count)
 
+    def read_up_to(stream: BinaryIO, count: int) -> bytes:
+        """So many bytes, fewer where the stream ends. Raises OSError."""
+        return stream.read(count)
+
 
 def listen_again(listener: socket.socket) -> None:
     """Let it listen at a port that a server has just left. On Windows that is so, and the option that does it
@@ -117,4 +140,4 @@ def listen_again(listener: socket.socket) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
-__all__ = ["Input", "listen_again"]
+__all__ = ["Input", "listen_again", "read_up_to"]

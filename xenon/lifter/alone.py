@@ -8,117 +8,83 @@ the status in the state is REPEAT, and no register has changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from xenon.lifter import layout, slots
 from xenon.lifter.entry import reserve_slots
-from xenon.lifter.exceptions import NOTING, exception_functions
 from xenon.lifter.facts import ALL_LIVE
+from xenon.lifter.general import FIELDS, IMPLIED, Field, without_dot
 from xenon.lifter.guards import Guard
-from xenon.lifter.ir_types import DOUBLE, I32, I64, POINTER, WORDS_4
+from xenon.lifter.ir_types import DOUBLE, I8, I32, I64, POINTER, WORDS_4
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rules import RULES
 from xenon.lifter.rules_overflow import overflows
+from xenon.lifter.status_forms import COMPARISONS, NOTING
 from xenon.lifter.target import Target
 from xenon.lifter.unit import module_head, module_text
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction, decode
-from xenon.powerpc.isa import OVERFLOW, Kind, encoding
+from xenon.powerpc.isa import OVERFLOW, Encoding, Kind, encoding
 from xenon.powerpc.operands import operands_of
 
-_Pieces = tuple[tuple[int, int, int], ...]  # of a number in a word: (shift, bits, and where they go)
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """An operand field: where its number is in a word, and the number it has in the word that is lifted."""
-
-    pieces: _Pieces
-    number: int
-
-    def put(self, word: int) -> int:
-        """The word with the field's own number in it."""
-        for shift, bits, into in self.pieces:
-            ones = (1 << bits) - 1
-            word = word & ~(ones << shift) | (self.number >> into & ones) << shift
-        return word
-
-    def of(self, word: Value) -> Value:
-        """The number in a word that is known when the function runs."""
-        number = word.like(0)
-        for shift, bits, into in self.pieces:
-            number = number | (word.lshr(shift) & ((1 << bits) - 1)).shl(into)
-        return number.zext(64)
-
-
-def _whole(shift: int, number: int) -> _Field:
-    return _Field(((shift, 5, 0),), number)
-
-
-_FIELDS = {
-    **{f"{kind}{letter}": _whole(shift, number)
-       for kind in "RFV"
-       for letter, shift, number in (("T", 21, 1), ("S", 21, 1), ("A", 16, 2), ("B", 11, 3), ("C", 6, 4))},
-    "RA0": _whole(16, 2),
-    "BF": _Field(((23, 3, 0),), 0),
-    "VD128": _Field(((21, 5, 0), (2, 2, 5)), 1),
-    "VA128": _Field(((16, 5, 0), (5, 1, 5), (10, 1, 6)), 2),
-    "VB128": _Field(((11, 5, 0), (0, 2, 5)), 3),
-    "VC128": _Field(((6, 3, 0),), 4),
-}  # fmt: skip
 _BITS = {"CA": (slots.CA, layout.ENGINE_CA), "SAT": (slots.SAT, layout.ENGINE_SAT)}  # 64 bits, 0 is false
 _OVERFLOWING = frozenset(("divwo", "divwuo", "divdo", "divduo"))  # OV does not make the interpreter run these
-_IMPLIED = {"CR0": 0, "CR1": 1, "CR6": 6}
 _PARAMETERS = "ptr noalias %state, i32 %word"
 _STRIDES = {"R": 8, "F": 16, "V": 16}
 _PLACES = {"R": layout.ENGINE_GPR, "F": layout.ENGINE_FPR, "V": layout.ENGINE_VR}
 
 
-def general_word(word: int) -> int | None:
-    """The word that stands for all words of the same form which differ in registers, and in bits that Xenon
-    ignores; None where no rule executes it alone."""
+def has_rule(word: int) -> bool:
+    """Whether a rule executes the instruction alone."""
     row = encoding(word)
-    if row is None:
-        return None
-    mnemonic = _without_dot(row.mnemonic, row.kind)
-    operands = operands_of(mnemonic)
-    if operands is None or mnemonic not in RULES:
-        return None
-    if not all(
-        name in _FIELDS or name in _IMPLIED or name in _BITS for name in operands.reads + operands.writes
-    ):
-        return None
-    # In the other kinds of form no bit but those of registers is an operand.
-    general = word if row.kind in (Kind.VMX, Kind.VMX128) else row.opcode
-    for name in operands.reads + operands.writes:
-        if name in _FIELDS:
-            general = _FIELDS[name].put(general)
-    return general
-
-
-def _without_dot(mnemonic: str, kind: Kind) -> str:
-    """Of a floating-point form with a dot, the form that does all but set CR1."""
-    return mnemonic.rstrip(".") if kind is Kind.FLOAT else mnemonic
+    return row is not None and without_dot(row.mnemonic, row.kind) in RULES
 
 
 def lift_all_alone(names: Mapping[int, str], target: Target) -> str:
-    """The text of a module with a function for each of these words that general_word has returned."""
-    lines = [*module_head(target), exception_functions(target)]
+    """The text of a module with a function for each of these words that general.general_word has returned."""
+    lines = module_head(target)
     for general, name in names.items():
         lines += lift_alone(name, general, target)
-    return module_text(lines)
+    return module_text(lines, target)
 
 
 def lift_alone(name: str, general: int, target: Target) -> list[str]:
-    """The lines that define the function `name` for a word that general_word has returned."""
+    """The lines that define the function `name` for a word that general.general_word has returned."""
     row = encoding(general)
     assert row is not None
+    if row.kind is not Kind.VMX128 or "fp" not in row.mnemonic:
+        return _lift(name, row, general, target, False)
+    # Both modes of the vector unit: the function looks which of them is on.
+    outer = Lifter(target)
+    mode = outer.read(I8, outer.read(POINTER, outer.field(layout.ENGINE_NJ))).icmp("ne", 0)
+    flushing, keeping = outer.labels(2)
+    outer.branch_if(mode, flushing, keeping)
+    for label, part in ((flushing, f"{name}_1"), (keeping, f"{name}_0")):
+        outer.start(label)
+        outer.emit(f"call void @{part}(ptr %state, i32 %word)")
+        outer.emit("ret void")
+    parts = [
+        line
+        for part, keeps in ((f"{name}_1", False), (f"{name}_0", True))
+        for line in _lift(part, row, general, target, keeps, "internal ")
+    ]
+    return [*parts, f"define void @{name}({_PARAMETERS}) nounwind {{", "entry:", *outer.lines, "}\n"]
+
+
+def _lift(
+    name: str, row: Encoding, general: int, target: Target, keeps_denormals: bool, linkage: str = ""
+) -> list[str]:
     with_dot = row.kind is Kind.FLOAT and row.mnemonic.endswith(".")
     overflowing = row.mnemonic.rstrip(".") in _OVERFLOWING
     instruction = decode(0, general & ~(1 if with_dot else OVERFLOW if overflowing else 0))
     assert instruction is not None
     lifter = Lifter(target)
+    lifter.keeps_denormals = keeps_denormals
     alone = _Alone(lifter, instruction)
+    if instruction.mnemonic in NOTING:
+        alone.execute_exactly(instruction.mnemonic)
+        if with_dot:
+            alone.copy_exceptions()
+        return _definition(name, lifter, linkage)
     reserve_slots(lifter, instruction.reads | instruction.writes)
     alone.read()
     lifter.begin_block((), (), ALL_LIVE)
@@ -132,23 +98,19 @@ def lift_alone(name: str, general: int, target: Target) -> list[str]:
     if overflowing:
         alone.note_overflow(overflows(lifter, instruction, instruction.mnemonic.rstrip(".")))
     alone.write()
-    notes = instruction.mnemonic in NOTING
-    if with_dot and not notes:
-        alone.copy_exceptions()
-    lifter.emit("ret void")
-    if not notes:
-        return [f"define void @{name}({_PARAMETERS}) nounwind {{", "entry:", *lifter.lines, "}\n"]
-    # The arithmetic is in a function of its own: LLVM does not move it across the looks at the host's flags.
-    body = f"define internal void @{name}_body({_PARAMETERS}) noinline nounwind {{"
-    outer = Lifter(target)
-    outer.emit("call void @clear_exceptions()")
-    outer.emit(f"call void @{name}_body(ptr %state, i32 %word)")
-    outer.emit("call void @note_exceptions(ptr %state)")
     if with_dot:
-        _Alone(outer, instruction).copy_exceptions()
-    outer.emit("ret void")
-    whole = [f"define void @{name}({_PARAMETERS}) nounwind {{", "entry:", *outer.lines, "}\n"]
-    return [body, "entry:", *lifter.lines, "}\n", *whole]
+        alone.copy_exceptions()
+    return _definition(name, lifter, linkage)
+
+
+def _definition(name: str, lifter: Lifter, linkage: str) -> list[str]:
+    return [
+        f"define {linkage}void @{name}({_PARAMETERS}) nounwind {{",
+        "entry:",
+        *lifter.lines,
+        "  ret void",
+        "}\n",
+    ]
 
 
 class _Alone:
@@ -169,12 +131,12 @@ class _Alone:
                 slot, offset = _BITS[name]
                 lifter.set(slot, lifter.read(I64, self._pointer(offset)).icmp("ne", 0))
                 continue
-            field = _FIELDS[name]
+            field = FIELDS[name]
             place = self._register(name)
             if name[0] == "R":
                 value = lifter.read(I64, place)
                 if name == "RA0":
-                    value = field.of(self._word).icmp("eq", 0).select(0, value)
+                    value = self._number(field).icmp("eq", 0).select(0, value)
                 lifter.set_gpr(field.number, value)
             elif name[0] == "F":
                 lifter.set_double(field.number, lifter.read(DOUBLE, place))
@@ -188,18 +150,41 @@ class _Alone:
             if name in _BITS:
                 slot, offset = _BITS[name]
                 lifter.write(lifter.get(slot).zext(64), self._pointer(offset))
-            elif name in _IMPLIED:
-                self._set_field(lifter.constant(I64, _IMPLIED[name]), _IMPLIED[name])
+            elif name in IMPLIED:
+                self._set_field(lifter.constant(I64, IMPLIED[name]), IMPLIED[name])
             elif name == "BF":
-                self._set_field(_FIELDS[name].of(self._word), _FIELDS[name].number)
+                self._set_field(self._number(FIELDS[name]), FIELDS[name].number)
             else:
-                number, place = _FIELDS[name].number, self._register(name)
+                number, place = FIELDS[name].number, self._register(name)
                 if name[0] == "R":
                     lifter.write(lifter.gpr(number), place)
                 elif name[0] == "F":
                     lifter.write(lifter.double(number, exact=True), place)
                 else:
                     lifter.write(lifter.vector(number, WORDS_4), place, ", align 16")
+
+    def _number(self, field: Field) -> Value:
+        """The number in the word, which is known when the function runs."""
+        number = self._word.like(0)
+        for shift, bits, into in field.pieces:
+            number = number | (self._word.lshr(shift) & ((1 << bits) - 1)).shl(into)
+        return number.zext(64)
+
+    def execute_exactly(self, mnemonic: str) -> None:
+        """Let a form that changes FPSCR do all that it does, in every rounding mode (see exact_forms.py)."""
+        lifter, zero = self._lifter, self._lifter.constant(I64, 0)
+        bits = [
+            lifter.read(I64, self._register(name)) if name in self._reads else zero
+            for name in ("FA", "FB", "FC")
+        ]
+        if mnemonic in COMPARISONS:
+            result = zero.call(f"exact_{mnemonic}", [lifter.named("state"), *bits, zero])
+            field = lifter.offset(self._pointer(layout.ENGINE_CR), self._number(FIELDS["BF"]).shl(2))
+            lifter.write(result.trunc(32), field)
+            return
+        target = self._register("FT")
+        result = zero.call(f"exact_{mnemonic}", [lifter.named("state"), *bits, lifter.read(I64, target)])
+        lifter.write(result, target)
 
     def note_overflow(self, overflow: Value) -> None:
         """Set OV, and SO with it."""
@@ -219,7 +204,7 @@ class _Alone:
 
     def _register(self, name: str) -> Value:
         """The place of the register that the word names."""
-        lifter, number = self._lifter, _FIELDS[name].of(self._word)
+        lifter, number = self._lifter, self._number(FIELDS[name])
         place = lifter.offset(self._pointer(_PLACES[name[0]]), number * _STRIDES[name[0]])
         if not name.endswith("128"):
             return place

@@ -27,10 +27,14 @@ _NO_JUMPS: Jumps = MappingProxyType({})
 
 
 class NotUnderstood(Exception):
-    """A function that stays on Unicorn, and why: `address` and `mnemonic` of an instruction, if it is one."""
+    """A function that stays on Unicorn, and why: `address` and `mnemonic` of an instruction, if it is one.
+    `is_foreign`: Xenon lacks it."""
 
-    def __init__(self, reason: str, address: int | None = None, mnemonic: str = "") -> None:
+    def __init__(
+        self, reason: str, address: int | None = None, mnemonic: str = "", is_foreign: bool = False
+    ) -> None:
         super().__init__(reason)
+        self.is_foreign = is_foreign
         self.address = address
         self.mnemonic = mnemonic
 
@@ -49,7 +53,7 @@ class End(Enum):
     SYSTEM_CALL = "sc"
     INTERPRETED = "an instruction that the interpreter executes before it comes back"
     BEYOND = "goes on in another part of the function (see parts.py)"
-    LEAVE = "trap or no instruction: Unicorn executes it"
+    LEAVE = "trap or no instruction of Xenon's: Unicorn executes it"
 
 
 CALLING = frozenset({End.CALL, End.CALL_CTR, End.SYSTEM_CALL, End.INTERPRETED})
@@ -92,8 +96,9 @@ class Flow:
 
     @property
     def entry_points(self) -> list[int]:
-        """Where compiled code may be entered: the entries, where calls return to, and where parts meet."""
-        return sorted({*self.entries, *self.resumes, *self.joints})
+        """Where compiled code may be entered: the entries, where calls return to, and where parts meet. Where
+        a part's last call returns to is another part's."""
+        return sorted({*self.entries, *self.resumes, *self.joints} - self.beyond)
 
     @property
     def resumes(self) -> list[int]:
@@ -128,13 +133,15 @@ def explore(
 
     `fetch` gives the word at an address, None where there is no code; a branch to one of `functions` is a
     tail call, and `jumps` are targets within the function. What stands behind a system call is left out where
-    it is not understood: the call may be the last. Raises NotUnderstood with the reason; with a list of
-    `obstacles`, all reasons go there, and the flow goes on behind them.
+    it is not understood: the call may be the last. An instruction that Xenon lacks is left to Unicorn. Raises
+    NotUnderstood with the reason; with a list of `obstacles`, all reasons go there, instructions that Xenon
+    lacks too, and the flow goes on behind them.
     """
+    names_foreign = obstacles is not None
     try:
-        return _explore(fetch, entries, functions, None, True, jumps)
+        return _explore(fetch, entries, functions, None, True, jumps, names_foreign)
     except NotUnderstood:
-        return _explore(fetch, entries, functions, obstacles, False, jumps)
+        return _explore(fetch, entries, functions, obstacles, False, jumps, names_foreign)
 
 
 def explore_leaves(
@@ -160,6 +167,7 @@ def _explore(
     obstacles: list[NotUnderstood] | None,
     behind_system_calls: bool,
     jumps: Jumps,
+    names_foreign: bool,
 ) -> Flow:
     leaders = set(entries)
     reached: dict[int, Instruction] = {}
@@ -177,6 +185,9 @@ def _explore(
                 if address in jumps and branch == (End.JUMP_CTR, [], 0):
                     branch = End.SWITCH, list(jumps[address]), 0
             except NotUnderstood as misunderstanding:
+                if misunderstanding.is_foreign and not names_foreign:
+                    ends[address] = (End.LEAVE, [], address)  # it faults, if it is executed at all
+                    break
                 if obstacles is None:
                     raise
                 obstacles.append(misunderstanding)
@@ -260,7 +271,8 @@ def _decode(address: int, word: int) -> Instruction | None:
         other = foreign(word)
         if other is None:
             return None
-        raise NotUnderstood(f"{other.mnemonic} at 0x{address:x} is not Xenon's", address, other.mnemonic)
+        reason = f"{other.mnemonic} at 0x{address:x} is not Xenon's"
+        raise NotUnderstood(reason, address, other.mnemonic, is_foreign=True)
     if mnemonic in _BRANCHES or mnemonic in _interpreted() or word == _UNCONDITIONAL_TRAP:
         reads, writes = _branch_registers(word, mnemonic)
         return Instruction(address, word, mnemonic, reads, writes)

@@ -74,12 +74,13 @@ class Addresses:
     """Where a block's accesses go.
 
     `guards[i]`: the page check to emit before instruction i. `steps[r]`: how much the block adds to GPR r,
-    where known. `places[i]`: what access i addresses.
+    where known. `places[i]`: what access i addresses. `hints[i]`: what `dcbt` i names.
     """
 
     guards: dict[int, Guard]
     steps: dict[int, Step]
     places: dict[int, Place]
+    hints: dict[int, Place]
 
 
 def writes_memory(instruction: Instruction) -> bool:
@@ -87,7 +88,9 @@ def writes_memory(instruction: Instruction) -> bool:
     return instruction.access is not None and instruction.access.write
 
 
-_ALONE = frozenset(("mtvscr", "tw", "td", "twi", "tdi"))
+_ALONE = frozenset(
+    "mtvscr tw td twi tdi mffs mffs. mtfsf mtfsf. mtfsfi mtfsfi. mtfsb0 mtfsb0. mtfsb1 mtfsb1. mcrfs".split()
+)
 
 
 def stands_alone(instruction: Instruction) -> bool:
@@ -105,6 +108,7 @@ def find_addresses(block: Block, known_at_start: dict[int, int], page_bytes: int
     open_groups: dict[tuple[Origin, bool, bool], _Group] = {}
     groups: list[_Group] = []
     targets: dict[int, Place] = {}
+    hints: dict[int, Place] = {}
 
     def place(register: int) -> Place:
         if register in known:
@@ -123,10 +127,13 @@ def find_addresses(block: Block, known_at_start: dict[int, int], page_bytes: int
                 group = open_groups[key] = _Group(index, origin, offset, [])
                 groups.append(group)
             group.members.append((offset, access))
+        if instruction.mnemonic == "dcbt":
+            base: Place = place(instruction.ra) if instruction.ra else ((), 0)
+            hints[index] = _sum(base, place(instruction.rb))
         moved.update(_moved(instruction, index, target, place))
         constants_after(instruction, known)
     ends = {number: place(number) for number in range(32)}
-    return Addresses({group.first: group.guard() for group in groups}, _steps(ends), targets)
+    return Addresses({group.first: group.guard() for group in groups}, _steps(ends), targets, hints)
 
 
 def _steps(ends: dict[int, Place]) -> dict[int, Step]:

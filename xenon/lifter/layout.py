@@ -40,17 +40,22 @@ UPPER_VR = 1296  # v32 to v127, which the interpreter does not know: they are on
 ENGINE_GPR, ENGINE_FPR, ENGINE_VR, ENGINE_CR, ENGINE_CA = 2832, 2840, 2848, 2856, 2864
 ENGINE_SAT, ENGINE_PC, ENGINE_FPSCR, ENGINE_SO, ENGINE_OV = 2872, 2880, 2888, 2896, 2904
 HANDED_OVER, ON_EXCEPTION = 2912, 2920
-NOTES = 2928  # not 0 once compiled code has done what FPSCR notes exceptions of (32 bits): see exceptions.py
+NOTES = 2928  # a byte, 1 once compiled code has done what FPSCR notes exceptions of (see exceptions.py)
+COMPARES = 2929  # 1 once it has compared floating-point numbers
 ENGINE_NJ = 2936  # a byte: VSCR's bit NJ
-SIZE = 2944
+OPERAND_A, OPERAND_B, OPERAND_C, RESULT = 2944, 2952, 2960, 2968  # of one instruction: see fpscr.py
+ENGINE_LR, ENGINE_CTR = 2976, 2984
+SIZE = 3008
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
 RESUME = NEVER - 1  # the address that has the hook run compiled code from the PC in the state
 
 MOST_DEPTH = 64  # nested compiled calls: the host's stack is finite, the guest's recursion need not be
 
-# Bits of a page's byte in the table behind RAM. "Run": the page behind it allows the same.
-READ, READ_RUN, WRITE_ONE, WRITE_RUN = 1, 2, 4, 8
+# Bits of a page's byte in the table behind RAM. "Run": the page behind it allows the same; "far": so do
+# all of FAR_PAGES from this one on.
+READ, READ_RUN, WRITE_ONE, WRITE_RUN, READ_FAR, WRITE_FAR = 1, 2, 4, 8, 16, 32
+FAR_PAGES = 64
 
 # The dispatch table: a pointer for each page of RAM, and one for all addresses outside it, to a block of host
 # functions, one for each instruction of the page; 0 where there is none.
@@ -89,6 +94,7 @@ def reservation_kind(size: int) -> int:
     return size // 4
 
 
-def page_rights(write: bool) -> tuple[int, int]:
-    """The bits of a page's byte that allow a write, or a read: in this page, in this one and the next."""
-    return (WRITE_ONE, WRITE_RUN) if write else (READ, READ_RUN)
+def page_rights(write: bool) -> tuple[int, int, int]:
+    """The bits of a page's byte that allow a write, or a read: in this page, in this one and the next, in
+    FAR_PAGES pages."""
+    return (WRITE_ONE, WRITE_RUN, WRITE_FAR) if write else (READ, READ_RUN, READ_FAR)

@@ -25,6 +25,12 @@ class Lifter(GuestRegisters):
         self._held: list[tuple[Value, Value, str]] | None = None  # stores: value, pointer, attributes
         self.remembers = False
         """Whether loops of the function remember what memory holds (remembered.py)."""
+        self.keeps_denormals = False
+        """Whether vector arithmetic uses denormals as they are: VSCR.NJ is 0."""
+        self.keeps_status = False
+        """Whether each instruction leaves FPSCR as the processor does (exact_forms.py)."""
+        self.notes_invalid = True
+        """Whether arithmetic notes which operation was invalid (fpscr.py)."""
 
     # Rare paths
 
@@ -97,7 +103,7 @@ class Lifter(GuestRegisters):
         if guard.aligned:
             low = low & -16
         page = self.page_of(low)
-        own, run = layout.page_rights(guard.write)
+        own, run, _ = layout.page_rights(guard.write)
         inside, slow, good, bad = self.labels(4)
         self.branch_if(page.icmp("ult", self.target.page_count), inside, bad, LIKELY)
         self.start(inside)
@@ -132,7 +138,7 @@ class Lifter(GuestRegisters):
         inside, bad, good = self.labels(3)
         self.branch_if(page.icmp("ult", self.target.page_count), inside, bad, LIKELY)
         self.start(inside)
-        own, _ = layout.page_rights(write)
+        own = layout.page_rights(write)[0]
         self.branch_if((self.page_bits(page) & own).icmp("ne", 0), good, bad, LIKELY)
         self.start(bad)
         self.leave(self._address, layout.Status.REPEAT, self.exit_registers())

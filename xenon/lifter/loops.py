@@ -27,12 +27,11 @@ from xenon.lifter.remembered import Memory, Repeated, repeated
 from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import CTR, MOST_WIDE, slots_of, wide
 from xenon.lifter.speculate import BAD, Speculation, least_slots
-from xenon.lifter.streams import branch_unless_all_good, find_streams, safe_rounds
+from xenon.lifter.streams import branch_unless_all_good, find_followed, find_streams, safe_rounds
 from xenon.lifter.unpacked import find_unpacked
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
-_FEW_STREAMS = 2  # which a host prefetches by itself
 _DISTRUST = 15  # times that the slow form serves after a bad verdict
 _ROUNDS, _ROUNDS_BEFORE, _DISTRUST_LEFT = "rounds", "rounds_before", "distrust"  # stack slots of an i64
 
@@ -112,6 +111,7 @@ class Loop:
         self._streams = find_streams(self._guards, addresses.steps)
         self._sums = find_side_by_side(block, addresses.places) or find_unpacked(block, addresses.places)
         self._unchecked = all(index in self._streams for index in self._guards)
+        self._followed = find_followed(addresses, self._streams.values())
         accesses = [instruction for instruction in block.body if instruction.access is not None]
         writes = [writes_memory(instruction) for instruction in accesses]
         self._writes = any(writes)
@@ -233,7 +233,7 @@ class Loop:
         the four sums."""
         if writes_memory(instruction) and not self._writes_last:
             self._commit()
-        if instruction.mnemonic == "dcbt" and len(self._streams) <= _FEW_STREAMS:
+        if index in self._followed:
             return True
         if self._sums is None or index not in self._sums.indices:
             return False

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from xenon.lifter.estimates import SCALAR_ESTIMATES, VECTOR_ESTIMATES
-from xenon.lifter.ir_types import DOUBLE, I32, I64, WORDS_4
+from xenon.lifter.ir_types import I32, WORDS_4
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
+from xenon.lifter.rules_float import exactly
 from xenon.powerpc.decode import Instruction
 
 RULES = Rules()
 
 
-@RULES.add(" ".join(SCALAR_ESTIMATES))
-def _scalar(lifter: Lifter, instruction: Instruction) -> None:
-    bits = lifter.double(instruction.rb, exact=True).bitcast(I64)
-    result = bits.call(f"estimate_{instruction.mnemonic}", [bits])
-    lifter.set_double(instruction.rt, result.bitcast(DOUBLE))
+RULES.update(dict.fromkeys(SCALAR_ESTIMATES, exactly))
 
 
 @RULES.add(" ".join(f"{name} {name}128" for name in VECTOR_ESTIMATES))

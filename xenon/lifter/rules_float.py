@@ -1,4 +1,6 @@
-"""The floating-point instructions: round to nearest, no exception enabled, FPSCR left as it is.
+"""The floating-point instructions: round to nearest, no exception enabled. Of FPSCR they note invalid
+operations, on
+an unlikely branch; in a function that shows FPSCR to the program they keep all of it (exact_forms.py).
 
 Arithmetic on values known to be single is done in float, which gives the same bits: rounding a double result
 of +, -, *, / or a square root of singles again to single is harmless. A result that is no number is repaired
@@ -10,11 +12,17 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
+from xenon.lifter.fpscr import (
+    Invalid,
+    kind_of,
+)
 from xenon.lifter.ir_types import DOUBLE, FLOAT, I32, I64, int_type
 from xenon.lifter.lift import Lifter
-from xenon.lifter.rule import Rules
+from xenon.lifter.rule import Lift, Rules
+from xenon.lifter.status_forms import COMPARISONS, NOTING, SINGLE
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
+from xenon.powerpc.operands import operands_of
 
 RULES = Rules()
 
@@ -32,15 +40,70 @@ def _is_single(instruction: Instruction) -> bool:
 
 
 def _finish(lifter: Lifter, instruction: Instruction, result: Value, operands: list[Value]) -> None:
-    """Set FT to a float or a double; where it is NaN, to what PowerPC gives for these operands."""
+    """Set FT to a float or a double; where it is NaN, to what PowerPC gives for these operands, in the
+    order of the books."""
     of = operands[0].type
     function = "nan64" if result.type == DOUBLE else "nan32" if of == FLOAT else "nan32w"
     padded = [*operands, *[lifter.constant(of, 0.0)] * (3 - len(operands))]
-    value = lifter.number(result, operands, lambda: result.call(function, padded, "preserve_allcc "))
+
+    def repair() -> Value:
+        _note_invalid(lifter, kind_of(instruction.mnemonic), _registers(instruction))
+        return result.call(function, padded, "preserve_allcc ")
+
+    value = lifter.number(result, operands, repair)
     if value.type == FLOAT:
         lifter.set_single(instruction.rt, value)
     else:
         lifter.set_double(instruction.rt, value)
+
+
+def _registers(instruction: Instruction) -> dict[str, int]:
+    """The numbers of the operands FA, FB and FC that a form has."""
+    operands = operands_of(instruction.mnemonic.rstrip("."))
+    numbers = {"FA": instruction.ra, "FB": instruction.rb, "FC": instruction.rc}
+    return {} if operands is None else {name: numbers[name] for name in operands.reads if name in numbers}
+
+
+def _note_invalid(
+    lifter: Lifter, kind: Invalid, registers: dict[str, int], rounded: Value | None = None
+) -> None:
+    """Note an operation on these FPRs that may have been invalid. `rounded` stands for FB."""
+    if not lifter.notes_invalid:
+        return
+    values = {name: lifter.double(number, exact=True) for name, number in registers.items()}
+    if rounded is not None:
+        values["FB"] = rounded
+    zero = lifter.constant(DOUBLE, 0.0)
+    operands = ", ".join(values.get(name, zero).typed for name in ("FA", "FB", "FC"))
+    lifter.emit(f"call preserve_allcc void @note_invalid(ptr %state, i32 {int(kind)}, {operands})")
+
+
+def exactly(lifter: Lifter, instruction: Instruction) -> None:
+    """Any form that changes FPSCR by the way, with all that it does there."""
+    name = instruction.mnemonic.rstrip(".")
+    registers = _registers(instruction)
+    zero = lifter.constant(I64, 0)
+    bits = [
+        lifter.double(registers[operand], exact=True).bitcast(I64) if operand in registers else zero
+        for operand in ("FA", "FB", "FC")
+    ]
+    result = zero.call(f"exact_{name}", [lifter.named("state"), *bits, zero])
+    if name in COMPARISONS:
+        for bit in range(4):
+            lifter.set_bit(4 * instruction.bf + bit, (result & 8 >> bit).icmp("ne", 0))
+    elif instruction.mnemonic in SINGLE:
+        lifter.set_single(instruction.rt, result.bitcast(DOUBLE).fptrunc())
+    else:
+        lifter.set_double(instruction.rt, result.bitcast(DOUBLE))
+
+
+def _or_exactly(usual: Lift) -> Lift:
+    """A rule for both kinds of functions."""
+
+    def lift(lifter: Lifter, instruction: Instruction) -> None:
+        (exactly if lifter.keeps_status else usual)(lifter, instruction)
+
+    return lift
 
 
 def _operands(lifter: Lifter, numbers: list[int], single: bool) -> list[Value]:
@@ -130,7 +193,7 @@ def _select(lifter: Lifter, instruction: Instruction) -> None:
         lifter.set_double(instruction.rt, chosen.select(values[1], values[0]))
 
 
-@RULES.add("fcmpu fcmpo")
+@RULES.add("fcmpu")
 def _compare(lifter: Lifter, instruction: Instruction) -> None:
     a, b = _operands(lifter, [instruction.ra, instruction.rb], True)
     lt, gt, eq, unordered = (a.fcmp(predicate, b) for predicate in ("olt", "ogt", "oeq", "uno"))
@@ -145,15 +208,25 @@ def _from_integer(lifter: Lifter, instruction: Instruction) -> None:
 
 @RULES.add("fctid fctidz fctiw fctiwz")
 def _to_integer(lifter: Lifter, instruction: Instruction) -> None:
-    """Saturates; NaN gives the lowest integer. The upper word of fctiw's result, undefined in the books, is
-    the sign, as on silicon."""
+    """Saturates, on an unlikely branch; NaN gives the lowest integer. The upper word of fctiw's result,
+    undefined in the books, is the sign, as on silicon."""
     value = lifter.double(instruction.rb)
     if not instruction.mnemonic.endswith("z"):
-        value = value.intrinsic("roundeven")
+        value = value.intrinsic("rint")
     word = "fctiw" in instruction.mnemonic
-    integer = value.saturated(I32 if word else I64)
-    nan = value.fcmp("uno", value)
-    if word:
-        integer = integer.sext(64)
-    lowest = -(1 << 31 if word else 1 << 63)
-    lifter.set_double(instruction.rt, nan.select(lowest, integer).bitcast(DOUBLE))
+    type, limit = (I32, 1 << 31) if word else (I64, 1 << 63)
+
+    def wide(integer: Value) -> Value:
+        return integer.sext(64) if word else integer
+
+    def repair() -> Value:
+        _note_invalid(lifter, kind_of(instruction.mnemonic), {"FB": instruction.rb}, value)
+        return value.fcmp("uno", value).select(-limit, wide(value.saturated(type)))
+
+    good = value.intrinsic("fabs").fcmp("olt", float(limit))
+    integer = lifter.unless(good, wide(value.to_integer(type)), repair)
+    lifter.set_double(instruction.rt, integer.bitcast(DOUBLE))
+
+
+RULES.update({name: _or_exactly(usual) for name, usual in RULES.items() if name in NOTING})
+RULES["fcmpo"] = exactly  # it notes quiet NaNs, which the host's comparison does not

@@ -48,7 +48,8 @@ def _add(lifter: Lifter, instruction: Instruction) -> None:
     total = add(a, b)
     operands = [total, *raw, total.like(0)]
     result = lifter.number(total, raw, lambda: total.call("nan4", operands, "preserve_allcc "))
-    words = without_denormals(result.bitcast(WORDS_4))
+    words = result.bitcast(WORDS_4)
+    words = words if lifter.keeps_denormals else without_denormals(words)
     lifter.same(words, result)
     lifter.set_vector(instruction.vt, words)
 
@@ -70,6 +71,11 @@ def _multiply_add(lifter: Lifter, instruction: Instruction) -> None:
     a, b, c = (flushed.bitcast(FLOATS_4) for _, flushed in sources)
     usual = _fused(a, b, c, negative)
     words = usual.bitcast(WORDS_4)
+    if lifter.keeps_denormals:
+        nan_operands = [usual, *raw]
+        result = lifter.number(usual, raw, lambda: usual.call("nan4", nan_operands, "preserve_allcc "))
+        lifter.set_vector(instruction.vt, result)
+        return
     if lifter.speculation is not None:
         lifter.speculation.number(usual, raw)
         lifter.speculation.not_tiny(words)
@@ -110,7 +116,8 @@ def _source(lifter: Lifter, number: int | None) -> tuple[Value, Value]:
         zero = lifter.constant(WORDS_4, _SIGN)
         return zero, zero
     words = lifter.vector(number, WORDS_4)
-    return words, words if lifter.is_flushed(number) else without_denormals(words)
+    as_it_is = lifter.keeps_denormals or lifter.is_flushed(number)
+    return words, words if as_it_is else without_denormals(words)
 
 
 def _fused(a: Value, b: Value, c: Value, negative: bool) -> Value:

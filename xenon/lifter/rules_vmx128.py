@@ -55,7 +55,7 @@ def _dot_product(lifter: Lifter, instruction: Instruction) -> None:
     bits = near.bitcast(I32)
     size = total.bitcast(I64) & 0x7FFF_FFFF_FFFF_FFFF
     small = size.bitcast(DOUBLE).fcmp("olt", 2.0**-126)
-    flushed = small.select(bits & 0x8000_0000, bits)
+    flushed = bits if lifter.keeps_denormals else small.select(bits & 0x8000_0000, bits)
     finite = (bits & 0x7F80_0000).icmp("ne", 0x7F80_0000)
 
     def repair() -> Value:

@@ -1,7 +1,8 @@
 """Running sums of a loop side by side: vmaddfp on neighbouring lines of memory, each with a sum of its own,
 are one operation on eight or sixteen lanes, in as many parts as the host likes.
 
-That is how a scalar product looks that hides the latency of vmaddfp. Several products share loads.
+That is how a scalar product looks that hides the latency of vmaddfp. Several products share loads. Instead of
+a second line, vspltw may have made the other factor, the same for all lines: a weighted sum of rows.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Place, writes_memory
@@ -25,11 +26,13 @@ _WIDTHS = (4, 2, 1)  # lines in one operation, by preference
 
 @dataclass(frozen=True, slots=True)
 class _Product:
-    """A vmaddfp: its index in the block, those of the lvx of its factors, and the VR it adds to."""
+    """A vmaddfp: its index in the block, those of the lvx of its factors, the VR it adds to; where only one
+    factor is loaded, the index of the vspltw that makes the other."""
 
     index: int
-    loads: tuple[int, int]
+    loads: tuple[int, ...]
     total: int
+    splat: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,18 @@ class _Group:
         return max(product.index for product in self.products)
 
     @property
-    def rows(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The lvx of either factor, in the order of addresses."""
-        first, second = zip(*(product.loads for product in self.products), strict=True)
-        return first, second
+    def rows(self) -> list[tuple[int, ...]]:
+        """The lvx of each factor that is loaded, in the order of addresses."""
+        return list(zip(*(product.loads for product in self.products), strict=True))
+
+    @property
+    def totals(self) -> tuple[int, ...]:
+        return tuple(product.total for product in self.products)
+
+    def is_before(self, other: _Group) -> bool:
+        """Whether each sum of this group is made before that of another one that goes on with it."""
+        pairs = zip(self.products, other.products, strict=True)
+        return self.last < other.last and all(a.index < b.index for a, b in pairs)
 
 
 class SideBySide:
@@ -57,31 +68,38 @@ class SideBySide:
     def __init__(self, groups: list[_Group], held: dict[int, int]) -> None:
         self._groups = {group.last: group for group in groups}
         self._held = held
+        self._of_slot = {group.slot: group for group in groups}
         self._first = {row[0] for group in groups for row in group.rows}
+        self._splats: dict[int, Value] = {}
         self._addresses: dict[int, Value] = {}
         self._loaded: dict[tuple[int, ...], Value] = {}
         self._known: frozenset[tuple[int, ...]] = frozenset()
         products = [product for group in groups for product in group.products]
+        self._splat_of = {product.index: product.splat for product in products if product.splat is not None}
         self.indices = frozenset(index for product in products for index in (product.index, *product.loads))
         """The instructions of the block that take part."""
-        self.slots = tuple(group.slot for group in groups)
+        self.slots = tuple(self._of_slot)
 
     def repeated_rows(self) -> list[tuple[int, ...]]:
         """Loads that may be the same in a later run of the loop: of factors that share the other factor."""
         uses = Counter(row for group in self._groups.values() for row in group.rows)
-        pairs = [pair for group in self._groups.values() for pair in (group.rows, group.rows[::-1])]
+        whole = [group.rows for group in self._groups.values() if len(group.rows) == 2]
+        pairs = [pair for rows in whole for pair in (rows, rows[::-1])]
         return [row for row, other in pairs if uses[row] == 1 < uses[other]]
 
     def begin(self, known: Iterable[tuple[int, ...]]) -> None:
         """Start another form of the loop, in which the lanes of these rows are known to be factors."""
         self._addresses.clear()
         self._loaded.clear()
+        self._splats.clear()
         self._known = frozenset(known)
 
     def lift(self, lifter: Lifter, block: Block, index: int) -> None:
         """What is emitted for one of the instructions: a group with its last."""
         if index in self._first:
             self._addresses[index] = lifter.effective_address(block.body[index]) & -16
+        if index in self._splat_of:
+            self._splats[index] = lifter.get(vr(block.body[self._splat_of[index]].rt))
         if index not in self._groups:
             return
         assert lifter.speculation is not None
@@ -89,6 +107,13 @@ class SideBySide:
         factors = [self._load(lifter, block, row) for row in group.rows]
         for words in factors:
             lifter.speculation.need(words, Grain.FACTOR)
+        if (splat := self._splats.get(group.products[0].index)) is not None:
+            lifter.speculation.need(splat, Grain.FACTOR)
+            everywhere = (
+                splat.shuffle(list(range(4)) * len(group.products)) if len(group.products) > 1 else splat
+            )
+            lifter.same(everywhere, splat)
+            factors.append(everywhere)
         sums = lifter.get(group.slot)
         lifter.speculation.need(sums, Grain.MULTIPLE)
         floats = []
@@ -118,7 +143,7 @@ class SideBySide:
 
     def pack(self, lifter: Lifter) -> None:
         """Before the first round."""
-        for group in self._groups.values():
+        for group in self._of_slot.values():
             parts = [lifter.get(vr(product.total)) for product in group.products]
             while len(parts) > 1:
                 lanes = range(2 * parts[0].type.lanes)
@@ -127,7 +152,7 @@ class SideBySide:
 
     def unpack(self, lifter: Lifter) -> None:
         """Behind the last one."""
-        for group in self._groups.values():
+        for group in self._of_slot.values():
             for place, product in enumerate(group.products):
                 lifter.set(vr(product.total), _part(lifter.get(group.slot), place))
 
@@ -142,37 +167,53 @@ def find_side_by_side(block: Block, places: dict[int, Place]) -> SideBySide | No
     no two of them are neighbours."""
     held: dict[int, int] = {}
     loads: set[int] = set()
+    splats: dict[int, int] = {}  # of each vspltw, the lvx that it reads
     products: list[_Product] = []
     for index, instruction in enumerate(block.body):
         a, b, c, target = instruction.ra, instruction.rb, instruction.rc, instruction.rt
         if instruction.mnemonic in ("lvx", "lvxl"):
             held[target] = index
             loads.add(index)
+        elif instruction.mnemonic == "vspltw" and held.get(b) in loads:
+            splats[index] = held[b]
+            held[target] = index
         elif instruction.mnemonic == "vmaddfp" and target == b and a in held and c in held:
-            first, second = sorted((held[a], held[c]), key=lambda load: repr(places[load][0]))
-            products.append(_Product(index, (first, second), target))
+            factors = sorted({held[a], held[c]} - splats.keys(), key=lambda load: repr(places[load][0]))
+            splat = next((held[number] for number in (a, c) if held[number] in splats), None)
+            if len(factors) != (2 if splat is None else 1):
+                return None
+            products.append(_Product(index, tuple(factors), target, splat))
         elif any(map(is_vr, instruction.reads | instruction.writes)) or writes_memory(instruction):
             return None
     totals = {product.total for product in products}
-    if len(totals) != len(products) or held.keys() & totals:
+    multiplied = {load for product in products for load in product.loads}
+    if held.keys() & totals or multiplied & set(splats.values()):
         return None
-    if loads != {load for product in products for load in product.loads}:
+    if loads != multiplied | set(splats.values()):
         return None
     rows = list(_neighbours(products, places))
-    if len(rows) > MOST_WIDE or len(rows) == len(products):
+    slots: dict[tuple[int, ...], Slot] = {}
+    groups = []
+    for row in sorted(rows, key=lambda row: max(product.index for product in row)):
+        of_row = tuple(product.total for product in row)
+        groups.append(_Group(row, slots.setdefault(of_row, wide(len(slots), len(row)))))
+    if len(slots) > MOST_WIDE or len(rows) == len(products) or sum(map(len, slots)) != len(totals):
         return None
-    return SideBySide([_Group(row, wide(number, len(row))) for number, row in enumerate(rows)], held)
+    for slot in slots.values():
+        chain = [group for group in groups if group.slot == slot]
+        if not all(before.is_before(behind) for before, behind in pairwise(chain)):
+            return None
+    return SideBySide(groups, held)
 
 
 def _neighbours(products: Iterable[_Product], places: dict[int, Place]) -> Iterator[tuple[_Product, ...]]:
     """The products in rows of neighbours, each of one of the widths."""
 
-    def offsets(product: _Product) -> tuple[int, int]:
-        first, second = (places[load][1] for load in product.loads)
-        return first, second
+    def offsets(product: _Product) -> tuple[int, ...]:
+        return tuple(places[load][1] for load in product.loads)
 
     def origins(product: _Product) -> str:
-        return repr([places[load][0] for load in product.loads])
+        return repr([product.splat, *(places[load][0] for load in product.loads)])
 
     ordered = sorted(products, key=lambda product: (origins(product), offsets(product)))
     for _, group in groupby(ordered, key=origins):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from xenon.lifter import layout
 from xenon.lifter.emitter import LIKELY
-from xenon.lifter.guards import Guard, Origin, Step
+from xenon.lifter.guards import Addresses, Guard, Origin, Step
 from xenon.lifter.ir_types import I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.values import Value
@@ -39,16 +39,32 @@ def find_streams(guards: dict[int, Guard], steps: dict[int, Step]) -> dict[int, 
     streams = {}
     for index, guard in guards.items():
         registers = _registers(guard.origin)
-        if registers is None or any(number not in steps for number in registers):
+        step = _step(guard.origin, steps)
+        if registers is None or step is None:
             continue
-        moves = [steps[number] for number in registers]
-        added = tuple(sorted(register for move in moves for register in move.registers))
-        step = Step(sum(move.bytes for move in moves), added)
         extent = guard.high - guard.low + (15 if guard.aligned else 0)
         if step.bytes >= 0 or step.registers:
             offset = guard.offset + guard.low
             streams[index] = Stream(registers, offset, extent, step, guard.write, guard.aligned)
     return streams
+
+
+def find_followed(addresses: Addresses, streams: Iterable[Stream]) -> frozenset[int]:
+    """The indices of `dcbt` that keep their distance ahead of a stream: a host follows that by itself."""
+    steps = {stream.step for stream in streams if not stream.write}
+    return frozenset(
+        index for index, (origin, _) in addresses.hints.items() if _step(origin, addresses.steps) in steps
+    )
+
+
+def _step(origin: Origin, steps: dict[int, Step]) -> Step | None:
+    """How far a round moves the sum of an origin, where that is known."""
+    moves = [steps.get(part) if isinstance(part, int) else None for part in origin]
+    known = [move for move in moves if move is not None]
+    if len(known) < len(moves):
+        return None
+    added = tuple(sorted(register for move in known for register in move.registers))
+    return Step(sum(move.bytes for move in known), added)
 
 
 def _registers(origin: Origin) -> tuple[int, ...] | None:
@@ -120,12 +136,12 @@ def _room(lifter: Lifter, stream: Stream) -> Value:
     low = _low(lifter, stream)
     page = lifter.page_of(low).intrinsic("umin", lifter.target.page_count)  # whose byte is 0
     bits = lifter.page_bits(page)
-    own, run = layout.page_rights(stream.write)
-    this_page = (bits & own).icmp("ne", 0)
-    next_too = (bits & run).icmp("ne", 0)
+    own, run, far = layout.page_rights(stream.write)
+    this_page, next_too, many = ((bits & right).icmp("ne", 0) for right in (own, run, far))
     rest = page_bytes - (low & (page_bytes - 1))
     good = this_page.select(rest, 0)
-    good = good + next_too.select(lifter.constant(I64, page_bytes), 0)
+    more = next_too.select(lifter.constant(I64, page_bytes), 0)
+    good = good + many.select(lifter.constant(I64, (layout.FAR_PAGES - 1) * page_bytes), more)
     return (good + 1).intrinsic("usub.sat", stream.extent)
 
 

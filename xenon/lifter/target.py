@@ -44,3 +44,23 @@ class Target:
     def dispatch_slot(self, address: int) -> int:
         """The index of a guest address in the dispatch block of its page."""
         return address // INSTRUCTION_BYTES & (self.slots_of_page - 1)
+
+    @property
+    def forget_invalid(self) -> tuple[str, ...]:
+        """LLVM instructions that clear the host's flag of an invalid operation."""
+        if self.x86:
+            return (
+                "%mxcsr = alloca i32",
+                "call void @llvm.x86.sse.stmxcsr(ptr %mxcsr)",
+                "%with = load i32, ptr %mxcsr",
+                "%without = and i32 %with, -2",
+                "store i32 %without, ptr %mxcsr",
+                "call void @llvm.x86.sse.ldmxcsr(ptr %mxcsr)",
+            )
+        if self.arm:
+            return (
+                '%with = call i64 asm sideeffect "mrs $0, fpsr", "=r,~{memory}"()',
+                "%without = and i64 %with, -2",
+                'call void asm sideeffect "msr fpsr, $0", "r,~{memory}"(i64 %without)',
+            )
+        return ()

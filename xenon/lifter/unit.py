@@ -21,11 +21,11 @@ from xenon.lifter.counting import count, note_function
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.entry import require_extra, require_singles, reserve_slots
 from xenon.lifter.estimates import estimates
-from xenon.lifter.exceptions import NOTING
+from xenon.lifter.exact_forms import status_functions
 from xenon.lifter.facts import ALL_LIVE, Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
 from xenon.lifter.guards import Addresses, Guard, find_addresses, stands_alone
-from xenon.lifter.ir_types import BYTES_16, I32, I64, POINTER, WORDS_4, int_type, vector
+from xenon.lifter.ir_types import BYTES_16, I8, I32, I64, POINTER, WORDS_4, int_type, vector
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
 from xenon.lifter.loops import Loop, is_loop
@@ -33,6 +33,7 @@ from xenon.lifter.remembered import reserve_memory
 from xenon.lifter.rules import RULES
 from xenon.lifter.rules_synchronization import synchronizes
 from xenon.lifter.slots import CTR, LR
+from xenon.lifter.status_forms import COMPARISONS, NOTING, READERS
 from xenon.lifter.straight import is_worth_two_forms, lift_twice, straight_runs
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
@@ -58,11 +59,12 @@ def lift_unit(
     for address, leaf in leaves.items():
         lines += Unit(leaf, names[address], target).lines("internal ", _attributes(leaf))
     lines += Unit(flow, name, target, names).lines()
-    return module_text(lines)
+    return module_text(lines, target)
 
 
-def module_text(lines: list[str]) -> str:
-    """The text of a module, with the estimates where a line calls one of them."""
+def module_text(lines: list[str], target: Target) -> str:
+    """The text of a module, with the estimates and the functions for FPSCR that its lines call."""
+    lines = [*lines, *status_functions(lines, target)]
     if any("@estimate_" in line for line in lines):
         lines = [*lines, estimates()]
     return "\n".join(lines)
@@ -106,6 +108,11 @@ class Unit:
         if ends & {End.CALL_CTR, End.JUMP_CTR, End.SWITCH}:
             used |= {"ctr"}
         self._used = used
+        mnemonics = {instruction.mnemonic for instruction in everything}
+        self._mnemonics = mnemonics
+        self.lifter.keeps_status = bool(mnemonics & READERS) or any(
+            name.endswith(".") and name[:-1] in NOTING for name in mnemonics
+        )
         self._switches: dict[tuple[int, ...], set[str]] = {}  # sorted targets: registers changed before
         self._beyond: set[str] | None = None  # registers changed where control leaves for another part
         self._enters_together = not leaves and len(flow.entry_points) > _MOST_ENTRIES
@@ -143,7 +150,10 @@ class Unit:
         loops = {
             start: Loop(self, block, self._addresses(block))
             for start, block in self._flow.blocks.items()
-            if is_loop(block) and not any(map(stands_alone, block.body)) and not synchronizes(block)
+            if is_loop(block)
+            and not self.lifter.keeps_status
+            and not any(map(stands_alone, block.body))
+            and not synchronizes(block)
         }
         if any(loop.repeated for loop in loops.values()):
             reserve_memory(self.lifter)
@@ -156,10 +166,12 @@ class Unit:
         return find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
 
     def _note_exceptions(self) -> None:
-        """Say that FPSCR is to get the exceptions of this function (see exceptions.py)."""
-        instructions = (instruction for block in self._flow.blocks.values() for instruction in block.body)
-        if any(instruction.mnemonic in NOTING for instruction in instructions):
-            self.lifter.write(self.lifter.constant(I32, 1), self.lifter.field(layout.NOTES))
+        """Say that FPSCR is to get the exceptions of this function from the host (see exceptions.py)."""
+        if self.lifter.keeps_status:
+            return
+        for names, offset in ((NOTING, layout.NOTES), (COMPARISONS, layout.COMPARES)):
+            if self._mnemonics & names:
+                self.lifter.write(self.lifter.constant(I8, 1), self.lifter.field(offset))
 
     def _enter(self) -> None:
         """A switch by the PC, and from each entry into its block."""
@@ -213,7 +225,7 @@ class Unit:
         live = self._liveness(block)
         for indices in straight_runs(block):
             lift = partial(self._instructions, block, indices, guards, live)
-            if is_worth_two_forms([block.body[index] for index in indices]):
+            if not lifter.keeps_status and is_worth_two_forms([block.body[index] for index in indices]):
                 lift_twice(lifter, lift)
             else:
                 lift()
@@ -441,7 +453,11 @@ class Unit:
         lifter.start(out)
         lifter.emit("ret void")
         lifter.start(back)
-        if known in self._leaves:
+        if block.after in self._flow.beyond:
+            lifter.forget()
+            lifter.begin_block((), (), ALL_LIVE)
+            self._go(lifter.constant(I64, block.after), None)
+        elif known in self._leaves:
             self._arrive(block.after)  # where LLVM may see what the leaf did
         else:
             lifter.branch("enter" if self._enters_together else f"E{block.after:x}")

@@ -219,6 +219,14 @@ class Value:
         name = f"llvm.fpto{'s' if signed else 'u'}i.sat.{type.suffix}.{self.type.suffix}"
         return self.builder.op(type, f"call {type} @{name}({self.typed})")
 
+    def to_integer(self, type: Type) -> Value:
+        """A float without its fraction, as an integer; any number where that does not fit."""
+        self._need(TypeKind.FLOAT, "to_integer")
+        if type.kind is not TypeKind.INTEGER or type.lanes != self.type.lanes:
+            raise TypeError(f"{self.typed} to {type}")
+        integer = self._convert("fptosi", type)
+        return self.builder.op(type, f"freeze {integer.typed}")
+
     def bitcast(self, type: Type) -> Value:
         """The same bits as another type."""
         if type.bits * (type.lanes or 1) != self.type.bits * (self.type.lanes or 1):

@@ -131,7 +131,7 @@ class ModelFolder:
         assert self.path is not None
         place = self.path / about.name
         with _errors(place):
-            (made / ABOUT).write_text(json.dumps(asdict(about), indent=2) + "\n")
+            (made / ABOUT).write_bytes(json.dumps(asdict(about), indent=2).encode() + b"\n")
             if place.exists():
                 place.rename(made.parent / "replaced")
             made.rename(place)

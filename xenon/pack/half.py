@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+import weakref
 from pathlib import Path
 
 import loader
@@ -25,7 +27,8 @@ def in_half(model: loader.Model) -> loader.Model:
         )
     weights = loader.weights(model)
     recipe = loader.Recipe(loader.Format.CONSOLE, F16)
-    with tempfile.TemporaryDirectory(prefix="xenon-llm-") as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="xenon-llm-"))
         conversion = loader.plan_checkpoint(weights, loader.ByteOrder.BIG, recipe, Path(folder) / "half.bin")
         most = IMAGE_END + INITRD_BYTES
         if conversion.image.size > most:
@@ -36,6 +39,8 @@ def in_half(model: loader.Model) -> loader.Model:
                 ErrorCode.OUT_OF_MEMORY,
             )
         loader.write([conversion])
-        half = loader.open(conversion.target)  # stays open when its folder goes
+        half = loader.open(conversion.target)
+        stack.callback(half.source.close)  # before its folder goes, as Windows needs it
+        weakref.finalize(half.source, stack.pop_all().close)
     half.path = model.path
     return half

@@ -113,6 +113,7 @@ _FIELDS: dict[str, Callable[[int], list[str]]] = {
     "BF": _cr_field(23),
     "BFA": _cr_field(18),
     "CR0": lambda word: cr_bits(0),
+    "CR1": lambda word: cr_bits(1),
     "CR6": lambda word: cr_bits(6),
     "CR": lambda word: [f"c{bit}" for bit in range(32)],
     "FXM": _masked_fields,

@@ -146,11 +146,13 @@ class CompiledCode:
             return tuple(self._words[offset // 8 : offset // 8 + count])
 
         pc, lr, ctr = read(layout.PC, 3)
-        (cr,), (fpscr,) = read(layout.CR_WORD, 1), read(layout.FPSCR, 1)
+        (cr,) = read(layout.CR_WORD, 1)
+        fpscr = self._fpscr
         return Registers(pc, read(layout.GPR, 32), lr, ctr, cr, read(layout.FPR, 32), fpscr, msr)
 
     def with_held(self, engine: dict[str, int]) -> dict[str, int]:
         values = engine | {name: self._words[offset // 8] for name, offset in _HELD.items()}
+        values["fpscr"] = self._fpscr
         if self._has_extra:
             values["xer"] = engine["xer"] & ~_CARRY | self._bytes[layout.CA] * _CARRY
             for number in range(32):
@@ -171,6 +173,12 @@ class CompiledCode:
             self._bytes[layout.CA] = bool(value & _CARRY)
             self.state.short(layout.DIRTY).value |= Dirty.XER
         return False
+
+    @property
+    def _fpscr(self) -> int:
+        """Compiled code changes the engine's own, where its place is known."""
+        place = self._words[layout.ENGINE_FPSCR // 8]
+        return ctypes.c_uint64.from_address(place).value if place else self._words[layout.FPSCR // 8]
 
     @property
     def _has_extra(self) -> bool:

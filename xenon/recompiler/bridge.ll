@@ -11,6 +11,7 @@ declare void @llvm.memcpy.inline.p0.p0.i64(ptr, ptr, i64, i1)
 declare i64 @llvm.bswap.i64(i64)
 declare i32 @llvm.bswap.i32(i32)
 declare i32 @llvm.bitreverse.i32(i32)
+declare i32 @llvm.vector.reduce.or.v8i32(<8 x i32>)
 
 ; A look into the dispatch table, or to the places that are not in RAM.
 define void @{name}(ptr %engine, i64 %address, i32 %size, ptr %state) nounwind {
@@ -98,10 +99,20 @@ enter:
 nothing:
   ret void
 fetch:
+  %own_gpr_at = getelementptr i8, ptr %state, i64 {ENGINE_GPR}
+  %own_gpr = load ptr, ptr %own_gpr_at
+  %own_known = icmp ne ptr %own_gpr, null
+  br i1 %own_known, label %fetch_directly, label %fetch_by_calls
+fetch_directly:
+  call void @take_registers(ptr %state)
+  br label %fetched
+fetch_by_calls:
   %read = load ptr, ptr %read_at
   %ids0 = load ptr, ptr %ids_at
   %places0 = load ptr, ptr %places_at
   %e0 = call i32 %read(ptr %engine, ptr %ids0, ptr %places0, i32 {REGISTERS_READ})
+  br label %fetched
+fetched:
   %fpscr = load i64, ptr %fpscr_at
   %modes = and i64 %fpscr, {FPSCR_UNUSUAL}
   %usual = icmp eq i64 %modes, 0
@@ -297,10 +308,20 @@ finish_later:
   call void @set_pc(ptr null, ptr %state, i64 {WRITE_END})
   ret void
 finish_now:
+  %whole_gpr_at = getelementptr i8, ptr %state, i64 {ENGINE_GPR}
+  %whole_gpr = load ptr, ptr %whole_gpr_at
+  %whole_known = icmp ne ptr %whole_gpr, null
+  br i1 %whole_known, label %write_directly, label %write_by_calls
+write_directly:
+  call void @put_registers(ptr %state)
+  br label %written
+write_by_calls:
   %write = load ptr, ptr %write_at
   %ids1 = load ptr, ptr %ids_at
   %places1 = load ptr, ptr %places_at
   %e1 = call i32 %write(ptr %engine, ptr %ids1, ptr %places1, i32 {REGISTERS_WRITTEN})
+  br label %written
+written:
   %last = load i64, ptr %pc_at
   call void @set_pc(ptr %engine, ptr %state, i64 %last)
   ret void
@@ -352,6 +373,46 @@ now:
   %id_at = getelementptr i8, ptr %state, i64 {PC_ID}
   %id = load i32, ptr %id_at
   %e = call i32 %f(ptr %engine, i32 %id, ptr %value)
+  ret void
+}
+
+; GPRs, FPRs, LR, CTR, CR and FPSCR from where the engine has them; all but FPSCR back there. A field of CR is 32
+; bits of the engine's.
+define internal void @take_registers(ptr %state) nounwind {
+{engine_places}
+  call void @llvm.memcpy.inline.p0.p0.i64(ptr align 8 %state, ptr align 8 %engine_gpr, i64 256, i1 false)
+{doubles_taken}
+  %lr = load i64, ptr %engine_lr
+  store i64 %lr, ptr %lr_at
+  %ctr = load i64, ptr %engine_ctr
+  store i64 %ctr, ptr %ctr_at
+  %fields = load <8 x i32>, ptr %engine_cr, align 4
+  %placed = shl <8 x i32> %fields, <i32 28, i32 24, i32 20, i32 16, i32 12, i32 8, i32 4, i32 0>
+  %word = call i32 @llvm.vector.reduce.or.v8i32(<8 x i32> %placed)
+  %wide = zext i32 %word to i64
+  store i64 %wide, ptr %cr_word_at
+  %engine_fpscr_at = getelementptr i8, ptr %state, i64 {ENGINE_FPSCR}
+  %engine_fpscr = load ptr, ptr %engine_fpscr_at
+  %fpscr = load i64, ptr %engine_fpscr
+  %fpscr_at = getelementptr i8, ptr %state, i64 {FPSCR}
+  store i64 %fpscr, ptr %fpscr_at
+  ret void
+}
+
+define internal void @put_registers(ptr %state) nounwind {
+{engine_places}
+  call void @llvm.memcpy.inline.p0.p0.i64(ptr align 8 %engine_gpr, ptr align 8 %state, i64 256, i1 false)
+{doubles_put}
+  %lr = load i64, ptr %lr_at
+  store i64 %lr, ptr %engine_lr
+  %ctr = load i64, ptr %ctr_at
+  store i64 %ctr, ptr %engine_ctr
+  %word = load i32, ptr %cr_word_at
+  %one_word = insertelement <8 x i32> poison, i32 %word, i64 0
+  %words = shufflevector <8 x i32> %one_word, <8 x i32> poison, <8 x i32> zeroinitializer
+  %placed = lshr <8 x i32> %words, <i32 28, i32 24, i32 20, i32 16, i32 12, i32 8, i32 4, i32 0>
+  %fields = and <8 x i32> %placed, <i32 15, i32 15, i32 15, i32 15, i32 15, i32 15, i32 15, i32 15>
+  store <8 x i32> %fields, ptr %engine_cr, align 4
   ret void
 }
 

@@ -1,8 +1,9 @@
 """The hook that hands over from Unicorn to compiled code and back, itself compiled: no Python on the way.
 
-Its text is bridge.ll. General and floating-point registers go by Unicorn's batch calls. VR and XER have no
-register numbers in Unicorn 2.1.4: where a function needs them, the PC goes through a stub in guest code that
-moves them to and from a page of their own, the exchange page, behind all RAM.
+Its text is bridge.ll. Registers are moved directly where the engine's places are known. Elsewhere general and
+floating-point registers go by Unicorn's batch calls, and VR and XER, which have no register numbers in Unicorn
+2.1.4, through guest code: where a function needs them, the PC goes through a stub that moves them to and from a
+page of their own, the exchange page, behind all RAM.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ REGISTERS_WRITTEN = REGISTERS_READ - 1
 _FIELDS = (
     "SKIP PC STATUS EXTRA DIRTY DEPTH DISPATCH STOP READ_BATCH WRITE_BATCH WRITE ENGINE_IDS ENGINE_PLACES "
     "PC_ID CR_WORD FPSCR EXCHANGE NATIVE_CALLS CA SAT CR VR RUNNING HELD GO_ON_AT STOP_ENGINE "
-    "ENGINE_SO ENGINE_OV ENGINE_VR ENGINE_SAT ENGINE_CA ENGINE_NJ NOTES"
+    "ENGINE_SO ENGINE_OV ENGINE_VR ENGINE_SAT ENGINE_CA ENGINE_NJ NOTES "
+    "ENGINE_GPR ENGINE_FPSCR"
 )
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -113,6 +115,9 @@ def bridge_text(name: str, counting: bool = False, target: Target | None = None)
         "WRITE_END": signed(WRITE_END, 64),
         "uncount": _uncount() if counting else "",
         "note_exit": _note_exit() if counting else "",
+        "engine_places": _engine_places(),
+        "doubles_taken": _for_each_register(_TAKE_DOUBLE),
+        "doubles_put": _for_each_register(_PUT_DOUBLE),
         "vectors_in": _for_each_register(_MOVE_VECTOR, tag="in", source="exchange", target="vr_at"),
         "vectors_out": _for_each_register(_MOVE_VECTOR, tag="out", source="vr_at", target="exchange_out"),
     }
@@ -131,6 +136,17 @@ _MOVE_VECTOR = """\
   %{tag}_swapped{n} = call i128 @llvm.bswap.i128(i128 %{tag}_value{n})
   %{tag}_to{n} = getelementptr i8, ptr %{target}, i64 {offset}
   store i128 %{tag}_swapped{n}, ptr %{tag}_to{n}, align 16"""
+# The same for FPRs, between the state and the engine's own.
+_TAKE_DOUBLE = """\
+  %from{n} = getelementptr i8, ptr %engine_fpr, i64 {offset}
+  %value{n} = load i64, ptr %from{n}
+  %to{n} = getelementptr [32 x i64], ptr %fpr_at, i64 0, i64 {n}
+  store i64 %value{n}, ptr %to{n}"""
+_PUT_DOUBLE = """\
+  %from{n} = getelementptr [32 x i64], ptr %fpr_at, i64 0, i64 {n}
+  %value{n} = load i64, ptr %from{n}
+  %to{n} = getelementptr i8, ptr %engine_fpr, i64 {offset}
+  store i64 %value{n}, ptr %to{n}"""
 _ADD_TO_COUNTER = """\
   %{tag}_ram = and i64 %{source}, {mask}
   %{tag}_place = shl i64 %{tag}_ram, 1
@@ -153,6 +169,22 @@ def _for_each_register(template: str, **names: str) -> str:
         )
         for number in range(32)
     )
+
+
+def _engine_places() -> str:
+    """Pointers to registers of the engine, and to where the state has them."""
+    pointers = {name: f"ENGINE_{name.upper()}" for name in ("gpr", "fpr", "cr", "lr", "ctr")}
+    lines = [
+        line
+        for name, field in pointers.items()
+        for line in (
+            f"  %engine_{name}_at = getelementptr i8, ptr %state, i64 {getattr(layout, field)}",
+            f"  %engine_{name} = load ptr, ptr %engine_{name}_at",
+        )
+    ]
+    places = {"fpr": layout.FPR, "lr": layout.LR, "ctr": layout.CTR, "cr_word": layout.CR_WORD}
+    lines += [f"  %{name}_at = getelementptr i8, ptr %state, i64 {place}" for name, place in places.items()]
+    return "\n".join(lines)
 
 
 def _note_exit() -> str:

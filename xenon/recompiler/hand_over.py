@@ -13,26 +13,28 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xenon.hardware.cpu import Access, Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, VIEWS, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
-from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.cpu import VECTOR_ILLEGAL, UnicornCpu
 from xenon.hardware.unicorn.engine_memory import EngineMemory
 from xenon.lifter import layout
+from xenon.lifter.general import general_word
 from xenon.notes import note
 from xenon.powerpc.decode import Instruction, decode
 from xenon.powerpc.isa import Kind, table
 from xenon.recompiler.bridge import filled
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu_kind import installed
+from xenon.recompiler.near_status import NearStatus
 from xenon.recompiler.prepared import prepared
 from xenon.recompiler.state import State
 
@@ -104,8 +106,6 @@ class LoneInstructions:
 
     def address(self, word: int) -> int | None:
         """The host address of the function for a word; None where there is none to be had."""
-        from xenon.lifter.alone import general_word
-
         if (general := general_word(word)) is None:
             return None
         with self._lock:
@@ -122,10 +122,11 @@ class LoneInstructions:
         if not installed():
             return None
         try:
+            from xenon.lifter.alone import has_rule
             from xenon.recompiler import codegen
         except (ImportError, OSError):
             return None
-        return codegen.lone_instruction(general, CodeCache())
+        return codegen.lone_instruction(general, CodeCache()) if has_rule(general) else None
 
 
 @cache
@@ -136,31 +137,45 @@ def lone_instructions() -> LoneInstructions:
 
 def hand_over(cpu: UnicornCpu, pages: Pages, state: State) -> None:
     """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible. If
-    not, those trap that would seem to be executed, and a note names the others that the program has."""
+    not, those trap that would seem to be executed, and the CPU keeps the names of the others that it
+    meets."""
     memory, hook = cpu.engine_memory, lone_instructions().hook
     if memory is not None and hook is not None:
         _HandOver(cpu, pages, state, memory).begin(hook)
         return
     if memory is not None:
         cpu.take_away(VMX128)
-    CodeListener(pages, _Deviations(pages).find)
+    cpu.look_for(Deviations())
 
 
-class _Deviations:
-    """Names the forms in a program's code that are executed in Unicorn's own way."""
+class Deviations:
+    """The forms that Unicorn executes in its own way where nothing executes them in Xenon's, as words."""
 
-    def __init__(self, pages: Pages) -> None:
-        self._memory = pages.memory
+    def __init__(self) -> None:
         self._forms = [row for row in table() if row.mnemonic in HANDED_OVER - VMX128]
 
-    def find(self, address: int, size: int) -> None:
-        words = np.frombuffer(self._memory.slice(address, size), ">u4").astype(np.uint32)
-        names = [row.mnemonic for row in self._forms if (words & np.uint32(row.mask) == row.opcode).any()]
-        if names:
-            note(
-                "without llvmlite these instructions are executed in Unicorn's way, not in Xenon's: "
-                f"{', '.join(names)} (docs/recompiler.md)"
-            )
+    def __contains__(self, word: object) -> bool:
+        return isinstance(word, int) and any(word & row.mask == row.opcode for row in self._forms)
+
+    def name(self, word: int) -> str:
+        """The mnemonic of a member."""
+        return next(row.mnemonic for row in self._forms if word & row.mask == row.opcode)
+
+    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
+        """The indices of the members."""
+        found = np.zeros(len(words), bool)
+        for row in self._forms:
+            found |= words & np.uint32(row.mask) == np.uint32(row.opcode)
+        return np.flatnonzero(found)
+
+
+def note_deviations(cpus: Iterable[UnicornCpu]) -> None:
+    """At the end of a run: a note that names what these CPUs have met and executed in Unicorn's way."""
+    if names := sorted(set().union(*(cpu.met for cpu in cpus))):
+        note(
+            "without llvmlite these instructions were executed in Unicorn's way, not in Xenon's: "
+            f"{', '.join(names)} (docs/recompiler.md)"
+        )
 
 
 class _HandOver:
@@ -184,12 +199,18 @@ class _HandOver:
                 (layout.ENGINE_SAT, places.saturated), (layout.ENGINE_FPSCR, places.fpscr),
                 (layout.ENGINE_SO, places.so), (layout.ENGINE_OV, places.ov),
                 (layout.ENGINE_NJ, places.flushes_results),
+                (layout.ENGINE_LR, places.lr), (layout.ENGINE_CTR, places.ctr),
             )),
         ):  # fmt: skip
             state.word(offset).value = value
 
     def begin(self, hook: int) -> None:
         self._cpu.hand_over(HANDED_OVER, hook, self._state.host_address, self._execute)
+        self._cpu.execute_instead(NearStatus(), self._execute_exactly)
+
+    def _execute_exactly(self, word: int) -> None:
+        if (function := lone_instructions().address(word)) is not None:
+            self._call(function, word)
 
     def _execute(self) -> bool:
         """Execute the instruction before PC, and have the next such word executed without Python; False where

@@ -61,14 +61,14 @@ class Record:
 
     version: str
     units: tuple[PreparedUnit, ...]
-    alone: tuple[int, ...] = ()  # words that have a function of their own (see lifter/alone.py)
+    alone: tuple[int, ...] = ()  # words that have a function of their own (see lifter/general.py)
 
     def text(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":")) + "\n"
 
 
 def alone_symbol(general: int) -> str:
-    """The name of the function for a word that lifter/alone.py takes."""
+    """The name of the function for a word that lifter/general.py makes."""
     return f"alone_{general:08x}"
 
 
@@ -102,7 +102,7 @@ class Prepared:
         return self._address(HAND_OVER)
 
     def alone(self, general: int) -> int | None:
-        """The host address of the function for a word (see lifter/alone.py); None where there is none."""
+        """The host address of the function for a word (see lifter/general.py); None where there is none."""
         return self._address(alone_symbol(general)) if general in self._alone else None
 
     @property

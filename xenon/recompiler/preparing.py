@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
-from xenon.lifter.alone import general_word, lift_all_alone
+from xenon.lifter.alone import has_rule, lift_all_alone
 from xenon.lifter.flow import Flow, NotUnderstood, explore, explore_leaves
+from xenon.lifter.general import general_word
+from xenon.lifter.status_forms import NOTING
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of
@@ -59,11 +61,13 @@ def lift_programs(programs: Mapping[Path, frozenset[str]], x86: bool) -> tuple[d
 
 
 def prepared_alone() -> tuple[int, ...]:
-    """The words, as lifter/alone.py takes them, of all forms that a CPU hands over and that have no other
+    """The words, as lifter/general.py makes them, of all forms that a CPU hands over and that have no other
     operands than registers; the rest is compiled when it is met."""
     words = set()
     for row in table():
-        if row.mnemonic in HANDED_OVER or row.kind is Kind.VMX128:
+        noting = row.mnemonic.removesuffix(".") in NOTING
+        wanted = noting or row.mnemonic in HANDED_OVER or row.kind is Kind.VMX128
+        if wanted and has_rule(row.opcode):
             general = general_word(row.opcode)
             if general is not None and general == general_word(row.opcode | ~row.mask & 0xFFFF_FFFF):
                 words.add(general)

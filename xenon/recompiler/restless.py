@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _WINDOW = 8  # samples of one CPU
 _MOST_HAND_OVERS = 100  # for each sample
 _MOST_IN_COMPILED_CODE = 2  # samples of a window
+_LEAST_STAYING = 3  # samples of a window behind exits to what stays on the engine
 
 
 class Restless:
@@ -23,7 +24,7 @@ class Restless:
 
     def _begin(self) -> None:
         self._hand_overs = self._code.hand_overs
-        self._samples = self._compiled = 0
+        self._samples = self._compiled = self._staying = 0
         self._left: Counter[int] = Counter()  # function: samples behind its compiled code
 
     def compiled(self) -> None:
@@ -31,15 +32,18 @@ class Restless:
         self._samples += 1
         self._compiled += 1
 
-    def interpreted(self) -> int | None:
-        """A sample lies in the engine's code. Returns a function that had better be there, too."""
+    def interpreted(self, stays: bool) -> int | None:
+        """A sample lies in the engine's code; `stays`: compiled code left for what cannot be compiled.
+        Returns a function that had better be there, too."""
         self._samples += 1
+        self._staying += stays
         self._left[self._code.under_way[0]] += 1
         if self._samples < _WINDOW:
             return None
         is_restless = (
             self._code.hand_overs - self._hand_overs > _MOST_HAND_OVERS * self._samples
             and self._compiled <= _MOST_IN_COMPILED_CODE
+            and self._staying >= _LEAST_STAYING
         )
         ((function, _),) = self._left.most_common(1)
         self._begin()

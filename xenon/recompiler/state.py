@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.unicorn.instruments import Instruments
-from xenon.lifter.layout import (
-    READ,
-    SIZE,
-    WRITE_ONE,
-)
+from xenon.lifter.layout import FAR_PAGES, READ, READ_FAR, SIZE, WRITE_FAR, WRITE_ONE
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 
 _PAGE_COUNT = RAM_BYTES // PAGE_BYTES
 _DISPATCH_PAGES = _PAGE_COUNT + 1  # RAM's, and one for all addresses outside it
 _SLOTS_OF_PAGE = PAGE_BYTES // INSTRUCTION_BYTES
+_FARS = {READ: READ_FAR, WRITE_ONE: WRITE_FAR}
+_WITHOUT_FAR = bytes(row & ~(READ_FAR | WRITE_FAR) for row in range(256))
+_WITH = {far: bytes(row | far for row in range(256)) for far in _FARS.values()}
+_ALLOWING = {  # enough pages in a row
+    one: re.compile(b"[%s]{%d,}" % (b"".join(b"\\x%02x" % row for row in range(64) if row & one), FAR_PAGES))
+    for one in _FARS
+}
 
 
 def _slot(address: int) -> int:
@@ -69,7 +73,8 @@ class PageTable:
 
     def __init__(self, memory: UnifiedMemory) -> None:
         self._memory = memory  # owns the bytes
-        self._bytes = (ctypes.c_uint8 * (_PAGE_COUNT + 1)).from_address(memory.host_address + RAM_BYTES)
+        rows = (ctypes.c_uint8 * (_PAGE_COUNT + 1)).from_address(memory.host_address + RAM_BYTES)
+        self._bytes = memoryview(rows).cast("B")
 
     def set(self, address: int, size: int, shown: Protection) -> None:
         """Whole pages inside RAM, as Pages has checked."""
@@ -79,11 +84,15 @@ class PageTable:
         first, end = address // PAGE_BYTES, (address + size) // PAGE_BYTES
         if not 0 <= first < end <= _PAGE_COUNT:
             raise ValueError(f"0x{address:x}: {size} bytes from here are outside RAM")
+        start = max(0, first - FAR_PAGES + 1)
+        self._bytes[start:first] = bytes(self._bytes[start:first]).translate(_WITHOUT_FAR)
         inner = bits | bits << 1
-        ctypes.memset(ctypes.addressof(self._bytes) + first, inner, end - first)
+        self._bytes[first:end] = bytes([inner]) * (end - first)
         self._join(end - 1)
         if first:
             self._join(first - 1)
+        for one, far in _FARS.items():
+            self._reach(start, end, one, far)
 
     def be_pausable(self) -> None:
         """The table is read anew at each access."""
@@ -103,6 +112,15 @@ class PageTable:
     def _join(self, page: int) -> None:
         bits = self._bytes[page] & (READ | WRITE_ONE)
         self._bytes[page] = bits | (bits & self._bytes[page + 1]) << 1
+
+    def _reach(self, start: int, end: int, one: int, far: int) -> None:
+        """Set the bit `far` of the pages from `start` on that are followed by enough pages that allow `one`,
+        their own among these."""
+        behind = min(end + FAR_PAGES - 1, _PAGE_COUNT)
+        for stretch in _ALLOWING[one].finditer(bytes(self._bytes[start:behind])):
+            first, last = start + stretch.start(), min(start + stretch.end() - FAR_PAGES + 1, end)
+            if first < last:
+                self._bytes[first:last] = bytes(self._bytes[first:last]).translate(_WITH[far])
 
 
 class State:

@@ -2,10 +2,11 @@
 what is hot.
 
 It samples where guest code is. A function that turns up again is compiled, and can be entered at the loop it
-was seen in as well; then, while nothing else is hot, those that it calls. A place that goes on turning up in
-compiled functions becomes an entry of its own. A function whose compiled code turns up often goes to the full
-optimiser, which works in a thread and a process of its own. What was hot in a program is remembered on disk,
-and compiled, or rather read back, first in its next run.
+was seen in as well; then, while nothing else is hot, short ones that it calls. A place that goes on turning up
+in compiled functions becomes an entry of its own. A thread of its own compiles, so that samples go on, and takes
+first what promises most for its length. A function whose compiled code turns up often goes to the full
+optimiser, in another thread and process. What was hot in a program is remembered on disk, and compiled, or
+rather read back, first in its next run.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _STUCK = 3  # samples on Unicorn in a compiled function until the place itself b
 _HOT_COMPILED = 4  # samples in a function's compiled code until it is optimised
 _OUTDATED = 5  # further samples in code that was replaced until it is made to leave, out of a loop
 _LONG = 4000  # bytes of a hot function that takes so long that others are compiled before it
+_SHORT = 1200  # bytes of a function that is compiled because a compiled one calls it
+_ALL_BUT_LENGTH = 200  # bytes that take as long to compile as what does not depend on a function's length
+_NOWHERE = 0  # where compiled code went that never ran
 _MOST_REMEMBERED = 256  # functions of one program
 
 _Wanted = tuple[int, int | None]  # a function, and a place in it to enter it at, too
@@ -59,6 +63,8 @@ class TierUp:
         self._compiled: set[_Wanted] = set()
         self._wanted: list[_Wanted] = []  # those that were hot, to be remembered
         self._calls: list[int] = []  # functions that compiled ones call
+        self._waiting: dict[int, tuple[int | None, int]] = {}  # hot ones: where else to enter, samples
+        self._has_work = threading.Event()
         self._compiled_samples: Counter[int] = Counter()
         self._left_for: Counter[int] = Counter()  # samples
         self._optimised: set[int] = set()  # functions that were, in this run or an earlier one
@@ -70,6 +76,7 @@ class TierUp:
         self._thread = threading.Thread(
             target=self._work, args=(self._tier_up,), name="recompiler", daemon=True
         )
+        self._sampling = threading.Thread(target=self._work, args=(self._sample,), daemon=True)
 
     @property
     def is_busy(self) -> bool:
@@ -92,8 +99,9 @@ class TierUp:
         self._closing.set()
         self._worker.stop()
         self._optimiser.stop()
+        self._has_work.set()
         self._to_optimise.put(None)
-        for thread in (self._thread, self._optimising):
+        for thread in (self._sampling, self._thread, self._optimising):
             if thread.is_alive():
                 thread.join()
         self._worker.close()
@@ -120,18 +128,56 @@ class TierUp:
         try:
             if self._first or not self._hot:  # while the program goes on to show what is hot
                 self._recompiler.prepare(self._worker, self._optimiser)
+            self._sampling.start()
             for address in sorted(self._first, key=lambda address: named[address] > _LONG):
                 self._compile(address)
-            for address, inside, _ in remembered:
+            for address, inside, _ in () if self._hot else remembered:  # what is hot here, not with any input
                 self._compile(address, inside)
             self._is_compiling = False
-            while not self._closing.wait(_PERIOD):
-                was_hot = self._look()
-                self._is_compiling = was_hot
-                if not was_hot and self._calls:
-                    self._compile(self._calls.pop(0), was_hot=False)
+            while not self._closing.is_set():
+                self._compile_next()
         finally:
             self._remember(key, remembered)
+
+    def _compile_next(self) -> None:
+        """Compile what has waited for it, the most promising first; else what compiled code calls, unless it
+        is long; else wait."""
+        if self._waiting:
+            address = max(list(self._waiting), key=self._promise)
+            inside, _ = self._waiting.pop(address)
+            serves = self._recompiler.dispatch.serves
+            if not serves(address) or not (inside is None or serves(inside)):
+                self._is_compiling = True
+                self._compile(address, inside)
+        elif self._calls:
+            address = self._calls.pop(0)
+            if not self._recompiler.dispatch.serves(address) and self._length(address) <= _SHORT:
+                self._compile(address, was_hot=False)
+        else:
+            self._is_compiling = False
+            self._has_work.clear()
+            if not self._waiting and not self._closing.is_set():
+                self._has_work.wait()
+
+    def _promise(self, address: int) -> float:
+        """Samples of a function that waits, for its length."""
+        return self._waiting[address][1] / (_ALL_BUT_LENGTH + self._length(address))
+
+    def _length(self, address: int) -> int:
+        """Bytes of the named function around an address."""
+        function = self._recompiler.function_at(address)
+        return function.size if function else 0
+
+    def _want(self, address: int, inside: int | None = None) -> None:
+        """Have a function compiled that has turned up again."""
+        before, samples = self._waiting.get(address, (None, 0))
+        self._waiting[address] = (before if inside is None else inside, samples + 1)
+        self._has_work.set()
+
+    def _sample(self) -> None:
+        """The work of the thread that samples."""
+        while not self._closing.wait(_PERIOD):
+            self._look()
 
     def _compile(self, address: int, inside: int | None = None, was_hot: bool = True) -> None:
         """Compile a function, unless it is time to close; those that it calls are next. What was hot is
@@ -146,56 +192,67 @@ class TierUp:
         outcome = self._recompiler.compile(address, inside)
         if outcome.tier is not Tier.UNICORN and (address, inside) not in self._compiled:
             self._compiled.add((address, inside))
-            self._calls += sorted(outcome.calls)
             if was_hot:
+                self._calls += sorted(outcome.calls)
                 self._wanted.append((address, inside))
 
-    def _look(self) -> bool:
-        """Take a sample of each CPU, and compile what has become hot. Whether anything had."""
-        was_hot = False
+    def _look(self) -> None:
+        """Take a sample of each CPU; what has become hot is wanted."""
         for code in self._recompiler.attached:
             restless = self._restless.setdefault(code, Restless(code))
             if code.is_running:
                 restless.compiled()
                 self._look_at_compiled(code)
                 continue
-            was_hot = self._follow(code.left_for) or was_hot
+            place = code.left_for
+            self._follow(place)
             pc = code.cpu.position.sample()
             if pc is None:
                 continue
-            if (left := restless.interpreted()) is not None:
+            if (left := restless.interpreted(self._stays_on_engine(place))) is not None:
                 self._recompiler.leave(left)
             if self._recompiler.fetch(pc) is None:
                 continue
-            function = self._recompiler.function_at(pc)
-            start = function.address if function else pc & -256
-            entries = self._recompiler.entries_of(start) if function else (start,)
-            self._samples[entries] += 1
-            outcome = self._recompiler.outcomes.get(entries)
-            if outcome is None and function is not None:
-                if self._samples[entries] >= _HOT:
-                    self._samples[entries] = 0
-                    self._compile(function.address, self._recompiler.loop_start(pc))
-                    was_hot = True
-            elif self._samples[entries] >= _STUCK and (outcome is None or outcome.tier is not Tier.UNICORN):
-                self._samples[entries] = 0
-                self._compile(self._recompiler.loop_start(pc) or pc)
-                was_hot = True
-        return was_hot
+            self._look_at_interpreted(pc)
 
-    def _follow(self, place: int | None) -> bool:
-        """Compile what compiled code went to last, if that was so at several samples and has not been tried.
-        Whether it was."""
+    def _look_at_interpreted(self, pc: int) -> None:
+        """Count a sample of code that the engine runs."""
+        function = self._recompiler.function_at(pc)
+        start = function.address if function else pc & -256
+        entries = self._recompiler.entries_of(start) if function else (start,)
+        self._samples[entries] += 1
+        outcome = self._recompiler.outcomes.get(entries)
+        if outcome is None and function is not None:
+            if self._samples[entries] >= _HOT:
+                self._want(function.address, self._recompiler.loop_start(pc))
+        elif self._samples[entries] >= _STUCK and (outcome is None or outcome.tier is not Tier.UNICORN):
+            self._samples[entries] = 0
+            self._want(self._recompiler.loop_start(pc) or pc)
+
+    def _follow(self, place: int | None) -> None:
+        """Want what compiled code went to last, if that was so at several samples and has not been tried."""
         recompiler = self._recompiler
         if not place or recompiler.dispatch.serves(place) or recompiler.fetch(place) is None:
-            return False
+            return
         if recompiler.outcomes.get(recompiler.entries_of(place)) is not None:
-            return False
+            return
         self._left_for[place] += 1
-        if self._left_for[place] < _HOT:
+        if self._left_for[place] >= _HOT:
+            self._want(place)
+
+    def _stays_on_engine(self, place: int | None) -> bool:
+        """Whether compiled code cannot go on where it went last: it left an instruction to the engine, or
+        went to code that is not to be compiled."""
+        recompiler = self._recompiler
+        if place is None:
+            return True
+        if place == _NOWHERE or recompiler.dispatch.serves(place):
             return False
-        self._compile(place)
-        return True
+        if recompiler.fetch(place) is None:
+            return True
+        function = recompiler.function_at(place)
+        outcome = recompiler.outcomes.get(recompiler.entries_of(function.address if function else place))
+        return outcome is not None and outcome.tier is Tier.UNICORN
 
     def _look_at_compiled(self, code: CompiledCode) -> None:
         """Take a sample of compiled code."""

@@ -12,7 +12,6 @@ from llama2c.facts import FIGURES_DESCRIPTOR
 from loader.errors import LoaderCode
 from loader.held import HeldSource
 from loader.pieces import PieceTokenizer
-from loader.synthetic import tokenizer_bytes
 from loader.tensor_types import F32
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB, in_units
@@ -134,6 +133,8 @@ def tokenizer_to_count(
     except loader.LoaderError as error:
         if tokenizer is not None or error.code is not LoaderCode.NO_TOKENIZER:
             raise
+    from loader.synthetic import tokenizer_bytes
+
     data = tokenizer_bytes(model.config.vocab_size)
     note(f"no tokenizer found: one of {in_units(len(data))}, the usual size, is counted")
     return PieceTokenizer(HeldSource(Path("tokenizer"), bytearray(data)), data, loader.ByteOrder.BIG)

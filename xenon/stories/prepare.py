@@ -49,11 +49,11 @@ def prepare(
         modules, record = lift_programs(programs, x86="x86_64" in kind)
         library, text = folder / library_name(kind), folder / f"{kind}.json"
         made += [library, text]
-        if library.exists() and text.exists() and text.read_text() == record.text():
+        if library.exists() and text.exists() and text.read_text("utf-8") == record.text():
             continue  # made by this generator, of these functions
         text.unlink(missing_ok=True)  # until both are there, neither is used
         _link(modules, KINDS[kind], library)
-        text.write_text(record.text())
+        text.write_text(record.text(), "utf-8")
     return made
 
 
@@ -72,7 +72,7 @@ def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> No
             flags, modules = _FLAGS, {name: _exported(text) for name, text in modules.items()}
             modules["windows"] = resources.files("xenon.recompiler").joinpath("windows.ll").read_text("utf-8")
         for symbol, text in modules.items():
-            Path(work, f"{symbol}.ll").write_text(text)
+            Path(work, f"{symbol}.ll").write_text(text, "utf-8")
         sources = [f"{symbol}.ll" for symbol in modules]
         words = [zig_program(), "cc", "-target", target[0], f"-mcpu={target[1]}", *flags, *sources]
         result = subprocess.run(

@@ -159,6 +159,8 @@ def find_runners(
             case RunnerKind.GPU:
                 setup = Setup(Engine.GPU, context=selection.context)
                 runners.append(ConsoleRunner(Session(model, tokenizer, setup), kind))
+            case RunnerKind.QEMU if sys.platform != "linux":
+                notes.append("qemu-ppc64 is left out: it runs on Linux alone")
             case RunnerKind.QEMU:
                 program = shutil.which("qemu-ppc64") or shutil.which("qemu-ppc64-static")
                 if program is None:

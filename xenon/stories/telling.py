@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
@@ -90,6 +89,8 @@ class Telling(Iterator[str], AsyncIterator[str]):
         self.close()
 
     async def __anext__(self) -> str:
+        import asyncio  # it takes 20 ms, and the command line never needs it
+
         token = consumer.set(asyncio.current_task())
         try:
             piece = await asyncio.to_thread(next, self, None)
@@ -104,6 +105,8 @@ class Telling(Iterator[str], AsyncIterator[str]):
 
     async def aclose(self) -> None:
         """Stop the story as `close` does, without holding up the event loop."""
+        import asyncio
+
         await asyncio.to_thread(self.close)
 
     async def __aenter__(self) -> Telling:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import select
 import signal
@@ -148,6 +147,7 @@ class Typist:
     """A process on a terminal of its own."""
 
     def __init__(self, words: list[str], environment: dict[str, str]) -> None:
+        pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
         self.descriptor, child = pty.openpty()
         self.process = subprocess.Popen(
             words,

@@ -62,8 +62,8 @@ def test_the_library_knows_no_options_and_no_exit_codes(path: Path) -> None:
 
 def test_every_hint_belongs_to_a_code_and_names_fields_of_its_description() -> None:
     described = {
-        **{code.value: (ROOT / "xenon/errors.py").read_text() for code in ErrorCode},
-        **{code.value: (ROOT / "loader/errors.py").read_text() for code in LoaderCode},
+        **{code.value: (ROOT / "xenon/errors.py").read_text("utf-8") for code in ErrorCode},
+        **{code.value: (ROOT / "loader/errors.py").read_text("utf-8") for code in LoaderCode},
     }
     assert len(described) == len(ErrorCode) + len(LoaderCode)
     for code, hint in errors._HINTS.items():

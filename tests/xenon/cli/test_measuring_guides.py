@@ -26,7 +26,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 SHOWN = [
     line.strip()
     for name in ("estimate.md", "benchmarks.md")
-    for line in re.findall(r"^    (xenon-llm .+)$", (DOCS / name).read_text(), re.MULTILINE)
+    for line in re.findall(r"^    (xenon-llm .+)$", (DOCS / name).read_text("utf-8"), re.MULTILINE)
 ]
 
 
@@ -50,7 +50,7 @@ def test_a_command_of_the_guides_works(make_model: Callable[..., Made], tmp_path
 
 
 def test_the_estimate_in_the_guide_is_what_the_command_prints(tmp_path: Path) -> None:
-    block = re.search(r"```console\n\$ (.*?)\n(.*?)```", (DOCS / "estimate.md").read_text(), re.DOTALL)
+    block = re.search(r"```console\n\$ (.*?)\n(.*?)```", (DOCS / "estimate.md").read_text("utf-8"), re.DOTALL)
     assert block is not None
     assert run(block[1], tmp_path).stdout == block[2]
 
@@ -69,4 +69,4 @@ def test_the_context_that_the_guide_names_for_stories110M(
         run_, model=model, tokenizer=loader.open_tokenizer(tmp_path / "tokenizer.bin"), context=None
     )
     assert longest_context(large) == 838
-    assert "runs with 838" in (DOCS / "estimate.md").read_text()
+    assert "runs with 838" in (DOCS / "estimate.md").read_text("utf-8")

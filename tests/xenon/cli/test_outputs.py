@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from systems import LINKS, NAMED_PIPES, RIGHTS, SIGNALS
 
 from xenon.cli.output import OutputFile
 from xenon.errors import XenonError
@@ -18,8 +19,10 @@ from xenon.errors import XenonError
 STARTED = "import sys; from xenon.cli.start import main; sys.argv = ['xenon-llm', *sys.argv[1:]]; main()"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_ends_convert_leaves_no_file(number: signal.Signals, tmp_path: Path) -> None:
+@SIGNALS
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_that_ends_convert_leaves_no_file(name: str, tmp_path: Path) -> None:
+    number = signal.Signals[name]
     model = tmp_path / "model.bin"
     with model.open("wb") as file:  # 8 GB of holes: not done before the signal comes
         dim, layers = 2048, 119
@@ -36,6 +39,7 @@ def test_a_signal_that_ends_convert_leaves_no_file(number: signal.Signals, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["model.bin"]
 
 
+@SIGNALS
 def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
     script = (
         "import os, signal; from xenon.cli.signals import end_by_exception\n"
@@ -45,6 +49,8 @@ def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+@RIGHTS
+@LINKS
 def test_a_written_file_keeps_its_permissions_and_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").write_text("old")
     (tmp_path / "real").chmod(0o600)
@@ -65,12 +71,14 @@ def test_an_output_that_is_given_up_changes_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@LINKS
 def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     with pytest.raises(XenonError, match="link: no such file"):
         OutputFile(tmp_path / "link")
 
 
+@NAMED_PIPES
 def test_a_pipe_that_nobody_reads_is_refused_and_one_with_a_reader_is_written_to(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

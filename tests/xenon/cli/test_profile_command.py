@@ -50,7 +50,7 @@ def test_json_is_the_only_thing_on_stdout(program: Path) -> None:
 
 def test_every_json_key_is_documented(program: Path) -> None:
     facts = json.loads(run("profile", "--cpu", "unicorn", "--json", program, "pointer", "900").stdout)
-    page = (Path(__file__).parents[3] / "docs" / "profile.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "profile.md").read_text("utf-8")
 
     def keys(value: object) -> set[str]:
         if isinstance(value, list):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from command_line import COMMAND, run_command
+from systems import SHELL
 
 from xenon.cli.output import parse_size
 from xenon.cli.run import split_grant
@@ -130,6 +130,7 @@ def test_a_reader_that_leaves_ends_it_quietly(misdeeds: Path) -> None:
     assert done.stderr == b""
 
 
+@SHELL
 def test_a_program_may_run_with_no_standard_input(build: Any) -> None:
     done = subprocess.run(
         [
@@ -144,6 +145,7 @@ def test_a_program_may_run_with_no_standard_input(build: Any) -> None:
 
 
 def test_a_terminal_is_seen_as_one(build: Any) -> None:
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     ours, theirs = pty.openpty()
     done = subprocess.Popen(
         [*RUN, str(build("hosted", "musl")), "terminal"], stdin=theirs, stdout=theirs, stderr=-1

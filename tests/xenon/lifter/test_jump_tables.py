@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from xenon.lifter.flow import End, Flow, explore
+from xenon.lifter.flow import End, Flow, NotUnderstood, explore
 from xenon.lifter.jump_tables import Surroundings, explore_function
 from xenon.lifter.parts import part_of
 
@@ -14,6 +14,7 @@ CODE, TABLE = 0x1000_0000, 0x1002_0000
 TOC = 0x1002_8000
 CASES = 0x40  # bytes from the function's start to the first of its cases
 BLR, BCTR, MTCTR_R9, NOP = 0x4E80_0020, 0x4E80_0420, 0x7D29_03A6, 0x6000_0000
+BL = 0x4800_1001  # to 4096 bytes behind
 CMPLWI_R4_3, BGT_TO_30 = 0x2804_0003, 0x4181_0000
 SLDI_R9_R4_2, SLDI_R9_R4_3 = 0x7889_1764, 0x7889_1F24
 LWAX_R9_R10_R9, LWZX_R9_R10_R9, LDX_R9_R10_R9 = 0x7D2A_4AAA, 0x7D2A_482E, 0x7D2A_482A
@@ -94,9 +95,20 @@ def test_a_table_that_is_none_gives_no_targets(table: bytes) -> None:
 
 def test_a_target_that_is_not_understood_leaves_the_tables_out() -> None:
     code, around = program([*at_table(), SLDI_R9_R4_3, LDX_R9_R10_R9, *JUMP], ABSOLUTE)
-    code[CODE + CASES + 8] = 0x7C00_00F4 | 3 << 21  # popcntb, which Xenon lacks
+    code[CODE + CASES + 8] = 0x4D82_0421  # beqctrl
     flow = explore_function(code.get, (CODE,), (), around)
     assert [block.end for block in flow.blocks.values()] == [End.JUMP_CTR]
+
+
+def test_an_instruction_that_xenon_lacks_is_left_where_it_stands() -> None:
+    code, around = program([*at_table(), SLDI_R9_R4_3, LDX_R9_R10_R9, *JUMP], ABSOLUTE)
+    code[CODE + CASES + 8] = 0x7C00_00F4 | 3 << 21  # popcntb
+    flow = explore_function(code.get, (CODE,), (), around)
+    assert flow.blocks[CODE].end is End.SWITCH
+    assert flow.blocks[CODE + CASES + 8].end is End.LEAVE
+    obstacles: list[NotUnderstood] = []
+    explore_function(code.get, (CODE,), (), around, obstacles)
+    assert [obstacle.mnemonic for obstacle in obstacles] == ["popcntb"]
 
 
 def chain(blocks: int, length: int) -> Flow:
@@ -122,3 +134,16 @@ def test_the_parts_of_a_function_hold_each_instruction_once_and_meet() -> None:
     for part in parts.values():
         for to in part.beyond:
             assert any(to in other.entry_points for other in parts.values())
+
+
+def test_where_the_last_call_of_a_part_returns_to_is_entered_in_the_next_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("xenon.lifter.parts._PART", 10)
+    words = [*[NOP] * 9, BL, *[NOP] * 9, BLR]
+    flow = explore({CODE + 4 * index: word for index, word in enumerate(words)}.get, (CODE,))
+    first, second = part_of(flow, CODE), part_of(flow, CODE + 40)
+    assert first.resumes == [CODE + 40]
+    assert first.beyond == {CODE + 40}
+    assert first.entry_points == [CODE]
+    assert second.entry_points == [CODE + 40]

@@ -37,6 +37,16 @@ def _four_sums() -> tuple[int, ...]:
     return tuple(words)
 
 
+def _weighed() -> tuple[int, ...]:
+    """v3 to v6 += two rows of four lines at r10, each times an element of the line at r9."""
+    words = [0x7C2048CE]
+    for row in (0, 1):
+        words.append(0x10E00A8C | row << 16)  # vspltw v7, v1, row
+        for number in (3, 4, 5, 6):  # lvx v2, 0, r10; vmaddfp; addi r10, r10, 16
+            words += [0x7C4050CE, 0x100700AE | number << 21 | number << 11 | 2 << 6, 0x394A0010]
+    return (*words, 0x394AFFC0, 0x39290010)  # r10 goes on by one row
+
+
 @pytest.fixture(scope="module")
 def laboratory() -> LoopLaboratory:
     return LoopLaboratory(CodeCache())
@@ -54,8 +64,8 @@ def test_random_loops_agree_with_their_bodies_called_one_by_one_and_with_unicorn
 
 @pytest.mark.parametrize(
     "words",
-    [_MULTIPLY_ADD, _FUSED, _four_sums(), _PICKED, _STORED],
-    ids=["vmaddfp", "fmadds", "four", "picked", "stored"],
+    [_MULTIPLY_ADD, _FUSED, _four_sums(), _PICKED, _STORED, _weighed()],
+    ids=["vmaddfp", "fmadds", "four", "picked", "stored", "weighed"],
 )
 @pytest.mark.parametrize("lane", [0, 70, 399])
 @pytest.mark.parametrize(
@@ -148,3 +158,14 @@ def test_rows_that_stay_get_a_form_that_does_not_look_at_them() -> None:
     first, known = (text.index(f"{form}1004:") for form in "FG")
     looks = [text[start : text.index("br ", start)].count("umin") for start in (first, known)]
     assert looks == [3, 1]  # of two rows and a line
+
+
+def test_a_weighted_sum_of_rows_is_made_of_wide_operations() -> None:
+    words = (0x7FC903A6, *_weighed())  # mtctr r30
+    words = (*words, 0x42000000 | -4 * (len(words) - 1) & 0xFFFC, 0x4E800020)
+    flow = explore({0x1000 + 4 * index: word for index, word in enumerate(words)}.get, (0x1000,))
+    text = lift_unit(flow, "loop", Target(True, RAM_BYTES, PAGE_BYTES, optimised=True))
+    first = text.index("F1004:")
+    fast = text[first : text.index("br ", first)]
+    assert fast.count("@llvm.fma.v16f32") == 2
+    assert fast.count("@llvm.fma.v4f32") == 0

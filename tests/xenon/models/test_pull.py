@@ -321,7 +321,7 @@ def test_every_row_of_the_catalogue_is_complete() -> None:
 
 
 def test_the_manual_has_the_catalogue() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "pull.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "pull.md").read_text("utf-8")
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert rows == [
         f"| `{entry.name}` | {entry.license} | {entry.model.host.value}/{entry.model.repository} |"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +74,10 @@ def test_a_model_in_half_is_the_converted_one_under_its_own_path(made: Made, tmp
     files, expected = (plan(tale_of(model, made)).files[ELF_NAME] for model in (half, other))
     assert files == expected
     assert len(files) < len(plan(tale_of(whole, made)).files[ELF_NAME])
+    folder = half.source.path.parent
+    del half
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_only_fp32_is_halved(made: Made, tmp_path: Path) -> None:

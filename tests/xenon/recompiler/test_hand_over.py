@@ -106,3 +106,28 @@ def test_an_access_in_a_physical_view_reaches_ram(view: int) -> None:
     assert lab.run(DCBZ, r3=view + DATA).kind is TrapKind.SYSTEM_CALL
     assert lab.memory.read(DATA, 64) == bytes(32) + b"\xff" * 32
     assert lab.cpu.read_gpr(3) == view + DATA
+
+
+TINY, SMALLEST, ONE = 0x0040_0000, 0x0080_0000, 0x3F80_0000
+LVX_V1, MTVSCR_V1 = 0x7C20_18CE, 0x1000_0E44  # at r3
+SET_R4 = (0x3880_0010, 0x38A0_0020, 0x38C0_0030)  # li r4, 16; li r5, 32; li r6, 48
+LVX_V2_V3 = (0x7C43_20CE, 0x7C63_28CE)  # at r3 + r4, r3 + r5
+STVX_V4 = 0x7C83_31CE  # at r3 + r6
+IN_BOTH_MODES = {
+    "vaddfp": (0x1082_180A, TINY, TINY, 2 * TINY, 0),
+    "vaddfp128": (0x1482_1810, TINY, TINY, 2 * TINY, 0),
+    "vmulfp128": (0x1482_1890, SMALLEST, 0x3F00_0000, TINY, 0),
+    "vmaxfp128": (0x1882_1A80, TINY, 0, TINY, 0),
+}
+
+
+@pytest.mark.parametrize("name", IN_BOTH_MODES)
+def test_the_mode_changes_while_a_program_runs(name: str) -> None:
+    word, a, b, kept, flushed = IN_BOTH_MODES[name]
+    lab = Lab()
+    lab.memory.write(DATA + 16, struct.pack(">8I", *[a] * 4, *[b] * 4))
+    for non_java, expected in ((1, flushed), (0, kept), (1, flushed)):
+        lab.memory.write(DATA, struct.pack(">4I", 0, 0, 0, non_java << 16))
+        trap = lab.run(LVX_V1, MTVSCR_V1, *SET_R4, *LVX_V2_V3, word, STVX_V4, r3=DATA)
+        assert trap.kind is TrapKind.SYSTEM_CALL
+        assert struct.unpack(">4I", lab.memory.read(DATA + 48, 16)) == (expected,) * 4

@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from xenon.serve.server import ApiServer
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "serve.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "serve.md").read_text("utf-8")
 ADDRESS = "http://127.0.0.1:8360"
 TRANSCRIPTS = re.findall(r"^```console\n\$ (.*?[^\\])\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -192,7 +192,7 @@ def test_the_device_file_gives_its_registers_and_nothing_else(build: Callable[..
 
 
 def test_the_program_of_the_guide_works(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "gpu.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "gpu.md").read_text("utf-8")
     (block,) = re.findall(r"```c\n(.*?)```", page, re.DOTALL)
     headers = "".join(f"#include <{name}.h>\n" for name in ("fcntl", "stdint", "stdio", "stdlib", "sys/mman"))
     body = "static volatile uint32_t answer;\nint main(void)\n{\n" + block + '    printf("%u", answer);\n}\n'

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable
+from typing import Protocol
 
 import unicorn
 from unicorn import ppc_const as ppc
@@ -14,24 +15,26 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Access, Registers, Trap, TrapKind
 from xenon.hardware.host_memory import ENGINE_BYTES, require_room
-from xenon.hardware.memory_map import PAGE_BYTES, START_STUB, WORD_BYTES, physical
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.decoder import Decoder
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.engine_memory import engine_memory, new_engine
 from xenon.hardware.unicorn.inspection import Inspection
-from xenon.hardware.unicorn.instruction_hooks import InstructionHooks, Words
+from xenon.hardware.unicorn.instruction_hooks import InstructionHooks, Meant, Words
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.map import UnicornMap
 from xenon.hardware.unicorn.native_code import NativeCode
 from xenon.hardware.unicorn.native_hooks import NativeHooks
+from xenon.hardware.unicorn.page_fills import remember_rights
 from xenon.hardware.unicorn.pause import Pause
 from xenon.hardware.unicorn.position import Position
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import EXCEPTION_HOOK, add_native_hook, remove_native_hook
+from xenon.hardware.unicorn.vector_mode import StatusMoves, VectorMode
 from xenon.hardware.unicorn.waiting_hints import WaitingHints
 from xenon.powerpc.system import is_trap
 
@@ -71,6 +74,13 @@ _VECTORS = {
 _AT_BLOCK_END = (TrapKind.SYSTEM_CALL, TrapKind.STOPPED, TrapKind.INSTRUCTION_LIMIT, TrapKind.DEVICE)
 
 
+class FormNames(Words, Protocol):
+    """Words that have names."""
+
+    def name(self, word: int) -> str:
+        """The mnemonic of a member."""
+
+
 class UnicornCpu:
     """One hardware thread, run by Unicorn over the unified memory (see `cpu.Cpu`); a bus gives it devices.
 
@@ -92,7 +102,6 @@ class UnicornCpu:
         self.engine_memory = engine_memory(engine)
         """Where the engine's registers are; None where that is not known."""
         if self.engine_memory is not None:
-            self.engine_memory.flush_operands()
             self.engine_memory.leave_out_word_carries()
         self.instruments = instruments
         self.pause = Pause(engine, instruments.flag if instruments else None)
@@ -101,6 +110,8 @@ class UnicornCpu:
         self.inspection = Inspection(engine, self.pause)
         self.before_limit: Callable[[], None] = lambda: None
         """Called when instructions are about to be limited: the engine alone counts them."""
+        self.met: set[str] = set()
+        """Forms that were executed in the engine's own way, of those that `look_for` has named."""
         self._engine = engine
         self._pages = pages
         self._native: NativeCode | None = None
@@ -116,6 +127,7 @@ class UnicornCpu:
         self._execute: Callable[[], bool] = lambda: False
         self._exception_callback = EXCEPTION_HOOK(self._on_exception)
         self._exception_hook = add_native_hook(engine, unicorn.UC_HOOK_INTR, self.exception_callback, 0)
+        remember_rights(engine, pages.memory.host_address + RAM_BYTES)
         engine_map = UnicornMap(engine, pages.memory, self.pause, instruments)
         pages.listen(engine_map)
         self._limit = InstructionLimit(engine)
@@ -124,6 +136,8 @@ class UnicornCpu:
         bus.stop_cpus.append(self.stop)
         self._devices = DeviceWindows(engine, bus)
         self.instruction_hooks = InstructionHooks(engine, pages, self.native_hooks, self._devices)
+        if self.engine_memory is not None:
+            self.instruction_hooks.listen(StatusMoves(), VectorMode(self.engine_memory).follow)
         self._hints = WaitingHints(self.instruction_hooks)
         self.reservations = Reservations(
             engine, pages, self.instruction_hooks, self._refused, self._devices, self._limit, instruments
@@ -169,6 +183,27 @@ class UnicornCpu:
         self._execute = execute
         remove_native_hook(self._engine, self._exception_hook)
         self._exception_hook = add_native_hook(self._engine, unicorn.UC_HOOK_INTR, hook, data)
+
+    def execute_instead(self, words: Words, execute: Callable[[int], None]) -> None:
+        """Call `execute` with each of these words in the engine's place; nothing may be mapped yet. What
+        `words.find` finds depends on what stands around a word."""
+
+        def handle(address: int, word: int) -> None:
+            if (
+                int(self._engine.reg_read(ppc.UC_PPC_REG_PC)) == address
+            ):  # else another hook has gone elsewhere
+                execute(word)
+                self.reservations.go_on(address)
+
+        self.instruction_hooks.listen(words, handle, Meant.BY_PLACE)
+
+    def look_for(self, forms: FormNames) -> None:
+        """Put the names of these forms into `met` when they are executed; nothing may be mapped yet."""
+
+        def meet(_address: int, word: int) -> None:
+            self.met.add(forms.name(word))
+
+        self.instruction_hooks.listen(forms, meet, Meant.ONCE)
 
     def refuse(self, access: Access, pc: int, address: int, size: int) -> None:
         """See RefusedAccesses; for what executes in the engine's place."""

@@ -102,9 +102,9 @@ class EngineMemory:
         level = ctypes.c_uint64.from_address(self.place(self.layout.level))
         level.value &= ~_LEVEL_3_0
 
-    def flush_operands(self) -> None:
-        """Let the vector unit take denormal operands for zero from now on, as it does with results."""
-        ctypes.c_uint8.from_address(self.place(self.layout.flushes_operands)).value = 1
+    def flush_operands(self, flush: bool) -> None:
+        """Let the vector unit take denormal operands for zero from now on, or use them as they are."""
+        ctypes.c_uint8.from_address(self.place(self.layout.flushes_operands)).value = flush
 
 
 def engine_memory(engine: Uc) -> EngineMemory | None:
@@ -160,8 +160,8 @@ class _Search:
         data = self._dump()
         if [struct.unpack_from("<Q", data, fpr + FPR_STRIDE * number)[0] for number in range(32)] != fprs:
             raise _NotFound
-        self._engine.reg_write(ppc.UC_PPC_REG_CR, 0x1234_5678)
-        cr = self._only(struct.pack("<8I", 1, 2, 3, 4, 5, 6, 7, 8))
+        self._engine.reg_write(ppc.UC_PPC_REG_CR, 0xB5E3_A1D7)
+        cr = self._only(struct.pack("<8I", 0xB, 5, 0xE, 3, 0xA, 1, 0xD, 7))
         lr, ctr, pc = (
             self._register(register, 0x1357_9BDF_2468_0000 + 16 * register)
             for register in (ppc.UC_PPC_REG_LR, ppc.UC_PPC_REG_CTR, ppc.UC_PPC_REG_PC)
@@ -211,8 +211,9 @@ class _Search:
         return self._read(self._start, self._size)
 
     def _only(self, wanted: bytes) -> int:
-        """Where these bytes are, if they are at one place alone."""
-        data = self._dump()
+        """Where these bytes are, if they are at one place alone among the registers: what stands behind
+        them in memory may hold any bytes."""
+        data = self._dump()[: self._registers]
         place = data.find(wanted)
         if place < 0 or data.find(wanted, place + 1) >= 0:
             raise _NotFound
@@ -232,11 +233,11 @@ class _Search:
         self._engine.emu_start(_CODE, _CODE + 4 * len(words))
 
     def _changed(self, before: bytes, after: bytes, size: int) -> list[int]:
-        """Where a number of so many bytes has turned from 0 to 1."""
+        """Where among the registers a number of so many bytes has turned from 0 to 1."""
         zero, one = bytes(size), (1).to_bytes(size, "little")
         return [
             place
-            for start in range(0, min(len(before), len(after)), _CHUNK)
+            for start in range(0, min(len(before), len(after), self._registers), _CHUNK)
             if before[start : start + _CHUNK] != after[start : start + _CHUNK]
             for place in range(start, start + _CHUNK, size)
             if before[place : place + size] == zero and after[place : place + size] == one

@@ -12,6 +12,7 @@ import ctypes
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Container
+from enum import Enum
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +39,14 @@ class Words(Container[object], Protocol):
         """The indices of the members."""
 
 
+class Meant(Enum):
+    """Which of the words in a set have the handler called."""
+
+    EVERY = "each, wherever it is"
+    BY_PLACE = "each that `find` has found by what stands around it"
+    ONCE = "each place once: behind that, the engine executes it without a hook"
+
+
 class InstructionHooks:
     """The hooks of one CPU. A word that a CPU writes into a page of code that it executes (Stage.OWNED) is
     found once the page holds code again; at a physical view no word is."""
@@ -46,16 +55,16 @@ class InstructionHooks:
         self._engine, self._pages, self._hooks, self._devices = engine, pages, hooks, devices
         self._callback = HOOK(self._come_by)
         self._host_callback = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
-        self._sets: list[tuple[Words, Handler]] = []
+        self._sets: list[tuple[Words, Handler, Meant]] = []
         self._lock = threading.RLock()
         self._places: list[int] = []  # of all such words, in order
         self._hooked: list[
             tuple[int, int, int]
         ] = []  # first and last place of each hook, in order; its handle
 
-    def listen(self, words: Words, handler: Handler) -> None:
-        """Call `handler` before each of these instructions from now on; nothing may be mapped yet."""
-        self._sets.append((words, handler))
+    def listen(self, words: Words, handler: Handler, meant: Meant = Meant.EVERY) -> None:
+        """Call `handler` before these instructions from now on; nothing may be mapped yet."""
+        self._sets.append((words, handler, meant))
         if len(self._sets) == 1:
             CodeListener(self._pages, self._find)
 
@@ -66,8 +75,8 @@ class InstructionHooks:
 
     def _find(self, address: int, size: int) -> None:
         words = np.frombuffer(self._pages.memory.slice(address, size), ">u4").astype(np.uint32)
-        indices = np.concatenate([members.find(words) for members, _ in self._sets])
-        places: list[int] = (address + WORD_BYTES * np.unique(indices)).tolist()
+        indices = {index for members, _, _ in self._sets for index in members.find(words).tolist()}
+        places = [address + WORD_BYTES * index for index in sorted(indices)]
         with self._lock:
             here = slice(bisect_left(self._places, address), bisect_left(self._places, address + size))
             if self._places[here] == places:
@@ -101,15 +110,27 @@ class InstructionHooks:
     def _come_by(self, _engine: int, address: int, _size: int, _data: int) -> None:
         word = int.from_bytes(self._pages.memory.view[address : address + WORD_BYTES], "big")
         is_known = False
-        for words, handler in self._sets:
-            if word in words:
-                is_known = True
+        for words, handler, meant in self._sets:
+            if word in words and (meant is Meant.EVERY or self._is_place(address)):
+                is_known = is_known or meant is not Meant.ONCE
                 handler(address, word)
+        if not is_known:
+            self._forget_place(address)
         if is_known or self._devices.at_rest is not None:
             return
         if int(self._engine.reg_read(ppc.UC_PPC_REG_PC)) == address:  # else another hook has gone elsewhere
             self._devices.at_rest = lambda: self._split(address)
             self._engine.emu_stop()
+
+    def _is_place(self, address: int) -> bool:
+        with self._lock:
+            index = bisect_left(self._places, address)
+            return index < len(self._places) and self._places[index] == address
+
+    def _forget_place(self, address: int) -> None:
+        with self._lock:
+            if self._is_place(address):
+                self._places.remove(address)
 
     def _split(self, address: int) -> None:
         """Take the hook away from an address that is executed, up to the next words on both sides."""

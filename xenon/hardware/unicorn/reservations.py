@@ -126,7 +126,7 @@ class Reservations:
         self._reservation.value = _reservation(start, size)
         self._reserved.value = raw
         self._engine.reg_write(instruction.target, _swapped(raw, size))
-        self._go_on(address)
+        self.go_on(address)
 
     def _store(self, address: int, instruction: _Instruction, start: int, value: int, cr: int) -> None:
         size = instruction.size
@@ -143,11 +143,11 @@ class Reservations:
             self._lost += 1
             if self._lost > _PATIENCE:
                 time.sleep(random.random() * _LONGEST_WAIT)
-        self._go_on(address)
+        self.go_on(address)
         if self._devices.at_rest is not None:
             self._engine.emu_stop()
 
-    def _go_on(self, address: int) -> None:
+    def go_on(self, address: int) -> None:
         """Behind the instruction, which ends the engine's block."""
         after = address + WORD_BYTES
         if self._devices.at_rest is None:
