@@ -6,6 +6,8 @@ Source: ggml's `docs/gguf.md`, llama.cpp `llama-vocab.cpp` for what a name of a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import methodcaller
+from typing import cast
 
 from loader.byte_level import describe
 from loader.byte_pairs import PreTokenizer, SpecialKind, byte_pair_tokenizer
@@ -26,6 +28,7 @@ _PRE_TOKENIZERS = {
     "llama-v3": PreTokenizer.LLAMA_3,
     "qwen2": PreTokenizer.QWEN_2,
 }
+_AT_SPACE = methodcaller("partition", " ")
 _CONTROL, _USER_DEFINED = 3, 4  # token types
 _SPECIAL = {_CONTROL: SpecialKind.CONTROL, _USER_DEFINED: SpecialKind.USER_DEFINED}
 
@@ -103,15 +106,19 @@ class _Keys:
         return value
 
     def texts(self, key: str) -> list[str]:
+        values = self._sequence(key)
         texts: list[str] = []
         try:
-            for value in self._sequence(key):
+            if set(map(type, values)) == {bytes}:
+                return list(map(bytes.decode, cast(Sequence[bytes], values)))
+            for value in values:
                 text = value.decode() if isinstance(value, bytes) else value
                 if not isinstance(text, str):
                     raise self.refuse(key, f"item {len(texts)} is no text")
                 texts.append(text)
         except UnicodeDecodeError:
-            raise self.refuse(key, f"item {len(texts)} is no UTF-8") from None
+            number = next(number for number, value in enumerate(values) if not _is_utf8(value))
+            raise self.refuse(key, f"item {number} is no UTF-8") from None
         return texts
 
     def numbers(self, key: str, count: int) -> list[float]:
@@ -121,12 +128,11 @@ class _Keys:
         values = self._sequence(key)
         if len(values) != count:
             raise self.refuse(key, f"{len(values)} items, expected {count}, one for each token")
-        numbers: list[float] = []
-        for number, value in enumerate(values):
-            if not isinstance(value, (int, float)):
-                raise self.refuse(key, f"item {number} is no number")
-            numbers.append(value)
-        return numbers
+        if not set(map(type, values)) <= {int, float, bool}:
+            for number, value in enumerate(values):
+                if not isinstance(value, (int, float)):
+                    raise self.refuse(key, f"item {number} is no number")
+        return list(cast(Sequence[float], values))
 
     def _sequence(self, key: str) -> Sequence[object]:
         values = self._metadata.get(_PREFIX + key)
@@ -152,7 +158,7 @@ def _byte_pairs(keys: _Keys, source: Source) -> Tokenizer:
     ends = [keys.number(key) for key in ("eos_token_id", "eot_token_id")]
     described = describe(
         ordinary,
-        [_pair(keys, rank, merge) for rank, merge in enumerate(keys.texts("merges"))],
+        _pairs(keys, keys.texts("merges")),
         special,
         pre_tokenizer,
         lambda what: keys.refuse("tokens", what),
@@ -170,17 +176,28 @@ def _tokens(keys: _Keys) -> list[str]:
     if not 1 <= len(texts) <= MAX_PIECES:
         raise keys.refuse("tokens", f"{len(texts)} tokens, expected 1 to {MAX_PIECES}")
     numbers: dict[str, int] = {}
-    for number, text in enumerate(texts):
+    for number, text in enumerate(texts if len(set(texts)) < len(texts) else ()):
         if numbers.setdefault(text, number) != number:
             raise keys.refuse("tokens", f"token {number}, {text!r}: is token {numbers[text]} already")
     return texts
 
 
-def _pair(keys: _Keys, rank: int, merge: str) -> tuple[str, str]:
-    left, _, right = merge.partition(" ")
-    if not left or not right or " " in right:
-        raise keys.refuse("merges", f"merge {rank}, {merge!r}: expected two tokens with a space between")
-    return left, right
+def _pairs(keys: _Keys, merges: Sequence[str]) -> list[tuple[str, str]]:
+    """What is joined by each merge, by rank."""
+    pairs = [(left, right) for left, _, right in map(_AT_SPACE, merges)]
+    for rank, (left, right) in enumerate(pairs):
+        if not left or not right or " " in right:
+            raise keys.refuse(
+                "merges", f"merge {rank}, {merges[rank]!r}: expected two tokens with a space between"
+            )
+    return pairs
+
+
+def _is_utf8(value: object) -> bool:
+    try:
+        return not isinstance(value, bytes) or value.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def _pieces(keys: _Keys, source: Source) -> Tokenizer:

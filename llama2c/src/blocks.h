@@ -273,19 +273,22 @@ static ALWAYS_INLINE void put_usual(Vector *out, Vector halves, const Half_Const
     put_twice(out + 2, widened_usual_half(vupklsh(halves), c));
 }
 
-// d of groups of `each` blocks from group `first` on, of ROWS rows.
-static ALWAYS_INLINE void gather_floats(Vector *out, const char *rows, int64_t next, int first, int blocks, int each)
+// The same of groups, whose d are floats at any address.
+static ALWAYS_INLINE void gather_floats(Vector *out, const Matrix *w, Form f, int i, int first, int blocks)
 {
-    for (int group = 0; group * each < blocks; group += LANES) {
+    const char *rows = plane_row(w, f.scales, i);
+    int64_t next = row_bytes(w, f.scales);
+    int each = w->block / ITEMS;
+    int behind = first + blocks, block = first;
+    for (int group = first / each; block < behind; group += LANES) {
         Vector own[ROWS], columns[LANES];
         for (int row = 0; row < ROWS; row++) {
-            own[row] = lvx((const float *)(const void *)(rows + row * next) + first + group);
+            const char *floats = rows + row * next;
+            own[row] = vector_load_anywhere(floats + (int64_t)group * sizeof(float), floats + next - 1);
         }
         vector_transpose(columns, own);
-        for (int column = 0; column < LANES; column++) {
-            put_twice(out, columns[column]);
-            out += 2;
-            if (each == 2) {
+        for (int column = 0; column < LANES && block < behind; column++) {
+            for (int end = (group + column + 1) * each; block < end && block < behind; block++) {
                 put_twice(out, columns[column]);
                 out += 2;
             }
@@ -298,18 +301,7 @@ static ALWAYS_INLINE void gather_floats(Vector *out, const char *rows, int64_t n
 static ALWAYS_INLINE void gather_scales(Vector *out, const Matrix *w, Form f, int i, int first, int blocks)
 {
     if (f.floats) {
-        int each = w->block / ITEMS;
-        if (each <= 2) {
-            gather_floats(out, plane_row(w, f.scales, i), row_bytes(w, f.scales), first / each, blocks, each);
-            return;
-        }
-        for (int row = 0; row < ROWS; row++) {
-            const uint32_t *scales = plane_row(w, f.scales, i + row);
-            for (int b = 0; b < blocks; b++) {
-                uint32_t *to = (uint32_t *)(void *)(out + 2 * b) + row;
-                to[0] = to[LANES] = scales[(first + b) / each];
-            }
-        }
+        gather_floats(out, w, f, i, first, blocks);
         return;
     }
     Half_Constants c = half_constants();

@@ -140,6 +140,14 @@ static inline Vector vadduhm(Vector a, Vector b)
     return (Vector)((Vector_Halves)a + (Vector_Halves)b);
 }
 
+// lvsl, vperm: 16 bytes from any address on. Those behind `last`, the last that there is, are anything.
+static inline Vector vector_load_anywhere(const char *address, const char *last)
+{
+    const char *end = last - address < 15 ? last : address + 15;
+    return vec_perm(vec_ld(0, (const float *)(const void *)address), vec_ld(0, (const float *)(const void *)end),
+                    vec_lvsl(0, (const float *)(const void *)address));
+}
+
 static inline Vector vminuh(Vector a, Vector b)
 {
     return (Vector)vec_min((vector unsigned short)a, (vector unsigned short)b);
@@ -433,6 +441,15 @@ static inline Vector vmrglh(Vector a, Vector b)
     }
 VECTOR_OF_HALVES(vadduhm, x + y)
 VECTOR_OF_HALVES(vminuh, x < y ? x : y)
+
+static inline Vector vector_load_anywhere(const char *address, const char *last)
+{
+    Vector result = {{0.0f, 0.0f, 0.0f, 0.0f}};
+    for (int i = 0; i < 16 && address + i <= last; i++) {
+        ((char *)&result)[i] = address[i];
+    }
+    return result;
+}
 
 static inline int vector_any_half_zero(Vector v)
 {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -103,7 +105,8 @@ def convert(
 
     order = loader.ByteOrder("little" if to == "c64" else to)
     wishes = Wishes(out, order, format, quantize, group, context, c64=to == "c64")
-    conversions = planned(model, tokenizer, wishes)
+    with _without_collection():
+        conversions = planned(model, tokenizer, wishes)
     if dry_run:
         loader.check_outputs(conversions, force)
     else:
@@ -112,6 +115,18 @@ def convert(
     print_conversions(conversions, written=not dry_run, as_json=as_json)
     for note in wishes.notes:
         print(f"note: {note}", file=sys.stderr)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No search for cycles: a vocabulary is 100,000 objects that stay, looked through again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def print_conversions(conversions: Sequence[Conversion], written: bool, as_json: bool) -> None:
