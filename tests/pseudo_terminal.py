@@ -43,7 +43,9 @@ class Typist:
     """A process on a terminal of its own."""
 
     def __init__(self, words: list[str], environment: dict[str, str]) -> None:
-        pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
+        need(TERMINALS)
+        import pty
+
         self.descriptor, child = pty.openpty()
         self.process = subprocess.Popen(
             words,
