@@ -15,9 +15,9 @@ Indices = NDArray[np.intp]
 
 
 class NearStatus:
-    """Forms that change FPSCR by the way, no more than 64 instructions from one that shows FR, FI and
-    FPRF, and with no
-    `blr` between them. Of all others Unicorn notes what programs look at: the sticky exceptions."""
+    """Forms that change FPSCR by the way, no more than 64 instructions from one that shows FR, FI and FPRF,
+    and with no `blr` between them. Of all others Unicorn notes what programs look at: the sticky
+    exceptions."""
 
     def __init__(self) -> None:
         rows = [(row.mnemonic.removesuffix("."), row) for row in table()]

@@ -1,9 +1,9 @@
 """What a Unicorn engine remembers of a page of RAM when it is accessed first.
 
 Unicorn 2.1.4 remembers the right that this access needs, and forgets the other rights of the page: code
-that loads
-and stores in one page in turns looks the page up at each of them, which takes 40 ns. Here it remembers the
-right to read and to write together, by the table of page rights behind RAM (recompiler/state.py fills it in).
+that loads and stores in one page in turns looks the page up at each of them, which takes 40 ns. Here it
+remembers the right to read and to write together, by the table of page rights behind RAM
+(recompiler/state.py fills it in).
 Of a page outside of RAM, and where the table says nothing, Unicorn remembers what it does by itself.
 """
 
@@ -25,10 +25,10 @@ _PAGE_SHIFT = PAGE_BYTES.bit_length() - 1
 _COUNT_SHIFT = _PAGE_COUNT.bit_length() - 1
 _alive: list[MachineCode] = []  # what the hook is in
 
-# A C function of (engine, address, type, entry, table): entry.paddr = address; entry.perms = 1 << (type -
-# 16), which
-# is the right that the access needs; for a page of RAM also bit 0 of its byte as bit 0, and bit 2 as bit 1;
-# return 1. UC_PROT_READ is 1, UC_PROT_WRITE 2; UC_MEM_READ is 16, UC_MEM_WRITE 17, UC_MEM_FETCH 18.
+# A C function of (engine, address, type, entry, table): entry.paddr = address; entry.perms =
+# 1 << (type - 16), which is the right that the access needs; for a page of RAM also bit 0 of its byte as
+# bit 0, and bit 2 as bit 1; return 1. UC_PROT_READ is 1, UC_PROT_WRITE 2; UC_MEM_READ is 16, UC_MEM_WRITE
+# 17, UC_MEM_FETCH 18.
 
 
 def _system_v() -> bytes:

@@ -2,123 +2,38 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import unicorn
-from unicorn import UC_PROT_ALL, UC_PROT_EXEC, UC_PROT_READ, UC_PROT_WRITE
+from bare_engine import (
+    ADDI_R3_R3_1,
+    CODE,
+    DATA,
+    FADD,
+    FLOAT,
+    LD_R3_R4,
+    LI_R3_1,
+    LI_R3_2,
+    LWZ_R3_R3,
+    LWZ_R3_R4,
+    LXVD2X,
+    NEVER,
+    NOP,
+    PAGE,
+    RAM,
+    SC,
+    SIXTY_FOUR_BIT,
+    STD_R3_R4,
+    STW_R3_R4,
+    TRAP,
+    VADDFP_V1_V2_V2,
+    VECTOR,
+    Engine,
+    stopped_often,
+)
+from unicorn import UC_PROT_ALL, UC_PROT_READ, UC_PROT_WRITE
 from unicorn import ppc_const as ppc
-from unicorn.unicorn_py3.unicorn import Uc, UcError
-
-CODE, DATA = 0x10000, 0x20000
-PAGE = 0x1000
-RAM = 0x100000
-NEVER = 0xFFFF_FFFF_FFFF_FFFF
-SIXTY_FOUR_BIT, VECTOR, FLOAT = 1 << 63, 1 << 25, 1 << 13
-
-SC, NOP, TRAP = 0x44000002, 0x60000000, 0x7FE00008
-LI_R3_1, LI_R3_2, ADDI_R3_R3_1 = 0x38600001, 0x38600002, 0x38630001
-LD_R3_R4, STD_R3_R4, LWZ_R3_R4, STW_R3_R4, LWZ_R3_R3 = (
-    0xE8640000,
-    0xF8640000,
-    0x80640000,
-    0x90640000,
-    0x80630000,
-)
-FADD, VADDFP_V1_V2_V2, LVX_V2_R4, STVX_V1_R4, STVX_V0_R4 = (
-    0xFC21082A,
-    0x1022100A,
-    0x7C4020CE,
-    0x7C2021CE,
-    0x7C0021CE,
-)
-MFVSCR_V0, LXVD2X = 0x10000604, 0x7C002698
-
-
-class Engine:
-    """An engine as the console sets it up, unless told otherwise; r4 points to the data page."""
-
-    def __init__(
-        self, msr: int = SIXTY_FOUR_BIT | VECTOR | FLOAT, tlb: bool = True, model: int | None = None
-    ) -> None:
-        self.ram = mmap.mmap(-1, RAM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self.host = ctypes.addressof(ctypes.c_char.from_buffer(self.ram))
-        self.uc = Uc(unicorn.UC_ARCH_PPC, unicorn.UC_MODE_PPC64 | unicorn.UC_MODE_BIG_ENDIAN)
-        if model is not None:
-            self.uc.ctl_set_cpu_model(model)
-        if tlb:
-            self.uc.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
-        self.uc.reg_write(ppc.UC_PPC_REG_MSR, msr)
-        self.map(CODE, PAGE, UC_PROT_READ | UC_PROT_EXEC)
-        self.map(DATA, 2 * PAGE, UC_PROT_READ | UC_PROT_WRITE)
-        self.uc.reg_write(ppc.UC_PPC_REG_4, DATA)
-        self.vector = 0
-        self.bad: tuple[int, int, int] | None = None
-        self.uc.hook_add(unicorn.UC_HOOK_INTR, self._interrupt)
-        self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._invalid)
-
-    def map(self, address: int, size: int, protection: int, at: int | None = None) -> None:
-        self.uc.mem_map_ptr(address, size, protection, self.host + (address if at is None else at))
-
-    def put(self, address: int, *words: int) -> None:
-        self.ram[address : address + 4 * len(words)] = struct.pack(f">{len(words)}I", *words)
-
-    def run(self, *words: int, pc: int = CODE) -> int:
-        """Run these words (or what is there) until a trap; returns PC."""
-        if words:
-            self.put(pc, *words)
-            self.uc.ctl_remove_cache(pc, pc + 4 * len(words))
-        self.vector, self.bad = 0, None
-        try:
-            self.uc.emu_start(pc, NEVER)
-        except UcError:
-            if self.bad is None:
-                raise
-        return int(self.uc.reg_read(ppc.UC_PPC_REG_PC))
-
-    def r3(self) -> int:
-        return int(self.uc.reg_read(ppc.UC_PPC_REG_3))
-
-    def vector_words(self, *words: int) -> tuple[int, ...]:
-        """What v1 or v0 holds after these words, the last of which stores it to the data page."""
-        self.run(*words, SC)
-        return struct.unpack(">4I", self.ram[DATA : DATA + 16])
-
-    def _interrupt(self, uc: Uc, vector: int, _: object) -> None:
-        self.vector = vector
-        uc.emu_stop()
-
-    def _invalid(self, _uc: Uc, kind: int, address: int, size: int, _value: int, _: object) -> bool:
-        self.bad = (kind, address, size)
-        return False
-
-
-@contextmanager
-def stopped_often(engine: Engine) -> Iterator[None]:
-    """Another thread stops the engine every 2 ms: a single stop may come before the run, and be forgotten."""
-    over = threading.Event()
-
-    def stop() -> None:
-        while not over.wait(0.002):
-            engine.uc.emu_stop()
-
-    thread = threading.Thread(target=stop)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-@pytest.fixture
-def engine() -> Engine:
-    return Engine()
 
 
 def test_the_version_is_the_pinned_one() -> None:
@@ -322,64 +237,6 @@ def test_a_batch_moves_registers_through_prepared_arrays(engine: Engine) -> None
     assert tuple(engine.uc.reg_read_batch([ppc.UC_PPC_REG_5, ppc.UC_PPC_REG_CR])) == (5, 0x10000000)
 
 
-def test_xer_is_complete_only_through_an_instruction(engine: Engine) -> None:
-    engine.uc.reg_write(ppc.UC_PPC_REG_3, 1)
-    engine.run(0x3063FFFF, 0x7C6102A6, SC)  # addic r3,r3,-1 carries; mfxer r3
-    assert engine.r3() & 0x2000_0000
-    assert not engine.uc.reg_read(ppc.UC_PPC_REG_XER) & 0x2000_0000
-
-
-@pytest.mark.parametrize("word", [0x7C64289E, 0x7C8303F4, 0x10011089], ids=["isel", "popcntd", "vmuluwm"])
-def test_instructions_that_xenon_lacks_run_all_the_same(engine: Engine, word: int) -> None:
-    engine.run(word, SC)
-    assert engine.vector == 8
-
-
-def test_the_time_base_stands_still(engine: Engine) -> None:
-    engine.run(0x7C6C42A6, SC)  # mftb r3
-    assert engine.r3() == 0
-
-
-def test_dcbz_clears_128_bytes(engine: Engine) -> None:
-    engine.ram[DATA : DATA + 256] = b"\xff" * 256
-    engine.run(0x7C0027EC, SC)  # dcbz 0,r4
-    assert engine.ram[DATA : DATA + 256] == bytes(128) + b"\xff" * 128
-
-
-def test_float_to_integer_overflow_is_not_saturated(engine: Engine) -> None:
-    engine.ram[DATA : DATA + 8] = struct.pack(">d", 1e20)
-    engine.run(0xC8240000, 0xFC20081E, 0xD8240000, SC)  # lfd f1; fctiwz f1,f1; stfd f1
-    assert engine.ram[DATA + 4 : DATA + 8] == b"\x80\0\0\0"
-
-
-SET_VSCR = (0x10000644,)  # mtvscr v0
-NJ_OFF = (0x1000038C, *SET_VSCR)  # vspltisw v0,0
-NJ_ON = (
-    0x1001034C,
-    0x1021038C,
-    0x10000C44,
-    *SET_VSCR,
-)  # vspltish v0,1; vspltisw v1,1; vandc v0,v0,v1: 0x10000
-
-
-@pytest.mark.parametrize(
-    ("before", "expected"),
-    [(NJ_OFF, (2, 0x00800000, 0x40000000, 0x80000002)), (NJ_ON, (0, 0x00800000, 0x40000000, 0x80000000))],
-    ids=["NJ off", "NJ on"],
-)
-def test_nj_flushes_denormal_results_but_not_denormal_operands(
-    engine: Engine, before: tuple[int, ...], expected: tuple[int, ...]
-) -> None:
-    engine.ram[DATA : DATA + 16] = struct.pack(">4I", 0x00000001, 0x00400000, 0x3F800000, 0x80000001)
-    assert engine.vector_words(*before, LVX_V2_R4, VADDFP_V1_V2_V2, STVX_V1_R4) == expected
-
-
-def test_vscr_is_reached_only_through_instructions(engine: Engine) -> None:
-    assert not any(name.startswith(("UC_PPC_REG_VR", "UC_PPC_REG_VSCR")) for name in dir(ppc))
-    assert engine.vector_words(*NJ_OFF, MFVSCR_V0, STVX_V0_R4) == (0, 0, 0, 0)
-    assert engine.vector_words(*NJ_ON, MFVSCR_V0, STVX_V0_R4) == (0, 0, 0, 0x10000)
-
-
 def test_an_exception_in_a_hook_does_not_get_lost_in_this_binding(engine: Engine) -> None:
     def fail(*_: object) -> None:
         raise ValueError("from a hook")
@@ -387,116 +244,3 @@ def test_an_exception_in_a_hook_does_not_get_lost_in_this_binding(engine: Engine
     engine.uc.hook_add(unicorn.UC_HOOK_BLOCK, fail)
     with pytest.raises(ValueError, match="from a hook"):
         engine.run(NOP, SC)
-
-
-STWU_R3_8_R4, STMW_R28_R4, DCBZ_R4 = 0x94640008, 0xBF840000, 0x7C0027EC
-LWARX_R3_R4, STWCX_R3_R4, BCTR_R4 = 0x7C602028, 0x7C60212D, (0x7C8903A6, 0x4E800420)
-
-
-def take_write_away(engine: Engine) -> None:
-    """The data page, which was mapped as writable, is read-only from now on."""
-    engine.uc.mem_protect(DATA, PAGE, UC_PROT_READ)
-
-
-@pytest.mark.parametrize("word", [STW_R3_R4, STWU_R3_8_R4, STVX_V1_R4, STD_R3_R4])
-def test_a_refused_store_has_done_nothing_and_can_be_made_again(engine: Engine, word: int) -> None:
-    take_write_away(engine)
-    assert engine.run(ADDI_R3_R3_1, word, SC) == CODE + 4
-    assert engine.uc.reg_read(ppc.UC_PPC_REG_4) == DATA
-    engine.uc.mem_protect(DATA, PAGE, UC_PROT_READ | UC_PROT_WRITE)
-    assert engine.run(pc=CODE + 4) == CODE + 12
-    assert engine.vector == 8
-
-
-def test_a_refused_conditional_store_keeps_its_reservation(engine: Engine) -> None:
-    take_write_away(engine)
-    assert engine.run(LWARX_R3_R4, ADDI_R3_R3_1, STWCX_R3_R4, SC) == CODE + 8
-    engine.uc.mem_protect(DATA, PAGE, UC_PROT_READ | UC_PROT_WRITE)
-    engine.run(pc=CODE + 8)
-    assert engine.uc.reg_read(ppc.UC_PPC_REG_CR) & 0x2000_0000
-    assert engine.ram[DATA : DATA + 4] == b"\0\0\0\1"
-
-
-@pytest.mark.parametrize(("word", "pieces"), [(STMW_R28_R4, 4), (DCBZ_R4, 16), (0x7C00218E, 1)])
-def test_some_refused_stores_are_left_out_and_the_block_goes_on(
-    engine: Engine, word: int, pieces: int
-) -> None:
-    take_write_away(engine)
-    engine.ram[DATA : DATA + 128] = b"\xff" * 128
-    accesses: list[tuple[int, int]] = []
-
-    def refuse(uc: Uc, _kind: int, _address: int, size: int, value: int, _: object) -> bool:
-        accesses.append((uc.reg_read(ppc.UC_PPC_REG_PC), value & (1 << 8 * size) - 1))
-        return False
-
-    engine.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, refuse)
-    for number in range(28, 32):
-        engine.uc.reg_write(ppc.UC_PPC_REG_0 + number, number)
-    assert engine.run(NOP, word, NOP, SC) == CODE + 16  # behind all of them
-    assert engine.vector == 8
-    assert [pc for pc, _ in accesses] == [CODE + 4] * pieces  # a hook is told where
-    if word == STMW_R28_R4:
-        assert [value for _, value in accesses] == [28, 29, 30, 31]
-    assert engine.ram[DATA : DATA + 128] == b"\xff" * 128
-
-
-def test_what_is_mapped_without_write_from_the_start_is_written_by_stmw_all_the_same(engine: Engine) -> None:
-    engine.map(0x30000, PAGE, UC_PROT_READ)
-    engine.uc.reg_write(ppc.UC_PPC_REG_4, 0x30000)
-    engine.uc.reg_write(ppc.UC_PPC_REG_0 + 31, 0x1234)
-    engine.run(0xBFE40000, SC)  # stmw r31,0(r4)
-    assert engine.bad is None
-    assert engine.ram[0x30000:0x30004] == b"\0\0\x12\x34"
-
-
-def test_a_right_given_in_the_hook_loses_the_store(engine: Engine) -> None:
-    def give(uc: Uc, *_: object) -> bool:
-        uc.mem_protect(DATA, PAGE, UC_PROT_READ | UC_PROT_WRITE)
-        uc.ctl_remove_cache(DATA, DATA + PAGE)
-        return True
-
-    engine.uc.mem_unmap(DATA, 2 * PAGE)
-    engine.map(DATA, PAGE, UC_PROT_ALL)
-    take_write_away(engine)
-    engine.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, give)
-    engine.run(LI_R3_2, STW_R3_R4, SC)
-    assert engine.vector == 8
-    assert engine.ram[DATA : DATA + 4] == bytes(4)
-
-
-def test_a_refused_jump_leaves_pc_at_its_target(engine: Engine) -> None:
-    assert engine.run(*BCTR_R4) == DATA
-    assert engine.bad is not None
-    assert engine.bad[0] == unicorn.UC_MEM_FETCH_PROT
-
-
-@pytest.mark.parametrize("word", [STW_R3_R4, STVX_V1_R4, STMW_R28_R4, DCBZ_R4])
-def test_a_store_over_a_translation_is_noticed_at_the_same_address_only(engine: Engine, word: int) -> None:
-    code, view = 0x40000, 0x8000_0000
-    engine.map(code, PAGE, UC_PROT_ALL)
-    engine.map(view + code, PAGE, UC_PROT_ALL, at=code)
-    for address, noticed in ((code, True), (view + code, False)):
-        engine.put(code, ADDI_R3_R3_1, SC)
-        engine.uc.ctl_remove_cache(code, code + 8)
-        engine.run(pc=code)
-        engine.uc.reg_write(ppc.UC_PPC_REG_4, address)
-        engine.run(word, SC)
-        engine.put(code, LI_R3_2, SC)  # after the store has or has not dropped what was translated
-        engine.uc.reg_write(ppc.UC_PPC_REG_3, 5)
-        engine.run(pc=code)
-        assert engine.r3() == (2 if noticed else 6)
-
-
-def test_one_call_removes_the_translations_of_one_piece_only(engine: Engine) -> None:
-    low, high = 0x40000, 0x41000
-    engine.map(high, PAGE, UC_PROT_ALL)
-    engine.map(low, PAGE, UC_PROT_ALL)
-    for address in (low, high):
-        engine.run(LI_R3_1, SC, pc=address)
-        engine.put(address, LI_R3_2)
-    engine.uc.ctl_remove_cache(low, high + PAGE)
-    results = []
-    for address in (low, high):
-        engine.run(pc=address)
-        results.append(engine.r3())
-    assert results == [2, 1]
