@@ -116,6 +116,15 @@ static ALWAYS_INLINE int parts_of(Form f)
     return 1 + (f.pairs != 0) + (f.high != 0);
 }
 
+// Ones in the halfwords from `count` on: a row is filled up with zeros there.
+static ALWAYS_INLINE Vector halves_behind(int count)
+{
+    static const _Alignas(16) uint16_t BEHIND[8][8] = {
+        {1, 1, 1, 1, 1, 1, 1, 1}, {0, 1, 1, 1, 1, 1, 1, 1}, {0, 0, 1, 1, 1, 1, 1, 1}, {0, 0, 0, 1, 1, 1, 1, 1},
+        {0, 0, 0, 0, 1, 1, 1, 1}, {0, 0, 0, 0, 0, 1, 1, 1}, {0, 0, 0, 0, 0, 0, 1, 1}, {0, 0, 0, 0, 0, 0, 0, 1}};
+    return vector_load(BEHIND[count]);
+}
+
 static ALWAYS_INLINE void put_lanes(Vector *out, Vector v, int apart, int lanes)
 {
     out[0] = vspltw(v, 0);
@@ -145,7 +154,12 @@ static ALWAYS_INLINE void spread_scales(Vector *out, const Matrix *w, Form f, in
     for (int b = 0; b < blocks; b += f.pairs ? 4 : 8) {
         Vector packed = vector_load(halves + (f.pairs ? 2 : 1) * b), *to = out + b * parts;
         Vector early = vupkhsh(packed), late = vupklsh(packed);
-        if (vector_any_half_zero(usual_halves(packed, &c))) {
+        Vector usual = usual_halves(packed, &c);
+        int left = (f.pairs ? 2 : 1) * (blocks - b);
+        if (left < 8) {
+            usual = vor(usual, halves_behind(left));
+        }
+        if (vector_any_half_zero(usual)) {
             early = widened_half(early, &c);
             late = widened_half(late, &c);
         } else {
@@ -315,6 +329,9 @@ static ALWAYS_INLINE void gather_scales(Vector *out, const Matrix *w, Form f, in
         halves += VECTOR_BYTES;
         Vector usual = vminuh(vminuh(usual_halves(rows[0], &c), usual_halves(rows[1], &c)),
                               vminuh(usual_halves(rows[2], &c), usual_halves(rows[3], &c)));
+        if (blocks - b < 8) {
+            usual = vor(usual, halves_behind(blocks - b));
+        }
         vector_transpose_halves(columns, rows);
         if (vector_any_half_zero(usual)) {
             for (int column = 0; column < ROWS; column++) {
@@ -386,16 +403,16 @@ static ALWAYS_INLINE void rows_of_blocks(const Product *shared, Form f, int star
         for (; i + MOST_ROWS <= end; i += MOST_ROWS) {
             tile(&p, f, i, MOST_ROWS, 0, 1);
         }
-    } else {
-        for (; i < end && ((uintptr_t)(p.out + i) & (VECTOR_BYTES - 1)); i++) {
-            tile(&p, f, i, 1, 0, 1);
-        }
-        for (; i + ROWS <= end; i += ROWS) {
-            four_rows(&p, f, i);
-        }
     }
-    for (; i < end; i++) {
-        tile(&p, f, i, 1, 0, 1);
+    while (i < end) {
+        int aligned = ((uintptr_t)(p.out + i) & (VECTOR_BYTES - 1)) == 0;
+        if (!f.nibbles && aligned && i + ROWS <= end) {
+            four_rows(&p, f, i);
+            i += ROWS;
+        } else {
+            tile(&p, f, i, 1, 0, 1);
+            i++;
+        }
     }
 }
 
