@@ -25,8 +25,7 @@ typedef struct {
 
 enum { ITEMS = 32 };              // in a block, and in a round of the vector kernels
 enum { BLOCKS_AT_ONCE = 64 };     // whose scales are made ready together
-enum { PREFETCH_BEFORE = 512, PREFETCH_AHEAD = 4096, PREFETCH_LINE = 64 };  // bytes: of one row, of several; at once
-enum { VECTOR_BYTES = 16, LANES = 4, ROWS = 4 };  // ROWS: of int8 that share loads of x
+enum { PREFETCH_BEFORE = 512 };   // bytes
 enum { MOST_ROWS = 2, MOST_POSITIONS = 4, MOST_PARTS = 3 };
 enum { ROWS_AT_ONCE = 16 };       // of a batch, which stay in a cache for all its positions
 
@@ -144,14 +143,7 @@ static ALWAYS_INLINE void spread_scales(Vector *out, const Matrix *w, Form f, in
     const uint16_t *halves = (const uint16_t *)plane_row(w, f.scales, i) + (f.pairs ? 2 : 1) * first;
     for (int b = 0; b < blocks; b += f.pairs ? 4 : 8) {
         Vector packed = vector_load(halves + (f.pairs ? 2 : 1) * b), *to = out + b * parts;
-        Vector early = vupkhsh(packed), late = vupklsh(packed);
-        if (vector_any_half_zero(usual_halves(packed, &c))) {
-            early = widened_half(early, &c);
-            late = widened_half(late, &c);
-        } else {
-            early = widened_usual_half(early, &c);
-            late = widened_usual_half(late, &c);
-        }
+        Vector early = widened_half(vupkhsh(packed), &c), late = widened_half(vupklsh(packed), &c);
         if (f.pairs) {
             to[0] = vspltw(early, 0);
             to[1] = vspltw(early, 1);
@@ -228,7 +220,6 @@ static ALWAYS_INLINE void tile(const Product *p, Form f, int i, int rows, int po
                     const Vector *own = &scales[r][block * parts];
                     Vector q = integers_of(values[r], f, half, own), d = own[0];
                     Vector m = f.pairs ? own[1] : vector_zero();
-                    q = r > 0 && f.pairs ? vector_behind(q, &sums[r - 1][0][3]) : q;
                     Vector early = vupkhsb(q), late = vupklsb(q);
                     Vector words[4] = {vupkhsh(early), vupklsh(early), vupkhsh(late), vupklsh(late)};
                     for (int k = 0; k < 4; k++) {
@@ -256,146 +247,14 @@ static ALWAYS_INLINE void tile(const Product *p, Form f, int i, int rows, int po
     }
 }
 
-static ALWAYS_INLINE Vector sum_of_parts(const Vector *part)
+static ALWAYS_INLINE void rows_of_blocks(const Product *p, Form f, int start, int end)
 {
-    return vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3]));
-}
-
-static ALWAYS_INLINE void put_twice(Vector *out, Vector v)
-{
-    out[0] = v;
-    out[1] = v;
-}
-
-static ALWAYS_INLINE void put_usual(Vector *out, Vector halves, const Half_Constants *c)
-{
-    put_twice(out, widened_usual_half(vupkhsh(halves), c));
-    put_twice(out + 2, widened_usual_half(vupklsh(halves), c));
-}
-
-// The same of groups, whose d are floats at any address.
-static ALWAYS_INLINE void gather_floats(Vector *out, const Matrix *w, Form f, int i, int first, int blocks)
-{
-    const char *rows = plane_row(w, f.scales, i);
-    int64_t next = row_bytes(w, f.scales);
-    int each = w->block / ITEMS;
-    int behind = first + blocks, block = first;
-    for (int group = first / each; block < behind; group += LANES) {
-        Vector own[ROWS], columns[LANES];
-        for (int row = 0; row < ROWS; row++) {
-            const char *floats = rows + row * next;
-            own[row] = vector_load_anywhere(floats + (int64_t)group * sizeof(float), floats + next - 1);
-        }
-        vector_transpose(columns, own);
-        for (int column = 0; column < LANES && block < behind; column++) {
-            for (int end = (group + column + 1) * each; block < end && block < behind; block++) {
-                put_twice(out, columns[column]);
-                out += 2;
-            }
-        }
-    }
-}
-
-// d of blocks of ROWS rows from row i on: a lane for each row, a vector for each half of a block. Up to seven blocks
-// more are written.
-static ALWAYS_INLINE void gather_scales(Vector *out, const Matrix *w, Form f, int i, int first, int blocks)
-{
-    if (f.floats) {
-        gather_floats(out, w, f, i, first, blocks);
-        return;
-    }
-    Half_Constants c = half_constants();
-    const char *halves = (const char *)plane_row(w, f.scales, i) + first * sizeof(uint16_t);
-    int64_t next = row_bytes(w, f.scales);
-    for (int b = 0; b < blocks; b += 8) {
-        Vector rows[ROWS], columns[ROWS];
-        for (int row = 0; row < ROWS; row++) {
-            rows[row] = vector_load(halves + row * next);
-        }
-        halves += VECTOR_BYTES;
-        Vector usual = vminuh(vminuh(usual_halves(rows[0], &c), usual_halves(rows[1], &c)),
-                              vminuh(usual_halves(rows[2], &c), usual_halves(rows[3], &c)));
-        vector_transpose_halves(columns, rows);
-        if (vector_any_half_zero(usual)) {
-            for (int column = 0; column < ROWS; column++) {
-                put_twice(out + 4 * column, widened_half(vupkhsh(columns[column]), &c));
-                put_twice(out + 4 * column + 2, widened_half(vupklsh(columns[column]), &c));
-            }
-        } else {
-            put_usual(out, columns[0], &c);
-            put_usual(out + 4, columns[1], &c);
-            put_usual(out + 8, columns[2], &c);
-            put_usual(out + 12, columns[3], &c);
-        }
-        out += 16;
-    }
-}
-
-// sums += the products of 16 items of a row, which are q with scale d, and 16 of x.
-static ALWAYS_INLINE void add_sixteen(Vector *sums, Vector q, Vector d, const float *x)
-{
-    Vector early = vupkhsb(q), late = vupklsb(q);
-    Vector words[4] = {vupkhsh(early), vupklsh(early), vupkhsh(late), vupklsh(late)};
-    for (int k = 0; k < 4; k++) {
-        sums[k] = vmaddfp(vmaddfp(vcfsx(words[k], 0), d, vector_zero()), lvx(x + 4 * k), sums[k]);
-    }
-}
-
-// ROWS rows of int8 from row i on times x of one position, by the order of tile_vmx in fp32.c; out + i is aligned.
-static ALWAYS_INLINE void four_rows(const Product *p, Form f, int i)
-{
-    int n = p->w.n;
-    Vector scales[2 * (BLOCKS_AT_ONCE + 8)], sums[ROWS][4];
-    for (int r = 0; r < ROWS; r++) {
-        for (int k = 0; k < 4; k++) {
-            sums[r][k] = vector_zero();
-        }
-    }
-    const unsigned char *values = plane_row(&p->w, f.values, i);
-    int64_t next = row_bytes(&p->w, f.values);
-    const float *x = p->x;
-    for (int first = 0; first < n / ITEMS; first += BLOCKS_AT_ONCE) {
-        int blocks = n / ITEMS - first < BLOCKS_AT_ONCE ? n / ITEMS - first : BLOCKS_AT_ONCE;
-        gather_scales(scales, &p->w, f, i, first, blocks);
-        const unsigned char *ahead = values + PREFETCH_AHEAD;
-        for (int half = 0; half < 2 * blocks; half++) {
-            Vector d = scales[half];
-            __builtin_prefetch(ahead);
-            ahead += PREFETCH_LINE;
-            add_sixteen(sums[0], vector_load(values), vspltw(d, 0), x);
-            add_sixteen(sums[1], vector_load(values + next), vspltw(d, 1), x);
-            Vector third = vector_load(values + 2 * next), fourth = vector_load(values + 3 * next);
-            third = vector_behind(third, &sums[0][3]);
-            fourth = vector_behind(fourth, &sums[1][3]);
-            add_sixteen(sums[2], third, vspltw(d, 2), x);
-            add_sixteen(sums[3], fourth, vspltw(d, 3), x);
-            values += ITEMS / 2;
-            x += ITEMS / 2;
-        }
-    }
-    stvx(p->out + i,
-         vector_sums(sum_of_parts(sums[0]), sum_of_parts(sums[1]), sum_of_parts(sums[2]), sum_of_parts(sums[3])));
-}
-
-static ALWAYS_INLINE void rows_of_blocks(const Product *shared, Form f, int start, int end)
-{
-    const Product p = *shared;  // a copy, which no store to out can change
     int i = start;
-    if (f.high) {  // whose bits take too many registers for two rows
-    } else if (f.nibbles) {
-        for (; i + MOST_ROWS <= end; i += MOST_ROWS) {
-            tile(&p, f, i, MOST_ROWS, 0, 1);
-        }
-    } else {
-        for (; i < end && ((uintptr_t)(p.out + i) & (VECTOR_BYTES - 1)); i++) {
-            tile(&p, f, i, 1, 0, 1);
-        }
-        for (; i + ROWS <= end; i += ROWS) {
-            four_rows(&p, f, i);
-        }
+    for (; i + MOST_ROWS <= end; i += MOST_ROWS) {
+        tile(p, f, i, MOST_ROWS, 0, 1);
     }
     for (; i < end; i++) {
-        tile(&p, f, i, 1, 0, 1);
+        tile(p, f, i, 1, 0, 1);
     }
 }
 

@@ -56,14 +56,13 @@ void halves_widen(float *out, const uint16_t *x, int n);
 void halves_narrow(uint16_t *out, const float *x, int n);
 
 typedef struct {
-    Vector magnitude, infinity, sign, wider, rebias, kept, carry, exponents;
+    Vector magnitude, infinity, sign, wider, rebias;
 } Half_Constants;
 
 static inline Half_Constants half_constants(void)
 {
     return (Half_Constants){vector_of_word(HALF_SIGN - 1), vector_of_word(HALF_INFINITY),
-                            vector_of_word(0x80000000), vector_of_word(WIDER), vector_of_word(REBIAS),
-                            vector_of_word(0x8fffffff), vector_of_word(0x04000400), vector_of_word(0x78007800)};
+                            vector_of_word(0x80000000), vector_of_word(WIDER), vector_of_word(REBIAS)};
 }
 
 // Halves that stand in words, extended by their sign: as half_to_float.
@@ -75,18 +74,6 @@ static inline Vector widened_half(Vector words, const Half_Constants *c)
     Vector small = vcfsx(magnitude, 24);
     Vector value = vsel(usual, small, vcmpequw(exponent, vector_zero()));
     return vor(value, vand(words, c->sign));
-}
-
-// Eight halves: of each that is zero, denormal, infinite or NaN, 0; of others, something else.
-static inline Vector usual_halves(Vector halves, const Half_Constants *c)
-{
-    return vand(vadduhm(halves, c->carry), c->exponents);
-}
-
-// As widened_half, of halves for which usual_halves has no 0.
-static inline Vector widened_usual_half(Vector words, const Half_Constants *c)
-{
-    return vadduwm(vand(vslw(words, c->wider), c->kept), c->rebias);
 }
 
 #endif

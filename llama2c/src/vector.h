@@ -51,13 +51,6 @@ static inline void stvx(float *address, Vector v)
     vec_st(v, 0, address);
 }
 
-// v itself. A compiler computes what follows from it behind the sum, and so runs out of registers less easily.
-static inline Vector vector_behind(Vector v, Vector *sum)
-{
-    __asm__("" : "+v"(v), "+v"(*sum));
-    return v;
-}
-
 static inline Vector vcmpgtfp(Vector a, Vector b)
 {
     return (Vector)vec_cmpgt(a, b);
@@ -123,40 +116,6 @@ static inline Vector vupkhsh(Vector v)
 static inline Vector vupklsh(Vector v)
 {
     return (Vector)vec_unpackl((Vector_Halves)v);
-}
-
-static inline Vector vmrghh(Vector a, Vector b)
-{
-    return (Vector)vec_mergeh((Vector_Halves)a, (Vector_Halves)b);
-}
-
-static inline Vector vmrglh(Vector a, Vector b)
-{
-    return (Vector)vec_mergel((Vector_Halves)a, (Vector_Halves)b);
-}
-
-static inline Vector vadduhm(Vector a, Vector b)
-{
-    return (Vector)((Vector_Halves)a + (Vector_Halves)b);
-}
-
-// lvsl, vperm: 16 bytes from any address on. Those behind `last`, the last that there is, are anything.
-static inline Vector vector_load_anywhere(const char *address, const char *last)
-{
-    const char *end = last - address < 15 ? last : address + 15;
-    return vec_perm(vec_ld(0, (const float *)(const void *)address), vec_ld(0, (const float *)(const void *)end),
-                    vec_lvsl(0, (const float *)(const void *)address));
-}
-
-static inline Vector vminuh(Vector a, Vector b)
-{
-    return (Vector)vec_min((vector unsigned short)a, (vector unsigned short)b);
-}
-
-// vcmpequh. with zeros: whether a halfword is 0.
-static inline int vector_any_half_zero(Vector v)
-{
-    return vec_any_eq((vector unsigned short)v, (vector unsigned short)vector_zero());
 }
 
 // vmrghh and vmrglh with zeros: the first and the last half of eight halfwords, each the upper half of a word.
@@ -236,12 +195,6 @@ typedef union {
 static inline Vector vector_zero(void)
 {
     return (Vector){{0.0f, 0.0f, 0.0f, 0.0f}};
-}
-
-static inline Vector vector_behind(Vector v, Vector *sum)
-{
-    (void)sum;
-    return v;
 }
 
 static inline Vector lvx(const float *address)
@@ -413,54 +366,6 @@ static inline Vector vupklsh(Vector v)
     return vector_words_of(v.halves + 4);
 }
 
-static inline Vector vector_merge_halves(const int16_t *a, const int16_t *b)
-{
-    return (Vector){.halves = {a[0], b[0], a[1], b[1], a[2], b[2], a[3], b[3]}};
-}
-
-static inline Vector vmrghh(Vector a, Vector b)
-{
-    return vector_merge_halves(a.halves, b.halves);
-}
-
-static inline Vector vmrglh(Vector a, Vector b)
-{
-    return vector_merge_halves(a.halves + 4, b.halves + 4);
-}
-
-#define VECTOR_OF_HALVES(name, expression)                     \
-    static inline Vector name(Vector a, Vector b)              \
-    {                                                          \
-        Vector result;                                         \
-        for (int i = 0; i < 8; i++) {                          \
-            uint16_t x = (uint16_t)a.halves[i];                \
-            uint16_t y = (uint16_t)b.halves[i];                \
-            result.halves[i] = (int16_t)(uint16_t)(expression); \
-        }                                                      \
-        return result;                                         \
-    }
-VECTOR_OF_HALVES(vadduhm, x + y)
-VECTOR_OF_HALVES(vminuh, x < y ? x : y)
-
-static inline Vector vector_load_anywhere(const char *address, const char *last)
-{
-    Vector result = {{0.0f, 0.0f, 0.0f, 0.0f}};
-    for (int i = 0; i < 16 && address + i <= last; i++) {
-        ((char *)&result)[i] = address[i];
-    }
-    return result;
-}
-
-static inline int vector_any_half_zero(Vector v)
-{
-    for (int i = 0; i < 8; i++) {
-        if (v.halves[i] == 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 static inline Vector vector_upper_of(const int16_t *halves)
 {
     Vector result;
@@ -571,28 +476,6 @@ static inline Vector vector_of_word(uint32_t word)
 static inline Vector vector_product(Vector a, Vector b)
 {
     return vmaddfp(a, b, vector_zero());
-}
-
-// out: lane i of rows 0 to 3, as vector i
-static inline void vector_transpose(Vector *out, const Vector *rows)
-{
-    Vector even0 = vmrghw(rows[0], rows[2]), even1 = vmrglw(rows[0], rows[2]);
-    Vector odd0 = vmrghw(rows[1], rows[3]), odd1 = vmrglw(rows[1], rows[3]);
-    out[0] = vmrghw(even0, odd0);
-    out[1] = vmrglw(even0, odd0);
-    out[2] = vmrghw(even1, odd1);
-    out[3] = vmrglw(even1, odd1);
-}
-
-// out: halfword i of rows 0 to 3, then i + 1, in vector i / 2
-static inline void vector_transpose_halves(Vector *out, const Vector *rows)
-{
-    Vector even0 = vmrghh(rows[0], rows[2]), even1 = vmrglh(rows[0], rows[2]);
-    Vector odd0 = vmrghh(rows[1], rows[3]), odd1 = vmrglh(rows[1], rows[3]);
-    out[0] = vmrghh(even0, odd0);
-    out[1] = vmrglh(even0, odd0);
-    out[2] = vmrghh(even1, odd1);
-    out[3] = vmrglh(even1, odd1);
 }
 
 // The sum of the lanes, (0 + 1) + (2 + 3).
