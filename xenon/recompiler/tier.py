@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 0.05  # seconds of a run before the compiler is loaded: a short program ends without it
 _SHORT_PATIENCE = 0.03  # where it is known what will be hot
+_LONG_RUN = 0.25  # seconds until what was hot with any input is compiled, where what is hot here is prepared
 _PERIOD = 0.01  # seconds between two samples
 _HOT = 2  # samples in a function until it is compiled
 _STUCK = 3  # samples on Unicorn in a compiled function until the place itself becomes an entry
@@ -131,8 +132,10 @@ class TierUp:
             self._sampling.start()
             for address in sorted(self._first, key=lambda address: named[address] > _LONG):
                 self._compile(address)
-            for address, inside, _ in () if self._hot else remembered:  # what is hot here, not with any input
-                self._compile(address, inside)
+            is_prepared = bool(self._hot) and not self._first
+            if not is_prepared or not self._closing.wait(_LONG_RUN):
+                for address, inside, _ in remembered:
+                    self._compile(address, inside)
             self._is_compiling = False
             while not self._closing.is_set():
                 self._compile_next()
