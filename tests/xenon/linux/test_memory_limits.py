@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 
 import pytest
 from callers import make_caller
+from guards import behind, page_table
 
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, SYSTEM, VIEWS
 from xenon.hardware.pages import Pages
-from xenon.lifter.layout import READ, WRITE_ONE
 from xenon.linux.files import Disc
 from xenon.linux.layout import PROGRAM
 from xenon.linux.uapi import Error, Map
@@ -36,22 +35,9 @@ class Guarded:
         self.call = make_caller(self.pages, Disc(), small_elf)
         self.scratch = self.call.scratch
 
-    def behind(self) -> bytes:
-        """All bytes of the buffer behind RAM."""
-        size = len(self.memory._buffer) - RAM_BYTES
-        return ctypes.string_at(self.memory.host_address + RAM_BYTES, size)
-
-    def expected(self) -> bytes:
-        """What stands behind RAM if the table says what the machine's pages say, and nothing else."""
-        bits = [0] * (_PAGES + 1)
-        for page in range(_PAGES):
-            rights = self.pages.protection_at(page * PAGE_BYTES) or Protection.NONE
-            if rights & Protection.READ:
-                bits[page] |= READ
-            if rights & Protection.WRITE:
-                bits[page] |= WRITE_ONE
-        table = [here | (here & behind) << 1 for here, behind in itertools.pairwise(bits)]
-        return bytes(table).ljust(len(self.memory._buffer) - RAM_BYTES, b"\0")
+    def is_shown(self) -> bool:
+        """Whether the table behind RAM says what the machine's pages say, and nothing else is there."""
+        return behind(self.memory) == page_table(self.pages)
 
 
 @pytest.fixture
@@ -90,7 +76,7 @@ def test_what_is_no_memory_of_the_program_is_neither_changed_nor_given(guarded: 
     after = [guarded.pages.protection_at(scratch + page * PAGE_BYTES) for page in range(-1, 5)]
     assert after == before
     assert call.peek(scratch, 4 * PAGE_BYTES) == b"kept" * PAGE_BYTES
-    assert guarded.behind() == guarded.expected()
+    assert guarded.is_shown()
 
 
 def test_a_call_that_writes_past_the_end_of_a_view_or_of_all_addresses_is_refused(guarded: Guarded) -> None:
@@ -98,7 +84,7 @@ def test_a_call_that_writes_past_the_end_of_a_view_or_of_all_addresses_is_refuse
     for end, before in itertools.product(ends, (1, 8, 15)):
         assert guarded.call("getrandom", end - before, before + 16, 0) == EFAULT, hex(end)
         assert guarded.call("clock_gettime", 1, end - before) == EFAULT, hex(end)
-    assert guarded.behind() == guarded.expected()
+    assert guarded.is_shown()
 
 
 def test_memory_is_shown_to_compiled_code_as_the_program_has_it(guarded: Guarded) -> None:
@@ -106,14 +92,14 @@ def test_memory_is_shown_to_compiled_code_as_the_program_has_it(guarded: Guarded
     anonymous = Map.PRIVATE | Map.ANONYMOUS
     for rights in (0, 1, 3, 5):
         assert call("mprotect", scratch + PAGE_BYTES, 2 * PAGE_BYTES - 5, rights) == 0
-        assert guarded.behind() == guarded.expected()
+        assert guarded.is_shown()
     high = call("mmap", PROGRAM.end - PAGE_BYTES, PAGE_BYTES, 3, anonymous | Map.FIXED_NO_REPLACE, -1, 0)
     assert high in (PROGRAM.end - PAGE_BYTES, -Error.EEXIST)
     place = call("mmap", 0, 5 * PAGE_BYTES, 3, anonymous, -1, 0)
     assert call("mremap", place + PAGE_BYTES, PAGE_BYTES, PAGE_BYTES, 0) == place + PAGE_BYTES
     assert call("munmap", place + PAGE_BYTES, 1) == 0
     assert call("munmap", scratch, 2 * PAGE_BYTES + 1) == 0
-    assert guarded.behind() == guarded.expected()
+    assert guarded.is_shown()
     for page in range(5):
         assert guarded.pages.allows(place + page * PAGE_BYTES, PAGE_BYTES) == (page != 1)
 
@@ -129,7 +115,7 @@ def test_pages_outside_ram_or_in_parts_are_refused_whoever_asks(guarded: Guarded
                 change(address, size, Protection.READ)
         with pytest.raises(XenonError):
             guarded.pages.unmap(address, size)
-    assert guarded.behind() == guarded.expected()
+    assert guarded.is_shown()
 
 
 def count_pieces(pages: Pages) -> int:
