@@ -220,11 +220,11 @@ def test_coverage_names_the_instruction_that_is_in_the_way(build: Callable[..., 
 
 
 def test_coverage_names_an_instruction_without_a_rule() -> None:
-    code = struct.pack(">2I", 0xFC20_048E, 0x4BFF_FFFC)  # mffs f1; b back
+    code = struct.pack(">2I", 0x7C64_2C2A, 0x4BFF_FFFC)  # lswx r3,r4,r5; b back
     (function,) = coverage(parse_program("it", elf_file(code, [Label("flags", CODE_ADDRESS, 8)])))
     (obstacle,) = function.obstacles
-    assert (obstacle.mnemonic, obstacle.word, obstacle.address) == ("mffs", 0xFC20_048E, CODE_ADDRESS)
-    assert obstacle.reason == f"no rule for mffs, at 0x{CODE_ADDRESS:x}"
+    assert (obstacle.mnemonic, obstacle.word, obstacle.address) == ("lswx", 0x7C64_2C2A, CODE_ADDRESS)
+    assert obstacle.reason == f"no rule for lswx, at 0x{CODE_ADDRESS:x}"
 
 
 def test_a_program_whose_functions_all_run_into_each_other_is_refused() -> None:
