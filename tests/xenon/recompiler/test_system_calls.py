@@ -25,7 +25,7 @@ from xenon.recompiler.recompiler import Tier
 
 CODE, OTHER, DATA = 0x10000, 0x11000, 0x20000
 SC, TRAP, BLR, NOP = 0x44000002, 0x7FE00008, 0x4E800020, 0x60000000
-VRSAVE = 256
+XER = 1
 RIGHTS = Protection.READ | Protection.EXECUTE
 
 
@@ -111,7 +111,7 @@ def move_special(register: int, number: int, to_special: bool = False) -> int:
 
 
 def test_the_interpreter_executes_an_instruction_without_a_rule_and_compiled_code_goes_on() -> None:
-    words = [addi(5, 0, 77), move_special(5, VRSAVE, to_special=True), addi(5, 5, 1), move_special(6, VRSAVE)]
+    words = [addi(5, 0, 77), move_special(5, XER, to_special=True), addi(5, 5, 1), move_special(6, XER)]
     words += [store_word(5, 4), store_word(6, 4, 4)]
     words += [0x4800_0001 | OTHER - CODE - 4 * len(words), addi(5, 5, 1), store_word(5, 4), TRAP]
     _, machine = on_both(words, lambda _cpu, trap: trap.pc, [BLR])
@@ -154,7 +154,7 @@ def test_compiled_code_is_not_entered_while_xer_has_an_overflow() -> None:
 
 
 def test_a_loop_with_an_instruction_without_a_rule_stays_with_the_interpreter() -> None:
-    loop = {CODE: move_special(5, VRSAVE), CODE + 4: branch_less(4), CODE + 8: BLR}
+    loop = {CODE: move_special(5, XER), CODE + 4: branch_less(4), CODE + 8: BLR}
     with pytest.raises(NotUnderstood, match="no rule for mfspr"):
         explore(loop.get, (CODE,))
 
