@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -39,6 +38,7 @@ def after_fork(function: Callable[[], object]) -> None:
 
 
 if sys.platform == "win32":
+    import _winapi
 
     class _Pipes:
         """A pipe each way."""
@@ -59,13 +59,20 @@ if sys.platform == "win32":
 
     @contextlib.contextmanager
     def deaf_to_ctrl_c() -> Iterator[None]:
-        """Children started in the block never see Ctrl-C. Neither does this process, in the block."""
-        kernel = ctypes.WinDLL("kernel32")
-        kernel.SetConsoleCtrlHandler(None, True)
+        """Children that multiprocessing starts in the block never see Ctrl-C: they are in process groups of
+        their own, which multiprocessing has no parameter for."""
+        create = _winapi.CreateProcess
+
+        def in_own_group(*arguments: Any) -> Any:
+            changed = list(arguments)
+            changed[5] |= subprocess.CREATE_NEW_PROCESS_GROUP  # the flags
+            return create(*changed)
+
+        _winapi.CreateProcess = in_own_group
         try:
             yield
         finally:
-            kernel.SetConsoleCtrlHandler(None, False)
+            _winapi.CreateProcess = create
 
     def start_talking(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], Channel]:
         """A child that Ctrl-C does not reach, and the channel to it. Raises OSError."""

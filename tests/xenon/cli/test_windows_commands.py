@@ -128,6 +128,7 @@ def test_ctrl_c_is_one_line(words: Sequence[str], build: Any, tmp_path: Path) ->
     assert done.stdout.decode().split("\r\n")[0] == "130 error: interrupted", done.stderr
 
 
+@LONG
 def test_measuring_commands_end_well_and_leave_nothing(tmp_path: Path) -> None:
     """What they open in temporary folders is closed before the folders go."""
     folder = tmp_path / "temporary"
