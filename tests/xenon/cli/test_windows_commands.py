@@ -16,7 +16,7 @@ import pytest
 from assembler import basic_program
 from c64_story import story_program
 from command_line import run_command
-from support import GOLDEN, GoldenStory, golden_stories
+from support import GOLDEN, LONG, GoldenStory, golden_stories
 
 import llama2c
 
