@@ -120,6 +120,15 @@ def test_a_function_that_was_left_is_not_compiled_for_a_time_that_doubles(
         assert not recompiler.is_left(refuse)
 
 
+def test_the_hook_that_hands_over_is_the_only_one_of_blocks(tier_up: tuple[TierUp, Recompiler]) -> None:
+    _, recompiler = tier_up
+    (code,) = recompiler.attached
+    assert code.cpu.pause.has_hook
+    (refuse,) = recompiler.functions.addresses_of({"refuse"})
+    recompiler.compile(refuse)
+    assert not code.cpu.pause.has_hook
+
+
 def test_what_promises_most_for_its_length_is_compiled_first(
     tier_up: tuple[TierUp, Recompiler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
