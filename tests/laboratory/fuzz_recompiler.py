@@ -1,6 +1,6 @@
 """The long random test of the recompiler against Unicorn: every form, then mixtures, until the time is up.
 
-PYTHONPATH=tests python -m laboratory.fuzz_recompiler [--seconds 600] [--seed 1] [--loops | FORM ...]
+PYTHONPATH=tests python -m laboratory.fuzz_recompiler [--seconds 600] [--seed 1] [--loops|--jumps|FORM ...]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 
 from laboratory.differential import Difference, Laboratory, forms, random_word
+from laboratory.jump_trials import JumpLaboratory, random_jumps
 from laboratory.loop_trials import LoopLaboratory, random_trial
 from xenon.recompiler.recompiler import Tier
 
@@ -43,6 +44,20 @@ def try_loops(rng: random.Random, deadline: float) -> int:
     return 1 if failures else 0
 
 
+def try_jumps(seed: int, deadline: float) -> int:
+    laboratory = JumpLaboratory()
+    trials = failures = 0
+    while time.monotonic() < deadline:
+        results = laboratory.results(random_jumps(random.Random(seed + trials)))
+        differing = [way for way, result in results.items() if result != results["Unicorn"]]
+        if differing:
+            failures += 1
+            print(f"seed {seed + trials}: {', '.join(differing)} differ from Unicorn", flush=True)
+        trials += 1
+    print(f"{trials} programs of jumps, {failures} differ")
+    return 1 if failures else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -53,7 +68,12 @@ def main() -> int:
     parser.add_argument(
         "--loops", action="store_true", help="random loops instead, with unusual numbers in them"
     )
+    parser.add_argument(
+        "--jumps", action="store_true", help="random programs of jump tables and calls instead"
+    )
     options = parser.parse_args()
+    if options.jumps:
+        return try_jumps(options.seed, time.monotonic() + options.seconds)
     if options.loops:
         return try_loops(random.Random(options.seed), time.monotonic() + options.seconds)
     opcodes = forms()

@@ -16,6 +16,7 @@ import loader
 from xenon.console import Bytes, Console, CpuKind, MachineSettings
 from xenon.errors import ErrorCode, XenonError
 from xenon.linux.faults import GuestFault
+from xenon.linux.program import read_program
 from xenon.recompiler.cpu_kind import installed
 
 Build = Callable[..., Path]
@@ -160,3 +161,14 @@ def test_a_model_of_small_matrices_starts_no_worker(monkeypatch: pytest.MonkeyPa
         running |= {thread.name for thread in threading.enumerate()}
     assert "hardware thread 0" in running
     assert "hardware thread 1" not in running
+
+
+@pytest.mark.parametrize("how", ["freestanding", "freestanding-v1"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_is_a_function_pointer_of_the_programs_abi(build: Build, how: str, kind: CpuKind) -> None:
+    program = build("descriptors", how)
+    assert read_program(program).abi == (1 if how == "freestanding-v1" else 2)
+    console = Console(MachineSettings(threads=2, cpu=kind))
+    console.boot(program)
+    list(console.run(20))
+    assert console.exit_status == 42

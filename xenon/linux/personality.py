@@ -127,7 +127,7 @@ class Linux:
     def _start_task(self, thread: int, task: Task) -> None:
         def work(cpu: Cpu) -> None:
             # ABI v2: a function computes its table of contents from its own address in r12.
-            registers = {1: task.stack, 2: 0, 3: task.argument, 12: task.entry}
+            registers = {1: task.stack, 2: task.toc, 3: task.argument, 11: task.environment, 12: task.entry}
             if self._run(cpu, task.entry, registers):
                 self.process.tasks.ended(thread)
 

@@ -11,11 +11,14 @@ from xenon.linux.waiting import WaitQueues, task_key
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A function of the guest for a hardware thread; addresses, and the argument that it gets in r3."""
+    """A function of the guest for a hardware thread; addresses, and the argument that it gets in r3. ABI v1:
+    its table of contents, and its environment."""
 
     entry: int
     stack: int
     argument: int
+    toc: int = 0
+    environment: int = 0
 
 
 class TaskEnd(Exception):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from xenon.recompiler.attachment import CompiledCode
 
 _SETTLED_FREELY = 12  # times that a page is taken from a program that writes to it, without patience
+_REWRITTEN = 4  # such times until code counts as what is not compiled for long
 _PATIENCE = 0.01  # seconds that the program keeps it after that, twice as long each time
 
 
@@ -223,6 +224,10 @@ class Recompiler:
         self._settled[page] += 1
         self._settled_at[page] = now
         return self.pages.settle(address)
+
+    def is_rewritten(self, address: int) -> bool:
+        """Whether the program has written again and again to the page of this code."""
+        return self._settled[address // PAGE_BYTES] >= _REWRITTEN
 
     def code(self, function: Function) -> bytes:
         """The words of a function, as they are now."""

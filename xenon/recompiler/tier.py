@@ -245,11 +245,15 @@ class TierUp:
 
     def _stays_on_engine(self, place: int | None) -> bool:
         """Whether compiled code cannot go on where it went last: it left an instruction to the engine, or
-        went to code that is not to be compiled."""
+        went to code that is not to be compiled or not for long."""
         recompiler = self._recompiler
         if place is None:
             return True
-        if place == _NOWHERE or recompiler.dispatch.serves(place):
+        if place == _NOWHERE:
+            return False
+        if recompiler.is_rewritten(place):
+            return True
+        if recompiler.dispatch.serves(place):
             return False
         if recompiler.fetch(place) is None:
             return True

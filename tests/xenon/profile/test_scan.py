@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+import llama2c
 from xenon.cli import scan as command
 from xenon.errors import XenonError
 from xenon.powerpc.foreign import Why
@@ -182,6 +184,17 @@ def test_a_program_built_for_a_later_power_has_findings_with_names(tmp_path: Pat
     assert len(findings) >= 3
     assert all(finding.name and finding.why is Why.ABSENT for finding in findings)
     assert {finding.symbol for finding in findings} <= {"dot", "choose", "convert", "_start"}
+
+
+@pytest.mark.parametrize(
+    "program",
+    [llama2c.guest_program, llama2c.xell_program, llama2c.c64_program],
+    ids=lambda made: made.__name__,
+)
+def test_the_built_guests_have_no_findings(program: Callable[[], Path]) -> None:
+    report = scan_report(program().read_bytes())
+    assert report.findings == []
+    assert report.functions > 20 and report.instructions > 2000
 
 
 def test_a_program_cut_at_any_byte_is_refused() -> None:

@@ -12,9 +12,10 @@ pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip insta
 
 import llama2c
 from xenon.console import Console, CpuKind, MachineSettings
+from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.recompiler import restless, tier
 from xenon.recompiler.attachment import CompiledCode
-from xenon.recompiler.recompiler import Recompiler, Tier
+from xenon.recompiler.recompiler import _REWRITTEN, Recompiler, Tier
 from xenon.recompiler.restless import Restless
 from xenon.recompiler.tier import TierUp
 
@@ -101,6 +102,20 @@ def test_only_what_cannot_be_compiled_stays_on_the_engine(tier_up: tuple[TierUp,
     assert made._stays_on_engine(0x1000_0000)  # nothing may be executed there
 
 
+def test_code_that_is_rewritten_again_and_again_stays_on_the_engine(
+    tier_up: tuple[TierUp, Recompiler],
+) -> None:
+    made, recompiler = tier_up
+    (refuse,) = recompiler.functions.addresses_of({"refuse"})
+    page = refuse // PAGE_BYTES
+    recompiler._settled[page] = _REWRITTEN - 1
+    assert not made._stays_on_engine(refuse)
+    recompiler._settled[page] = _REWRITTEN
+    assert made._stays_on_engine(refuse)
+    recompiler.compile(refuse)
+    assert made._stays_on_engine(refuse)
+
+
 def test_a_function_that_was_left_is_not_compiled_for_a_time_that_doubles(
     tier_up: tuple[TierUp, Recompiler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +133,15 @@ def test_a_function_that_was_left_is_not_compiled_for_a_time_that_doubles(
         assert not recompiler.dispatch.serves(refuse)
         now += 1
         assert not recompiler.is_left(refuse)
+
+
+def test_the_hook_that_hands_over_is_the_only_one_of_blocks(tier_up: tuple[TierUp, Recompiler]) -> None:
+    _, recompiler = tier_up
+    (code,) = recompiler.attached
+    assert code.cpu.pause.has_hook
+    (refuse,) = recompiler.functions.addresses_of({"refuse"})
+    recompiler.compile(refuse)
+    assert not code.cpu.pause.has_hook
 
 
 def test_what_promises_most_for_its_length_is_compiled_first(

@@ -47,9 +47,11 @@ class NativeHooks:
                 self._engine.ctl_remove_cache(address, address + WORD_BYTES)
 
     def hook_blocks(self, callback: int, data: int) -> None:
-        """Call the host function at `callback` with (engine, address, size, `data`) before each block."""
+        """Call the host function at `callback` with (engine, address, size, `data`) before each block. The
+        function looks at the flag of the pause, in the place of the hook that did."""
         with self._pause.paused():
             add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
+            self._pause.is_looked_at()
             self._engine.ctl_flush_tb()
 
     def hook_range(self, first: int, end: int, callback: int) -> int:

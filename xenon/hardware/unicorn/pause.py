@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import unicorn
 from unicorn.unicorn_py3.unicorn import Uc
 
-from xenon.hardware.unicorn.stop_hook import add_native_hook, stop_hook
+from xenon.hardware.unicorn.stop_hook import add_native_hook, remove_native_hook, stop_hook
 
 _ASK_AGAIN = 0.001  # seconds between two requests to pause: a run that begins may miss one
 
@@ -30,6 +30,7 @@ class Pause:
         self.may_run.set()
         self._engine = engine
         self._flag = flag
+        self._stop_hook: int | None = None  # a handle
 
     def make_exact(self, flag: ctypes.c_uint32 | None = None) -> None:
         """Let each block look at a flag, which is not 0 while the engine is to come to rest; native code that
@@ -37,8 +38,20 @@ class Pause:
         if self._flag is None:
             self._flag = ctypes.c_uint32() if flag is None else flag  # a flag of 0 is not true
             callback, data = stop_hook(), ctypes.addressof(self._flag)
-            add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
+            self._stop_hook = add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
             self._engine.ctl_flush_tb()
+
+    @property
+    def has_hook(self) -> bool:
+        """Whether the flag has a hook of its own."""
+        return self._stop_hook is not None
+
+    def is_looked_at(self) -> None:
+        """Another hook of blocks looks at the flag from now on. The engine rests, and translates its code
+        anew afterwards."""
+        if self._stop_hook is not None:
+            remove_native_hook(self._engine, self._stop_hook)
+            self._stop_hook = None
 
     def begin(self) -> None:
         """A run begins, with `running` held: forget requests to come to rest that an earlier run answered."""
