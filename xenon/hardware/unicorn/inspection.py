@@ -102,7 +102,7 @@ class Inspection:
                 for _ in range(_MOST_TRIES):
                     engine.mem_write(INSPECTION_STUB, contents + code)
                     engine.reg_write(GPR_IDS[4], INSPECTION_STUB)
-                    self._pause.begin()
+                    self._pause.forget()
                     end = INSPECTION_STUB + _CODE + len(code)
                     engine.emu_start(INSPECTION_STUB + _CODE, end)
                     if engine.reg_read(ppc.UC_PPC_REG_PC) == end:

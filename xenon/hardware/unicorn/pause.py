@@ -53,6 +53,12 @@ class Pause:
             remove_native_hook(self._engine, self._stop_hook)
             self._stop_hook = None
 
+    def forget(self) -> None:
+        """Let a thread that has paused the engine run code of its own on it, whoever else waits for it to
+        rest: they ask again."""
+        if self._flag is not None:
+            self._flag.value = 0
+
     def begin(self) -> None:
         """A run begins, with `running` held: forget requests to come to rest that an earlier run answered."""
         if self._flag is not None:

@@ -135,6 +135,13 @@ def test_registers_show_what_was_set(machine: Machine) -> None:
     assert registers.fpr[1] == 0x3FF8_0000_0000_0000
 
 
+def test_all_registers_are_shown_while_a_thread_waits_for_the_cpu_to_rest() -> None:
+    cpu = Machine(resting=ctypes.c_uint32()).cpu
+    cpu.pause.may_run.clear()  # as within Pause.paused, where the caller had to wait
+    cpu.inspection.write("vscr", 1)
+    assert cpu.inspection.read()["vscr"] == 1
+
+
 def test_neighbours_with_the_same_rights_become_one_piece_and_part_again(machine: Machine) -> None:
     rights = Protection.READ | Protection.WRITE
     for place in (0x40000, 0x42000, 0x41000, 0x3F000):
