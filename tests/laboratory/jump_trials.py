@@ -8,17 +8,13 @@ import random
 import struct
 from dataclasses import dataclass
 
+from laboratory.trial_machine import TrialMachine
 from xenon.hardware.cpu import Protection, TrapKind
-from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES
-from xenon.hardware.pages import Pages
-from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.linux.layout import PROGRAM
 from xenon.powerpc.functions import Function, Functions
-from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.hand_over import hand_over
-from xenon.recompiler.recompiler import Recompiler, Tier
+from xenon.recompiler.recompiler import Tier
 
 _CODE, _DATA = PROGRAM.start, PROGRAM.start + 0x10000
 _CODE_BYTES = 2 * PAGE_BYTES
@@ -193,16 +189,11 @@ def random_jumps(rng: random.Random) -> JumpTrial:
     return JumpTrial(bytes(code), bytes(data), (_CODE, *called), registers, rng.randrange(20, 400))
 
 
-class JumpLaboratory:
+class JumpLaboratory(TrialMachine):
     """A machine to try programs of jumps on, made once."""
 
     def __init__(self, cache: CodeCache | None = None) -> None:
-        self._memory = UnifiedMemory()
-        self._pages = Pages(self._memory)
-        self.recompiler = Recompiler(self._pages, cache)
-        self._cpu = UnicornCpu(self._pages)
-        self._code = CompiledCode(self._cpu, self.recompiler)
-        hand_over(self._cpu, self._pages, self._code.state)
+        super().__init__(cache)
         self._pages.map(_CODE, _CODE_BYTES, Protection.READ | Protection.EXECUTE)
         self._pages.map(_DATA, 2 * PAGE_BYTES, Protection.READ | Protection.WRITE)
 

@@ -13,16 +13,12 @@ import struct
 from dataclasses import dataclass
 
 from laboratory.differential import forms, random_word
+from laboratory.trial_machine import TrialMachine
 from xenon.hardware.cpu import Protection, TrapKind
-from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES
-from xenon.hardware.pages import Pages
-from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.linux.layout import PROGRAM
-from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.hand_over import hand_over
-from xenon.recompiler.recompiler import Recompiler, Tier
+from xenon.recompiler.recompiler import Tier
 
 _CODE, _BODY, _DATA = PROGRAM.start, PROGRAM.start + 0x1000, PROGRAM.start + 0x10000
 _DATA_BYTES = 4 * PAGE_BYTES
@@ -131,16 +127,11 @@ def _access(rng: random.Random, vector: bool, base: int, step: int, write: bool)
     return (52 if write else 48) << 26 | rng.randrange(1, 8) << 21 | base << 16 | rng.randrange(0, 32, 4)
 
 
-class LoopLaboratory:
+class LoopLaboratory(TrialMachine):
     """A machine to try loops on, made once; with a `cache` it compiles the same loop once."""
 
     def __init__(self, cache: CodeCache | None = None) -> None:
-        self._memory = UnifiedMemory()
-        self._pages = Pages(self._memory)
-        self.recompiler = Recompiler(self._pages, cache)
-        self._cpu = UnicornCpu(self._pages)
-        self._code = CompiledCode(self._cpu, self.recompiler)
-        hand_over(self._cpu, self._pages, self._code.state)
+        super().__init__(cache)
         self._pages.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
         self._pages.map(_DATA, _DATA_BYTES, Protection.READ | Protection.WRITE)
         self._pages.map(_RESULTS, PAGE_BYTES, Protection.READ | Protection.WRITE)

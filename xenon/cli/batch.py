@@ -14,6 +14,7 @@ from xenon.cli.options import (
     DaskOption,
     ForceOption,
     JobsOption,
+    ModelOption,
     StepsOption,
     TemperatureOption,
     TimeoutOption,
@@ -34,16 +35,7 @@ if TYPE_CHECKING:
 def batch(
     prompts: Annotated[Path, typer.Argument(help="A JSON object a line: id, prompt, options.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file of stories, an object a line.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            envvar="XENON_LLM_MODEL",
-            help="A checkpoint, GGUF file or Hugging Face folder.",
-            show_default="bundled",
-        ),
-    ] = None,
+    model: ModelOption = None,
     tokenizer: TokenizerOption = None,
     jobs: JobsOption = None,
     dask: DaskOption = None,
@@ -91,7 +83,8 @@ def batch(
     defaults: dict[str, object] = {"temperature": temperature, "top_p": top_p}
     if steps is not None:
         defaults["steps"] = steps
-    work = story_work(model, None if tokenizer is None else str(tokenizer), setup, timeout)
+    named = None if model is None else str(model)
+    work = story_work(named, None if tokenizer is None else str(tokenizer), setup, timeout)
     stories = read_stories(prompts, defaults, seed)
     bar = BatchBar("stories", quiet)
     state = run_batch(work, stories, workers_of(work, count, dask), output, force, bar.show)
