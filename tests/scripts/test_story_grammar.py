@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from support import WHOLE
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "training"))
@@ -24,7 +25,7 @@ QUESTION = re.compile(
 
 @pytest.fixture(scope="module")
 def many() -> list[grammar.Story]:
-    return list(islice(grammar.stories(360), 3000))
+    return list(islice(grammar.stories(360), 3000 if WHOLE else 1000))
 
 
 @pytest.fixture(scope="module")

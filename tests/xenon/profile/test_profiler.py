@@ -34,6 +34,7 @@ NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,
     reason="the recompiler needs llvmlite: pip install llvmlite",
 )
+QUICK_CODE = pytest.mark.usefixtures("quick_code")  # skips without llvmlite
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,12 @@ def check(profile: Profile) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", [CpuKind.UNICORN, pytest.param(CpuKind.RECOMPILER, marks=NEEDS_LLVMLITE)])
-def test_the_hot_function_comes_first_with_its_callers(program: Path, kind: CpuKind) -> None:
+@pytest.mark.parametrize("kind", [CpuKind.UNICORN, CpuKind.RECOMPILER])
+def test_the_hot_function_comes_first_with_its_callers(
+    program: Path, kind: CpuKind, request: pytest.FixtureRequest
+) -> None:
+    if kind is CpuKind.RECOMPILER:
+        request.getfixturevalue("quick_code")
     rounds = "4000" if kind is CpuKind.UNICORN else "400000"
     profile = profile_of(program, ["pointer", rounds], kind)
     check(profile)
@@ -95,7 +100,7 @@ def test_the_hot_function_comes_first_with_its_callers(program: Path, kind: CpuK
     assert "lfs" in " ".join(profile.mnemonics)
 
 
-@NEEDS_LLVMLITE
+@QUICK_CODE
 def test_tiers_have_their_reasons(program: Path) -> None:
     profile = profile_of(program, ["pointer", "3000"], CpuKind.RECOMPILER)
     dot, start = (function(profile, name) for name in ("dot", "_start"))
@@ -103,7 +108,7 @@ def test_tiers_have_their_reasons(program: Path) -> None:
     assert (start.tier, start.reason) == ("unicorn", "not hot enough")
 
 
-@NEEDS_LLVMLITE
+@QUICK_CODE
 def test_an_instruction_of_another_powerpc_is_the_reason_for_unicorn(program: Path) -> None:
     profile = profile_of(program, ["select", "3000"], CpuKind.RECOMPILER, allowed=frozenset({"isel"}))
     row = function(profile, "select")
@@ -182,7 +187,7 @@ def test_every_function_of_our_guest_would_be_compiled() -> None:
     assert [name for name in HOT_FUNCTIONS if not covered[name].compiles] == []
 
 
-@NEEDS_LLVMLITE
+@QUICK_CODE
 @pytest.mark.parametrize("matmul", [pytest.param(Matmul.SCALAR, marks=LONG), Matmul.VMX])
 def test_nothing_that_takes_time_in_a_story_is_left_on_unicorn(matmul: Matmul) -> None:
     kept: list[Profiler] = []
@@ -192,7 +197,7 @@ def test_nothing_that_takes_time_in_a_story_is_left_on_unicorn(matmul: Matmul) -
         kept[0].start()
 
     session = Session(setup=Setup(threads=1, matmul=matmul, cpu=CpuKind.RECOMPILER))
-    sampling = Sampling(temperature=0, steps=150, seed=1)
+    sampling = Sampling(temperature=0, steps=100, seed=1)
     list(session.tell("", sampling, compile_first=True, watch=watch))
     profile = kept[0].stop()
     in_code = {place: count for place, count in profile.activities.items() if place is not Activity.SYSTEM}
@@ -234,7 +239,7 @@ def test_a_program_whose_functions_all_run_into_each_other_is_refused() -> None:
         coverage(parse_program("it", elf_file(code, labels)))
 
 
-@NEEDS_LLVMLITE
+@QUICK_CODE
 def test_coverage_says_what_the_recompiler_then_does(build: Callable[..., Path]) -> None:
     program = build("hot", "musl", "-O2")
     console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))

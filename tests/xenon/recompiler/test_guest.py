@@ -44,10 +44,11 @@ def booted(
 
 def compile_all(console: Console, kernel: str | None = None) -> None:
     """Compile every function of the program that a model in fp32 may need before its first instruction:
-    those that are hot with the kernel, if one is named, and the others quickly."""
+    those that are hot with the kernel, if one is named (in the short form the hottest), and the others
+    quickly."""
     recompiler = console.recompiler
     assert recompiler is not None
-    names = set(hot_functions(kernel) if kernel else ())
+    names = set((hot_functions if WHOLE else OPTIMISED.__getitem__)(kernel) if kernel else ())
     for each in recompiler.functions:
         if each.name in names:
             recompiler.compile(each.address)
