@@ -25,7 +25,7 @@ QUESTION = re.compile(
 
 @pytest.fixture(scope="module")
 def many() -> list[grammar.Story]:
-    return list(islice(grammar.stories(360), 3000 if WHOLE else 1000))
+    return list(islice(grammar.stories(360), 3000 if WHOLE else 1200))
 
 
 @pytest.fixture(scope="module")
