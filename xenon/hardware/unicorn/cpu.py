@@ -184,18 +184,12 @@ class UnicornCpu:
         remove_native_hook(self._engine, self._exception_hook)
         self._exception_hook = add_native_hook(self._engine, unicorn.UC_HOOK_INTR, hook, data)
 
-    def execute_instead(self, words: Words, execute: Callable[[int], None]) -> None:
-        """Call `execute` with each of these words in the engine's place; nothing may be mapped yet. What
-        `words.find` finds depends on what stands around a word."""
-
-        def handle(address: int, word: int) -> None:
-            if (
-                int(self._engine.reg_read(ppc.UC_PPC_REG_PC)) == address
-            ):  # else another hook has gone elsewhere
-                execute(word)
-                self.reservations.go_on(address)
-
-        self.instruction_hooks.listen(words, handle, Meant.BY_PLACE)
+    def hand_over_also(self, mnemonics: frozenset[str]) -> None:
+        """The same for more forms, at any time."""
+        assert self.engine_memory is not None
+        with self.pause.paused():
+            Decoder(self.engine_memory).hand_over(mnemonics)
+            self._engine.ctl_flush_tb()
 
     def look_for(self, forms: FormNames) -> None:
         """Put the names of these forms into `met` when they are executed; nothing may be mapped yet."""

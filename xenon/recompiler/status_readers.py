@@ -1,0 +1,150 @@
+"""Finds out whether a program's code may show FR, FI or FPRF of FPSCR.
+
+`mffs` moves all of FPSCR, and mostly for its rounding mode: compilers store the register on the stack, load
+the word and mask it. Such a reader shows nothing of these bits. What else reads them, or a value that this
+file cannot follow, does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xenon.hardware.pages import Pages
+from xenon.hardware.unicorn.code_listener import CodeListener
+from xenon.lifter.fpscr import FI, FPRF, FR
+from xenon.lifter.status_forms import READERS
+from xenon.powerpc.decode import Instruction, decode
+from xenon.powerpc.isa import table
+
+_SHOWN = FR | FI | FPRF
+_FIELDS = frozenset((3, 4))  # of FPSCR, with these bits: what mcrfs may name
+_FARTHEST = 32  # instructions that a value is followed over
+_FRAMES = frozenset((1, 31))  # GPRs that address the function's own frame
+_WORD = 0xFFFF_FFFF
+_ALL = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class StatusReaders:
+    """Calls each of `tell` once, before code that shows these bits can be executed."""
+
+    def __init__(self, pages: Pages, tell: list[Callable[[], None]]) -> None:
+        self._memory = pages.memory
+        self._tell = tell
+        self._is_told = False
+        self._forms = [
+            (np.uint32(row.mask), np.uint32(row.opcode)) for row in table() if row.mnemonic in READERS
+        ]
+        CodeListener(pages, self._look)
+
+    def _look(self, address: int, size: int) -> None:
+        if self._is_told:
+            return
+        words = np.frombuffer(self._memory.slice(address, size), ">u4")
+        if shows_status(words, self._forms):
+            self._is_told = True
+            for tell in self._tell:
+                tell()
+
+
+def shows_status(words: NDArray[np.uint32], forms: list[tuple[np.uint32, np.uint32]]) -> bool:
+    """Whether an instruction of these `forms`, (mask, opcode) of READERS, shows FR, FI or FPRF."""
+    members = np.zeros(len(words), bool)
+    for mask, opcode in forms:
+        members |= words & mask == opcode
+    return any(_shows(words, index) for index in np.flatnonzero(members).tolist())
+
+
+def _shows(words: NDArray[np.uint32], index: int) -> bool:
+    reader = decode(0, int(words[index]))
+    if reader is None or reader.mnemonic == "mcrfs":
+        return reader is not None and reader.bits(11, 3) in _FIELDS
+    value = _Value(reader.rt)
+    for word in words[index + 1 : index + 1 + _FARTHEST].tolist():
+        instruction = decode(0, word)
+        if instruction is None:  # a branch, or none of Xenon's
+            break
+        if not value.follow(instruction):
+            return True
+    return not value.is_done
+
+
+class _Value:
+    """Where FPSCR has gone from an FPR: places in the frame, and GPRs with the bits of theirs that show FR, FI
+    or FPRF."""
+
+    def __init__(self, fpr: int) -> None:
+        self._fpr = fpr
+        self._places: set[tuple[int, int]] = set()
+        self._gprs: dict[int, int] = {}
+        self._is_loaded = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no register shows the bits any more. Only f0, which neither takes nor returns a value, may
+        hold FPSCR still."""
+        return not self._gprs and self._is_loaded and self._fpr == 0
+
+    def follow(self, instruction: Instruction) -> bool:
+        """One instruction on; False where the value is used in another way than for other bits."""
+        name, access = instruction.mnemonic, instruction.access
+        if access is not None:
+            place = instruction.ra, instruction.displacement
+            if name == "stfd" and instruction.rt == self._fpr:
+                self._places.add(place)
+                return place[0] in _FRAMES
+            whole, low = place in self._places, (place[0], place[1] - 4) in self._places
+            if self._reads(instruction):
+                return False
+            self._forget(instruction)
+            if (name == "ld" and whole) or (name == "lwz" and low):
+                self._gprs[instruction.rt] = _SHOWN
+                self._is_loaded = True
+                return True
+            return access.write or not (whole or low) or (name == "lwz" and not low)
+        if not self._reads(instruction):
+            self._forget(instruction)
+            return True
+        left = self._left(instruction)
+        if left is None:
+            return False
+        self._forget(instruction)
+        if left:
+            self._gprs[instruction.ra] = left
+        return True
+
+    def _reads(self, instruction: Instruction) -> bool:
+        read = {f"r{number}" for number in self._gprs} | {f"f{self._fpr}"}
+        return bool(read & instruction.reads) and not instruction.mnemonic.startswith("mtfs")
+
+    def _forget(self, instruction: Instruction) -> None:
+        for number in [number for number in self._gprs if f"r{number}" in instruction.writes]:
+            del self._gprs[number]
+
+    def _left(self, instruction: Instruction) -> int | None:
+        """The bits that show through a logical instruction; None for other instructions."""
+        name, source = instruction.mnemonic, self._gprs.get(instruction.rt, 0)
+        if name == "rlwinm":
+            shift = instruction.rb
+            low = source & _WORD
+            rotated = (low << shift | low >> 32 - shift) & _WORD
+            return rotated & _mask(instruction.rc, instruction.word >> 1 & 31, 32)
+        if name in ("rldicl", "rldicr"):
+            shift = instruction.rb | (instruction.word >> 1 & 1) << 5
+            edge = instruction.rc | instruction.word & 0x20
+            rotated = (source << shift | source >> 64 - shift) & _ALL
+            return rotated & (_mask(edge, 63, 64) if name == "rldicl" else _mask(0, edge, 64))
+        if name in ("andi.", "andis."):
+            return source & instruction.ui << (16 if name == "andis." else 0)
+        if name in ("and", "or"):
+            return source | self._gprs.get(instruction.rb, 0)
+        return source if name in ("ori", "oris", "extsw") else None
+
+
+def _mask(first: int, last: int, width: int) -> int:
+    """Ones from bit `first` to bit `last`, 0 being the most significant, around the end if need be."""
+    ones = (1 << width) - 1
+    begin, end = ones >> first, ones ^ (ones >> last + 1)
+    return begin & end if first <= last else begin | end
