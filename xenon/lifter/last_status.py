@@ -5,8 +5,8 @@ FR, FI and FPRF belong to the instruction that was executed last. In a program t
 leave before another follows; whoever wants to see FPSCR calls the resolver (resolver.py). In other programs
 nothing is noted.
 
-Three instructions may be noted: one that sets all of these bits, a conversion behind it, which sets FR and FI,
-and a comparison behind it, which sets FPCC.
+Three instructions may be noted: one that sets all of these bits, a conversion behind it, which sets FR and
+FI, and a comparison behind it, which sets FPCC.
 """
 
 from __future__ import annotations

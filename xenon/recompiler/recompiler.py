@@ -190,7 +190,7 @@ class Recompiler:
                 del self._serving[point]
 
     def show_status(self) -> None:
-        """From now on, have compiled functions keep FR, FI and FPRF for others (see lifter/last_status.py)."""
+        """Have compiled functions keep FR, FI and FPRF for others from now on."""
         self.shows_status = True
         self.forget_code(0, RAM_BYTES)
 

@@ -16,13 +16,14 @@ from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.lifter.fpscr import FI, FPRF, FR
 from xenon.lifter.status_forms import READERS
-from xenon.powerpc.decode import Instruction, decode
+from xenon.powerpc.decode import Instruction, decode, mnemonic_of
 from xenon.powerpc.isa import table
 
 _SHOWN = FR | FI | FPRF
 _FIELDS = frozenset((3, 4))  # of FPSCR, with these bits: what mcrfs may name
 _FARTHEST = 32  # instructions that a value is followed over
 _FRAMES = frozenset((1, 31))  # GPRs that address the function's own frame
+_BLR = 0x4E80_0020
 _WORD = 0xFFFF_FFFF
 _ALL = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -64,46 +65,44 @@ def _shows(words: NDArray[np.uint32], index: int) -> bool:
     value = _Value(reader.rt)
     for word in words[index + 1 : index + 1 + _FARTHEST].tolist():
         instruction = decode(0, word)
-        if instruction is None:  # a branch, or none of Xenon's
-            break
-        if not value.follow(instruction):
+        if instruction is not None:
+            if not value.follow(instruction):
+                return True
+        elif mnemonic_of(word) != "bc":
+            return value.is_shown(word == _BLR)
+        elif value.is_in_gpr:
             return True
-    return not value.is_done
+    return value.is_shown(False)
 
 
 class _Value:
-    """Where FPSCR has gone from an FPR: places in the frame, and GPRs with the bits of theirs that show FR, FI
-    or FPRF."""
+    """Where FPSCR has gone from an FPR: other FPRs, places in the frame, and GPRs; of the latter two also
+    which bits show FR, FI or FPRF."""
 
     def __init__(self, fpr: int) -> None:
-        self._fpr = fpr
-        self._places: set[tuple[int, int]] = set()
+        self._fprs = {fpr}
+        self._places: dict[tuple[int, int], int] = {}
         self._gprs: dict[int, int] = {}
-        self._is_loaded = False
+        self._is_used = False
 
     @property
-    def is_done(self) -> bool:
-        """Whether no register shows the bits any more. Only f0, which neither takes nor returns a value, may
-        hold FPSCR still."""
-        return not self._gprs and self._is_loaded and self._fpr == 0
+    def is_in_gpr(self) -> bool:
+        return bool(self._gprs)
+
+    def is_shown(self, returns: bool) -> bool:
+        """Whether other code may see the bits where following ends. A register with FPSCR that no other code
+        takes over is let go once its value was used as most are, masked or put back."""
+        if returns:
+            return not self._is_used or 3 in self._gprs or 1 in self._fprs
+        return not self._is_used or bool(self._gprs)
 
     def follow(self, instruction: Instruction) -> bool:
         """One instruction on; False where the value is used in another way than for other bits."""
-        name, access = instruction.mnemonic, instruction.access
-        if access is not None:
-            place = instruction.ra, instruction.displacement
-            if name == "stfd" and instruction.rt == self._fpr:
-                self._places.add(place)
-                return place[0] in _FRAMES
-            whole, low = place in self._places, (place[0], place[1] - 4) in self._places
-            if self._reads(instruction):
-                return False
-            self._forget(instruction)
-            if (name == "ld" and whole) or (name == "lwz" and low):
-                self._gprs[instruction.rt] = _SHOWN
-                self._is_loaded = True
-                return True
-            return access.write or not (whole or low) or (name == "lwz" and not low)
+        if instruction.mnemonic.startswith("mtfs"):
+            self._is_used = True
+            return True
+        if instruction.access is not None:
+            return self._access(instruction)
         if not self._reads(instruction):
             self._forget(instruction)
             return True
@@ -115,13 +114,38 @@ class _Value:
             self._gprs[instruction.ra] = left
         return True
 
+    def _access(self, instruction: Instruction) -> bool:
+        name, register = instruction.mnemonic, instruction.rt
+        place = instruction.ra, instruction.displacement
+        if name == "stfd" and register in self._fprs:
+            self._places[place] = _SHOWN
+            return place[0] in _FRAMES
+        if name == "std" and register in self._gprs and instruction.ra not in self._gprs:
+            self._places[place] = self._gprs[register]
+            return place[0] in _FRAMES
+        if self._reads(instruction):
+            return False
+        self._forget(instruction)
+        if name in ("ld", "lfd") and place in self._places:
+            self._is_used = True
+            if name == "ld":
+                self._gprs[register] = self._places[place]
+            else:
+                self._fprs.add(register)
+        elif name == "lwz" and (place[0], place[1] - 4) in self._places:
+            self._is_used = True
+            self._gprs[register] = self._places[place[0], place[1] - 4]
+        return True
+
     def _reads(self, instruction: Instruction) -> bool:
-        read = {f"r{number}" for number in self._gprs} | {f"f{self._fpr}"}
-        return bool(read & instruction.reads) and not instruction.mnemonic.startswith("mtfs")
+        held = {f"r{number}" for number in self._gprs} | {f"f{number}" for number in self._fprs}
+        return bool(held & instruction.reads)
 
     def _forget(self, instruction: Instruction) -> None:
-        for number in [number for number in self._gprs if f"r{number}" in instruction.writes]:
-            del self._gprs[number]
+        self._gprs = {
+            number: bits for number, bits in self._gprs.items() if f"r{number}" not in instruction.writes
+        }
+        self._fprs = {number for number in self._fprs if f"f{number}" not in instruction.writes}
 
     def _left(self, instruction: Instruction) -> int | None:
         """The bits that show through a logical instruction; None for other instructions."""
@@ -138,7 +162,7 @@ class _Value:
             return rotated & (_mask(edge, 63, 64) if name == "rldicl" else _mask(0, edge, 64))
         if name in ("andi.", "andis."):
             return source & instruction.ui << (16 if name == "andis." else 0)
-        if name in ("and", "or"):
+        if name in ("and", "andc", "or", "nor"):
             return source | self._gprs.get(instruction.rb, 0)
         return source if name in ("ori", "oris", "extsw") else None
 
