@@ -54,6 +54,8 @@ HANDED_OVER = (
 """The forms that Unicorn would execute, in another way than Xenon. What it does not know traps anyhow."""
 _COPYING = frozenset(f"{name}." for name in NOTING - COMPARISONS)
 """Forms that copy bits of FPSCR, which is exactly Xenon's behind them."""
+RESERVING = frozenset("lwarx ldarx stwcx. stdcx.".split())
+"""Forms whose reservation the engine keeps to itself."""
 _SHOWN = NOTING | _COPYING
 """Forms that set FR, FI or FPRF, in a program that shows these bits."""
 
@@ -139,16 +141,18 @@ def lone_instructions() -> LoneInstructions:
     return LoneInstructions()
 
 
-def hand_over(cpu: UnicornCpu, pages: Pages, state: State) -> Callable[[], None]:
+def hand_over(cpu: UnicornCpu, pages: Pages, state: State, shares_memory: bool) -> Callable[[], None]:
     """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible. If
     not, those trap that would seem to be executed, and the CPU keeps the names of the others that it
-    meets.
+    meets. A CPU that `shares_memory` has reservations for all to see, in any case.
 
     Returns what is to be called when the program has code that shows FR, FI or FPRF."""
     memory, hook = cpu.engine_memory, lone_instructions().hook
     if memory is not None and hook is not None:
-        _HandOver(cpu, pages, state, memory).begin(hook)
+        _HandOver(cpu, pages, state, memory).begin(hook, RESERVING if shares_memory else frozenset())
         return partial(cpu.hand_over_also, _SHOWN)
+    if shares_memory:
+        cpu.reservations.listen()
     if memory is not None:
         cpu.take_away(VMX128)
     cpu.look_for(Deviations())
@@ -211,8 +215,9 @@ class _HandOver:
         ):  # fmt: skip
             state.word(offset).value = value
 
-    def begin(self, hook: int) -> None:
-        self._cpu.hand_over(HANDED_OVER | _COPYING, hook, self._state.host_address, self._execute)
+    def begin(self, hook: int, more: frozenset[str]) -> None:
+        """Hand over, with `more` forms."""
+        self._cpu.hand_over(HANDED_OVER | _COPYING | more, hook, self._state.host_address, self._execute)
 
     def _execute(self) -> bool:
         """Execute the instruction before PC, and have the next such word executed without Python; False where

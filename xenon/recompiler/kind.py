@@ -39,9 +39,7 @@ def make_cpus(
         pages.listen(PageTable(pages.memory))  # for instructions that are handed over
         tell = []
         for cpu in alone:
-            if threads > 1:
-                cpu.reservations.listen()
-            tell.append(hand_over(cpu, pages, State()))
+            tell.append(hand_over(cpu, pages, State(), shares_memory=threads > 1))
         StatusReaders(pages, tell)
         return alone, None
     recompiler = Recompiler(pages, CodeCache(), measured)
@@ -50,6 +48,6 @@ def make_cpus(
         instruments = instruments_for_compiled_code() if measured else None
         cpus.append(UnicornCpu(pages, bus, instruments=instruments))
         code = CompiledCode(cpus[-1], recompiler)
-        tell.append(hand_over(cpus[-1], pages, code.state))
+        tell.append(hand_over(cpus[-1], pages, code.state, shares_memory=True))
     StatusReaders(pages, tell)
     return cpus, recompiler
