@@ -35,7 +35,7 @@ class Lab:
         self.pages.listen(PageTable(self.memory))
         self.cpu = UnicornCpu(self.pages)
         self.state = State()
-        hand_over(self.cpu, self.pages, self.state)
+        hand_over(self.cpu, self.pages, self.state, shares_memory=False)
         self.pages.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
         self.pages.map(DATA, PAGE_BYTES, rights)
 
