@@ -48,6 +48,7 @@ ENGINE_LR, ENGINE_CTR, ENGINE_VRSAVE = 2976, 2984, 2992  # pointers to 64 bits o
 RESOLVER = 3000  # pointer to the function that brings FPSCR up to date (see last_status.py)
 LAST_FORMS = 3008  # three bytes: forms of the instructions whose effect on FPSCR is still to come
 LAST_OPERANDS, LAST_CONVERTED, LAST_COMPARED = 3016, 3040, 3048  # their operands: 3, 1 and 2
+SHORTEST = 3064  # RESULT rounded towards zero
 SIZE = 3072
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF

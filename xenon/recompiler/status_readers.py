@@ -1,25 +1,28 @@
-"""Finds out whether a program's code may show FR, FI or FPRF of FPSCR.
+"""Finds out whether a program's code may show FR, FI or FPRF of FPSCR, or set OE or UE, which change results.
 
 `mffs` moves all of FPSCR, and mostly for its rounding mode: compilers store the register on the stack, load
-the word and mask it. Such a reader shows nothing of these bits. What else reads them, or a value that this
-file cannot follow, does.
+the word and mask it, or clear bits of it and put it back. That shows nothing of these bits. What else
+reads them does, and a value that this file cannot follow. An FPSCR that comes from elsewhere is taken for one
+that was read before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.code_listener import CodeListener
-from xenon.lifter.fpscr import FI, FPRF, FR
+from xenon.lifter.fpscr import FI, FPRF, FR, OE, UE
 from xenon.lifter.status_forms import READERS
 from xenon.powerpc.decode import Instruction, decode, mnemonic_of
 from xenon.powerpc.isa import table
 
 _SHOWN = FR | FI | FPRF
+_ENABLING = OE | UE
 _FIELDS = frozenset((3, 4))  # of FPSCR, with these bits: what mcrfs may name
 _FARTHEST = 32  # instructions that a value is followed over
 _FRAMES = frozenset((1, 31))  # GPRs that address the function's own frame
@@ -29,39 +32,53 @@ _ALL = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class StatusReaders:
-    """Calls each of `tell` once, before code that shows these bits can be executed."""
+    """Calls each of `tell` once, before code that shows these bits, or sets those, can be executed."""
 
     def __init__(self, pages: Pages, tell: list[Callable[[], None]]) -> None:
         self._memory = pages.memory
         self._tell = tell
         self._is_told = False
-        self._forms = [
-            (np.uint32(row.mask), np.uint32(row.opcode)) for row in table() if row.mnemonic in READERS
-        ]
         CodeListener(pages, self._look)
 
     def _look(self, address: int, size: int) -> None:
         if self._is_told:
             return
         words = np.frombuffer(self._memory.slice(address, size), ">u4")
-        if shows_status(words, self._forms):
+        if shows_status(words):
             self._is_told = True
             for tell in self._tell:
                 tell()
 
 
-def shows_status(words: NDArray[np.uint32], forms: list[tuple[np.uint32, np.uint32]]) -> bool:
-    """Whether an instruction of these `forms`, (mask, opcode) of READERS, shows FR, FI or FPRF."""
+def shows_status(words: NDArray[np.uint32]) -> bool:
+    """Whether an instruction shows FR, FI or FPRF, or sets OE or UE."""
     members = np.zeros(len(words), bool)
-    for mask, opcode in forms:
+    for mask, opcode in _forms():
         members |= words & mask == opcode
     return any(_shows(words, index) for index in np.flatnonzero(members).tolist())
 
 
+@cache
+def _forms() -> list[tuple[np.uint32, np.uint32]]:
+    """Mask and opcode of what is looked at."""
+    return [
+        (np.uint32(row.mask), np.uint32(row.opcode))
+        for row in table()
+        if row.mnemonic in READERS or row.mnemonic.rstrip(".") in ("mtfsb1", "mtfsfi")
+    ]
+
+
 def _shows(words: NDArray[np.uint32], index: int) -> bool:
     reader = decode(0, int(words[index]))
-    if reader is None or reader.mnemonic == "mcrfs":
-        return reader is not None and reader.bits(11, 3) in _FIELDS
+    if reader is None:
+        return False
+    name = reader.mnemonic.rstrip(".")
+    if name == "mcrfs":
+        return reader.bits(11, 3) in _FIELDS
+    if name == "mtfsb1":
+        return bool(1 << 31 - reader.rt & _ENABLING)
+    if name == "mtfsfi":
+        return bool(reader.bits(16, 4) << 28 - 4 * reader.bf & _ENABLING)
     value = _Value(reader.rt)
     for word in words[index + 1 : index + 1 + _FARTHEST].tolist():
         instruction = decode(0, word)
@@ -84,6 +101,7 @@ class _Value:
         self._places: dict[tuple[int, int], int] = {}
         self._gprs: dict[int, int] = {}
         self._is_used = False
+        self._may_enable = False
 
     @property
     def is_in_gpr(self) -> bool:
@@ -100,7 +118,7 @@ class _Value:
         """One instruction on; False where the value is used in another way than for other bits."""
         if instruction.mnemonic.startswith("mtfs"):
             self._is_used = True
-            return True
+            return not (self._may_enable and self._reads(instruction))
         if instruction.access is not None:
             return self._access(instruction)
         if not self._reads(instruction):
@@ -162,6 +180,8 @@ class _Value:
             return rotated & (_mask(edge, 63, 64) if name == "rldicl" else _mask(0, edge, 64))
         if name in ("andi.", "andis."):
             return source & instruction.ui << (16 if name == "andis." else 0)
+        if name == "or" or (name == "ori" and instruction.ui & _ENABLING):
+            self._may_enable = True
         if name in ("and", "andc", "or", "nor"):
             return source | self._gprs.get(instruction.rb, 0)
         return source if name in ("ori", "oris", "extsw") else None
