@@ -261,13 +261,18 @@ class _HandOver:
             rights.value = before
 
     def _access(self, instruction: Instruction, function: int) -> bool:
-        """An access that the page table did not allow: in a physical view, over code, or a fault."""
+        """An access that is not aligned where it must be, or that the page table did not allow: in a physical
+        view, over code, or a fault."""
         access = instruction.access
         if access is None:
             return False
         gprs = (ctypes.c_uint64 * 32).from_address(self._gpr)
         base, index = gprs[instruction.ra] if instruction.ra else 0, gprs[instruction.rb]
         address = (base + index) & _MASK
+        if instruction.mnemonic in RESERVING and address % access.size:
+            self._pc.value = instruction.address
+            self._cpu.refuse_misaligned(instruction.address)
+            return True
         start = physical(address)
         if start != address and self._pages.memory.map.has_views and instruction.ra != instruction.rb:
             gprs[instruction.rb] = start - base & _MASK

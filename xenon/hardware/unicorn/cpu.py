@@ -59,10 +59,10 @@ _NEVER = 0xFFFF_FFFF_FFFF_FFFF
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 # Exception numbers of the engine (POWERPC_EXCP_* of qemu's target/ppc/cpu.h).
-_VECTOR_SYSTEM_CALL = 8
+_VECTOR_ALIGNMENT, _VECTOR_SYSTEM_CALL = 5, 8
 VECTOR_ILLEGAL = 96
 _VECTORS = {
-    5: TrapKind.MISALIGNED,
+    _VECTOR_ALIGNMENT: TrapKind.MISALIGNED,
     6: TrapKind.TRAP_INSTRUCTION,
     7: TrapKind.UNAVAILABLE,
     73: TrapKind.UNAVAILABLE,
@@ -202,6 +202,12 @@ class UnicornCpu:
     def refuse(self, access: Access, pc: int, address: int, size: int) -> None:
         """See RefusedAccesses; for what executes in the engine's place."""
         self._refused.refuse(access, pc, address, size)
+
+    def refuse_misaligned(self, pc: int) -> None:
+        """End the run at `pc`, which holds an access that must be aligned; for what executes in the engine's
+        place."""
+        self._refused.trap = self._refused.trap or Trap(TrapKind.MISALIGNED, pc, vector=_VECTOR_ALIGNMENT)
+        self._engine.emu_stop()
 
     def wrote(self, address: int, size: int) -> None:
         """What executes in the engine's place has written to RAM, perhaps over code; PC stands behind it."""
