@@ -218,23 +218,26 @@ def _rounded(name: str) -> list[str]:
     towards zero."""
     emitter = Emitter()
 
-    def execute(mode: str, place: int) -> Value:
-        saved = emitter.op(I64, f"call i64 @enter_mode(i64 {mode})")
+    def execute() -> Value:
         emitter.emit(f"call void @body_{name}(ptr %state)")
-        emitter.write(emitter.read(I64, emitter.field(layout.RESULT)), emitter.field(place))
-        host = emitter.op(I64, "call i64 @host_exceptions()")
-        emitter.emit(f"call void @leave_mode({saved.typed})")
-        return host
+        return emitter.read(I64, emitter.field(layout.RESULT))
 
-    host = execute("%mode", layout.SHORTEST)
-    again, done = emitter.labels(2)
-    emitter.branch_if((host & INEXACT).icmp("ne", 0), again, done)
+    saved = emitter.op(I64, "call i64 @enter_mode(i64 %mode)")
+    result = execute()
+    host = emitter.op(I64, "call i64 @host_exceptions()")
+    again, exact, done = emitter.labels(3)
+    emitter.branch_if((host & INEXACT).icmp("ne", 0), again, exact)
+    emitter.start(exact)
+    emitter.branch(done)
     emitter.start(again)
-    result = emitter.read(I64, emitter.field(layout.RESULT))
-    execute(str(_TOWARD_ZERO), layout.SHORTEST)
+    emitter.emit(f"call i64 @enter_mode(i64 {_TOWARD_ZERO})")
+    shortened = execute()
     emitter.write(result, emitter.field(layout.RESULT))
     emitter.branch(done)
     emitter.start(done)
+    shortest = emitter.phi([(result, exact), (shortened, again)])
+    emitter.write(shortest, emitter.field(layout.SHORTEST))
+    emitter.emit(f"call void @leave_mode({saved.typed})")
     emitter.emit(f"ret {host.typed}")
     head = f"define internal i64 @rounded_{name}(ptr %state, i64 %mode) noinline nounwind {{"
     return [head, "entry:", *emitter.lines, "}\n"]
