@@ -260,7 +260,7 @@ class Laboratory:
         self.recompiler.assume_singles = False  # what is tried is compiled code alone
         self._cpu = UnicornCpu(self._pages)
         self._code = CompiledCode(self._cpu, self.recompiler)
-        hand_over(self._cpu, self._pages, self._code.state)
+        hand_over(self._cpu, self._pages, self._code.state, shares_memory=True)
 
     def differences(
         self,

@@ -1,7 +1,7 @@
 """A model of scalar floating point: results and FPSCR, with exact fractions, by the PowerPC books.
 
 Source: IBM, PowerPC Operating Environment Architecture, Book I, chapter 4. It is independent of the host's
-arithmetic and of the lifter. Exceptions with OE or UE set are not modelled.
+arithmetic and of the lifter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from math import isqrt
 
 FX, FEX, VX, OX, UX, ZX, XX = (1 << bit for bit in range(31, 24, -1))
 VXSNAN, VXISI, VXIDI, VXZDZ, VXIMZ, VXVC, FR, FI = (1 << bit for bit in range(24, 16, -1))
-VXSQRT, VXCVI, VE, ZE = 1 << 9, 1 << 8, 0x80, 0x10
+VXSQRT, VXCVI, VE, OE, UE, ZE = 1 << 9, 1 << 8, 0x80, 0x40, 0x20, 0x10
 INVALID = VXSNAN | VXISI | VXIDI | VXZDZ | VXIMZ | VXVC | VXSQRT | VXCVI | 1 << 10
 FPRF, FPCC = 0x1F << 12, 0xF << 12
 NEAREST, TO_ZERO, UP, DOWN = range(4)
@@ -22,14 +22,16 @@ INFINITY, QUIET, SIGN, DEFAULT_NAN = 0x7FF << 52, 1 << 51, 1 << 63, 0x7FF8 << 48
 
 @dataclass(frozen=True)
 class Format:
-    """Bits of the significand, and the exponents of the smallest and the largest power of two."""
+    """Bits of the significand, the exponents of the smallest and the largest power of two, and by how much
+    an enabled overflow or underflow moves the exponent."""
 
     precision: int
     least: int
     most: int
+    moved: int
 
 
-SINGLE, DOUBLE = Format(24, -126, 127), Format(53, -1022, 1023)
+SINGLE, DOUBLE = Format(24, -126, 127, 192), Format(53, -1022, 1023, 1536)
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,10 @@ def value(bits: int) -> Fraction:
     return Fraction(struct.unpack(">d", bits.to_bytes(8, "big"))[0])
 
 
-def of_fraction(number: Fraction, sign: bool, form: Format, mode: int) -> Rounded:
-    """Round a number; the sign is that of a zero."""
+def of_fraction(number: Fraction, sign: bool, form: Format, control: int) -> Rounded:
+    """Round a number; the sign is that of a zero. `control` has the rounding mode, and OE and UE where these
+    are set."""
+    mode = control & 3
     if number == 0:
         return Rounded(SIGN if sign else 0)
     sign, size = number < 0, abs(number)
@@ -76,12 +80,16 @@ def of_fraction(number: Fraction, sign: bool, form: Format, mode: int) -> Rounde
     if size < Fraction(2) ** exponent:
         exponent -= 1
     tiny = exponent < form.least
+    if tiny and control & UE:
+        return scaled(number, Fraction(2) ** form.moved, UX, form, mode)
     unit = Fraction(2) ** (max(exponent, form.least) - form.precision + 1)
     whole, rest = divmod(size, unit)
     away = rest * 2 > unit or (rest * 2 == unit and whole % 2 == 1)
     if mode != NEAREST:
         away = rest > 0 and ((mode == UP and not sign) or (mode == DOWN and sign))
     inexact, result = rest > 0, (whole + away) * unit
+    if result >= Fraction(2) ** (form.most + 1) and control & OE:
+        return scaled(number, 1 / Fraction(2) ** form.moved, OX, form, mode)
     if result >= Fraction(2) ** (form.most + 1):
         infinite = mode == NEAREST or away or (mode == UP and not sign) or (mode == DOWN and sign)
         largest = (2 - Fraction(2) ** (1 - form.precision)) * Fraction(2) ** form.most
@@ -89,6 +97,12 @@ def of_fraction(number: Fraction, sign: bool, form: Format, mode: int) -> Rounde
         return Rounded(bits | (SIGN if sign else 0), OX | XX, infinite, True)
     flags = (XX if inexact else 0) | (UX if inexact and tiny else 0)
     return Rounded(to_bits(result) | (SIGN if sign else 0), flags, inexact and away, inexact)
+
+
+def scaled(number: Fraction, factor: Fraction, flag: int, form: Format, mode: int) -> Rounded:
+    """The result of an enabled overflow or underflow."""
+    rounded = of_fraction(number * factor, False, form, mode)
+    return Rounded(rounded.bits, rounded.flags | flag, rounded.up, rounded.inexact)
 
 
 def to_bits(number: Fraction) -> int:
@@ -120,7 +134,7 @@ def noted(status: int, flags: int) -> int:
     return summary(status | flags | (FX if flags & ~status else 0))
 
 
-def operation(name: str, a: int, b: int, c: int, mode: int) -> tuple[int | Rounded, int]:
+def operation(name: str, a: int, b: int, c: int, control: int) -> tuple[int | Rounded, int]:
     """The NaN or infinity that an arithmetic form gives, or its rounded result; the VX and ZX bits."""
     form = SINGLE if name.endswith("s") or name == "frsp" else DOUBLE
     name = name if name == "frsp" else name.removesuffix("s")
@@ -129,7 +143,7 @@ def operation(name: str, a: int, b: int, c: int, mode: int) -> tuple[int | Round
     )
     if name == "fcfid":
         number = b - (1 << 64) if negative(b) else b
-        return of_fraction(Fraction(number), False, DOUBLE, mode), 0
+        return of_fraction(Fraction(number), False, DOUBLE, control), 0
     flags = VXSNAN if any(map(signals, used)) else 0
     fused = name in ("fmadd", "fmsub", "fnmadd", "fnmsub")
     addend = b ^ (SIGN if "sub" in name else 0)
@@ -149,8 +163,8 @@ def operation(name: str, a: int, b: int, c: int, mode: int) -> tuple[int | Round
         if is_infinite(b):
             return addend ^ turn, 0
         exact = value(a) * value(c) + value(addend)
-        sign = mode == DOWN if bool(product) != negative(addend) else bool(product)
-        rounded = of_fraction(exact, sign, form, mode)
+        sign = control & 3 == DOWN if bool(product) != negative(addend) else bool(product)
+        rounded = of_fraction(exact, sign, form, control)
         return Rounded(rounded.bits ^ turn, rounded.flags, rounded.up, rounded.inexact), 0
     if flags:
         return DEFAULT_NAN, flags
@@ -159,13 +173,13 @@ def operation(name: str, a: int, b: int, c: int, mode: int) -> tuple[int | Round
             if is_infinite(a) and is_infinite(b) and negative(a) != negative(addend):
                 return DEFAULT_NAN, VXISI
             return a if is_infinite(a) else addend, 0
-        sign = negative(a) if negative(a) == negative(addend) else mode == DOWN
-        return of_fraction(value(a) + value(addend), sign, form, mode), 0
+        sign = negative(a) if negative(a) == negative(addend) else control & 3 == DOWN
+        return of_fraction(value(a) + value(addend), sign, form, control), 0
     if name == "fmul":
         sign = negative(a) != negative(c)
         if is_infinite(a) or is_infinite(c):
             return INFINITY | (SIGN if sign else 0), 0
-        return of_fraction(value(a) * value(c), sign, form, mode), 0
+        return of_fraction(value(a) * value(c), sign, form, control), 0
     if name == "fdiv":
         sign = negative(a) != negative(b)
         if is_infinite(a):
@@ -174,14 +188,14 @@ def operation(name: str, a: int, b: int, c: int, mode: int) -> tuple[int | Round
             return (SIGN if sign else 0), 0
         if is_zero(b):
             return (DEFAULT_NAN, VXZDZ) if is_zero(a) else (INFINITY | (SIGN if sign else 0), ZX)
-        return of_fraction(value(a) / value(b), sign, form, mode), 0
+        return of_fraction(value(a) / value(b), sign, form, control), 0
     if name == "fsqrt":
         if is_zero(b):
             return b, 0
         if negative(b):
             return DEFAULT_NAN, VXSQRT
-        return (b, 0) if is_infinite(b) else (of_fraction(root(value(b)), False, form, mode), 0)
-    return (b, 0) if is_infinite(b) else (of_fraction(value(b), negative(b), form, mode), 0)
+        return (b, 0) if is_infinite(b) else (of_fraction(root(value(b)), False, form, control), 0)
+    return (b, 0) if is_infinite(b) else (of_fraction(value(b), negative(b), form, control), 0)
 
 
 def root(number: Fraction) -> Fraction:
@@ -197,7 +211,7 @@ def root(number: Fraction) -> Fraction:
 def arithmetic(name: str, a: int, b: int, c: int, old: int, status: int) -> tuple[int, int]:
     """FRT and FPSCR after a form that rounds."""
     form = SINGLE if name.endswith("s") or name == "frsp" else DOUBLE
-    result, flags = operation(name, a, b, c, status & 3)
+    result, flags = operation(name, a, b, c, status & (3 | OE | UE))
     rounded = result if isinstance(result, Rounded) else Rounded(result)
     if (flags & INVALID and status & VE) or (flags & ZX and status & ZE):
         return old, noted(status & ~(FR | FI), flags)

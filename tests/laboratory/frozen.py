@@ -132,9 +132,10 @@ def _run_programs(cases: Sequence[Case], state: State | None) -> list[Values]:
     if state is not None:
         from xenon.recompiler.hand_over import hand_over
         from xenon.recompiler.state import PageTable
+        from xenon.recompiler.status_readers import StatusReaders
 
         pages.listen(PageTable(memory))
-        hand_over(cpu, pages, state)
+        StatusReaders(pages, [hand_over(cpu, pages, state, shares_memory=False)])
     load, store = _load_words(), _store_words()
     routines = [*load, _BLR, *store, _BLR]
     words: list[int] = []
@@ -252,21 +253,29 @@ def run_optimised(cases: Sequence[Case]) -> list[Values]:
     return run_compiled(cases, optimised=True)
 
 
-def run_compiled(cases: Sequence[Case], optimised: bool = False) -> list[Values]:
+def run_noted(cases: Sequence[Case]) -> list[Values]:
+    """The same as run_compiled without a reader of FPSCR in the code: functions note what the resolver then
+    executes."""
+    return run_compiled(cases, is_noted=True)
+
+
+def run_compiled(cases: Sequence[Case], optimised: bool = False, is_noted: bool = False) -> list[Values]:
     """All registers after each case in compiled code, which is called on a state directly: one function with
     an entry for each case. Raises AssertionError when compiled code hands a case back."""
     from xenon.lifter import layout
-    from xenon.recompiler.codegen import console_target, make_unit
+    from xenon.recompiler.codegen import console_target, make_unit, resolver
     from xenon.recompiler.state import Dispatch, PageTable, State
 
     words = {}
     for number, case in enumerate(cases):
-        reader = [_MFFS_F0] if "fpscr" in case.after else []
+        reader = [_MFFS_F0] if "fpscr" in case.after and not is_noted else []
         for place, word in enumerate((case.word, *reader, _BLR)):
             words[_CODE + 12 * number + 4 * place] = word
     entries = tuple(_CODE + 12 * number for number in range(len(cases)))
-    unit = make_unit(words.get, entries, frozenset(), None, console_target(False, optimised=optimised))
-    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(unit.function)
+    target = console_target(False, optimised=optimised, shows_status=is_noted)
+    unit = make_unit(words.get, entries, frozenset(), None, target)
+    signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    function = signature(unit.function)
     memory, dispatch = UnifiedMemory(), Dispatch()
     PageTable(memory).set(SCRATCH, PAGE_BYTES, Protection.READ | Protection.WRITE)
     results = []
@@ -284,6 +293,8 @@ def run_compiled(cases: Sequence[Case], optimised: bool = False) -> list[Values]
         function(state.host_address)
         returned = state.word(layout.PC).value, state.short(layout.STATUS).value
         assert returned == (_BLOCKS, layout.Status.GO_ON), (case, returned)
+        if is_noted:
+            signature(resolver(None))(state.host_address)
         results.append(_state_values(state.host_address) | {
             "m": int.from_bytes(memory.read(SCRATCH, SCRATCH_BYTES), "big")
         })  # fmt: skip

@@ -20,4 +20,4 @@ class TrialMachine:
         self.recompiler = Recompiler(self._pages, cache)
         self._cpu = UnicornCpu(self._pages)
         self._code = CompiledCode(self._cpu, self.recompiler)
-        hand_over(self._cpu, self._pages, self._code.state)
+        hand_over(self._cpu, self._pages, self._code.state, shares_memory=True)

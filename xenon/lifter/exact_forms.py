@@ -2,8 +2,7 @@
 
 `exact_NAME(state, a, b, c, old)` takes the bits of FRA, FRB and FRC, works in the rounding mode of FPSCR, and
 returns the bits of FRT, of which `old` are those before it, or a field of CR. The host says whether a result
-is inexact; FR comes from the same operation rounded towards zero. Overflow and underflow with OE or UE set
-give what they give without.
+is inexact; FR comes from the same operation rounded towards zero.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 from xenon.lifter import layout
 from xenon.lifter.emitter import Emitter
 from xenon.lifter.entry import reserve_slots
-from xenon.lifter.exceptions import INEXACT, OVERFLOW, exception_functions
+from xenon.lifter.exceptions import DIVISION_BY_ZERO, INEXACT, OVERFLOW, exception_functions
 from xenon.lifter.facts import ALL_LIVE
 from xenon.lifter.fpscr import (
     FI,
@@ -22,10 +21,12 @@ from xenon.lifter.fpscr import (
     FPRF,
     FR,
     INFINITY,
+    OE,
     OX,
     QUIET,
     RN,
     SIGN,
+    UE,
     UX,
     VE,
     VXSNAN,
@@ -44,6 +45,7 @@ from xenon.lifter.fpscr import (
 from xenon.lifter.ir_types import BIT, DOUBLE, I32, I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rules import RULES
+from xenon.lifter.scaled_results import SCALING, scaling_function
 from xenon.lifter.status_forms import COMPARISONS, CONVERSIONS, ROUNDING, SINGLE
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
@@ -51,7 +53,8 @@ from xenon.powerpc.decode import decode
 from xenon.powerpc.isa import table
 from xenon.powerpc.operands import operands_of
 
-_TOWARD_ZERO = 1
+_NEAREST, _TOWARD_ZERO = 0, 1
+_INVALID_OR_ZERO = 1 | DIVISION_BY_ZERO
 _FIELDS = {"FT": 1 << 21, "FA": 2 << 16, "FB": 3 << 11, "FC": 4 << 6}  # f1 to f4 in them
 _LEAST_DOUBLE, _LEAST_SINGLE = 1 << 52, (1023 - 126) << 52
 _CLASSES = {
@@ -174,40 +177,87 @@ def _rounding(name: str, target: Target) -> tuple[list[str], list[str]]:
     emitter, bits = frame.emitter, frame.bits
     for operand, offset in zip(bits, (layout.OPERAND_A, layout.OPERAND_B, layout.OPERAND_C), strict=True):
         emitter.write(operand, emitter.field(offset))
+    functions = [*_body(name, _arithmetic(name, target)), *_rounded(name)]
+    kind = None if name == "fcfid" else kind_of(name)  # whose operand is an integer
+    invalid = frame.zero if kind is None else frame.invalid(kind)
+    host = _round(frame, name)
+    overflow = (host & OVERFLOW).icmp("ne", 0)
+    shortest = emitter.read(I64, emitter.field(layout.SHORTEST))
+    inexact = (host & INEXACT).icmp("ne", 0)
+    small = (shortest & ~SIGN).icmp("ult", _LEAST_SINGLE if name in SINGLE else _LEAST_DOUBLE)
+    tiny = inexact & small
+    if name in SCALING:
+        functions += scaling_function(name)
+        usual = invalid.icmp("eq", 0) & (host & _INVALID_OR_ZERO).icmp("eq", 0)
+        not_zero = inexact | (shortest & ~SIGN).icmp("ne", 0)
+        up = small & not_zero & (frame.before & UE).icmp("ne", 0) & usual
+        down = overflow & (frame.before & OE).icmp("ne", 0)
+        tiny = tiny | up
+        host = _scale(frame, name, host, up, up | down)
+        inexact = (host & INEXACT).icmp("ne", 0) | (overflow & ~down)
+    result = emitter.read(I64, emitter.field(layout.RESULT))
+    shortest = emitter.read(I64, emitter.field(layout.SHORTEST))
+    a, b = Operand(bits[0]), Operand(bits[1])
+    by_zero = (a.finite & ~a.zero & b.zero) if kind is Invalid.DIVIDE else emitter.constant(BIT, False)
+    flags = invalid | frame.flag(overflow, OX) | frame.flag(tiny, UX) | frame.flag(by_zero, ZX)
+    flags = flags | frame.flag(inexact, XX)
+    kept = invalid.icmp("ne", 0) & (frame.before & VE).icmp("ne", 0)
+    kept = kept | (by_zero & (frame.before & ZE).icmp("ne", 0))
+    field = _class_of(result, name in SINGLE) | frame.flag(inexact, FI)
+    field = field | frame.flag(result.icmp("ne", shortest), FR)
+    return functions, frame.end(result, kept, FR | FI | FPRF, field, flags)
+
+
+def _round(frame: _Frame, name: str) -> Value:
+    """Do the operation on the operands in the state, and return the host's exceptions."""
+    return frame.emitter.op(I64, f"call i64 @rounded_{name}(ptr %state, {(frame.before & RN).typed})")
+
+
+def _rounded(name: str) -> list[str]:
+    """The text of `rounded_NAME(state, mode)`, which leaves in the state the result, and also the one rounded
+    towards zero."""
+    emitter = Emitter()
 
     def execute() -> Value:
         emitter.emit(f"call void @body_{name}(ptr %state)")
         return emitter.read(I64, emitter.field(layout.RESULT))
 
-    saved = emitter.op(I64, f"call i64 @enter_mode({(frame.before & RN).typed})")
+    saved = emitter.op(I64, "call i64 @enter_mode(i64 %mode)")
     result = execute()
     host = emitter.op(I64, "call i64 @host_exceptions()")
-    inexact = (host & INEXACT).icmp("ne", 0)
-    again, join, exact = emitter.labels(3)
-    emitter.branch_if(inexact, again, exact)
+    again, exact, done = emitter.labels(3)
+    emitter.branch_if((host & INEXACT).icmp("ne", 0), again, exact)
     emitter.start(exact)
-    emitter.branch(join)
+    emitter.branch(done)
     emitter.start(again)
     emitter.emit(f"call i64 @enter_mode(i64 {_TOWARD_ZERO})")
     shortened = execute()
+    emitter.write(result, emitter.field(layout.RESULT))
+    emitter.branch(done)
+    emitter.start(done)
+    shortest = emitter.phi([(result, exact), (shortened, again)])
+    emitter.write(shortest, emitter.field(layout.SHORTEST))
+    emitter.emit(f"call void @leave_mode({saved.typed})")
+    emitter.emit(f"ret {host.typed}")
+    head = f"define internal i64 @rounded_{name}(ptr %state, i64 %mode) noinline nounwind {{"
+    return [head, "entry:", *emitter.lines, "}\n"]
+
+
+def _scale(frame: _Frame, name: str, host: Value, up: Value, scales: Value) -> Value:
+    """Do the operation again with scaled operands where it `scales`; the host's last exceptions."""
+    emitter = frame.emitter
+    before, scaled, join = emitter.labels(3)
+    emitter.branch(before)
+    emitter.start(before)
+    emitter.branch_if(scales, scaled, join)
+    emitter.start(scaled)
+    saved = emitter.op(I64, f"call i64 @enter_mode(i64 {_NEAREST})")
+    emitter.emit(f"call void @scale_{name}(ptr %state, {up.typed})")
+    emitter.emit(f"call void @leave_mode({saved.typed})")
+    again = _round(frame, name)
     emitter.branch(join)
     emitter.start(join)
-    shortest = emitter.phi([(result, exact), (shortened, again)])
-    emitter.emit(f"call void @leave_mode({saved.typed})")
-    kind = None if name == "fcfid" else kind_of(name)  # whose operand is an integer
-    invalid = frame.zero if kind is None else frame.invalid(kind)
-    overflow = (host & OVERFLOW).icmp("ne", 0)
-    least = _LEAST_SINGLE if name in SINGLE else _LEAST_DOUBLE
-    tiny = inexact & (shortest & ~SIGN).icmp("ult", least)
-    a, b = Operand(bits[0]), Operand(bits[1])
-    by_zero = (a.finite & ~a.zero & b.zero) if kind is Invalid.DIVIDE else emitter.constant(BIT, False)
-    flags = invalid | frame.flag(overflow, OX) | frame.flag(tiny, UX) | frame.flag(by_zero, ZX)
-    flags = flags | frame.flag(inexact | overflow, XX)
-    kept = invalid.icmp("ne", 0) & (frame.before & VE).icmp("ne", 0)
-    kept = kept | (by_zero & (frame.before & ZE).icmp("ne", 0))
-    field = _class_of(result, name in SINGLE) | frame.flag(inexact | overflow, FI)
-    field = field | frame.flag(result.icmp("ne", shortest), FR)
-    return _body(name, _arithmetic(name, target)), frame.end(result, kept, FR | FI | FPRF, field, flags)
+    return emitter.phi([(host, before), (again, scaled)])
 
 
 def _conversion(name: str) -> tuple[list[str], list[str]]:

@@ -74,6 +74,18 @@ def place_of_fpscr(emitter: Emitter) -> Value:
     return emitter.op(POINTER, f"select {known.typed}, {place.typed}, {own.typed}")
 
 
+def resolve(emitter: Emitter) -> None:
+    """Emit that FPSCR is brought up to date with what functions have noted (see last_status.py)."""
+    noted, done = emitter.labels(2)
+    forms = emitter.read(I32, emitter.field(layout.LAST_FORMS))
+    emitter.branch_if(forms.icmp("eq", 0), done, noted)
+    emitter.start(noted)
+    resolver = emitter.read(POINTER, emitter.field(layout.RESOLVER))
+    emitter.emit(f"call void {resolver.text}(ptr %state)")
+    emitter.branch(done)
+    emitter.start(done)
+
+
 def summarised(status: Value) -> Value:
     """FPSCR with VX and FEX as the other bits say."""
     enabled = status.shl(22) & (VX | OX | UX | ZX | XX)  # VE to XE stand 22 bits below

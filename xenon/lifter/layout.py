@@ -45,7 +45,11 @@ COMPARES = 2929  # 1 once it has compared floating-point numbers
 ENGINE_NJ = 2936  # a byte: VSCR's bit NJ
 OPERAND_A, OPERAND_B, OPERAND_C, RESULT = 2944, 2952, 2960, 2968  # of one instruction: see fpscr.py
 ENGINE_LR, ENGINE_CTR, ENGINE_VRSAVE = 2976, 2984, 2992  # pointers to 64 bits of the interpreter's
-SIZE = 3008
+RESOLVER = 3000  # pointer to the function that brings FPSCR up to date (see last_status.py)
+LAST_FORMS = 3008  # three bytes: forms of the instructions whose effect on FPSCR is still to come
+LAST_OPERANDS, LAST_CONVERTED, LAST_COMPARED = 3016, 3040, 3048  # their operands: 3, 1 and 2
+SHORTEST = 3064  # RESULT rounded towards zero
+SIZE = 3072
 
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
 RESUME = NEVER - 1  # the address that has the hook run compiled code from the PC in the state

@@ -47,7 +47,7 @@ def _finish(lifter: Lifter, instruction: Instruction, result: Value, operands: l
     padded = [*operands, *[lifter.constant(of, 0.0)] * (3 - len(operands))]
 
     def repair() -> Value:
-        _note_invalid(lifter, kind_of(instruction.mnemonic), _registers(instruction))
+        _note_invalid(lifter, kind_of(instruction.mnemonic), fpr_operands(instruction))
         return result.call(function, padded, "preserve_allcc ")
 
     value = lifter.number(result, operands, repair)
@@ -57,7 +57,7 @@ def _finish(lifter: Lifter, instruction: Instruction, result: Value, operands: l
         lifter.set_double(instruction.rt, value)
 
 
-def _registers(instruction: Instruction) -> dict[str, int]:
+def fpr_operands(instruction: Instruction) -> dict[str, int]:
     """The numbers of the operands FA, FB and FC that a form has."""
     operands = operands_of(instruction.mnemonic.rstrip("."))
     numbers = {"FA": instruction.ra, "FB": instruction.rb, "FC": instruction.rc}
@@ -81,7 +81,7 @@ def _note_invalid(
 def exactly(lifter: Lifter, instruction: Instruction) -> None:
     """Any form that changes FPSCR by the way, with all that it does there."""
     name = instruction.mnemonic.rstrip(".")
-    registers = _registers(instruction)
+    registers = fpr_operands(instruction)
     zero = lifter.constant(I64, 0)
     bits = [
         lifter.double(registers[operand], exact=True).bitcast(I64) if operand in registers else zero

@@ -16,6 +16,7 @@ from xenon.lifter.fpscr import (
     MODES,
     VX,
     place_of_fpscr,
+    resolve,
     summarised,
     with_exceptions,
 )
@@ -38,6 +39,8 @@ def _status(lifter: Lifter) -> Value:
     lifter.leave_unless(lifter.read(POINTER, lifter.field(layout.ENGINE_FPSCR)).is_not_null())
     lifter.emit("call void @note_exceptions(ptr %state)")
     lifter.emit("call void @clear_exceptions()")
+    if lifter.target.shows_status and not lifter.keeps_status:
+        resolve(lifter)
     return lifter.read(I64, place_of_fpscr(lifter))
 
 

@@ -20,6 +20,9 @@ class Target:
     not, compiled code returns at once, and the interpreter runs the call."""
     optimised: bool = False
     """For the full optimiser: calls of leaf functions are lifted with their callers (see unit.py)."""
+    shows_status: bool = False
+    """The program has instructions that show FR, FI or FPRF: functions note the last floating-point
+    instruction before control leaves them (see last_status.py)."""
     counters: int | None = None
     """Count executed instructions: the distance of the table of counters from the state (see counting.py)."""
 

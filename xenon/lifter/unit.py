@@ -24,8 +24,10 @@ from xenon.lifter.estimates import estimates
 from xenon.lifter.exact_forms import status_functions
 from xenon.lifter.facts import ALL_LIVE, Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
+from xenon.lifter.fpscr import resolve
 from xenon.lifter.guards import Addresses, Guard, find_addresses, stands_alone
 from xenon.lifter.ir_types import BYTES_16, I8, I32, I64, POINTER, WORDS_4, int_type, vector
+from xenon.lifter.last_status import find_last, note_last
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
 from xenon.lifter.loops import Loop, is_loop
@@ -113,6 +115,8 @@ class Unit:
         self.lifter.keeps_status = bool(mnemonics & READERS) or any(
             name.endswith(".") and name[:-1] in NOTING for name in mnemonics
         )
+        notes = target.shows_status and not self.lifter.keeps_status
+        self._last = find_last(flow) if notes else frozenset()
         self._switches: dict[tuple[int, ...], set[str]] = {}  # sorted targets: registers changed before
         self._beyond: set[str] | None = None  # registers changed where control leaves for another part
         self._enters_together = not leaves and len(flow.entry_points) > _MOST_ENTRIES
@@ -201,6 +205,8 @@ class Unit:
             lifter.read_in(self._used)
         require_singles(lifter, self._facts.assumed.get(start, frozenset()) & self._used, "nowhere")
         lifter.prove_nothing()
+        if lifter.target.shows_status and lifter.keeps_status:
+            resolve(lifter)
         note_function(lifter, self._target, self._flow.entries[0])
         self.jump(start)
 
@@ -262,6 +268,8 @@ class Unit:
         for index in indices:
             instruction = block.body[index]
             lifter.begin_instruction(instruction.address, guards.get(index), live[index])
+            if instruction.address in self._last:
+                note_last(lifter, instruction)
             if instead is None or not instead(index, instruction):
                 RULES[instruction.mnemonic](lifter, instruction)
             lifter.end_instruction(instruction)

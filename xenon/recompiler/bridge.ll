@@ -205,10 +205,20 @@ done:
   store i32 0, ptr %running_at
   %notes = load i32, ptr %notes_at
   %noted = icmp ne i32 %notes, 0
-  br i1 %noted, label %note, label %leave
+  br i1 %noted, label %note, label %resolve
 note:
   call void @note_exceptions(ptr %state)
   store i32 0, ptr %notes_at
+  br label %resolve
+resolve:
+  %last_forms_at = getelementptr i8, ptr %state, i64 {LAST_FORMS}
+  %last_forms = load i32, ptr %last_forms_at
+  %is_resolved = icmp eq i32 %last_forms, 0
+  br i1 %is_resolved, label %leave, label %call_resolver
+call_resolver:
+  %resolver_at = getelementptr i8, ptr %state, i64 {RESOLVER}
+  %resolver = load ptr, ptr %resolver_at
+  call void %resolver(ptr %state)
   br label %leave
 leave:
   call void @pack_cr(ptr %cr_at, ptr %cr_word_at)

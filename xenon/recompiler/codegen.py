@@ -18,6 +18,7 @@ from xenon.lifter.alone import lift_all_alone
 from xenon.lifter.flow import Block, End, explore_leaves
 from xenon.lifter.jump_tables import Surroundings, explore_function, whole_function
 from xenon.lifter.parts import LONGEST, part_of
+from xenon.lifter.resolver import resolver_text
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.recompiler.bridge import bridge_text
@@ -79,7 +80,12 @@ def compiler_name() -> str:
     return " ".join(map(str, parts))
 
 
-def console_target(assume_singles: bool = True, counting: bool = False, optimised: bool = False) -> Target:
+def console_target(
+    assume_singles: bool = True,
+    counting: bool = False,
+    optimised: bool = False,
+    shows_status: bool = False,
+) -> Target:
     """The console's memory, and this computer; with `counting`, code that counts in a CPU's instruments."""
     return Target(
         x86=str(_machine().triple).startswith("x86_64"),
@@ -88,6 +94,7 @@ def console_target(assume_singles: bool = True, counting: bool = False, optimise
         page_bytes=PAGE_BYTES,
         assume_singles=assume_singles,
         optimised=optimised,
+        shows_status=shows_status,
         counters=COMPILED_AT if counting else None,
     )
 
@@ -201,6 +208,14 @@ def lone_instruction(general: int, cache: CodeCache | None = None) -> int:
     from the cache."""
     name, target = _key("alone", f"{general:08x}"), console_target()
     return _linked(name, lambda: compile_text(lift_all_alone({general: name}, target)), cache)[0]
+
+
+def resolver(cache: CodeCache | None) -> int:
+    """The host address of the resolver (see lifter/resolver.py), compiled in this process or taken from the
+    cache."""
+    target = console_target()
+    name = _key("resolver", repr(target))
+    return _linked(name, lambda: compile_text(resolver_text(name, target)), cache)[0]
 
 
 def bridge(

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 
 import numpy as np
@@ -28,13 +28,13 @@ from xenon.hardware.unicorn.cpu import VECTOR_ILLEGAL, UnicornCpu
 from xenon.hardware.unicorn.engine_memory import EngineMemory
 from xenon.lifter import layout
 from xenon.lifter.general import general_word
+from xenon.lifter.status_forms import COMPARISONS, NOTING
 from xenon.notes import note
 from xenon.powerpc.decode import Instruction, decode
 from xenon.powerpc.isa import Kind, table
 from xenon.recompiler.bridge import filled
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu_kind import installed
-from xenon.recompiler.near_status import NearStatus
 from xenon.recompiler.prepared import prepared
 from xenon.recompiler.state import State
 
@@ -52,6 +52,12 @@ HANDED_OVER = (
     | VMX128
 )
 """The forms that Unicorn would execute, in another way than Xenon. What it does not know traps anyhow."""
+_COPYING = frozenset(f"{name}." for name in NOTING - COMPARISONS)
+"""Forms that copy bits of FPSCR, which is exactly Xenon's behind them."""
+RESERVING = frozenset("lwarx ldarx stwcx. stdcx.".split())
+"""Forms whose reservation the engine keeps to itself."""
+_SHOWN = NOTING | _COPYING
+"""Forms that set FR, FI or FPRF, in a program that shows these bits."""
 
 HOOK_NAME = "hand_over"
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
@@ -135,17 +141,22 @@ def lone_instructions() -> LoneInstructions:
     return LoneInstructions()
 
 
-def hand_over(cpu: UnicornCpu, pages: Pages, state: State) -> None:
+def hand_over(cpu: UnicornCpu, pages: Pages, state: State, shares_memory: bool) -> Callable[[], None]:
     """Let the forms HANDED_OVER of a CPU that has executed nothing be executed here, if that is possible. If
     not, those trap that would seem to be executed, and the CPU keeps the names of the others that it
-    meets."""
+    meets. A CPU that `shares_memory` has reservations for all to see, in any case.
+
+    Returns what is to be called when the program has code that shows FR, FI or FPRF."""
     memory, hook = cpu.engine_memory, lone_instructions().hook
     if memory is not None and hook is not None:
-        _HandOver(cpu, pages, state, memory).begin(hook)
-        return
+        _HandOver(cpu, pages, state, memory).begin(hook, RESERVING if shares_memory else frozenset())
+        return partial(cpu.hand_over_also, _SHOWN)
+    if shares_memory:
+        cpu.reservations.listen()
     if memory is not None:
         cpu.take_away(VMX128)
     cpu.look_for(Deviations())
+    return lambda: None
 
 
 class Deviations:
@@ -204,13 +215,9 @@ class _HandOver:
         ):  # fmt: skip
             state.word(offset).value = value
 
-    def begin(self, hook: int) -> None:
-        self._cpu.hand_over(HANDED_OVER, hook, self._state.host_address, self._execute)
-        self._cpu.execute_instead(NearStatus(), self._execute_exactly)
-
-    def _execute_exactly(self, word: int) -> None:
-        if (function := lone_instructions().address(word)) is not None:
-            self._call(function, word)
+    def begin(self, hook: int, more: frozenset[str]) -> None:
+        """Hand over, with `more` forms."""
+        self._cpu.hand_over(HANDED_OVER | _COPYING | more, hook, self._state.host_address, self._execute)
 
     def _execute(self) -> bool:
         """Execute the instruction before PC, and have the next such word executed without Python; False where
@@ -254,13 +261,18 @@ class _HandOver:
             rights.value = before
 
     def _access(self, instruction: Instruction, function: int) -> bool:
-        """An access that the page table did not allow: in a physical view, over code, or a fault."""
+        """An access that is not aligned where it must be, or that the page table did not allow: in a physical
+        view, over code, or a fault."""
         access = instruction.access
         if access is None:
             return False
         gprs = (ctypes.c_uint64 * 32).from_address(self._gpr)
         base, index = gprs[instruction.ra] if instruction.ra else 0, gprs[instruction.rb]
         address = (base + index) & _MASK
+        if instruction.mnemonic in RESERVING and address % access.size:
+            self._pc.value = instruction.address
+            self._cpu.refuse_misaligned(instruction.address)
+            return True
         start = physical(address)
         if start != address and self._pages.memory.map.has_views and instruction.ra != instruction.rb:
             gprs[instruction.rb] = start - base & _MASK

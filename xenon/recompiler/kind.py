@@ -15,6 +15,7 @@ from xenon.recompiler.cpu_kind import INSTALL_HINT, CpuKind, default_kind, insta
 from xenon.recompiler.hand_over import hand_over
 from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.state import PageTable, State
+from xenon.recompiler.status_readers import StatusReaders
 
 
 def make_cpus(
@@ -36,16 +37,17 @@ def make_cpus(
             flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
             alone = [UnicornCpu(pages, bus, flag) for flag in flags]
         pages.listen(PageTable(pages.memory))  # for instructions that are handed over
+        tell = []
         for cpu in alone:
-            if threads > 1:
-                cpu.reservations.listen()
-            hand_over(cpu, pages, State())
+            tell.append(hand_over(cpu, pages, State(), shares_memory=threads > 1))
+        StatusReaders(pages, tell)
         return alone, None
     recompiler = Recompiler(pages, CodeCache(), measured)
-    cpus = []
+    cpus, tell = [], [recompiler.show_status]
     for _ in range(threads):
         instruments = instruments_for_compiled_code() if measured else None
         cpus.append(UnicornCpu(pages, bus, instruments=instruments))
         code = CompiledCode(cpus[-1], recompiler)
-        hand_over(cpus[-1], pages, code.state)
+        tell.append(hand_over(cpus[-1], pages, code.state, shares_memory=True))
+    StatusReaders(pages, tell)
     return cpus, recompiler

@@ -17,7 +17,7 @@ from xenon.powerpc.elf import Elf
 from xenon.powerpc.functions import read_functions
 from xenon.powerpc.isa import Kind, table
 from xenon.recompiler.bridge import bridge_text
-from xenon.recompiler.hand_over import HANDED_OVER, hook_text
+from xenon.recompiler.hand_over import HANDED_OVER, RESERVING, hook_text
 from xenon.recompiler.prepared import (
     BRIDGE,
     HAND_OVER,
@@ -66,7 +66,7 @@ def prepared_alone() -> tuple[int, ...]:
     words = set()
     for row in table():
         noting = row.mnemonic.removesuffix(".") in NOTING
-        wanted = noting or row.mnemonic in HANDED_OVER or row.kind is Kind.VMX128
+        wanted = noting or row.mnemonic in HANDED_OVER | RESERVING or row.kind is Kind.VMX128
         if wanted and has_rule(row.opcode):
             general = general_word(row.opcode)
             if general is not None and general == general_word(row.opcode | ~row.mask & 0xFFFF_FFFF):

@@ -15,6 +15,7 @@ import numpy as np
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.pages import Pages
+from xenon.lifter import layout
 from xenon.powerpc.abi import LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.functions import Function, Functions
 from xenon.powerpc.system import VERY_LOW_PRIORITY
@@ -117,6 +118,8 @@ class Recompiler:
         self.assume_singles = True
         """Assume that an FPR read only by single-precision instructions holds a single on entry; if it does
         not, Unicorn runs the call."""
+        self.shows_status = False
+        """The program has code that shows FR, FI or FPRF (see status_readers.py)."""
         self.leave_waits = False
         """Leave functions to Unicorn that hint that they wait, which the CPUs look for there."""
         self.worker: Worker | None = None
@@ -185,6 +188,11 @@ class Recompiler:
             if self._serving.get(point) == entries:
                 self.dispatch.remove(point)
                 del self._serving[point]
+
+    def show_status(self) -> None:
+        """Have compiled functions keep FR, FI and FPRF for others from now on."""
+        self.shows_status = True
+        self.forget_code(0, RAM_BYTES)
 
     def leave(self, address: int) -> None:
         """Let the engine run the function around an address, whatever is compiled of it, for two seconds, and
@@ -272,7 +280,8 @@ class Recompiler:
     @property
     def _prepared(self) -> Prepared | None:
         """Code from when the package was built, None where what is asked for is other code."""
-        return prepared() if self.assume_singles and not self.counting else None
+        is_usual = self.assume_singles and not self.counting and not self.shows_status
+        return prepared() if is_usual else None
 
     def take_prepared(self, addresses: Iterable[int]) -> list[int]:
         """Have the CPUs hand over to those functions at these addresses that there is prepared code for;
@@ -343,6 +352,10 @@ class Recompiler:
         worker = self.optimiser if optimised else self.worker
         compile_text = compiler or (worker.compile if worker else codegen.compile_text)
         own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
+        if self.shows_status:
+            resolver = codegen.resolver(self.cache)
+            for code in self.attached:
+                code.state.word(layout.RESOLVER).value = resolver
         try:
             if (function := self.function_at(entries[0])) is not None:
                 self._check_left(function)
@@ -353,7 +366,7 @@ class Recompiler:
                 points_in,
                 self._starts,
                 self.cache,
-                codegen.console_target(self.assume_singles, self.counting, optimised),
+                codegen.console_target(self.assume_singles, self.counting, optimised, self.shows_status),
                 compile_text,
                 self._around(),
             )

@@ -13,6 +13,7 @@ from laboratory import float_model as model
 from laboratory.frozen import STATUS_CASES, Case, read_cases, run_compiled
 
 from xenon.lifter import layout
+from xenon.lifter.scaled_results import SCALING
 from xenon.lifter.status_forms import COMPARISONS, CONVERSIONS, NOTING, ROUNDING, SINGLE
 from xenon.powerpc.isa import table
 from xenon.powerpc.operands import operand_table
@@ -71,10 +72,10 @@ def number(rng: random.Random, single: bool) -> int:
 
 
 def status(rng: random.Random) -> int:
-    """FPSCR with sticky flags, any rounding mode, and sometimes VE, ZE and XE."""
+    """FPSCR with sticky flags, any rounding mode, and sometimes enabled exceptions."""
     sticky = rng.getrandbits(32) & (model.FX | model.OX | model.UX | model.ZX | model.XX | model.INVALID)
     rest = rng.getrandbits(32) & (model.FR | model.FI | model.FPRF)
-    enabled = rng.getrandbits(8) & 0x98 if rng.random() < 0.3 else 0
+    enabled = rng.getrandbits(8) & 0xF8 if rng.random() < 0.3 else 0
     mode = rng.randrange(4)
     return model.summary((sticky if rng.random() < 0.5 else 0) | rest | enabled | mode)
 
@@ -98,6 +99,32 @@ def test_a_form_leaves_its_result_and_all_of_fpscr(name: str) -> None:
             f"{a:016x} {b:016x} {c:016x} FPSCR {before:08x}: {result[0]:x} {result[1]:08x}, "
             f"expected {expected[0]:x} {expected[1]:08x}"
         )
+
+
+def extreme(rng: random.Random, single: bool) -> int:
+    """Bits of a number whose sums, products and quotients tend to leave the range of their format."""
+    least, most = (1023 - 149, 1023 + 127) if single else (0, 2046)
+    exponent = rng.choice((rng.randrange(least, least + 80), rng.randrange(most - 80, most + 1)))
+    bits = rng.getrandbits(1) << 63 | exponent << 52 | rng.getrandbits(52) & -(1 << rng.randrange(53))
+    if not single:
+        return bits
+    return model.of_fraction(model.value(bits), model.negative(bits), model.SINGLE, model.TO_ZERO).bits
+
+
+@pytest.mark.parametrize("name", sorted(SCALING - {"frsp"}))
+def test_an_enabled_overflow_or_underflow_moves_the_exponent(name: str) -> None:
+    rng, alone, moved = random.Random(name), Alone(), 0
+    operands = operand_table()[name]
+    word = OPCODES[name] | sum(FIELDS[field] for field in operands.reads + operands.writes)
+    for _ in range(150):
+        a, b, c = (extreme(rng, name in SINGLE) for _ in range(3))
+        if name.startswith(("fadd", "fsub")) and rng.random() < 0.7:
+            b = a ^ rng.getrandbits(1) << 63 ^ rng.randrange(8) << (29 if name in SINGLE else 0)
+        before = model.summary(rng.choice((model.OE, model.UE, model.OE | model.UE)) | rng.randrange(4))
+        expected = model.arithmetic(name, a, b, c, 0, before)
+        moved += bool(expected[1] & (model.OX | model.UX))
+        assert alone.execute(word, (0, a, b, c), before) == expected, f"{a:016x} {b:016x} {c:016x}"
+    assert moved > 5
 
 
 def test_usual_compiled_code_notes_which_operation_was_invalid() -> None:

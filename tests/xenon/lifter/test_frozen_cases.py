@@ -17,9 +17,12 @@ from laboratory.frozen import (
     run_compiled,
     run_handed_over,
     run_interpreted,
+    run_noted,
     run_optimised,
 )
 
+from xenon.lifter.fpscr import MODES
+from xenon.lifter.status_forms import NOTING
 from xenon.powerpc.isa import Kind, table
 
 ALL = read_cases()
@@ -70,6 +73,14 @@ def test_compiled_code_leaves_in_fpscr_what_the_processor_does(
 ) -> None:
     pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
     assert list(wrong(STATUS[start : start + BATCH], run)) == []
+
+
+def test_functions_note_for_others_what_the_processor_leaves_in_fpscr() -> None:
+    """Compiled code is entered in the usual modes alone."""
+    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+    usual = [case for case in STATUS if case.mnemonic in NOTING and not case.before["fpscr"] & MODES]
+    assert len(usual) > 100
+    assert list(wrong(usual, run_noted)) == []
 
 
 @pytest.mark.parametrize("cases", [ALL, XENON, STATUS], ids=["all", "xenon", "status"])

@@ -29,13 +29,15 @@ DCBZ, LVEWX_V1, STVX128_V33 = 0x7C00_1FEC, 0x7C20_188E, 0x1020_19CB  # at r3
 class Lab:
     """A CPU with a page of code and one of data, whose rights are given."""
 
-    def __init__(self, rights: Protection = Protection.READ | Protection.WRITE) -> None:
+    def __init__(
+        self, rights: Protection = Protection.READ | Protection.WRITE, shares_memory: bool = False
+    ) -> None:
         self.memory = UnifiedMemory()
         self.pages = Pages(self.memory)
         self.pages.listen(PageTable(self.memory))
         self.cpu = UnicornCpu(self.pages)
         self.state = State()
-        hand_over(self.cpu, self.pages, self.state)
+        hand_over(self.cpu, self.pages, self.state, shares_memory)
         self.pages.map(CODE, PAGE_BYTES, Protection.READ | Protection.EXECUTE)
         self.pages.map(DATA, PAGE_BYTES, rights)
 
@@ -131,3 +133,29 @@ def test_the_mode_changes_while_a_program_runs(name: str) -> None:
         trap = lab.run(LVX_V1, MTVSCR_V1, *SET_R4, *LVX_V2_V3, word, STVX_V4, r3=DATA)
         assert trap.kind is TrapKind.SYSTEM_CALL
         assert struct.unpack(">4I", lab.memory.read(DATA + 48, 16)) == (expected,) * 4
+
+
+LWARX, STWCX, LDARX, MFCR_R6 = 0x7CA0_1828, 0x7CA0_192D, 0x7CA0_18A8, 0x7CC0_0026  # r5 at r3
+
+
+def test_a_reservation_is_kept_and_lost() -> None:
+    lab = Lab(shares_memory=True)
+    lab.memory.write(DATA, struct.pack(">2I", 7, 8))
+    assert lab.run(LWARX, 0x38A5_0001, STWCX, MFCR_R6, r3=DATA).kind is TrapKind.SYSTEM_CALL  # addi r5, r5, 1
+    assert struct.unpack(">2I", lab.memory.read(DATA, 8)) == (8, 8)
+    assert lab.cpu.read_gpr(6) >> 28 == 2
+    assert lab.run(0x38A0_0063, STWCX, MFCR_R6, r3=DATA).kind is TrapKind.SYSTEM_CALL  # li r5, 99
+    assert lab.memory.read(DATA, 4) == bytes((0, 0, 0, 8))
+    assert lab.cpu.read_gpr(6) >> 28 == 0
+
+
+@pytest.mark.parametrize(("word", "offset"), [(LWARX, 2), (STWCX, 1), (LDARX, 4)])
+def test_a_reservation_that_is_not_aligned_is_a_trap(word: int, offset: int) -> None:
+    trap = Lab(shares_memory=True).run(word, r3=DATA + offset)
+    assert (trap.kind, trap.pc) == (TrapKind.MISALIGNED, CODE)
+
+
+def test_a_reservation_faults_where_its_page_allows_no_store() -> None:
+    lab = Lab(Protection.READ, shares_memory=True)
+    trap = lab.run(LWARX, STWCX, r3=DATA + 4)
+    assert (trap.kind, trap.pc, trap.address) == (TrapKind.BAD_ADDRESS, CODE + 4, DATA + 4)

@@ -59,10 +59,10 @@ _NEVER = 0xFFFF_FFFF_FFFF_FFFF
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 # Exception numbers of the engine (POWERPC_EXCP_* of qemu's target/ppc/cpu.h).
-_VECTOR_SYSTEM_CALL = 8
+_VECTOR_ALIGNMENT, _VECTOR_SYSTEM_CALL = 5, 8
 VECTOR_ILLEGAL = 96
 _VECTORS = {
-    5: TrapKind.MISALIGNED,
+    _VECTOR_ALIGNMENT: TrapKind.MISALIGNED,
     6: TrapKind.TRAP_INSTRUCTION,
     7: TrapKind.UNAVAILABLE,
     73: TrapKind.UNAVAILABLE,
@@ -184,18 +184,12 @@ class UnicornCpu:
         remove_native_hook(self._engine, self._exception_hook)
         self._exception_hook = add_native_hook(self._engine, unicorn.UC_HOOK_INTR, hook, data)
 
-    def execute_instead(self, words: Words, execute: Callable[[int], None]) -> None:
-        """Call `execute` with each of these words in the engine's place; nothing may be mapped yet. What
-        `words.find` finds depends on what stands around a word."""
-
-        def handle(address: int, word: int) -> None:
-            if (
-                int(self._engine.reg_read(ppc.UC_PPC_REG_PC)) == address
-            ):  # else another hook has gone elsewhere
-                execute(word)
-                self.reservations.go_on(address)
-
-        self.instruction_hooks.listen(words, handle, Meant.BY_PLACE)
+    def hand_over_also(self, mnemonics: frozenset[str]) -> None:
+        """The same for more forms, at any time."""
+        assert self.engine_memory is not None
+        with self.pause.paused():
+            Decoder(self.engine_memory).hand_over(mnemonics)
+            self._engine.ctl_flush_tb()
 
     def look_for(self, forms: FormNames) -> None:
         """Put the names of these forms into `met` when they are executed; nothing may be mapped yet."""
@@ -208,6 +202,12 @@ class UnicornCpu:
     def refuse(self, access: Access, pc: int, address: int, size: int) -> None:
         """See RefusedAccesses; for what executes in the engine's place."""
         self._refused.refuse(access, pc, address, size)
+
+    def refuse_misaligned(self, pc: int) -> None:
+        """End the run at `pc`, which holds an access that must be aligned; for what executes in the engine's
+        place."""
+        self._refused.trap = self._refused.trap or Trap(TrapKind.MISALIGNED, pc, vector=_VECTOR_ALIGNMENT)
+        self._engine.emu_stop()
 
     def wrote(self, address: int, size: int) -> None:
         """What executes in the engine's place has written to RAM, perhaps over code; PC stands behind it."""

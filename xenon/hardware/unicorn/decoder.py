@@ -39,7 +39,7 @@ _plans: dict[frozenset[str], dict[_Path, int]] = {}  # a handler for each entry 
 
 
 class Decoder:
-    """The table of one engine. Changes are for an engine that has executed nothing."""
+    """The table of one engine. A change reaches code that is translated behind it."""
 
     def __init__(self, memory: EngineMemory) -> None:
         self._memory = memory

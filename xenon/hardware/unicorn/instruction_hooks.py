@@ -43,7 +43,6 @@ class Meant(Enum):
     """Which of the words in a set have the handler called."""
 
     EVERY = "each, wherever it is"
-    BY_PLACE = "each that `find` has found by what stands around it"
     ONCE = "each place once: behind that, the engine executes it without a hook"
 
 

@@ -3,7 +3,8 @@
 In Unicorn 2.1.4 a reservation is the engine's own, and a conditional store compares and then stores, while
 another engine may store in between. So a hook at each of these instructions executes it by an atomic access
 of the host, and moves the program counter on. Compiled code uses the same reservation (see
-lifter/rules_synchronization.py).
+lifter/rules_synchronization.py), whose rules replace this hook where instructions can be handed over
+(recompiler/hand_over.py).
 """
 
 from __future__ import annotations
@@ -81,7 +82,6 @@ class Reservations:
     def share(self, reservation: ctypes.c_uint64, reserved: ctypes.c_uint64) -> None:
         """Keep the reservation where compiled code has it."""
         self._reservation, self._reserved = reservation, reserved
-        self.listen()
 
     def _decode(self, word: int) -> _Instruction:
         target, base, index = (word >> shift & 31 for shift in (21, 16, 11))
@@ -126,7 +126,7 @@ class Reservations:
         self._reservation.value = _reservation(start, size)
         self._reserved.value = raw
         self._engine.reg_write(instruction.target, _swapped(raw, size))
-        self.go_on(address)
+        self._go_on(address)
 
     def _store(self, address: int, instruction: _Instruction, start: int, value: int, cr: int) -> None:
         size = instruction.size
@@ -143,11 +143,11 @@ class Reservations:
             self._lost += 1
             if self._lost > _PATIENCE:
                 time.sleep(random.random() * _LONGEST_WAIT)
-        self.go_on(address)
+        self._go_on(address)
         if self._devices.at_rest is not None:
             self._engine.emu_stop()
 
-    def go_on(self, address: int) -> None:
+    def _go_on(self, address: int) -> None:
         """Behind the instruction, which ends the engine's block."""
         after = address + WORD_BYTES
         if self._devices.at_rest is None:
