@@ -9,7 +9,7 @@
 #include "platform.h"
 
 enum { MOST_THREADS = MEMORY_STACK_5 - MEMORY_STACK_1 + 2 };
-enum { GRAINS_TO_WAKE_FOR = 8 };  // a smaller job costs less than the system calls that wake a thread
+enum { GRAINS_TO_WAKE_FOR = 16 };  // a smaller job costs less than the system calls that wake a thread
 enum { LOOKS = 600000 };          // before a thread falls asleep; takes about as long as a small model's token
 
 enum { FIRST_QUESTION = 16, LAST_QUESTION = 256 };  // large jobs until the machine is asked again for a processor
