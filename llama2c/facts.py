@@ -17,8 +17,9 @@ HOT_FUNCTIONS = (
     *("values_4", "swiglu_vmx", "rmsnorm_vmx", "rope_vmx", "add_vmx", "softmax_vmx", "argmax_vmx"),
     *("divide_vmx", "rows_scalar", "batch_scalar", "expf", "attend_scalar", "softmax_scalar"),
     *("swiglu_scalar", "rmsnorm_scalar", "rope_scalar", "add_scalar", "argmax_scalar", "divide_scalar"),
-    *("memset", "rmsnorm", "rope", "swiglu", "add", "memcpy", "attend_heads", "parallel_for", "matmul"),
-    *("forward", "multiply", "cache_rows", "store_rows", "share_attention", "take_row", "classify", "embed"),
+    *("memset", "rmsnorm", "rope", "swiglu", "add", "memcpy", "attend_heads", "parallel_for"),
+    *("share_products", "matmul", "forward", "multiply", "cache_rows", "store_rows", "share_attention"),
+    *("take_row", "classify", "embed"),
     *("copy_row", "forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine", "reduce", "cosf"),
     *("sinf", "take_chunks", "await_end", "await_job", "run_worker", "start_workers", "wake_workers"),
     *(
@@ -115,6 +116,13 @@ def hot_functions(
     unused = _UNUSED[kernel]
     other = "_scalar" if kernel == "vmx" else "_vmx"
     return tuple(name for name in names if name not in unused and not name.endswith(other))
+
+
+def functions_to_prepare() -> tuple[str, ...]:
+    """The hot functions that are compiled when the package is built: those of runs with any tokenizer, and
+    what generates with any tensor type on the vector unit. The types' other kernels take LLVM minutes."""
+    of_types = (f"{label}_{name}" for label in TYPE_FUNCTIONS for name in ("rows_vmx", "row"))
+    return (*HOT_FUNCTIONS, *BYTE_PAIR_FUNCTIONS, *HALF_CACHE_FUNCTIONS, *of_types)
 
 
 @dataclass(frozen=True, slots=True)

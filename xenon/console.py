@@ -20,6 +20,7 @@ from xenon.linux.program import Program, parse_program, read_program
 from xenon.linux.terminal import Clock, RealClock, Terminal
 from xenon.machine import LimitReached, Machine, MachineSettings, check_threads
 from xenon.recompiler.cpu_kind import CpuKind, default_kind
+from xenon.recompiler.recompiler import Tier
 
 __all__ = [
     "MIB",
@@ -149,6 +150,12 @@ class Console:
         """Compile these functions of the booted program, and what they call, now; nothing on Unicorn."""
         if self.recompiler is not None:
             self.recompiler.compile_all(self.recompiler.functions.addresses_of(set(names)))
+
+    def optimise(self, names: Sequence[str]) -> None:
+        """Compile these functions of the booted program by the full optimiser now; what they call stays."""
+        if self.recompiler is not None:
+            for address in self.recompiler.functions.addresses_of(set(names)):
+                self.recompiler.compile(address, tier=Tier.OPTIMISED)
 
     def run(
         self, timeout: float | None = None, instructions: int | None = None

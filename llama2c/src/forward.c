@@ -25,23 +25,20 @@ void forward(const Operations *operations, void *machine, const Transformer *tra
         float *k = o->cache_rows(machine, keys, s->k);
         float *v = o->cache_rows(machine, values, s->v);
         o->rmsnorm(machine, s->xb, s->x, w->rms_att_weight + l * dim, dim);
-        o->matmul(machine, s->q, s->xb, &wq);
-        o->matmul(machine, k, s->xb, &wk);
-        o->matmul(machine, v, s->xb, &wv);
+        o->matmul(machine, s->xb, (Projection[]){{s->q, wq}, {k, wk}, {v, wv}}, 3);
         o->rope(machine, s->q, p->n_heads);
         o->rope(machine, k, p->n_kv_heads);
         o->store_rows(machine, keys, k);
         o->store_rows(machine, values, v);
         o->attend(machine, s->xb, s->q, keys, values);
-        o->matmul(machine, s->xb2, s->xb, &wo);
+        o->matmul(machine, s->xb, &(Projection){s->xb2, wo}, 1);
         o->add(machine, s->x, s->xb2, dim);
 
         // Feed-forward: w2(silu(w1 x) * w3 x)
         o->rmsnorm(machine, s->xb, s->x, w->rms_ffn_weight + l * dim, dim);
-        o->matmul(machine, s->hb, s->xb, &w1);
-        o->matmul(machine, s->hb2, s->xb, &w3);
+        o->matmul(machine, s->xb, (Projection[]){{s->hb, w1}, {s->hb2, w3}}, 2);
         o->swiglu(machine, s->hb, s->hb2, hidden_dim);
-        o->matmul(machine, s->xb, s->hb, &w2);
+        o->matmul(machine, s->hb, &(Projection){s->xb, w2}, 1);
         o->add(machine, s->x, s->xb, dim);
     }
 }
@@ -55,5 +52,5 @@ void classify(const Operations *operations, void *machine, const Transformer *tr
 
     o->take_row(machine, s->xb, s->x, dim);
     o->rmsnorm(machine, s->xb, s->xb, w->rms_final_weight, dim);
-    o->matmul(machine, s->logits, s->xb, &w->wcls);
+    o->matmul(machine, s->xb, &(Projection){s->logits, w->wcls}, 1);
 }

@@ -50,14 +50,17 @@ static void rmsnorm(void *machine, float *out, const float *x, const float *weig
     }
 }
 
-static void multiply(void *machine, float *out, const float *x, const Matrix *w)
+static void multiply(void *machine, const float *x, const Projection *projections, int count)
 {
     const Cpu *cpu = machine;
     const Transformer *t = cpu->transformer;
-    if (t->config.int8_activations) {
-        matmul_int8(out, x, w, cpu->positions, t->kernel, (Int8_Room){t->state.xq, t->state.xq_scales});
-    } else {
-        matmul(out, x, w, cpu->positions, t->kernel);
+    if (!t->config.int8_activations) {
+        matmul(x, projections, count, cpu->positions, t->kernel);
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        const Projection *p = &projections[i];
+        matmul_int8(p->out, x, &p->w, cpu->positions, t->kernel, (Int8_Room){t->state.xq, t->state.xq_scales});
     }
 }
 

@@ -49,13 +49,15 @@ static void dump_rmsnorm(void *machine, float *out, const float *x, const float 
 }
 
 // The matrices in the order of forward.c.
-static void dump_matmul(void *machine, float *out, const float *x, const Matrix *w)
+static void dump_matmul(void *machine, const float *x, const Projection *projections, int count)
 {
     static const char *const NAMES[] = {"q", "k", "v", "xb2", "hb", "hb2", "ffn"};
     Dump *dump = machine;
-    dump->operations->matmul(dump->machine, out, x, w);
-    write_tensor(dump, dump->layer == NO_LAYER ? "logits" : NAMES[dump->products], out, w->d);
-    dump->products++;
+    dump->operations->matmul(dump->machine, x, projections, count);
+    for (const Projection *p = projections; p < projections + count; p++) {
+        write_tensor(dump, dump->layer == NO_LAYER ? "logits" : NAMES[dump->products], p->out, p->w.d);
+        dump->products++;
+    }
 }
 
 static void dump_rope(void *machine, float *x, int heads)

@@ -106,9 +106,8 @@ static void record_rmsnorm(void *machine, float *out, const float *x, const floa
 }
 
 // In as many draws as fetch constants need to describe w in fp32, whatever its type.
-static void record_matmul(void *machine, float *out, const float *x, const Matrix *w)
+static void record_product(Recorder *r, float *out, const float *x, const Matrix *w)
 {
-    Recorder *r = machine;
     int n = w->n, d = w->d;
     int most = GPU_MOST_WORDS / n;
     for (int row = 0; row < d; row += most) {
@@ -120,6 +119,13 @@ static void record_matmul(void *machine, float *out, const float *x, const Matri
         int shapes[3 + 1 + MOST_PLANES] = {n, rows, d};
         int n_shapes = 3 + shapes_of(shapes + 3, w);
         gpu_draw(r->commands, program_of(r, w->type->matmul_program), arrays, 2 + planes, shapes, n_shapes);
+    }
+}
+
+static void record_matmul(void *machine, const float *x, const Projection *projections, int count)
+{
+    for (int i = 0; i < count; i++) {
+        record_product(machine, projections[i].out, x, &projections[i].w);
     }
 }
 

@@ -11,8 +11,8 @@ typedef struct {
     void (*embed)(void *machine, float *x, const Matrix *table);
     // out (B, size) = x / rms(x) * weight of each position, with rms_norm_eps in the root; out may be x
     void (*rmsnorm)(void *machine, float *out, const float *x, const float *weight, int size);
-    // out (B, d) = w (d, n) x (n) of each position
-    void (*matmul)(void *machine, float *out, const float *x, const Matrix *w);
+    // out (B, d) = w (d, n) x (n) of each position, for 1 to MOST_PROJECTIONS w of their own out
+    void (*matmul)(void *machine, const float *x, const Projection *projections, int count);
     // Turns every neighbouring pair of every head in x (B, heads, head_size) by the angle of its position.
     void (*rope)(void *machine, float *x, int heads);
     // Where the positions' rows of cache (seq_len, kv_dim) are computed: in the cache, or in vectors (B, kv_dim).

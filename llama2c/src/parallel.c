@@ -9,9 +9,7 @@
 #include "platform.h"
 
 enum { MOST_THREADS = MEMORY_STACK_5 - MEMORY_STACK_1 + 2 };
-// A thread that does not get on holds up one of these; each begins where nothing is prefetched yet.
-enum { CHUNKS_OF_THREAD = 2 };
-enum { GRAINS_TO_WAKE_FOR = 8 };  // a smaller job costs less than the system calls that wake a thread
+enum { GRAINS_TO_WAKE_FOR = 16 };  // a smaller job costs less than the system calls that wake a thread
 enum { LOOKS = 600000 };          // before a thread falls asleep; takes about as long as a small model's token
 
 enum { FIRST_QUESTION = 16, LAST_QUESTION = 256 };  // large jobs until the machine is asked again for a processor
@@ -163,8 +161,7 @@ void parallel_for(int n, int grain, Share *share, const void *context)
     if (wakes && running < threads) {
         start_workers();
     }
-    int most = running * CHUNKS_OF_THREAD;
-    int chunks = grains < most ? grains : most;
+    int chunks = grains < running ? grains : running;  // each begins where nothing is prefetched yet
     if (running < 2 || chunks < 2 || (!wakes && !has_company())) {
         share(context, 0, n);
         return;

@@ -102,7 +102,7 @@ EXPORT int reference_matmul(uint32_t code, float *out, const float *x, const voi
         return 0;
     }
     Matrix matrix = {type, w, d, n, type->items, code ? 15 : 0, 127};
-    matmul(out, x, &matrix, positions, vmx ? KERNEL_VMX : KERNEL_SCALAR);
+    matmul(x, &(Projection){out, matrix}, 1, positions, vmx ? KERNEL_VMX : KERNEL_SCALAR);
     return 1;
 }
 

@@ -40,6 +40,14 @@ typedef struct {
     int positions;
 } Product;
 
+// One of the matrices that the same x is multiplied by, and where the product goes
+typedef struct {
+    float *out;
+    Matrix w;
+} Projection;
+
+enum { MOST_PROJECTIONS = 3 };
+
 struct Tensor_Type {
     const char *name;
     uint32_t code;              // the type's number in ggml (ggml.h, ggml_type); from 256 on for what ggml lacks

@@ -63,6 +63,7 @@ def measured(options: argparse.Namespace, folder: Path) -> tuple[list[dict[str, 
         selection = Selection(threads=sorted({1, default_threads()}), llama2c=options.llama2c)
         runners, notes = find_runners(model, tokenizer, folder, selection)
         plan = benchmark.rows_of(runners, workloads)
+        benchmark.warm_up(plan)
         rows = benchmark.measure(plan, tokenizer, options.repetitions)
         compared = benchmark_report.yardsticks(rows, None)
         name = path.name.removesuffix(".bin")

@@ -81,7 +81,9 @@ def runner_figures(folder: Path, repetitions: int) -> list[Figure]:
         more, said = find_runners(model, tokenizer, folder, selection)
         runners += more
         notes += said
-    rows = benchmark.measure(benchmark.rows_of(runners, workloads), tokenizer, repetitions)
+    rows = benchmark.rows_of(runners, workloads)
+    benchmark.warm_up(rows)
+    benchmark.measure(rows, tokenizer, repetitions)
     speeds = {row.runner.kind.value: row.median for row in rows}
     figures = [Figure(note, None, "") for note in notes]
     figures += [
@@ -106,7 +108,9 @@ def shape_figures(shape: Shape, llama2c: Path | None, folder: Path, scale: Scale
     kinds = [RunnerKind.RECOMPILER, *([RunnerKind.LLAMA2C] if llama2c else [])]
     selection = Selection(kinds, (Matmul.VMX,), MANY_THREADS, llama2c=llama2c)
     runners, notes = find_runners(model, tokenizer, folder / shape.value, selection)
-    rows = benchmark.measure(benchmark.rows_of(runners, workloads), tokenizer, scale.repetitions)
+    rows = benchmark.rows_of(runners, workloads)
+    benchmark.warm_up(rows)
+    benchmark.measure(rows, tokenizer, scale.repetitions)
     figures = [*(Figure(note, None, "") for note in notes), *compared(shape, rows)]
     if llama2c:
         told = {row.label: row.median for row in rows if row.workload.kind is WorkloadKind.GENERATION}
@@ -152,7 +156,9 @@ def depth_figures(shape: Shape, folder: Path, scale: Scale) -> list[Figure]:
     runners, notes = find_runners(
         model, tokenizer, folder / "depth", Selection((RunnerKind.RECOMPILER,), (Matmul.VMX,))
     )
-    rows = benchmark.measure(benchmark.rows_of(runners, workloads), tokenizer, scale.repetitions)
+    rows = benchmark.rows_of(runners, workloads)
+    benchmark.warm_up(rows)
+    benchmark.measure(rows, tokenizer, scale.repetitions)
     figures = [Figure(note, None, "") for note in notes]
     for row in rows:
         figures.append(Figure(f"{row.label}, {shape.value}, {row.workload}", row.median, "tokens/s"))

@@ -114,6 +114,9 @@ def bench(
         ),
     ] = None,
     context: ContextOption = None,
+    warmup: Annotated[
+        bool, typer.Option("--warmup/--no-warmup", help="Run each runner for a token first, untimed.")
+    ] = True,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
@@ -165,6 +168,8 @@ def bench(
                 print(f"note: {note}", file=sys.stderr)
             plan = benchmark.rows_of(runners, workloads)
             benchmark_report.yardsticks(plan, relative_to)  # refused before anything is run
+            if warmup:
+                benchmark.warm_up(plan)
             rows = benchmark.measure(plan, files[1], repetitions, _progress)
     compared = benchmark_report.yardsticks(rows, relative_to)
     name = files[0].path.name.removesuffix(".bin")

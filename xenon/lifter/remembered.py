@@ -20,7 +20,7 @@ from xenon.lifter.values import Value
 
 _EPOCH, _LOW, _HIGH = "epoch", "remembered_low", "remembered_high"  # stack slots of an i64; of all loops
 _LINE = 16  # bytes of a VR, and of the longest store
-_TRIES = 16  # runs of a loop without a hit, after which it stops to remember
+_TRIES = 4  # runs of a loop without a hit, after which it stops to remember
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from xenon.recompiler.recompiler import Tier
 
 LOOP_COMPILED = "loop compiled"
 _NOT_HOT = "not hot enough"
+_NOT_YET = "its turn to be compiled had not come"
 _NO_RECOMPILER = "the recompiler is not used"
 
 
@@ -148,7 +149,8 @@ class Profiler:
         outcome = recompiler.outcomes.get(recompiler.entries_of(function.start))
         if outcome is not None and outcome.tier is not Tier.UNICORN:
             return outcome.tier.value, ""
-        reason = outcome.reason if outcome is not None else _NOT_HOT
+        waits = any(function.start <= address < function.end for address in recompiler.wanted)
+        reason = outcome.reason if outcome is not None else _NOT_YET if waits else _NOT_HOT
         inside = (
             loop.tier is not Tier.UNICORN and function.start < loop.entries[0] < function.end
             for loop in recompiler.outcomes.values()

@@ -102,6 +102,8 @@ class Recompiler:
         self._page_table = PageTable(pages.memory)
         self.attached: list[CompiledCode] = []
         """Of each CPU that runs this code."""
+        self.wanted: set[int] = set()
+        """Addresses in functions that were to be compiled; `outcomes` tells of those that have been."""
         self._functions = Functions()
         self._interpreted: frozenset[int] = frozenset()
         self._starts = _Starts(self._functions)

@@ -88,6 +88,7 @@ class TierUp:
         """Guest code begins to run; what is hot and prepared is compiled code from the first instruction."""
         named = {function.name: function.address for function in self._recompiler.functions}
         self._first = self._recompiler.take_prepared(named[name] for name in self._hot if name in named)
+        self._recompiler.wanted.update(self._first)
         self._is_compiling = bool(self._first) or not self._hot
         try:
             self._thread.start()
@@ -173,6 +174,7 @@ class TierUp:
 
     def _want(self, address: int, inside: int | None = None) -> None:
         """Have a function compiled that has turned up again."""
+        self._recompiler.wanted.add(address)
         before, samples = self._waiting.get(address, (None, 0))
         self._waiting[address] = (before if inside is None else inside, samples + 1)
         self._has_work.set()

@@ -20,6 +20,7 @@ from xenon.stories.prompts import prompt_of
 from xenon.stories.runners import Runner
 
 DEFAULT_TOKENS = 32
+_WARM_UP_STEPS = 2  # the first touches the weights
 
 
 class WorkloadKind(StrEnum):
@@ -119,6 +120,13 @@ def _count(model: loader.Model, kind: WorkloadKind, wanted: int | None, position
 def rows_of(runners: Iterable[Runner], workloads: Sequence[Workload]) -> list[Row]:
     """A row without samples for every test on every runner."""
     return [Row(runner, workload) for runner in runners for workload in workloads]
+
+
+def warm_up(rows: Iterable[Row]) -> None:
+    """Run every runner for a token, untimed: after that the host has the files in memory, and the cache has
+    the guest's functions as the full optimiser compiles them. Raises what the runners raise."""
+    for runner in {id(row.runner): row.runner for row in rows}.values():
+        runner(b"", _WARM_UP_STEPS)
 
 
 def measure(

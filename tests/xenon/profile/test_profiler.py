@@ -27,6 +27,7 @@ from xenon.profile.profile import FunctionProfile, Profile
 from xenon.profile.profiler import Profiler
 from xenon.profile.report import as_json, flame, lines
 from xenon.profile.sampler import Activity, Probe
+from xenon.recompiler import tier
 from xenon.stories.session import Session
 from xenon.stories.settings import Engine, Matmul, Sampling, Setup
 
@@ -105,6 +106,22 @@ def test_tiers_have_their_reasons(program: Path) -> None:
     profile = profile_of(program, ["pointer", "3000"], CpuKind.RECOMPILER)
     dot, start = (function(profile, name) for name in ("dot", "_start"))
     assert dot.tier in ("compiled", "optimised") and dot.reason == ""
+    assert (start.tier, start.reason) == ("unicorn", "not hot enough")
+
+
+@NEEDS_LLVMLITE
+def test_a_hot_function_that_waits_to_be_compiled_is_not_called_cold(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tier, "_SHORT_PATIENCE", 60.0)  # the compiler does not begin
+    monkeypatch.setattr(tier, "_PATIENCE", 60.0)
+    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER, measured=True))
+    profiler = Profiler(console, console.boot(program, ["pointer", "300"], hot=("dot",)))
+    profiler.start()
+    list(console.run(timeout=60))
+    profile = profiler.stop()
+    dot, start = (function(profile, name) for name in ("dot", "_start"))
+    assert (dot.tier, dot.reason) == ("unicorn", "its turn to be compiled had not come")
     assert (start.tier, start.reason) == ("unicorn", "not hot enough")
 
 

@@ -14,17 +14,21 @@ from command_line import run_command_text
 import loader
 from loader import ByteOrder, Config, synthetic
 from loader.synthetic import Shape
+from xenon.console import Console
 from xenon.errors import XenonError
+from xenon.recompiler.cpu_kind import CpuKind, installed
+from xenon.recompiler.recompiler import Tier
 from xenon.stories import benchmark, benchmark_report
 from xenon.stories.benchmark import Workload, WorkloadKind
 from xenon.stories.prompts import prompt_of
 from xenon.stories.runners import NativeRunner, Selection, find_runners
 from xenon.stories.session import Session
-from xenon.stories.settings import Matmul, RunnerKind, Setup
+from xenon.stories.settings import Engine, Matmul, RunnerKind, Sampling, Setup
 from xenon.stories.speeds import Speeds
 
 pytestmark = pytest.mark.usefixtures("library")
 
+HOT = ("strlen", "memcpy")
 PP, TG = WorkloadKind.PROMPT, WorkloadKind.GENERATION
 SMALL = Config(32, 48, 2, 4, 2, 400, 24, shared_classifier=True)
 
@@ -126,6 +130,41 @@ def test_repetitions_go_around_all_rows(small: tuple[loader.Model, loader.Tokeni
     assert rows[0].mean == 3
     assert rows[0].spread == pytest.approx(8**0.5)
     assert seen == [(number, 8) for number in range(1, 9)]
+
+
+def test_a_warm_up_runs_every_runner_and_takes_no_sample() -> None:
+    first, second = RunnerKind.QEMU, RunnerKind.NATIVE
+    calls: list[tuple[RunnerKind, int, int]] = []
+    workloads = [Workload(PP, 4), Workload(TG, 6)]
+    rows = benchmark.rows_of([Fake(first, calls), Fake(second, calls)], workloads)
+    benchmark.warm_up(rows)
+    assert calls == [(first, 0, 2), (second, 0, 2)]
+    assert not any(row.samples for row in rows)
+
+
+def test_a_measured_story_begins_with_its_hot_functions_optimised(
+    small: tuple[loader.Model, loader.Tokenizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not installed():
+        pytest.skip("the recompiler needs llvmlite: pip install llvmlite")
+    consoles: list[Console] = []
+    run = Console.run
+
+    def begin(console: Console, timeout: float | None = None) -> object:
+        assert console.recompiler is not None
+        hot = console.recompiler.functions.addresses_of(HOT)
+        outcomes = [console.recompiler.outcomes[console.recompiler.entries_of(address)] for address in hot]
+        assert len(hot) == len(HOT)
+        assert {outcome.tier for outcome in outcomes} == {Tier.OPTIMISED}
+        consoles.append(console)
+        return run(console, timeout)
+
+    monkeypatch.setattr(Session, "hot_functions", lambda _: tuple(HOT))
+    monkeypatch.setattr(Console, "run", begin)
+    session = Session(*small, Setup(Engine.CPU, cpu=CpuKind.RECOMPILER))
+    for _ in session.tell(b"", Sampling(temperature=0, seed=1, steps=2), compile_first=True):
+        pass
+    assert len(consoles) == 1
 
 
 def test_a_depth_is_a_prompt_before_the_test(small: tuple[loader.Model, loader.Tokenizer]) -> None:
