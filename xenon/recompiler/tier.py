@@ -60,6 +60,8 @@ class TierUp:
         self._is_optimising = False
         self._closing = threading.Event()
         self._samples: Counter[tuple[int, ...]] = Counter()
+        self._key = ""  # of the program
+        self._has_image = False  # of the program's code, from an earlier run
         self._first: list[int] = []  # hot functions that are to be compiled
         self._compiled: set[_Wanted] = set()
         self._wanted: list[_Wanted] = []  # those that were hot, to be remembered
@@ -88,7 +90,9 @@ class TierUp:
         """Guest code begins to run; what is hot and prepared is compiled code from the first instruction."""
         named = {function.name: function.address for function in self._recompiler.functions}
         self._first = self._recompiler.take_prepared(named[name] for name in self._hot if name in named)
-        self._is_compiling = bool(self._first) or not self._hot
+        self._key = self._program_key()
+        self._has_image = not self._hot and self._recompiler.take_image(self._key)
+        self._is_compiling = bool(self._first) or not (self._hot or self._has_image)
         try:
             self._thread.start()
         except RuntimeError as error:  # the host gives no thread for it
@@ -119,15 +123,16 @@ class TierUp:
             self._is_compiling = self._is_optimising = False
 
     def _tier_up(self) -> None:
-        key = self._program_key()
-        remembered = self._remembered(key)
+        remembered = self._remembered(self._key)
         known = self._hot or remembered
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
         self._optimised = {address for address, _, optimised in remembered if optimised}
         named = {function.address: function.size for function in self._recompiler.functions}
         try:
-            if self._first or not self._hot:  # while the program goes on to show what is hot
+            if self._first or not (
+                self._hot or self._has_image
+            ):  # while the program goes on to show what is hot
                 self._recompiler.prepare(self._worker, self._optimiser)
             self._sampling.start()
             for address in sorted(self._first, key=lambda address: named[address] > _LONG):
@@ -140,7 +145,9 @@ class TierUp:
             while not self._closing.is_set():
                 self._compile_next()
         finally:
-            self._remember(key, remembered)
+            self._remember(self._key, remembered)
+            if not self._hot and self._recompiler.functions:
+                self._recompiler.keep_image(self._key)
 
     def _compile_next(self) -> None:
         """Compile what has waited for it, the most promising first; else what compiled code calls, unless it
@@ -187,6 +194,10 @@ class TierUp:
         remembered."""
         if self._closing.is_set() or self._recompiler.is_left(address):
             return
+        if was_hot and self._is_in_image(address, inside):
+            self._compiled.add((address, inside))
+            self._wanted.append((address, inside))
+            return
         if inside is not None or self._recompiler.take_prepared([address]):
             self._is_compiling = True
             self._recompiler.prepare(self._worker, self._optimiser)
@@ -198,6 +209,13 @@ class TierUp:
             if was_hot:
                 self._calls += sorted(outcome.calls)
                 self._wanted.append((address, inside))
+
+    def _is_in_image(self, address: int, inside: int | None) -> bool:
+        """Whether a function was compiled, with this entry, before the run began."""
+        serves = self._recompiler.dispatch.serves
+        if not self._has_image or (address, inside) in self._compiled or not serves(address):
+            return False
+        return inside is None or serves(inside)
 
     def _look(self) -> None:
         """Take a sample of each CPU; what has become hot is wanted."""
@@ -284,6 +302,7 @@ class TierUp:
                 self._compiled_samples[address] = 0
                 continue
             self._is_optimising = True
+            self._recompiler.prepare(self._worker, self._optimiser)
             if self._recompiler.compile(address, tier=Tier.OPTIMISED).tier is Tier.OPTIMISED:
                 self._compiled_samples[address] = _HOT_COMPILED
                 self._optimised.add(address)
