@@ -35,7 +35,8 @@ def _plain(value: Any, wanted: Any, info: Any) -> Any:
     if get_origin(wanted) is list:
         if not isinstance(value, list | tuple):
             return _NOT_PLAIN
-        values = [_plain(item, *get_args(wanted), info) for item in value]
+        of = get_args(wanted)[0]
+        values = [_plain(item, of, info) for item in value]
         return _NOT_PLAIN if _NOT_PLAIN in values else values
     if not isinstance(wanted, type):
         return _NOT_PLAIN

@@ -125,11 +125,11 @@ class TierUp:
                 self._recompiler.keep_image(self._key)
 
     def _let_finish(self) -> None:
-        """Wait for short modules that are being compiled, but not for longer than the program has run."""
+        """Wait for short modules that are being compiled, not for much longer than the program has run."""
         if self._hot:
             return
         now = time.monotonic()
-        end = now + min(_GRACE, now - self._started)
+        end = now + min(_GRACE, 2 * (now - self._started))
         workers = (self._worker, self._optimiser)
         while any(0 < worker.busy_with <= _SHORT_TEXT for worker in workers) and time.monotonic() < end:
             time.sleep(_GRACE / 100)
