@@ -395,6 +395,12 @@ class Recompiler:
         worker = self.optimiser if optimised else self.worker
         compile_text = compiler or (worker.compile if worker else codegen.compile_text)
         own_pages = frozenset(entry // PAGE_BYTES for entry in entries)
+
+        def fetch(address: int) -> int | None:
+            if worker is not None and worker.is_stopped:
+                raise Stopped  # the run has ended, and waits for this thread
+            return self.fetch(address)
+
         try:
             function = self.function_at(entries[0])
             if function is not None and (left := self._left_reason(function)) is not None:
@@ -402,7 +408,7 @@ class Recompiler:
             if self.fetch(entries[0]) is None:
                 return Outcome(entries, Tier.UNICORN, "nothing may be executed there, or not for long")
             unit = codegen.make_unit(
-                self.fetch,
+                fetch,
                 points_in,
                 self._starts,
                 self.cache,

@@ -39,8 +39,8 @@ _OUTDATED = 5  # further samples in code that was replaced until it is made to l
 _LONG = 4000  # bytes of a hot function that takes so long that others are compiled before it
 _SHORT = 1200  # bytes of a function that is compiled because a compiled one calls it
 _ALL_BUT_LENGTH = 200  # bytes that take as long to compile as what does not depend on a function's length
-_GRACE = 0.5  # seconds at the end of a run for what is being compiled
-_SHORT_TEXT = 200_000  # bytes of a module that is compiled within a fraction of a second
+_GRACE = 1.0  # seconds at most at the end of a run for what is being compiled
+_SHORT_TEXT = 500_000  # bytes of a module that is compiled within a fraction of a second
 _NOWHERE = 0  # where compiled code went that never ran
 _MOST_REMEMBERED = 256  # functions of one program
 
@@ -129,7 +129,7 @@ class TierUp:
         if self._hot:
             return
         now = time.monotonic()
-        end = now + min(_GRACE, 2 * (now - self._started))
+        end = now + min(_GRACE, 3 * (now - self._started))
         workers = (self._worker, self._optimiser)
         while any(0 < worker.busy_with <= _SHORT_TEXT for worker in workers) and time.monotonic() < end:
             time.sleep(_GRACE / 100)

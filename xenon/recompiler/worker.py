@@ -54,6 +54,10 @@ class Worker:
         self.busy_with = 0
         """The length of the module that is being compiled, 0 while there is none."""
 
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped
+
     def start(self) -> None:
         """Start the process, if that has not been done. Raises Stopped."""
         if self._stopped:
