@@ -46,8 +46,8 @@ def _plain(value: Any, wanted: Any, info: Any) -> Any:
         value = int(value)
     elif isinstance(value, str) and wanted is float and _DECIMAL.fullmatch(value):
         value = float(value)
-    elif isinstance(value, str) and wanted is Path:
-        value = Path(value)
+    elif isinstance(value, str | Path) and wanted is Path:
+        return Path(value)
     return value if type(value) is wanted and _is_within(value, info) else _NOT_PLAIN
 
 
