@@ -7,7 +7,7 @@ import re
 import sys
 import warnings
 from importlib import import_module
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -29,6 +29,9 @@ from xenon.cli.signals import Ended, end_by_exception
 from xenon.errors import XenonError, reason
 from xenon.host.signals import end_with_the_reader, is_reader_gone
 from xenon.notes import XenonWarning
+
+if TYPE_CHECKING:
+    from loader import LoaderError
 
 # In the order of the help: the name is that of the module in this folder and of the function in it.
 COMMANDS: dict[str, dict[str, Any]] = {
@@ -163,11 +166,15 @@ def _show_notes() -> None:
     warnings.showwarning = show
 
 
+def _library_errors() -> tuple[type[XenonError] | type[LoaderError], ...]:
+    """What the libraries raise; the loader's own where a command has imported it, which takes a while."""
+    loader = sys.modules.get("loader.errors")
+    return (XenonError,) if loader is None else (XenonError, loader.LoaderError)
+
+
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 bad input, 2 usage, 3 guest fault, 124 limit, 130 Ctrl-C."""
     end_with_the_reader()  # as in `| head`: quietly, status 141 in a shell
-    from loader.errors import LoaderError
-
     _show_notes()
     try:
         end_by_exception()
@@ -176,7 +183,7 @@ def main() -> NoReturn:
         if code == EXIT_INTERRUPTED:  # Typer's own answer to Ctrl-C
             raise KeyboardInterrupt
         sys.exit(code)
-    except (XenonError, LoaderError) as error:
+    except _library_errors() as error:
         if isinstance(error, XenonError) and error.report:
             print(error.report, file=sys.stderr)
         _fail(error.message, hint_for(error), exit_code_of(error))

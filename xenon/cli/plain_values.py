@@ -5,11 +5,14 @@ needs to begin. Whatever is not plain goes the usual way.
 from __future__ import annotations
 
 import re
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
-_BOUNDS = ("min", "max", "exists", "writable", "resolve_path", "path_type", "parser", "click_type")
+_DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
+_CHECKS = ("exists", "writable", "resolve_path", "path_type", "parser", "click_type")
+_NOT_PLAIN = object()
 
 
 class _PlainFirst:
@@ -18,17 +21,40 @@ class _PlainFirst:
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
-        wanted, info = param.type_descriptor.annotation, param.type_descriptor.parameter_info
-        bounds = (getattr(info, bound, None) for bound in _BOUNDS)
-        if isinstance(wanted, type) and all(bound is None or bound is False for bound in bounds):
-            if type(value) is wanted:
-                return value
-            if isinstance(value, str) and wanted is int and _WHOLE.fullmatch(value):
-                return int(value)
-            if isinstance(value, str) and wanted is Path:
-                return Path(value)
+        plain = _plain(value, param.type_descriptor.annotation, param.type_descriptor.parameter_info)
+        if plain is not _NOT_PLAIN:
+            return plain
         param._runtime_param = None
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+
+
+def _plain(value: Any, wanted: Any, info: Any) -> Any:
+    """A value as the type wanted, _NOT_PLAIN where that takes more than a look."""
+    if any(getattr(info, check, None) not in (None, False) for check in _CHECKS):
+        return _NOT_PLAIN
+    if get_origin(wanted) is list:
+        if not isinstance(value, list | tuple):
+            return _NOT_PLAIN
+        of = get_args(wanted)[0]
+        values = [_plain(item, of, info) for item in value]
+        return _NOT_PLAIN if _NOT_PLAIN in values else values
+    if not isinstance(wanted, type):
+        return _NOT_PLAIN
+    if issubclass(wanted, Enum) and isinstance(value, str):
+        return next((member for member in wanted if member.value == value), _NOT_PLAIN)
+    if isinstance(value, str) and wanted is int and _WHOLE.fullmatch(value):
+        value = int(value)
+    elif isinstance(value, str) and wanted is float and _DECIMAL.fullmatch(value):
+        value = float(value)
+    elif isinstance(value, str | Path) and wanted is Path:
+        return Path(value)
+    return value if type(value) is wanted and _is_within(value, info) else _NOT_PLAIN
+
+
+def _is_within(value: Any, info: Any) -> bool:
+    """Whether a value is within the bounds that an option sets, if it sets some for such a value."""
+    least, most = getattr(info, "min", None), getattr(info, "max", None)
+    return (least is None or value >= least) and (most is None or value <= most)
 
 
 def with_plain_values(parameters: list[Any]) -> list[Any]:

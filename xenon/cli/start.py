@@ -5,6 +5,7 @@ It imports as little as it can: what is done here is done before anything can fa
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _INTERRUPTED = 130
+_ALLOCATIONS = 50_000  # between two looks for garbage; nearly all objects of a short run are those of modules
 
 
 def main() -> NoReturn:
@@ -26,12 +28,14 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _end_at_once()
     _open_standard_streams()
+    gc.set_threshold(_ALLOCATIONS, 20, 20)
     from xenon.cli.app import main as run
 
     try:
         run()
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to tidy up by Python
+        gc.freeze()  # the system takes back what is left, faster than a last look for garbage
         _give_up_unwritten()
 
 

@@ -47,11 +47,11 @@ if sys.platform == "win32":
     _kernel.VirtualAlloc.argtypes = (ctypes.c_void_p, ctypes.c_size_t, wintypes.DWORD, wintypes.DWORD)
     _kernel.VirtualFree.argtypes = (ctypes.c_void_p, ctypes.c_size_t, wintypes.DWORD)
 
-    class _Page:
-        """A page that may be executed, until the object goes away. Raises OSError."""
+    class _Room:
+        """Memory that may be executed, until the object goes away. Raises OSError."""
 
-        def __init__(self) -> None:
-            place = _kernel.VirtualAlloc(None, mmap.PAGESIZE, _COMMIT_AND_RESERVE, _EXECUTE_READWRITE)
+        def __init__(self, size: int) -> None:
+            place = _kernel.VirtualAlloc(None, size, _COMMIT_AND_RESERVE, _EXECUTE_READWRITE)
             if not place:
                 raise OSError("no memory for code")
             self.address = int(place)
@@ -62,24 +62,22 @@ if sys.platform == "win32":
 
 else:
 
-    class _Page:
-        """A page that may be executed, until the object goes away. Raises OSError."""
+    class _Room:
+        """Memory that may be executed, until the object goes away. Raises OSError."""
 
-        def __init__(self) -> None:
+        def __init__(self, size: int) -> None:
             rights = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
-            self._buffer = mmap.mmap(-1, mmap.PAGESIZE, prot=rights)
+            self._buffer = mmap.mmap(-1, size, prot=rights)
             self.address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._buffer))
 
 
 class MachineCode:
-    """Code in this process, for as long as the object lives; `address` is where it begins. Raises OSError on
-    a host that allows no new code, ValueError for code that is longer than a page."""
+    """Code in this process, for as long as the object lives; `address` is where it begins, a page's start.
+    Raises OSError on a host that allows no new code."""
 
     def __init__(self, text: bytes) -> None:
-        if len(text) > mmap.PAGESIZE:
-            raise ValueError("code of more than a page")
-        self._page = _Page()
-        self.address = self._page.address
+        self._room = _Room(max(len(text), mmap.PAGESIZE))
+        self.address = self._room.address
         ctypes.memmove(self.address, text, len(text))
 
 

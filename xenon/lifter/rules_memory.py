@@ -57,28 +57,31 @@ def _store(lifter: Lifter, instruction: Instruction) -> None:
 @RULES.add(_forms("lfs"))
 def _load_single(lifter: Lifter, instruction: Instruction) -> None:
     address = _address(lifter, instruction)
-    lifter.set_single(instruction.rt, lifter.load(address, 4).bitcast(FLOAT))
+    lifter.set_single(instruction.rt, lifter.load_float(address, FLOAT))
     lifter.update(instruction, address)
 
 
 @RULES.add(_forms("lfd"))
 def _load_double(lifter: Lifter, instruction: Instruction) -> None:
     address = _address(lifter, instruction)
-    lifter.set_double(instruction.rt, lifter.load(address, 8).bitcast(DOUBLE))
+    lifter.set_double(instruction.rt, lifter.load_float(address, DOUBLE))
     lifter.update(instruction, address)
 
 
 @RULES.add(_forms("stfs"))
 def _store_single(lifter: Lifter, instruction: Instruction) -> None:
     address = _address(lifter, instruction)
-    lifter.store(address, lifter.single_bits(instruction.rt))
+    if lifter.is_single(instruction.rt):
+        lifter.store_float(address, lifter.single(instruction.rt))
+    else:
+        lifter.store(address, lifter.single_bits(instruction.rt))
     lifter.update(instruction, address)
 
 
 @RULES.add(_forms("stfd"))
 def _store_double(lifter: Lifter, instruction: Instruction) -> None:
     address = _address(lifter, instruction)
-    lifter.store(address, lifter.double(instruction.rt, exact=True).bitcast(I64))
+    lifter.store_float(address, lifter.double(instruction.rt, exact=True))
     lifter.update(instruction, address)
 
 

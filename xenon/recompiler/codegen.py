@@ -23,7 +23,7 @@ from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.recompiler.bridge import bridge_text
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.units import CompiledUnit, generator_version
+from xenon.recompiler.units import CompiledUnit, digest_of_words, generator_version, runs_of
 
 # No fast-math flag is ever set, so that LLVM neither contracts nor reassociates.
 _OPTIMISATION = 3
@@ -185,10 +185,19 @@ def make_unit(
     function, cached = _linked(
         name, lambda: worker(lift_unit(flow, name, target, leaves), target.optimised), cache
     )
-    pages = frozenset(address // target.page_bytes for part in flows for address, _ in part.words)
-    points = tuple(flow.entry_points)
-    calls = flow.calls | flow.beyond
-    return CompiledUnit(function, points, calls, pages, len(flow.words), cached, flow.inside_blocks)
+    words = {address: word for part in flows for address, word in part.words}
+    return CompiledUnit(
+        function,
+        tuple(flow.entry_points),
+        flow.calls | flow.beyond,
+        frozenset(address // target.page_bytes for address in words),
+        len(flow.words),
+        cached,
+        flow.inside_blocks,
+        name,
+        runs_of(words),
+        digest_of_words(words[address] for address in sorted(words)),
+    )
 
 
 def _end(block: Block) -> tuple[str, tuple[int, ...]]:

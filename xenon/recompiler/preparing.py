@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
@@ -27,6 +27,7 @@ from xenon.recompiler.prepared import (
     digest_of,
     prepared_version,
 )
+from xenon.recompiler.units import runs_of
 
 _ALONE = "alone"
 _LOAD, _EXECUTABLE = 1, 1  # of a program header: type, flag
@@ -109,17 +110,6 @@ def _explored(
             leaves = explore_leaves(fetch, flow, starts)
         except NotUnderstood:
             continue
-        runs = _runs({address for part in (flow, *leaves.values()) for address, _ in part.words})
+        runs = runs_of({address for part in (flow, *leaves.values()) for address, _ in part.words})
         points, digest = tuple(flow.entry_points), digest_of(code, runs)
         yield PreparedUnit(f"{prefix}_{address:x}", entries, points, runs, digest), flow, leaves
-
-
-def _runs(addresses: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Addresses of instructions as runs of (first address, words)."""
-    runs: list[tuple[int, int]] = []
-    for address in sorted(addresses):
-        if runs and runs[-1][0] + INSTRUCTION_BYTES * runs[-1][1] == address:
-            runs[-1] = runs[-1][0], runs[-1][1] + 1
-        else:
-            runs.append((address, 1))
-    return tuple(runs)

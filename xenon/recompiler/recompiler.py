@@ -20,7 +20,9 @@ from xenon.powerpc.abi import LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.functions import Function, Functions
 from xenon.powerpc.system import VERY_LOW_PRIORITY
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.prepared import Prepared, prepared
+from xenon.recompiler.object_code import FlatCode, flat_code
+from xenon.recompiler.prepared import Prepared, digest_of, prepared
+from xenon.recompiler.program_image import KeptUnit, ProgramImage, image_key
 from xenon.recompiler.state import Dispatch, PageTable
 from xenon.recompiler.units import CompiledUnit
 from xenon.recompiler.worker import Stopped, Worker
@@ -67,10 +69,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """What became of a function, as long as the code of these pages stays; the addresses that it serves."""
+    """What became of a function, as long as the code of these pages stays; the addresses that it serves, and
+    its code, if it has some."""
 
     pages: frozenset[int]
     points: tuple[int, ...]
+    unit: CompiledUnit | None = None
 
 
 class _Starts:
@@ -129,6 +133,8 @@ class Recompiler:
         self.optimiser: Worker | None = None
         """The same for the full optimiser."""
         self._hooking = threading.Lock()
+        self._preparing = threading.Lock()
+        self._image: ProgramImage | None = None
 
     def know(self, functions: Functions, interpreted: Collection[str] = ()) -> None:
         """Name the program's functions, and those that are not to be compiled."""
@@ -268,16 +274,17 @@ class Recompiler:
     def prepare(self, worker: Worker, optimiser: Worker | None = None) -> None:
         """Compile in a process of its own from now on, and optimise in another, which starts when there is
         something to optimise. Raises Stopped, also for a broken llvmlite."""
-        if self.worker is worker:
-            return
-        self.worker, self.optimiser = worker, optimiser
-        worker.start()  # while llvmlite is imported here
-        try:
-            from xenon.recompiler import codegen
-        except (ImportError, OSError) as error:  # the second where its library is not for this computer
-            raise Stopped(str(error)) from error
-        if self._prepared is None:
-            codegen.bridge(self.cache, worker.compile, self.counting)
+        with self._preparing:
+            if self.worker is worker:
+                return
+            worker.start()  # while llvmlite is imported here
+            try:
+                from xenon.recompiler import codegen
+            except (ImportError, OSError) as error:  # the second where its library is not for this computer
+                raise Stopped(str(error)) from error
+            self.worker, self.optimiser = worker, optimiser
+            if self._prepared is None:
+                codegen.bridge(self.cache, worker.compile, self.counting)
 
     @property
     def _prepared(self) -> Prepared | None:
@@ -296,6 +303,56 @@ class Recompiler:
             if self._prepared.unit(self.entries_of(address), self.fetch, self.code_at) is None
             or self.compile(address).tier is Tier.UNICORN
         ]
+
+    @property
+    def _may_have_image(self) -> bool:
+        """Whether an image has the code that is asked for; code that shows its status also needs a resolver."""
+        return not self.counting and not self.shows_status
+
+    def take_image(self, program: str) -> bool:
+        """Have the CPUs hand over to those functions of a program's image in the cache whose instructions
+        memory holds, before guest code runs; whether there is an image."""
+        data = self.cache.get(self._image_key(program)) if self.cache and self._may_have_image else None
+        image = ProgramImage.read(data) if data else None
+        base = image.base() if image else None
+        if image is None or base is None:
+            return False
+        self._image = image
+        for kept in image.units:
+            function, inside = self.function_at(kept.entries[0]), kept.inside
+            if function is not None and self._left_reason(function) is not None:
+                continue
+            if any(self.fetch(page * PAGE_BYTES) is None for page in kept.pages):
+                continue
+            if digest_of(self.code_at, kept.runs) == kept.digest:
+                tier = Tier.OPTIMISED if kept.optimised else Tier.COMPILED
+                self._entered(kept.entries, inside, tier, kept.unit(base), time.perf_counter(), set())
+        return True
+
+    def keep_image(self, program: str) -> None:
+        """Put what is compiled into the program's image, if some of that is not in it."""
+        if self.cache is None or not self._may_have_image:
+            return
+        image = self._image
+        before = {(kept.entries, kept.inside, kept.optimised): kept for kept in image.units} if image else {}
+        rows: list[tuple[KeptUnit, FlatCode]] = []
+        is_new = False
+        with self._lock:
+            published = [(self.outcomes[entries], row.unit) for entries, row in self._compiled.items()]
+        for outcome, unit in published:
+            optimised = outcome.tier is Tier.OPTIMISED
+            key = outcome.entries, outcome.inside, optimised
+            if image and unit and (kept := before.get(key)) and kept.digest == unit.digest:
+                rows.append((kept, image.code_of(kept)))
+            elif unit and unit.symbol and (code := self.cache.get(unit.symbol)):
+                flat = flat_code(code, unit.symbol)
+                rows += [] if flat is None else [(KeptUnit.make(*key, unit), flat)]
+                is_new |= flat is not None
+        if is_new:
+            self.cache.put(self._image_key(program), ProgramImage.of(rows).data)
+
+    def _image_key(self, program: str) -> str:
+        return image_key(program, repr((self.assume_singles, RAM_BYTES, PAGE_BYTES)))
 
     def code_at(self, address: int, size: int) -> bytes:
         """So many bytes of memory, as they are now."""
@@ -358,13 +415,20 @@ class Recompiler:
             resolver = codegen.resolver(self.cache)
             for code in self.attached:
                 code.state.word(layout.RESOLVER).value = resolver
+
+        def fetch(address: int) -> int | None:
+            if worker is not None and worker.is_stopped:
+                raise Stopped  # the run has ended, and waits for this thread
+            return self.fetch(address)
+
         try:
-            if (function := self.function_at(entries[0])) is not None:
-                self._check_left(function)
+            function = self.function_at(entries[0])
+            if function is not None and (left := self._left_reason(function)) is not None:
+                raise NotUnderstood(left)
             if self.fetch(entries[0]) is None:
                 return Outcome(entries, Tier.UNICORN, "nothing may be executed there, or not for long")
             unit = codegen.make_unit(
-                self.fetch,
+                fetch,
                 points_in,
                 self._starts,
                 self.cache,
@@ -391,15 +455,14 @@ class Recompiler:
 
         return Surroundings(read, extent, self._functions.toc)
 
-    def _check_left(self, function: Function) -> None:
-        """Raise NotUnderstood for a function that is to be left to Unicorn."""
-        from xenon.lifter.flow import NotUnderstood
-
+    def _left_reason(self, function: Function) -> str | None:
+        """Why a function is to be left to Unicorn whatever its instructions are, None where it is not."""
         if function.address in self._interpreted:
-            raise NotUnderstood("it is to be left to Unicorn")
+            return "it is to be left to Unicorn"
         words = np.frombuffer(self.code(function), ">u4")
         if self.leave_waits and (words == VERY_LOW_PRIORITY).any():
-            raise NotUnderstood("it waits for other hardware threads")
+            return "it waits for other hardware threads"
+        return None
 
     def _hook(self) -> int:
         """The host address of the hook that hands over: the same one for all functions of a CPU."""
@@ -425,9 +488,8 @@ class Recompiler:
         hook = self._hook()
         seconds = time.perf_counter() - start
         outcome = Outcome(entries, tier, "", unit.instructions, unit.calls, unit.cached, seconds, inside)
-        if not self._publish(
-            outcome, _Published(own_pages | unit.pages, unit.points), unit.function, forgotten
-        ):
+        published = _Published(own_pages | unit.pages, unit.points, unit)
+        if not self._publish(outcome, published, unit.function, forgotten):
             return Outcome(entries, Tier.UNICORN, "its code has changed while it was compiled")
         with self._hooking:
             for code in self.attached:

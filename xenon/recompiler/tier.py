@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
@@ -38,6 +39,8 @@ _OUTDATED = 5  # further samples in code that was replaced until it is made to l
 _LONG = 4000  # bytes of a hot function that takes so long that others are compiled before it
 _SHORT = 1200  # bytes of a function that is compiled because a compiled one calls it
 _ALL_BUT_LENGTH = 200  # bytes that take as long to compile as what does not depend on a function's length
+_GRACE = 1.0  # seconds at most at the end of a run for what is being compiled
+_SHORT_TEXT = 500_000  # bytes of a module that is compiled within a fraction of a second
 _NOWHERE = 0  # where compiled code went that never ran
 _MOST_REMEMBERED = 256  # functions of one program
 
@@ -60,6 +63,10 @@ class TierUp:
         self._is_optimising = False
         self._closing = threading.Event()
         self._samples: Counter[tuple[int, ...]] = Counter()
+        self._key = ""  # of the program
+        self._remembered_before: list[_Remembered] | None = None  # None until the run is a long one
+        self._started = 0.0  # in seconds of time.monotonic()
+        self._has_image = False  # of the program's code, from an earlier run
         self._first: list[int] = []  # hot functions that are to be compiled
         self._compiled: set[_Wanted] = set()
         self._wanted: list[_Wanted] = []  # those that were hot, to be remembered
@@ -89,7 +96,10 @@ class TierUp:
         named = {function.name: function.address for function in self._recompiler.functions}
         self._first = self._recompiler.take_prepared(named[name] for name in self._hot if name in named)
         self._recompiler.wanted.update(self._first)
-        self._is_compiling = bool(self._first) or not self._hot
+        self._started = time.monotonic()
+        self._key = self._program_key()
+        self._has_image = not self._hot and self._recompiler.take_image(self._key)
+        self._is_compiling = bool(self._first) or not (self._hot or self._has_image)
         try:
             self._thread.start()
         except RuntimeError as error:  # the host gives no thread for it
@@ -97,8 +107,10 @@ class TierUp:
             _note_end(error)
 
     def close(self) -> None:
-        """End the threads; what they were compiling is given up."""
+        """End the threads. What they were compiling is given up, unless it is soon done: else it would be
+        begun anew in each short run of the program."""
         self._closing.set()
+        self._let_finish()
         self._worker.stop()
         self._optimiser.stop()
         self._has_work.set()
@@ -108,6 +120,20 @@ class TierUp:
                 thread.join()
         self._worker.close()
         self._optimiser.close()
+        if self._remembered_before is not None:
+            self._remember(self._key, self._remembered_before)
+            if not self._hot and self._recompiler.functions:
+                self._recompiler.keep_image(self._key)
+
+    def _let_finish(self) -> None:
+        """Wait for short modules that are being compiled, not for much longer than the program has run."""
+        if self._hot:
+            return
+        now = time.monotonic()
+        end = now + min(_GRACE, 3 * (now - self._started))
+        workers = (self._worker, self._optimiser)
+        while any(0 < worker.busy_with <= _SHORT_TEXT for worker in workers) and time.monotonic() < end:
+            time.sleep(_GRACE / 100)
 
     def _work(self, work: Callable[[], None]) -> None:
         """What goes wrong ends this thread, never the run."""
@@ -120,28 +146,25 @@ class TierUp:
             self._is_compiling = self._is_optimising = False
 
     def _tier_up(self) -> None:
-        key = self._program_key()
-        remembered = self._remembered(key)
+        remembered = self._remembered(self._key)
         known = self._hot or remembered
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
         self._optimised = {address for address, _, optimised in remembered if optimised}
         named = {function.address: function.size for function in self._recompiler.functions}
-        try:
-            if self._first or not self._hot:  # while the program goes on to show what is hot
-                self._recompiler.prepare(self._worker, self._optimiser)
-            self._sampling.start()
-            for address in sorted(self._first, key=lambda address: named[address] > _LONG):
-                self._compile(address)
-            is_prepared = bool(self._hot) and not self._first
-            if not is_prepared or not self._closing.wait(_LONG_RUN):
-                for address, inside, _ in remembered:
-                    self._compile(address, inside)
-            self._is_compiling = False
-            while not self._closing.is_set():
-                self._compile_next()
-        finally:
-            self._remember(key, remembered)
+        self._remembered_before = remembered
+        if self._first or not (self._hot or self._has_image):  # while the program shows what is hot
+            self._recompiler.prepare(self._worker, self._optimiser)
+        self._sampling.start()
+        for address in sorted(self._first, key=lambda address: named[address] > _LONG):
+            self._compile(address)
+        is_prepared = bool(self._hot) and not self._first
+        if not is_prepared or not self._closing.wait(_LONG_RUN):
+            for address, inside, _ in remembered:
+                self._compile(address, inside)
+        self._is_compiling = False
+        while not self._closing.is_set():
+            self._compile_next()
 
     def _compile_next(self) -> None:
         """Compile what has waited for it, the most promising first; else what compiled code calls, unless it
@@ -189,6 +212,10 @@ class TierUp:
         remembered."""
         if self._closing.is_set() or self._recompiler.is_left(address):
             return
+        if was_hot and self._is_in_image(address, inside):
+            self._compiled.add((address, inside))
+            self._wanted.append((address, inside))
+            return
         if inside is not None or self._recompiler.take_prepared([address]):
             self._is_compiling = True
             self._recompiler.prepare(self._worker, self._optimiser)
@@ -200,6 +227,13 @@ class TierUp:
             if was_hot:
                 self._calls += sorted(outcome.calls)
                 self._wanted.append((address, inside))
+
+    def _is_in_image(self, address: int, inside: int | None) -> bool:
+        """Whether a function was compiled, with this entry, before the run began."""
+        serves = self._recompiler.dispatch.serves
+        if not self._has_image or (address, inside) in self._compiled or not serves(address):
+            return False
+        return inside is None or serves(inside)
 
     def _look(self) -> None:
         """Take a sample of each CPU; what has become hot is wanted."""
@@ -286,6 +320,7 @@ class TierUp:
                 self._compiled_samples[address] = 0
                 continue
             self._is_optimising = True
+            self._recompiler.prepare(self._worker, self._optimiser)
             if self._recompiler.compile(address, tier=Tier.OPTIMISED).tier is Tier.OPTIMISED:
                 self._compiled_samples[address] = _HOT_COMPILED
                 self._optimised.add(address)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+
+from xenon.powerpc.abi import INSTRUCTION_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,28 @@ class CompiledUnit:
     cached: bool
     inside_blocks: frozenset[int] = frozenset()
     """Points at which Unicorn begins no block."""
+    symbol: str = ""
+    """The name of its object code in the cache, if it may be kept there."""
+    runs: tuple[tuple[int, int], ...] = ()
+    """Its instructions, as runs of (first address, words)."""
+    digest: str = ""
+    """Of these instructions, as they were."""
+
+
+def runs_of(addresses: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Addresses of instructions as runs of (first address, words)."""
+    runs: list[tuple[int, int]] = []
+    for address in sorted(addresses):
+        if runs and runs[-1][0] + INSTRUCTION_BYTES * runs[-1][1] == address:
+            runs[-1] = runs[-1][0], runs[-1][1] + 1
+        else:
+            runs.append((address, 1))
+    return tuple(runs)
+
+
+def digest_of_words(words: Iterable[int]) -> str:
+    """The hash of instructions in the order of their addresses, as prepared.digest_of has it from memory."""
+    return hashlib.sha256(b"".join(word.to_bytes(INSTRUCTION_BYTES, "big") for word in words)).hexdigest()
 
 
 _GENERATORS = (

@@ -51,6 +51,12 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._stopped = False
+        self.busy_with = 0
+        """The length of the module that is being compiled, 0 while there is none."""
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped
 
     def start(self) -> None:
         """Start the process, if that has not been done. Raises Stopped."""
@@ -66,11 +72,14 @@ class Worker:
         """Object code of a module (see codegen.compile_text). Raises Stopped."""
         self.start()
         assert self._channel is not None
+        self.busy_with = len(text)
         try:
             self._channel.send(_message(text.encode(), optimised))
             return _receive(self._channel.answers)[0]
         except (OSError, EOFError, ValueError):
             raise Stopped("its process has ended") from None
+        finally:
+            self.busy_with = 0
 
     def stop(self) -> None:
         """End the process; from any thread."""

@@ -17,7 +17,7 @@ int main(int argc, char **argv)
     unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 1;
     double sum = 0;
     for (unsigned long round = 0; round < rounds; round++) {
-        unsigned seed = 1325 + (unsigned)round;
+        unsigned seed = 1325 + 2 * (unsigned)round; // odd: the numbers repeat late, and no matrix is singular
         for (int i = 0; i < N; i++) {
             b[i] = 0;
             for (int j = 0; j < N; j++) {
