@@ -318,14 +318,10 @@ static ALWAYS_INLINE void batch_of_blocks(const Product *shared, Form f, int sta
                 tile(&p, f, all, &spread, row + own, own, 1, b, MOST_POSITIONS);
             }
         }
-        if (p.positions - b >= 2) {
+        for (; b < p.positions; b++) {
             for (int own = 0; own < rows; own++) {
-                tile(&p, f, all, &spread, row + own, own, 1, b, 2);
+                tile(&p, f, all, &spread, row + own, own, 1, b, 1);
             }
-            b += 2;
-        }
-        for (int own = 0; b < p.positions && own < rows; own++) {
-            tile(&p, f, all, &spread, row + own, own, 1, b, 1);
         }
     }
 }
@@ -377,6 +373,7 @@ static ALWAYS_INLINE void batch_of_blocks_scalar(const Product *p, Form f, int s
         .rows = {type##_rows_scalar, type##_rows_vmx},          \
         .batch = {type##_batch_scalar, type##_batch_vmx},       \
         .vmx_items = ITEMS,                                     \
+        .vmx_most_items = ROOM * ITEMS,                         \
         .vmx_alignment = 16,                                    \
         .row = type##_row,                                      \
         .matmul_program = "matmul " #type,                      \

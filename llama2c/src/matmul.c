@@ -36,7 +36,8 @@ void matmul(float *out, const float *x, const Matrix *w, int positions, Kernel k
     uintptr_t beside = ((uintptr_t)x & (VECTOR_ALIGNMENT - 1)) | ((uintptr_t)w->data & (uintptr_t)(type->vmx_alignment - 1));
     int odd = (w->n & (type->vmx_items - 1)) | (type->items ? 0 : w->block & (type->vmx_items - 1));
     int whole_vectors = odd == 0 && w->n % (VECTOR_ALIGNMENT / (int)sizeof(float)) == 0;
-    Kernel used = beside == 0 && whole_vectors ? kernel : KERNEL_SCALAR;
+    int fits = type->vmx_most_items == 0 || w->n <= type->vmx_most_items;
+    Kernel used = beside == 0 && whole_vectors && fits ? kernel : KERNEL_SCALAR;
     Each_Position each = {{out, x, *w, positions}, type->rows[used]};
     int grain = (int)(LEAST_SHARE / ((int64_t)w->n * positions)) + 1;
     if (positions == 1) {

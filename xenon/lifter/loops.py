@@ -6,10 +6,10 @@ rounds are done again in the slow form, which after that serves some more times 
 that writes memory each round is found before its stores, which wait for the end of the round where nothing
 is read behind the first of them.
 
-LLVM blocks: B the head, which looks ahead; F and S the rounds of the fast and the slow form; and with
-speculation N, which chooses by distrust, P, which prepares the rounds, and V, the verdict behind them. Where
-what the loop loads may be remembered (remembered.py), R chooses between F and G, which needs not look at it,
-and W is the verdict behind G.
+LLVM blocks: B the head, which looks ahead; N, which notes where the fast form will store and chooses by
+distrust; F and S the rounds of the fast and the slow form; and with speculation P, which prepares the rounds,
+and V, the verdict behind them. Where what the loop loads may be remembered (remembered.py), R chooses between
+F and G, which needs not look at it, and W is the verdict behind G.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import llama2c
 from llama2c.build import BuildError, zig_program
-from llama2c.facts import C64_FUNCTIONS, HOT_FUNCTIONS, XELL_FUNCTIONS
+from llama2c.facts import C64_FUNCTIONS, HOT_FUNCTIONS, PREPARED_TYPE_FUNCTIONS, XELL_FUNCTIONS
 from xenon.recompiler.prepared import FOLDER, WINDOWS, library_name
 from xenon.recompiler.preparing import lift_programs
 from xenon.stories.guest import guest_program, xell_program
@@ -59,7 +59,7 @@ def prepare(
 
 def _programs(functions: frozenset[str] | None) -> dict[Path, frozenset[str]]:
     """The programs, and the functions to compile of each."""
-    hot = frozenset((*HOT_FUNCTIONS, *XELL_FUNCTIONS)) if functions is None else functions
+    hot = frozenset((*HOT_FUNCTIONS, *PREPARED_TYPE_FUNCTIONS, *XELL_FUNCTIONS)) if functions is None else functions
     port = {guest_program(): hot, xell_program(): hot}
     return port if functions is not None else port | {llama2c.c64_program(): frozenset(C64_FUNCTIONS)}
 
