@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _BOUNDS = ("min", "max", "exists", "writable", "resolve_path", "path_type", "parser", "click_type")
@@ -19,6 +19,8 @@ class _PlainFirst:
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
         wanted, info = param.type_descriptor.annotation, param.type_descriptor.parameter_info
+        if get_origin(wanted) is Literal and isinstance(value, str) and value in get_args(wanted):
+            return value
         bounds = (getattr(info, bound, None) for bound in _BOUNDS)
         if isinstance(wanted, type) and all(bound is None or bound is False for bound in bounds):
             if type(value) is wanted:
