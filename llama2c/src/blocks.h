@@ -23,11 +23,11 @@ typedef struct {
     int offset;   // that integers without m are above the q
 } Form;
 
-enum { ITEMS = 32 };              // in a block, and in a round of the vector kernels
-enum { BLOCKS_AT_ONCE = 64 };     // whose scales are made ready together
-enum { PREFETCH_BEFORE = 512 };   // bytes
-enum { MOST_ROWS = 2, MOST_POSITIONS = 4, MOST_PARTS = 3 };
-enum { ROWS_AT_ONCE = 16 };       // of a batch, which stay in a cache for all its positions
+enum { ITEMS = 32 };            // in a block, and in a round of the vector kernels
+enum { ROOM = 512 };            // blocks whose scales are made ready together; a row has no more
+enum { PREFETCH_AHEAD = 4096, PREFETCH_LINE = 64 };  // bytes: of the rows; what is prefetched at once
+enum { MOST_ROWS = 2, MOST_POSITIONS = 4 };
+enum { ROWS_AT_ONCE = 16 };     // which stay in a cache, a batch's for all its positions
 
 typedef struct {
     float d, m;
@@ -110,64 +110,97 @@ static ALWAYS_INLINE void row_scalar(const Product *p, Form f, int i, int positi
     }
 }
 
-static ALWAYS_INLINE int parts_of(Form f)
+// What blocks of some rows have besides integers, each in all lanes of a vector.
+typedef struct {
+    Vector d[ROOM], m[ROOM], fifths[ROOM];
+} Spread;
+
+// Where a matrix has its rows, and a Spread what belongs to them.
+typedef struct {
+    const unsigned char *values;
+    int64_t next;  // bytes from a row of values to the next
+    int apart;     // vectors of d, and of m, from a row to the next
+    int far;       // of fifth bits
+} Rows;
+
+static ALWAYS_INLINE Rows rows_of(const Matrix *w, Form f)
 {
-    return 1 + (f.pairs != 0) + (f.high != 0);
+    return (Rows){
+        .values = plane_row(w, f.values, 0),
+        .next = row_bytes(w, f.values),
+        .apart = f.floats ? w->n / ITEMS : (int)(row_bytes(w, f.scales) / (f.pairs ? 4 : 2)),
+        .far = f.high ? (int)(row_bytes(w, f.high) / 4) : 0,
+    };
 }
 
-static ALWAYS_INLINE void put_lanes(Vector *out, Vector v, int apart, int lanes)
+static ALWAYS_INLINE void put_lanes(Vector *out, Vector v)
 {
     out[0] = vspltw(v, 0);
-    out[apart] = vspltw(v, 1);
-    if (lanes == 4) {
-        out[2 * apart] = vspltw(v, 2);
-        out[3 * apart] = vspltw(v, 3);
+    out[1] = vspltw(v, 1);
+    out[2] = vspltw(v, 2);
+    out[3] = vspltw(v, 3);
+}
+
+static ALWAYS_INLINE void put_pairs(Vector *d, Vector *m, Vector v)
+{
+    d[0] = vspltw(v, 0);
+    m[0] = vspltw(v, 1);
+    d[1] = vspltw(v, 2);
+    m[1] = vspltw(v, 3);
+}
+
+// Spreads halves, eight at a time.
+static ALWAYS_INLINE void spread_halves(Vector *d, Vector *m, const uint16_t *halves, int count, int pairs)
+{
+    Half_Constants c = half_constants();
+    for (int k = 0; k < count; k += 8) {
+        Vector packed = vector_load(halves + k);
+        Vector early = widened_half(vupkhsh(packed), &c), late = widened_half(vupklsh(packed), &c);
+        if (pairs) {
+            put_pairs(d + k / 2, m + k / 2, early);
+            put_pairs(d + k / 2 + 2, m + k / 2 + 2, late);
+        } else {
+            put_lanes(d + k, early);
+            put_lanes(d + k + 4, late);
+        }
     }
 }
 
-// What blocks of row i, from `first` on, have besides integers, each in all lanes of a vector: d, then m, then fifth
-// bits, as far as there are such. Up to seven blocks more are written.
-static ALWAYS_INLINE void spread_scales(Vector *out, const Matrix *w, Form f, int i, int first, int blocks)
+static ALWAYS_INLINE void spread_words(Vector *out, const uint32_t *words, int count)
 {
-    int parts = parts_of(f);
-    if (f.floats) {
-        const uint32_t *scales = plane_row(w, f.scales, i);
-        int each = w->block / ITEMS;
-        for (int b = 0; b < blocks; b++) {
-            uint32_t *words = (uint32_t *)(void *)(out + b);
-            words[0] = words[1] = words[2] = words[3] = scales[(first + b) / each];
-        }
-        return;
+    for (int k = 0; k < count; k += 4) {
+        put_lanes(out + k, vector_load(words + k));
     }
-    Half_Constants c = half_constants();
-    const uint16_t *halves = (const uint16_t *)plane_row(w, f.scales, i) + (f.pairs ? 2 : 1) * first;
-    for (int b = 0; b < blocks; b += f.pairs ? 4 : 8) {
-        Vector packed = vector_load(halves + (f.pairs ? 2 : 1) * b), *to = out + b * parts;
-        Vector early = widened_half(vupkhsh(packed), &c), late = widened_half(vupklsh(packed), &c);
-        if (f.pairs) {
-            to[0] = vspltw(early, 0);
-            to[1] = vspltw(early, 1);
-            to[parts] = vspltw(early, 2);
-            to[parts + 1] = vspltw(early, 3);
-            to[2 * parts] = vspltw(late, 0);
-            to[2 * parts + 1] = vspltw(late, 1);
-            to[3 * parts] = vspltw(late, 2);
-            to[3 * parts + 1] = vspltw(late, 3);
-        } else {
-            put_lanes(to, early, parts, 4);
-            put_lanes(to + 4 * parts, late, parts, 4);
+}
+
+static ALWAYS_INLINE void spread_floats(Vector *out, const float *floats, int blocks, int each)
+{
+    const uint32_t *words = (const uint32_t *)(const void *)floats;
+    for (int block = 0; block < blocks; words++) {
+        for (int k = 0; k < each && block < blocks; k++, block++) {
+            uint32_t *lanes = (uint32_t *)(void *)(out + block);
+            lanes[0] = lanes[1] = lanes[2] = lanes[3] = *words;
         }
+    }
+}
+
+// `rows` rows from row i on.
+static ALWAYS_INLINE void spread_rows(Spread *s, const Matrix *w, Form f, Rows all, int i, int rows)
+{
+    if (f.floats) {
+        for (int r = 0; r < rows; r++) {
+            spread_floats(s->d + r * all.apart, plane_row(w, f.scales, i + r), all.apart, w->block / ITEMS);
+        }
+    } else {
+        spread_halves(s->d, s->m, plane_row(w, f.scales, i), rows * all.apart * (f.pairs ? 2 : 1), f.pairs);
     }
     if (f.high) {
-        const uint32_t *bits = (const uint32_t *)plane_row(w, f.high, i) + first;
-        for (int b = 0; b < blocks; b += 4) {
-            put_lanes(out + b * parts + parts - 1, vector_load(bits + b), parts, 4);
-        }
+        spread_words(s->fifths, plane_row(w, f.high, i), rows * all.far);
     }
 }
 
 // The q of items 16 half to 16 half + 15 of a block.
-static ALWAYS_INLINE Vector integers_of(const unsigned char *values, Form f, int half, const Vector *parts)
+static ALWAYS_INLINE Vector integers_of(const unsigned char *values, Form f, int half, const Vector *fifths)
 {
     if (!f.nibbles) {
         return vector_load(values + 16 * half);
@@ -175,7 +208,7 @@ static ALWAYS_INLINE Vector integers_of(const unsigned char *values, Form f, int
     Vector both = vector_load(values);
     Vector q = half ? vsrb(both, vspltisb(4)) : vand(both, vspltisb(15));
     if (f.high) {
-        Vector fifth = vand(vector_spread_bits(parts[parts_of(f) - 1], half), vsububm(vspltisb(8), vspltisb(-8)));
+        Vector fifth = vand(vector_spread_bits(*fifths, half), vsububm(vspltisb(8), vspltisb(-8)));
         q = vor(q, fifth);
     }
     if (f.offset == 8) {
@@ -186,16 +219,20 @@ static ALWAYS_INLINE Vector integers_of(const unsigned char *values, Form f, int
     return q;
 }
 
-// Rows of w from row i on times x of the given positions, by the order of tile_vmx in fp32.c.
-static ALWAYS_INLINE void tile(const Product *p, Form f, int i, int rows, int position, int positions)
+// Rows of w from row i on, row `own` of s, times x of the given positions, by the order of tile_vmx in fp32.c.
+static ALWAYS_INLINE void tile(const Product *p, Form f, Rows all, const Spread *s, int i, int own, int rows, int position,
+                               int positions)
 {
-    int n = p->w.n, parts = parts_of(f);
-    Vector scales[MOST_ROWS][(BLOCKS_AT_ONCE + 8) * MOST_PARTS];
+    int n = p->w.n, blocks = n / ITEMS;
     Vector sums[MOST_ROWS][MOST_POSITIONS][4];
     const unsigned char *values[MOST_ROWS];
+    const Vector *d[MOST_ROWS], *m[MOST_ROWS], *fifths[MOST_ROWS];
     const float *x[MOST_POSITIONS];
     for (int r = 0; r < rows; r++) {
-        values[r] = plane_row(&p->w, f.values, i + r);
+        values[r] = all.values + (i + r) * all.next;
+        d[r] = s->d + (own + r) * all.apart;
+        m[r] = s->m + (own + r) * all.apart;
+        fifths[r] = s->fifths + (own + r) * all.far;
         for (int b = 0; b < positions; b++) {
             for (int k = 0; k < 4; k++) {
                 sums[r][b][k] = vector_zero();
@@ -206,36 +243,31 @@ static ALWAYS_INLINE void tile(const Product *p, Form f, int i, int rows, int po
         x[b] = p->x + (int64_t)(position + b) * n;
     }
     int bytes = f.nibbles ? ITEMS / 2 : ITEMS;  // of a block in the plane of integers
-    for (int first = 0; first < n / ITEMS; first += BLOCKS_AT_ONCE) {
-        int blocks = n / ITEMS - first < BLOCKS_AT_ONCE ? n / ITEMS - first : BLOCKS_AT_ONCE;
-        for (int r = 0; r < rows; r++) {
-            spread_scales(scales[r], &p->w, f, i + r, first, blocks);
+    const unsigned char *ahead = values[0] + PREFETCH_AHEAD;
+    for (int block = 0; block < blocks; block++) {
+        for (int line = 0; line < rows * bytes; line += PREFETCH_LINE) {
+            __builtin_prefetch(ahead + line);
         }
-        for (int block = 0; block < blocks; block++) {
+        ahead += rows * bytes;  // which lie behind one another
+        for (int half = 0; half < 2; half++) {
             for (int r = 0; r < rows; r++) {
-                __builtin_prefetch(values[r] + PREFETCH_BEFORE);
-            }
-            for (int half = 0; half < 2; half++) {
-                for (int r = 0; r < rows; r++) {
-                    const Vector *own = &scales[r][block * parts];
-                    Vector q = integers_of(values[r], f, half, own), d = own[0];
-                    Vector m = f.pairs ? own[1] : vector_zero();
-                    Vector early = vupkhsb(q), late = vupklsb(q);
-                    Vector words[4] = {vupkhsh(early), vupklsh(early), vupkhsh(late), vupklsh(late)};
-                    for (int k = 0; k < 4; k++) {
-                        Vector weights = vmaddfp(vcfsx(words[k], 0), d, m);
-                        for (int b = 0; b < positions; b++) {
-                            sums[r][b][k] = vmaddfp(weights, lvx(x[b] + 16 * half + 4 * k), sums[r][b][k]);
-                        }
+                Vector q = integers_of(values[r], f, half, fifths[r] + block);
+                Vector scale = d[r][block], addend = f.pairs ? m[r][block] : vector_zero();
+                Vector early = vupkhsb(q), late = vupklsb(q);
+                Vector words[4] = {vupkhsh(early), vupklsh(early), vupkhsh(late), vupklsh(late)};
+                for (int k = 0; k < 4; k++) {
+                    Vector weights = vmaddfp(vcfsx(words[k], 0), scale, addend);
+                    for (int b = 0; b < positions; b++) {
+                        sums[r][b][k] = vmaddfp(weights, lvx(x[b] + 16 * half + 4 * k), sums[r][b][k]);
                     }
                 }
             }
-            for (int r = 0; r < rows; r++) {
-                values[r] += bytes;
-            }
-            for (int b = 0; b < positions; b++) {
-                x[b] += ITEMS;
-            }
+        }
+        for (int r = 0; r < rows; r++) {
+            values[r] += bytes;
+        }
+        for (int b = 0; b < positions; b++) {
+            x[b] += ITEMS;
         }
     }
     for (int r = 0; r < rows; r++) {
@@ -247,39 +279,49 @@ static ALWAYS_INLINE void tile(const Product *p, Form f, int i, int rows, int po
     }
 }
 
-static ALWAYS_INLINE void rows_of_blocks(const Product *p, Form f, int start, int end)
+static ALWAYS_INLINE int rows_at_once(Rows all)
 {
-    int i = start;
-    for (; i + MOST_ROWS <= end; i += MOST_ROWS) {
-        tile(p, f, i, MOST_ROWS, 0, 1);
-    }
-    for (; i < end; i++) {
-        tile(p, f, i, 1, 0, 1);
+    int together = ROOM / all.apart;
+    return together < ROWS_AT_ONCE ? together : ROWS_AT_ONCE;
+}
+
+static ALWAYS_INLINE void rows_of_blocks(const Product *shared, Form f, int start, int end)
+{
+    const Product p = *shared;  // a copy, which no store to out can change
+    Rows all = rows_of(&p.w, f);
+    Spread spread;
+    int together = rows_at_once(all);
+    for (int row = start; row < end; row += together) {
+        int own = 0, rows = end - row < together ? end - row : together;
+        spread_rows(&spread, &p.w, f, all, row, rows);
+        for (; !f.high && own + MOST_ROWS <= rows; own += MOST_ROWS) {  // fifth bits take too many registers for two
+            tile(&p, f, all, &spread, row + own, own, MOST_ROWS, 0, 1);
+        }
+        for (; own < rows; own++) {
+            tile(&p, f, all, &spread, row + own, own, 1, 0, 1);
+        }
     }
 }
 
-// The same positions for several rows, so that x is the same from row to row.
-static ALWAYS_INLINE void batch_tile(const Product *p, Form f, int start, int end, int position, int positions)
+static ALWAYS_INLINE void batch_of_blocks(const Product *shared, Form f, int start, int end)
 {
-    for (int i = start; i < end; i++) {
-        tile(p, f, i, 1, position, positions);
-    }
-}
-
-static ALWAYS_INLINE void batch_of_blocks(const Product *p, Form f, int start, int end)
-{
-    for (int row = start; row < end; row += ROWS_AT_ONCE) {
-        int behind = end - row < ROWS_AT_ONCE ? end : row + ROWS_AT_ONCE;
-        int b = 0;
-        for (; b + MOST_POSITIONS <= p->positions; b += MOST_POSITIONS) {
-            batch_tile(p, f, row, behind, b, MOST_POSITIONS);
+    const Product p = *shared;
+    Rows all = rows_of(&p.w, f);
+    Spread spread;
+    int together = rows_at_once(all);
+    for (int row = start; row < end; row += together) {
+        int b = 0, rows = end - row < together ? end - row : together;
+        spread_rows(&spread, &p.w, f, all, row, rows);
+        // The same positions for several rows, so that x is the same from row to row.
+        for (; b + MOST_POSITIONS <= p.positions; b += MOST_POSITIONS) {
+            for (int own = 0; own < rows; own++) {
+                tile(&p, f, all, &spread, row + own, own, 1, b, MOST_POSITIONS);
+            }
         }
-        if (p->positions - b >= 2) {
-            batch_tile(p, f, row, behind, b, 2);
-            b += 2;
-        }
-        if (b < p->positions) {
-            batch_tile(p, f, row, behind, b, 1);
+        for (; b < p.positions; b++) {
+            for (int own = 0; own < rows; own++) {
+                tile(&p, f, all, &spread, row + own, own, 1, b, 1);
+            }
         }
     }
 }
@@ -331,6 +373,7 @@ static ALWAYS_INLINE void batch_of_blocks_scalar(const Product *p, Form f, int s
         .rows = {type##_rows_scalar, type##_rows_vmx},          \
         .batch = {type##_batch_scalar, type##_batch_vmx},       \
         .vmx_items = ITEMS,                                     \
+        .vmx_most_items = ROOM * ITEMS,                         \
         .vmx_alignment = 16,                                    \
         .row = type##_row,                                      \
         .matmul_program = "matmul " #type,                      \

@@ -58,7 +58,8 @@ static inline Shared_Product shared_product(const float *x, const Projection *pr
     uintptr_t beside = ((uintptr_t)x & (VECTOR_ALIGNMENT - 1)) | ((uintptr_t)w->data & (uintptr_t)(type->vmx_alignment - 1));
     int odd = (w->n & (type->vmx_items - 1)) | (type->items ? 0 : w->block & (type->vmx_items - 1));
     int whole_vectors = odd == 0 && w->n % (VECTOR_ALIGNMENT / (int)sizeof(float)) == 0;
-    Kernel used = beside == 0 && whole_vectors ? kernel : KERNEL_SCALAR;
+    int fits = type->vmx_most_items == 0 || w->n <= type->vmx_most_items;
+    Kernel used = beside == 0 && whole_vectors && fits ? kernel : KERNEL_SCALAR;
     Share *batch = type->batch[used] ? type->batch[used] : share_each_position;
     Share *rows = type->rows[used];
     return (Shared_Product){{projection->out, x, *w, positions}, rows, positions == 1 ? rows : batch};

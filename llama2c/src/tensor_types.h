@@ -58,6 +58,7 @@ struct Tensor_Type {
     // for one position after the other.
     Share *batch[KERNELS];
     int vmx_items;              // a power of two: the VMX kernel needs n and block to be multiples of it
+    int vmx_most_items;         // of a row, that the VMX kernel has room for; 0: any number
     int vmx_alignment;          // in bytes, a power of two: the VMX kernel needs w to be aligned to it
     void (*row)(float *out, const Matrix *w, int64_t i);  // out (n) = row i of w
     const char *matmul_program;     // the GPU's, for matmul with such a w; NULL where it has none

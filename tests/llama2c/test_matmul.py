@@ -97,3 +97,24 @@ def test_positions_together_have_the_bits_that_each_has_alone(
         alone = [reference.matmul(w, aligned((columns,), values), vmx) for values in x]
         together = reference.matmul(w, x, vmx)
         np.testing.assert_array_equal(together.view(np.uint32), np.stack(alone).view(np.uint32))
+
+
+@pytest.mark.parametrize("positions", [1, 5])
+@pytest.mark.parametrize("blocks", [1, 9, 40, 512, 513])
+def test_rows_of_blocks_of_any_length_are_multiplied_whole(
+    reference: Reference, blocks: int, positions: int
+) -> None:
+    """The vector kernel has room for 512 blocks of a row; longer rows are the scalar kernel's."""
+    rows, columns = 37, 32 * blocks
+    rng = np.random.default_rng(blocks)
+    scales = rng.integers(0x1800, 0x2400, (rows, blocks)).astype(np.uint16)  # as halves
+    q = rng.integers(-128, 128, (rows, columns)).astype(np.int8)
+    padded = np.zeros((rows, -(-blocks // 8) * 8), np.uint16)
+    padded[:, :blocks] = scales
+    plane = padded.tobytes()
+    planes = plane + bytes(-len(plane) % 128) + q.tobytes()
+    w = np.repeat(scales.view(np.float16).astype(np.float32), 32, axis=1) * q.astype(np.float32)
+    x = rng.normal(0, 1, (positions, columns)).astype(np.float32)
+    found = reference.product(8, planes, x, rows, vmx=True)
+    expected = reference.matmul(aligned(w.shape, w), aligned(x.shape, x), vmx=columns <= 512 * 32)
+    np.testing.assert_array_equal(found, expected)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
@@ -38,6 +38,8 @@ def _plain(value: Any, wanted: Any, info: Any) -> Any:
         of = get_args(wanted)[0]
         values = [_plain(item, of, info) for item in value]
         return _NOT_PLAIN if _NOT_PLAIN in values else values
+    if get_origin(wanted) is Literal:
+        return value if isinstance(value, str) and value in get_args(wanted) else _NOT_PLAIN
     if not isinstance(wanted, type):
         return _NOT_PLAIN
     if issubclass(wanted, Enum) and isinstance(value, str):

@@ -8,7 +8,7 @@ from xenon.lifter import layout
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.ir_types import I8, I32, I64, Type, int_type, vector
 from xenon.lifter.registers import GuestRegisters
-from xenon.lifter.remembered import begin_epoch, note_store
+from xenon.lifter.remembered import begin_epoch, note_stores
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
@@ -102,6 +102,8 @@ class Lifter(GuestRegisters):
         low = address + guard.low if guard.low else address
         if guard.aligned:
             low = low & -16
+        if guard.write:
+            self.note_stores(low, address + (guard.high + (15 if guard.aligned_end else 0)))
         page = self.page_of(low)
         own, run, _ = layout.page_rights(guard.write)
         inside, slow, good, bad = self.labels(4)
@@ -177,16 +179,15 @@ class Lifter(GuestRegisters):
 
     def store_bytes(self, address: Value, value: Value, attributes: str) -> None:
         """A value to guest memory as it is, now or with the others that are held."""
-        self.note_store(address)
         if self._held is not None:
             self._held.append((value, self.pointer(address), attributes))
         else:
             self.write(value, self.pointer(address), attributes)
 
-    def note_store(self, address: Value) -> None:
-        """Emit a look at where a store of at most 16 bytes goes."""
+    def note_stores(self, low: Value, end: Value) -> None:
+        """Emit a look at where stores go: from an address up to another. `checked` does for what it covers."""
         if self.remembers:
-            note_store(self, address)
+            note_stores(self, low, end)
 
     def forget_memory(self) -> None:
         """Emit that memory may have changed anywhere."""

@@ -6,10 +6,10 @@ rounds are done again in the slow form, which after that serves some more times 
 that writes memory each round is found before its stores, which wait for the end of the round where nothing
 is read behind the first of them.
 
-LLVM blocks: B the head, which looks ahead; F and S the rounds of the fast and the slow form; and with
-speculation D, which chooses by distrust, P, which prepares the rounds, and V, the verdict behind them. Where
-what the loop loads may be remembered (remembered.py), R chooses between F and G, which needs not look at it,
-and W is the verdict behind G.
+LLVM blocks: B the head, which looks ahead; N, which notes where the fast form will store and chooses by
+distrust; F and S the rounds of the fast and the slow form; and with speculation P, which prepares the rounds,
+and V, the verdict behind them. Where what the loop loads may be remembered (remembered.py), R chooses between
+F and G, which needs not look at it, and W is the verdict behind G.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ from xenon.lifter.remembered import Memory, Repeated, repeated
 from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import CTR, MOST_WIDE, slots_of, wide
 from xenon.lifter.speculate import BAD, Speculation, least_slots
-from xenon.lifter.streams import branch_unless_all_good, find_followed, find_streams, safe_rounds
+from xenon.lifter.streams import (
+    branch_unless_all_good,
+    find_followed,
+    find_streams,
+    note_stores_ahead,
+    safe_rounds,
+)
 from xenon.lifter.unpacked import find_unpacked
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
@@ -153,7 +159,7 @@ class Loop:
         lifter.forget()
         self._host.begin(self._block)
         self._host.poll(start, counted=True)
-        first = f"D{start:x}" if self._unchecked else f"F{start:x}"
+        first = f"N{start:x}"
         if self._counted and self._streams:
             general = lifter.label()
             all_good = branch_unless_all_good(lifter, self._streams.values(), lifter.get(CTR), general)
@@ -168,9 +174,11 @@ class Loop:
             rounds = rounds.icmp("ne", 0).select(less + 1, 0)
         _write(lifter, _ROUNDS, rounds)
         lifter.branch_if(rounds.icmp("ne", 0), first, f"S{start:x}", LIKELY)
-        if not self._unchecked:
-            return
         lifter.start(first)
+        note_stores_ahead(lifter, self._streams.values(), _read(lifter, _ROUNDS))
+        if not self._unchecked:
+            lifter.branch(f"F{start:x}")
+            return
         distrust = _read(lifter, _DISTRUST_LEFT)
         trusted = distrust.icmp("eq", 0)
         again = lifter.label()

@@ -19,7 +19,7 @@ from xenon.lifter.ir_types import I64
 from xenon.lifter.values import Value
 
 _EPOCH, _LOW, _HIGH = "epoch", "remembered_low", "remembered_high"  # stack slots of an i64; of all loops
-_LINE = 16  # bytes of a VR, and of the longest store
+_LINE = 16  # bytes of a VR
 _TRIES = 4  # runs of a loop without a hit, after which it stops to remember
 
 
@@ -66,10 +66,10 @@ def begin_epoch(emitter: Emitter) -> None:
     _write(emitter, _EPOCH, _read(emitter, _EPOCH) + 1)
 
 
-def note_store(emitter: Emitter, address: Value) -> None:
-    """Emit a look at where a store goes. Only one into the bytes between the lowest and the highest that are
-    remembered counts."""
-    hit = address.icmp("uge", _read(emitter, _LOW)) & address.icmp("ult", _read(emitter, _HIGH))
+def note_stores(emitter: Emitter, low: Value, end: Value) -> None:
+    """Emit a look at where stores go: from `low` up to `end`. Only those into the bytes between the lowest and
+    the highest that are remembered count."""
+    hit = end.icmp("ugt", _read(emitter, _LOW)) & low.icmp("ult", _read(emitter, _HIGH))
     _write(emitter, _EPOCH, _read(emitter, _EPOCH) + hit.zext(64))
 
 
@@ -138,9 +138,8 @@ class Memory:
 
 
 def _widen(emitter: Emitter, low: Value, high: Value) -> None:
-    """Have `note_store` count stores to these addresses too."""
-    lowest = low + (1 - _LINE)
-    _write(emitter, _LOW, _read(emitter, _LOW).intrinsic("umin", lowest))
+    """Have `note_stores` count stores to these addresses too."""
+    _write(emitter, _LOW, _read(emitter, _LOW).intrinsic("umin", low))
     _write(emitter, _HIGH, _read(emitter, _HIGH).intrinsic("umax", high))
 
 

@@ -31,4 +31,5 @@ def _clear(lifter: Lifter, instruction: Instruction) -> None:
     size = instruction.access.size
     address = lifter.effective_address(instruction) & -size
     lifter.check_apart(address, write=True)
+    lifter.note_stores(address, address + size)
     lifter.store_bytes(address, lifter.constant(int_type(8 * size), 0), ", align 16")

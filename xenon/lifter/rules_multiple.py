@@ -22,6 +22,8 @@ def _checked(lifter: Lifter, address: Value, size: int, write: bool) -> Value:
     """The address, once the pages of its first and its last byte allow the access."""
     lifter.check_apart(address, write)
     lifter.check_apart(address + (size - 1), write)
+    if write:
+        lifter.note_stores(address, address + size)
     return address
 
 

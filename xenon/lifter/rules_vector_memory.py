@@ -114,8 +114,9 @@ def _store_some(lifter: Lifter, address: Value, line: Value, which: str) -> None
     data = lifter.reverse_bytes(line.bitcast(BYTES_16))
     first = (address & 15).trunc(8).splat(16)
     mask = lifter.lanes(BYTES_16, range(16)).icmp(which, first)
-    lifter.note_store(address & -16)
-    place = lifter.pointer(address & -16)
+    line_address = address & -16
+    lifter.note_stores(line_address, line_address + 16)
+    place = lifter.pointer(line_address)
     assert mask.type is vector(16, BIT)
     lifter.emit(f"call void @llvm.masked.store.v16i8.p0({data.typed}, {place.typed}, i32 1, {mask.typed})")
 

@@ -86,6 +86,15 @@ def safe_rounds(lifter: Lifter, streams: Iterable[Stream]) -> Value:
     return total
 
 
+def note_stores_ahead(lifter: Lifter, streams: Iterable[Stream], rounds: Value) -> None:
+    """Emit a look at where so many rounds, at least one, store; see remembered.py."""
+    for stream in dict.fromkeys(streams):
+        if stream.write:
+            low = _low(lifter, stream)
+            end = low + (rounds + -1) * _move(lifter, stream.step) + (stream.extent + 1)
+            lifter.note_stores(low, end)
+
+
 def branch_unless_all_good(lifter: Lifter, streams: Iterable[Stream], rounds: Value, otherwise: str) -> Value:
     """A quick look at so many rounds: an i1, whether each stream stays in its page and the next one, and both
     are good. Goes to the label `otherwise` where that takes a closer look."""

@@ -139,14 +139,32 @@ def test_what_is_stored_between_two_runs_of_a_loop_is_looked_at(
     laboratory: LoopLaboratory, rows: int, store: int | None
 ) -> None:
     """Rows of zeros stay, the line of 2^100 moves on; r8, a denormal as a float, goes near the rows."""
+    stored = () if store is None else (0x91090000 | store & 0xFFFF,)  # stw r8, store(r9)
+    results = laboratory.results(_repeated(rows, stored))
+    assert len(set(results.values())) == 1
+
+
+def _repeated(rows: int, between: tuple[int, ...]) -> Trial:
     lanes = [0x71800000 if 4 * index >= 0x2000 else 0 for index in range(_WORDS)]
     data = struct.pack(f">{_WORDS}I", *lanes)
     back = [0x38000000 | base << 21 | base << 16 | -20 * 64 & 0xFFFF for base in (9, 11)]  # addi -1280
-    stored = () if store is None else (0x91090000 | store & 0xFFFF,)  # stw r8, store(r9)
     streams = (_DATA + 0x400, _DATA + 0x2000, _DATA + 0x400 + 20 * 64)
-    trial = Trial(_rows(rows), False, 20, streams, data, 4, (*back, *stored))
-    results = laboratory.results(trial)
-    assert len(set(results.values())) == 1
+    return Trial(_rows(rows), False, 20, streams, data, 4, (*back, *between))
+
+
+@pytest.mark.parametrize("first", [-36, -32, -28, 632, 2556, 2560])
+def test_stores_of_a_loop_into_what_another_remembers_are_looked_at(
+    laboratory: LoopLaboratory, first: int
+) -> None:
+    """Eight words r8 from there on, by a loop of their own; and r8 as the lower half of a doubleword."""
+    loop = (
+        *(0x39C90000 | first & 0xFFFF, 0x39E00008, 0x7DE903A6),  # addi r14, r9, first; li r15, 8; mtctr r15
+        *(0x910E0000, 0x39CE0004, 0x4200FFF8),  # stw r8, 0(r14); addi r14, r14, 4; bdnz
+    )
+    doubleword = (0xF9090000 | first + 28 & 0xFFFC,)  # std r8, first + 28(r9)
+    for stores in (loop, doubleword):
+        results = laboratory.results(_repeated(2, stores))
+        assert len(set(results.values())) == 1
 
 
 def test_rows_that_stay_get_a_form_that_does_not_look_at_them() -> None:
