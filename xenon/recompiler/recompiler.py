@@ -306,7 +306,7 @@ class Recompiler:
 
     @property
     def _may_have_image(self) -> bool:
-        """Whether an image has the code that is asked for; code that shows its status also needs a resolver."""
+        """Whether an image has the code that is asked for: that which shows its status needs a resolver."""
         return not self.counting and not self.shows_status
 
     def take_image(self, program: str) -> bool:
