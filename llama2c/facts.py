@@ -82,8 +82,11 @@ TYPE_FUNCTIONS = {
     for label in ("f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "int8")
 }
 """Beside HOT_FUNCTIONS, those of a run with matrices of a tensor type other than fp32, by its name."""
-PREPARED_TYPE_FUNCTIONS = tuple(f"{label}_rows_vmx" for label in ("f16", "q4_1", "q5_0", "q8_0", "int8"))
-"""Those of TYPE_FUNCTIONS that generate with models as people have them; the package brings their code."""
+PREPARED_TYPE_FUNCTIONS = (
+    *(f"{label}_{name}" for label in ("q4_1", "q5_0", "q8_0") for name in ("rows_vmx", "batch_vmx")),
+    *("int8_rows_vmx", "f16_rows_vmx"),
+)
+"""Those of TYPE_FUNCTIONS that models as people have them need most; the package brings their code."""
 HALF_CACHE_FUNCTIONS = ("halves_widen", "halves_narrow", "widen_rows")
 """Beside HOT_FUNCTIONS, those of a run that keeps keys and values in half precision."""
 INT8_PRODUCT_FUNCTIONS = ("int8_products_vmx", "int8_products_scalar", "quantise_groups", "matmul_int8")

@@ -59,7 +59,11 @@ def prepare(
 
 def _programs(functions: frozenset[str] | None) -> dict[Path, frozenset[str]]:
     """The programs, and the functions to compile of each."""
-    hot = frozenset((*HOT_FUNCTIONS, *PREPARED_TYPE_FUNCTIONS, *XELL_FUNCTIONS)) if functions is None else functions
+    hot = (
+        frozenset((*HOT_FUNCTIONS, *PREPARED_TYPE_FUNCTIONS, *XELL_FUNCTIONS))
+        if functions is None
+        else functions
+    )
     port = {guest_program(): hot, xell_program(): hot}
     return port if functions is not None else port | {llama2c.c64_program(): frozenset(C64_FUNCTIONS)}
 
