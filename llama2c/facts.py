@@ -83,7 +83,10 @@ TYPE_FUNCTIONS = {
     for label in ("f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "int8")
 }
 """Beside HOT_FUNCTIONS, those of a run with matrices of a tensor type other than fp32, by its name."""
-_COMMON_TYPES = ("f16", "q4_1", "q5_0", "q8_0", "int8")
+_MADE_READY = {
+    **dict.fromkeys(("q4_1", "q5_0", "q8_0"), ("rows_vmx", "batch_vmx", "row")),
+    **dict.fromkeys(("f16", "int8"), ("rows_vmx", "row")),
+}
 HALF_CACHE_FUNCTIONS = ("halves_widen", "halves_narrow", "widen_rows")
 """Beside HOT_FUNCTIONS, those of a run that keeps keys and values in half precision."""
 INT8_PRODUCT_FUNCTIONS = ("int8_products_vmx", "int8_products_scalar", "quantise_groups", "matmul_int8")
@@ -121,9 +124,8 @@ def hot_functions(
 
 def functions_to_prepare() -> tuple[str, ...]:
     """The hot functions that are compiled when the package is built: those of runs with any tokenizer, and
-    what generates, on the vector unit, with the tensor types that people's models have. The types' other
-    kernels take LLVM minutes."""
-    of_types = (f"{label}_{name}" for label in _COMMON_TYPES for name in ("rows_vmx", "row"))
+    the vector kernels of the tensor types that people's models have. The other kernels take LLVM minutes."""
+    of_types = (f"{label}_{name}" for label, names in _MADE_READY.items() for name in names)
     return (*HOT_FUNCTIONS, *BYTE_PAIR_FUNCTIONS, *HALF_CACHE_FUNCTIONS, *of_types)
 
 

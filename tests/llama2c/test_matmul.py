@@ -116,5 +116,9 @@ def test_rows_of_blocks_of_any_length_are_multiplied_whole(
     w = np.repeat(scales.view(np.float16).astype(np.float32), 32, axis=1) * q.astype(np.float32)
     x = rng.normal(0, 1, (positions, columns)).astype(np.float32)
     found = reference.product(8, planes, x, rows, vmx=True)
-    expected = reference.matmul(aligned(w.shape, w), aligned(x.shape, x), vmx=columns <= 512 * 32)
+    expected = reference.matmul(
+        aligned(w.shape, w.astype(np.float64)),
+        aligned(x.shape, x.astype(np.float64)),
+        vmx=columns <= 512 * 32,
+    )
     np.testing.assert_array_equal(found, expected)

@@ -185,7 +185,7 @@ class Lifter(GuestRegisters):
             self.write(value, self.pointer(address), attributes)
 
     def note_stores(self, low: Value, end: Value) -> None:
-        """Emit a look at where stores go: from an address up to another. `checked` does for what it covers."""
+        """Emit a look at where stores go: from `low` up to `end`. `checked` does for what it covers."""
         if self.remembers:
             note_stores(self, low, end)
 

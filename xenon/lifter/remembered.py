@@ -67,8 +67,8 @@ def begin_epoch(emitter: Emitter) -> None:
 
 
 def note_stores(emitter: Emitter, low: Value, end: Value) -> None:
-    """Emit a look at where stores go: from `low` up to `end`. Only those into the bytes between the lowest and
-    the highest that are remembered count."""
+    """Emit a look at where stores go: from `low` up to `end`. Only those into the bytes between the lowest
+    and the highest that are remembered count."""
     hit = end.icmp("ugt", _read(emitter, _LOW)) & low.icmp("ult", _read(emitter, _HIGH))
     _write(emitter, _EPOCH, _read(emitter, _EPOCH) + hit.zext(64))
 

@@ -80,3 +80,16 @@ def test_the_shell_completes_commands_and_values() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=os.environ | words
     )
     assert done.stdout.split() == ["generate"]
+
+
+def test_choices_are_read_without_the_validation_that_takes_long_to_import() -> None:
+    """Of `convert --to`, whose default is read in any case."""
+    code = (
+        "import sys; from xenon.cli.start import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('typer._adapters' in sys.modules)"
+    )
+    for words, imported in (("convert nothing --to little", "False"), ("convert nothing --to midle", "True")):
+        done = subprocess.run([sys.executable, "-c", code, *words.split()], capture_output=True, text=True)
+        assert done.stdout.splitlines()[-1:] == [imported], done.stderr
