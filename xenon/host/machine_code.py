@@ -9,6 +9,8 @@ import sys
 from enum import Enum
 from functools import cache
 
+from xenon.host.memory import anonymous
+
 
 class Convention(Enum):
     """How a function gets whole numbers and addresses, the first four of them; the result comes in the first
@@ -48,13 +50,14 @@ if sys.platform == "win32":
     _kernel.VirtualFree.argtypes = (ctypes.c_void_p, ctypes.c_size_t, wintypes.DWORD)
 
     class _Page:
-        """A page that may be executed, until the object goes away. Raises OSError."""
+        """Code in a page of its own, until the object goes away. Raises OSError."""
 
-        def __init__(self) -> None:
+        def __init__(self, text: bytes) -> None:
             place = _kernel.VirtualAlloc(None, mmap.PAGESIZE, _COMMIT_AND_RESERVE, _EXECUTE_READWRITE)
             if not place:
                 raise OSError("no memory for code")
             self.address = int(place)
+            ctypes.memmove(self.address, text, len(text))
 
         def __del__(self) -> None:
             if hasattr(self, "address"):
@@ -63,12 +66,20 @@ if sys.platform == "win32":
 else:
 
     class _Page:
-        """A page that may be executed, until the object goes away. Raises OSError."""
+        """Code in a page of its own, until the object goes away. Raises OSError.
 
-        def __init__(self) -> None:
-            rights = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
-            self._buffer = mmap.mmap(-1, mmap.PAGESIZE, prot=rights)
+        The page is written first and executable then, never both: some systems insist on that. And with the
+        right to execute it, Linux on arm64 lets the processor's instruction cache see what was written.
+        """
+
+        def __init__(self, text: bytes) -> None:
+            self._buffer = anonymous(mmap.PAGESIZE)
+            self._buffer[: len(text)] = text
             self.address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._buffer))
+            protect = ctypes.CDLL(None, use_errno=True).mprotect
+            protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+            if protect(self.address, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC):
+                raise OSError(ctypes.get_errno(), "no memory for code")
 
 
 class MachineCode:
@@ -78,9 +89,8 @@ class MachineCode:
     def __init__(self, text: bytes) -> None:
         if len(text) > mmap.PAGESIZE:
             raise ValueError("code of more than a page")
-        self._page = _Page()
+        self._page = _Page(text)
         self.address = self._page.address
-        ctypes.memmove(self.address, text, len(text))
 
 
 def machine_code(text: bytes) -> MachineCode | None:
