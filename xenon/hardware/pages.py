@@ -48,6 +48,10 @@ class Stage(IntEnum):
     OWNED = 3
 
 
+_EXECUTABLE = _ALLOWING[Protection.EXECUTE]
+_STAGES_OF_CODE = bytes([Stage.PLAIN, Stage.CODE])
+
+
 class PageListener(Protocol):
     """What shows pages to guest code. Addresses are physical, sizes are whole pages."""
 
@@ -243,8 +247,7 @@ class Pages:
         if not 0 <= address < RAM_BYTES:
             return False
         page = address // PAGE_BYTES
-        executable = self._rights[page] & Protection.EXECUTE
-        return bool(executable) and self._stages[page] in (Stage.PLAIN, Stage.CODE)
+        return self._stages[page] in _STAGES_OF_CODE and self._rights[page] in _EXECUTABLE
 
     def settle(self, address: int) -> bool:
         """Move the page of a physical address to CODE if the program may write and execute it; whether

@@ -272,7 +272,11 @@ def explore_function(
 
     Raises NotUnderstood, but not for what only a jump table leads to: the tables are left out then.
     """
-    jumps = {} if around is None else _find_jumps(fetch, entries, functions, around)
+    jumps: Jumps = {}
+    if around is not None:
+        jumps, flow = _find_jumps(fetch, entries, functions, around)
+        if flow is not None and flow.entries == entries:
+            return flow
     try:
         return explore(fetch, entries, functions, obstacles, jumps)
     except NotUnderstood:
@@ -308,19 +312,24 @@ def _find_jumps(
     entries: tuple[int, ...],
     functions: Container[int],
     around: Surroundings,
-) -> Jumps:
-    """The targets of the `bctr` of a function, also where it is entered behind what leads to a table."""
+) -> tuple[Jumps, Flow | None]:
+    """The targets of the `bctr` of a function, also where it is entered behind what leads to a table; and the
+    function's flow from all its entries, None where it is not understood."""
     entries = _all_entries(fetch, entries, around)
     jumps: dict[int, tuple[int, ...]] = {}
     while True:
-        flow = explore(fetch, entries, functions, [], jumps)
-        values = _Values(flow, around)
+        obstacles: list[NotUnderstood] = []
+        flow = explore(fetch, entries, functions, obstacles, jumps)
+        computed = [
+            block for block in flow.blocks.values() if block.end is End.JUMP_CTR and not block.successors
+        ]
+        values = _Values(flow, around) if computed else None
         new = {
             block.last.address: reached
-            for block in flow.blocks.values()
-            if block.end is End.JUMP_CTR and block.last is not None and not block.successors
+            for block in computed
+            if values is not None and block.last is not None
             if (reached := find_targets(values, block, fetch, around))
         }
         if not new:
-            return jumps
+            return jumps, None if obstacles else flow
         jumps |= new

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from xenon.powerpc.isa import encoding, overflow_forms
 from xenon.powerpc.operands import MemoryAccess, operands_of, registers, vmx128_registers
 
 _LR, _CTR, _VRSAVE = 8, 9, 256  # numbers of special registers
+_MOST_REMEMBERED = 1 << 16  # words; programs repeat theirs
 _SPECIAL_REGISTERS = {_LR: "lr", _CTR: "ctr", _VRSAVE: "vrsave"}
 
 
@@ -101,6 +103,7 @@ class Instruction:
         return signed(self.word & 0xFFFC, 16) if ds_form else self.si
 
 
+@lru_cache(_MOST_REMEMBERED)
 def mnemonic_of(word: int) -> str:
     """What Xenon calls a word (see Instruction.mnemonic); empty where it has no such instruction."""
     row = encoding(word)
@@ -115,9 +118,15 @@ def mnemonic_of(word: int) -> str:
 
 def decode(address: int, word: int) -> Instruction | None:
     """The instruction at an address; None where Xenon has none, or where operands.tsv does not list it."""
+    parts = _parts_of(word)
+    return None if parts is None else Instruction(address, word, *parts)
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _parts_of(word: int) -> tuple[str, frozenset[str], frozenset[str], MemoryAccess | None] | None:
+    """Mnemonic, registers read and written, and access."""
     mnemonic = mnemonic_of(word)
     operands = operands_of(mnemonic)
     if operands is None:
         return None
-    reads, writes = registers(word, operands.reads), registers(word, operands.writes)
-    return Instruction(address, word, mnemonic, reads, writes, operands.access)
+    return mnemonic, registers(word, operands.reads), registers(word, operands.writes), operands.access
