@@ -51,8 +51,8 @@ class Pipe:
 
 
 class LineEditor:
-    """Lines from a terminal, by readline, with a history that only the user can read. Windows has no readline:
-    its console edits the line, and the window keeps a history."""
+    """Lines from a terminal, by readline, with a history that only the user can read. Where Python has no
+    readline, as on Windows, the console edits the line."""
 
     interactive = True
 
