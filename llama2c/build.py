@@ -94,11 +94,9 @@ def _zig(arguments: Sequence[str], target: Path) -> Path:
             "ZIG_LOCAL_CACHE_DIR": f"{work}/cache",
         }
         command = [zig_program(), "cc", *arguments, "-o", str(output)]
-        result = subprocess.run(
-            command, cwd=SOURCES, env=environment, capture_output=True, text=True, check=False
-        )
+        result = subprocess.run(command, cwd=SOURCES, env=environment, capture_output=True, check=False)
         if result.returncode != 0:
-            raise BuildError(f"{' '.join(command)}\n{result.stderr}")
+            raise BuildError(f"{' '.join(command)}\n{result.stderr.decode(errors='replace')}")
         output.replace(target)
     return target
 

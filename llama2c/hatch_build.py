@@ -11,6 +11,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+_NAMES_AS_TEXT = "utf-8:surrogateescape"  # the code page of Windows lacks most letters
+
 
 class GuestBuildHook(BuildHookInterface[Any]):
     """Runs for wheels and editable installs. A source distribution contains the sources only."""
@@ -30,9 +32,12 @@ class GuestBuildHook(BuildHookInterface[Any]):
         result = subprocess.run(
             [sys.executable, "-m", "xenon.stories.prepare"],
             cwd=self.root,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([self.root, *sys.path])},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join([self.root, *sys.path])}
+            | {"PYTHONIOENCODING": _NAMES_AS_TEXT},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
             check=False,
         )
         if result.returncode != 0:

@@ -12,7 +12,7 @@ from pathlib import Path
 from loader.errors import LoaderCode, LoaderError
 from loader.image import Image
 from loader.new_file import NewFile, destination
-from loader.source import reason
+from xenon.host.files import reason
 
 CHUNK = 1 << 20  # bytes read, swapped and written at a time; small enough to stay in the processor's cache
 Progress = Callable[[int, int], None]  # bytes done, bytes in all

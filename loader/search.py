@@ -15,10 +15,11 @@ from loader.header import VERSIONED_HEADER, read_header
 from loader.model import Model, is_model, model_from
 from loader.safetensors.file import is_safetensors
 from loader.safetensors.folder import CONFIG, HuggingFaceFolder, open_folder
-from loader.source import Source, reason
+from loader.source import Source
 from loader.tokenizer import is_tokenizer, looks_like_tokenizer, tokenizer_from
 from loader.tokens import Tokenizer
 from loader.weights import Weights, weights_of
+from xenon.host.files import reason
 
 MOST_NAMED = 20  # files that a message names one by one
 _NAME_IT = "name the model's tokenizer"

@@ -8,7 +8,7 @@ import weakref
 from pathlib import Path
 
 from loader.errors import LoaderError
-from xenon.host.files import open_to_read, read_at
+from xenon.host.files import open_to_read, read_at, reason
 
 _KINDS = (
     (stat.S_ISDIR, "is a directory"),
@@ -17,11 +17,6 @@ _KINDS = (
     (stat.S_ISCHR, "is a device"),
     (stat.S_ISBLK, "is a device"),
 )
-
-
-def reason(error: OSError | ValueError) -> str:
-    """What the operating system said, in lower case and without its number."""
-    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 class Source:

@@ -22,6 +22,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from commands_in_turn import CommandsInTurn
+from support import WHOLE
+
 Word = str | Path
 COMMAND = [sys.executable, "-c", "from xenon.cli.app import main; main()"]
 _IMPORTED = [
@@ -51,20 +54,14 @@ def run_command(
 ) -> subprocess.CompletedProcess[bytes]:
     """What `xenon-llm` with these words writes, and its exit code, or minus the signal that ended it.
 
-    stdin: what a pipe holds; None: /dev/null. Raises TimeoutExpired after `timeout` seconds.
+    stdin: what a pipe holds; None: /dev/null. Lines on standard error end in a newline, on Windows too.
+    Raises TimeoutExpired after `timeout` seconds.
     """
     typed = [str(word) for word in words]
     if not hasattr(os, "fork"):
-        command = [sys.executable, "-c", "from xenon.cli.start import main; main()", *typed]
-        given = stdin if stdin is not None else b""  # an empty pipe in the place of /dev/null
-        return subprocess.run(
-            command,
-            input=given,
-            capture_output=True,
-            cwd=cwd,
-            env={**os.environ, **environment},
-            timeout=timeout,
-        )
+        done = _without_fork(typed, stdin, cwd, timeout, {**os.environ, **environment})
+        errors = done.stderr.replace(os.linesep.encode(), b"\n")
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout, errors)
     server = _server()
     assert server.stdin is not None and server.stdout is not None
     with tempfile.TemporaryDirectory() as folder:
@@ -93,6 +90,23 @@ def run_command_text(
     done = run_command(*words, stdin=stdin, cwd=cwd, timeout=timeout, environment=environment)
     texts = (stream.decode().replace(os.linesep, "\n") for stream in (done.stdout, done.stderr))
     return subprocess.CompletedProcess(done.args, done.returncode, *texts)
+
+
+def _without_fork(
+    typed: list[str], stdin: bytes | None, cwd: Path | None, timeout: float, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    given = stdin if stdin is not None else b""  # an empty pipe in the place of /dev/null
+    if not WHOLE:
+        return _in_turn().run(typed, given, str(cwd or Path.cwd()), environment, timeout)
+    command = [sys.executable, "-c", "from xenon.cli.start import main; main()", *typed]
+    return subprocess.run(
+        command, input=given, capture_output=True, cwd=cwd, env=dict(environment), timeout=timeout
+    )
+
+
+@functools.cache
+def _in_turn() -> CommandsInTurn:
+    return CommandsInTurn()
 
 
 @functools.cache

@@ -20,6 +20,7 @@ def _posix(what: str) -> pytest.MarkDecorator:
 NAMED_PIPES = _posix("named pipes in folders")
 TERMINALS = _posix("pseudo-terminals of Python's")
 SIGNALS = _posix("signals from another process but Ctrl-C and Ctrl-Break")
+SIGPIPE = _posix("SIGPIPE: tests of its own are in test_windows_commands.py")
 SHELL = _posix("/bin/sh")
 PROGRAM_SCRIPTS = _posix("programs that are text for a shell")
 DEVICES = _posix("devices in /dev")
@@ -33,6 +34,9 @@ LINKS = pytest.mark.skipif(ON_WINDOWS, reason="on Windows only some users may ma
 def not_on_wine(reason: str) -> pytest.MarkDecorator:
     """Skips where Wine stands for Windows and lacks something that Windows has."""
     return pytest.mark.skipif(ON_WINE, reason=f"Wine: {reason}")
+
+
+NEWER_TYPER = not_on_wine("it runs Typer 0.28, which leaves out why a value is refused")
 
 
 def need(mark: pytest.MarkDecorator) -> None:

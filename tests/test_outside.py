@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import LONG
+from systems import FORKS
 
 TESTS = Path(__file__).parent
 CASES = {
@@ -34,6 +35,7 @@ def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@FORKS
 @pytest.mark.parametrize("seed", [pytest.param("fixed", marks=LONG), "new"])
 @pytest.mark.parametrize("target", CASES)
 def test_random_input_ends_well_or_in_the_error_of_its_room(target: str, seed: str) -> None:
@@ -51,6 +53,7 @@ def test_the_page_about_security_names_tests_that_are_there() -> None:
     assert not [name for name in sorted(names) if not (TESTS.parent / name).is_file()]
 
 
+@FORKS
 def test_a_trial_that_leaves_its_folder_is_a_failure(tmp_path: Path) -> None:
     script = f"""
 from pathlib import Path

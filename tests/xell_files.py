@@ -65,7 +65,7 @@ def write_stick(folder: Path, program: bytes, bootargs: str = "", initrd: bytes 
     (folder / "xenon-llm.elf").write_bytes(program)
     if initrd is not None:
         (folder / "model.bin").write_bytes(initrd)
-    (folder / "kboot.conf").write_text(f'#KBOOTCONFIG\ntimeout=5\nstory="{" ".join(words)}"\n')
+    (folder / "kboot.conf").write_bytes(f'#KBOOTCONFIG\ntimeout=5\nstory="{" ".join(words)}"\n'.encode())
     return folder
 
 

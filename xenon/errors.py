@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from xenon.host.files import reason
+
+__all__ = ["ErrorCode", "XenonError", "reason"]
+
 
 class ErrorCode(StrEnum):
     """What kind of mistake an error reports, for callers that act on it."""
@@ -37,11 +41,6 @@ class ErrorCode(StrEnum):
     """An allocation does not fit in the console's memory."""
     TEST_TOO_LONG = "test-too-long"
     """A benchmark's test of more tokens than can be; fields `kind` (pp or tg), `positions`: the context's."""
-
-
-def reason(error: OSError) -> str:
-    """What the host says of a file, in lower case: `no such file or directory`."""
-    return (error.strerror or str(error)).lower()
 
 
 class XenonError(Exception):

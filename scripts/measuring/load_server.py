@@ -154,7 +154,7 @@ class _Asking:
 
 def _rss(process: int) -> int:
     """Bytes of memory that a process has, by Linux."""
-    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text(), re.M)
+    found = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text("utf-8"), re.M)
     return 1024 * int(found[1]) if found else 0
 
 

@@ -23,7 +23,7 @@ _FLAGS = (
 ).split()
 _PATIENCE = 0.02  # seconds between two looks
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
-_DRIVE = re.compile(r"\b([A-Za-z]):[\\/]([^;]*)")
+_DRIVE = re.compile(r"(?:\b|(?<=-I))([A-Za-z]):[\\/]([^;]*)")
 _METADATA = "Metadata-Version: 2.1\nName: ziglang\nVersion: {}\n"
 
 

@@ -51,6 +51,15 @@ tests/xenon/lifter/test_frozen_cases.py::test_unicorn_ends_as_the_file_says
 """.split()
 
 
+def windows_path(path: Path) -> str:
+    """Wine shows all of this system as drive Z."""
+    return "Z:" + str(path).replace("/", "\\")
+
+
+OWN_FOLDERS = ROOT, ROOT / "tests", ROOT / "scripts" / "measuring"
+PATHS = ("python313.zip", ".", r"..\packages", *map(windows_path, OWN_FOLDERS))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run the project on Python for Windows, under Wine.")
     parser.add_argument("folder", type=Path, help="takes Wine's files, Python and packages; used again")
@@ -75,7 +84,7 @@ def main() -> None:
 def set_up(folder: Path) -> None:
     """Wine's files, Python and its packages, unless the folder has just these."""
     told = REQUIREMENTS.read_bytes() + compiler.SOURCE.read_bytes()
-    wanted = hashlib.sha256(f"{PYTHON}{ROOT}{ZIG}".encode() + told).hexdigest()
+    wanted = hashlib.sha256(f"{PYTHON}{PATHS}{ZIG}".encode() + told).hexdigest()
     stamp = folder / "complete"
     if stamp.exists() and stamp.read_text() == wanted:
         return
@@ -91,8 +100,7 @@ def set_up(folder: Path) -> None:
         data = archive.extractfile(ARCHIVE)
         assert data is not None
         unpack(data.read(), folder / "python")
-    lines = "python313.zip", ".", r"..\packages", windows_path(ROOT), windows_path(ROOT / "tests")
-    (folder / "python" / PATH_FILE).write_text("".join(f"{line}\n" for line in lines))
+    (folder / "python" / PATH_FILE).write_text("".join(f"{line}\n" for line in PATHS), "utf-8")
     for words in (["wineboot", "-i"], ["wine", "winecfg", "-v", "win10"]):
         subprocess.run(words, env=environment(folder), check=True, stdin=subprocess.DEVNULL)
     stamp.write_text(wanted)
@@ -154,11 +162,6 @@ def environment(folder: Path) -> dict[str, str]:
 
 def pip(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", *words], check=True)
-
-
-def windows_path(path: Path) -> str:
-    """Wine shows all of this system as drive Z."""
-    return "Z:" + str(path).replace("/", "\\")
 
 
 if __name__ == "__main__":

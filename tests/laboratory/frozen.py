@@ -100,7 +100,7 @@ class Case:
 
 def read_cases(path: Path = CASES) -> list[Case]:
     """The cases of the file, whose lines with # are its head."""
-    rows = (line.split("\t") for line in path.read_text().splitlines() if not line.startswith("#"))
+    rows = (line.split("\t") for line in path.read_text("utf-8").splitlines() if not line.startswith("#"))
     return [
         Case(mnemonic, int(word, 16), _values(before), _values(after))
         for mnemonic, word, before, after in rows

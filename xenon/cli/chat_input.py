@@ -51,16 +51,15 @@ class Pipe:
 
 
 class LineEditor:
-    """Lines from a terminal, by readline, with a history that only the user can read."""
+    """Lines from a terminal, by readline, with a history that only the user can read. Where Python has no
+    readline, as on Windows, the console edits the line."""
 
     interactive = True
 
     def __init__(self) -> None:
         self._history = history_file()
         self._shows = os.isatty(1)
-        self._prompt = "> "
-        if has_colours(1):
-            self._prompt = f"\x01{_BOLD}\x02> \x01{_PLAIN}\x02"
+        self._prompt = f"{_BOLD}> {_PLAIN}" if has_colours(1) else "> "
 
     def read(self) -> str:
         """The next line. Raises EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C, XenonError for bytes that
@@ -77,6 +76,8 @@ class LineEditor:
         with suppress(ImportError, OSError):
             import readline
 
+            if has_colours(1):  # marks what takes no room, which nothing but readline hides
+                self._prompt = f"\x01{_BOLD}\x02> \x01{_PLAIN}\x02"
             readline.set_auto_history(True)
             for line in _read_history(self._history):
                 readline.add_history(line)

@@ -41,9 +41,9 @@ _REPEATED_BYTES = 4 << 20
 def show_repeated(address: int, size: int, pattern: bytes) -> bool:
     """Show memory full of `pattern` at a host address: the same pages of the host again and again, and
     a page's own copy after the first store to it. `size` is in whole pages; the pattern's length divides a
-    page. Whether the host could; else what is there is undefined.
+    page. Whether the host could, whose own pages may be larger; else what is there is undefined.
     """
-    if not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux") or (address | size) % mmap.PAGESIZE:
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 AnyPath = str | os.PathLike[str]
+_FIRST_OF_SOCKETS = 10000
+"""From here on Windows' numbers are those of Winsock, for which C has no words."""
 
 if sys.platform == "win32":
     from xenon.host.windows_files import (
@@ -109,6 +111,16 @@ else:
     def lock(descriptor: int) -> None:
         """Lock a file until it is closed. Raises BlockingIOError while another process has the lock."""
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What the system says of an error, in lower case and without its number: `no such file or directory`.
+    Windows has two ways to say that; C's is the one."""
+    number = getattr(error, "errno", None) or 0
+    is_windows = 0 < (getattr(error, "winerror", None) or 0) < _FIRST_OF_SOCKETS
+    if is_windows and number in errno.errorcode and number != errno.EINVAL:  # which stands for all others
+        return os.strerror(number).lower()
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def open_device(path: AnyPath) -> int:
@@ -213,6 +225,7 @@ __all__ = [
     "others_may_write",
     "put_in_place",
     "read_at",
+    "reason",
     "remove_unlocked",
     "take_rights",
 ]

@@ -9,6 +9,8 @@ import sys
 from enum import Enum
 from functools import cache
 
+from xenon.host.memory import anonymous
+
 
 class Convention(Enum):
     """How a function gets whole numbers and addresses, the first four of them; the result comes in the first
@@ -48,13 +50,14 @@ if sys.platform == "win32":
     _kernel.VirtualFree.argtypes = (ctypes.c_void_p, ctypes.c_size_t, wintypes.DWORD)
 
     class _Room:
-        """Memory that may be executed, until the object goes away. Raises OSError."""
+        """Code in pages of its own, until the object goes away. Raises OSError."""
 
-        def __init__(self, size: int) -> None:
-            place = _kernel.VirtualAlloc(None, size, _COMMIT_AND_RESERVE, _EXECUTE_READWRITE)
+        def __init__(self, text: bytes) -> None:
+            place = _kernel.VirtualAlloc(None, len(text), _COMMIT_AND_RESERVE, _EXECUTE_READWRITE)
             if not place:
                 raise OSError("no memory for code")
             self.address = int(place)
+            ctypes.memmove(self.address, text, len(text))
 
         def __del__(self) -> None:
             if hasattr(self, "address"):
@@ -63,22 +66,30 @@ if sys.platform == "win32":
 else:
 
     class _Room:
-        """Memory that may be executed, until the object goes away. Raises OSError."""
+        """Code in pages of its own, until the object goes away. Raises OSError.
 
-        def __init__(self, size: int) -> None:
-            rights = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
-            self._buffer = mmap.mmap(-1, size, prot=rights)
+        They are written first and executable then, never both: some systems insist on that. And with the
+        right to execute them, Linux on arm64 lets the processor's instruction cache see what was written.
+        """
+
+        def __init__(self, text: bytes) -> None:
+            size = -(-len(text) // mmap.PAGESIZE) * mmap.PAGESIZE
+            self._buffer = anonymous(size)
+            self._buffer[: len(text)] = text
             self.address = ctypes.addressof(ctypes.c_uint8.from_buffer(self._buffer))
+            protect = ctypes.CDLL(None, use_errno=True).mprotect
+            protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+            if protect(self.address, size, mmap.PROT_READ | mmap.PROT_EXEC):
+                raise OSError(ctypes.get_errno(), "no memory for code")
 
 
 class MachineCode:
-    """Code in this process, for as long as the object lives; `address` is where it begins, a page's start.
-    Raises OSError on a host that allows no new code."""
+    """Code in this process, at least a byte, for as long as the object lives; `address` is where it begins,
+    a page's start. Raises OSError on a host that allows no new code."""
 
     def __init__(self, text: bytes) -> None:
-        self._room = _Room(max(len(text), mmap.PAGESIZE))
+        self._room = _Room(text)
         self.address = self._room.address
-        ctypes.memmove(self.address, text, len(text))
 
 
 def machine_code(text: bytes) -> MachineCode | None:

@@ -34,7 +34,7 @@ def features() -> frozenset[str]:
     if sys.platform == "win32":
         return _by_cpuid() if convention() is Convention.MICROSOFT else frozenset()
     try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return frozenset()
     return frozenset(next((line for line in lines if line.startswith("flags")), "").split())

@@ -118,6 +118,8 @@ else:
 
         def wait(self, seconds: float) -> bool:
             """Whether there is input or its end, after at most so many seconds."""
+            if sys.platform == "darwin":  # whose poll knows no terminals
+                return bool(select.select([self._descriptor], [], [], seconds)[0])
             waiter = select.poll()
             waiter.register(self._descriptor, select.POLLIN)
             return bool(waiter.poll(seconds * 1000))

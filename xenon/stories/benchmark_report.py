@@ -158,7 +158,7 @@ def machine() -> dict[str, str | int]:
 
 def _processor() -> str | None:
     try:
-        text = Path("/proc/cpuinfo").read_text(errors="replace")
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     match = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)

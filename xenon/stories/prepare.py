@@ -80,11 +80,10 @@ def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> No
             cwd=work,
             env=os.environ | caches,
             capture_output=True,
-            text=True,
             check=False,
         )
         if result.returncode != 0:
-            raise BuildError(f"{' '.join(words)}\n{result.stderr}")
+            raise BuildError(f"{' '.join(words)}\n{result.stderr.decode(errors='replace')}")
         Path(work, library.name).replace(library)
 
 

@@ -85,7 +85,7 @@ class Watch:
         """Bytes in use now, from where the kernel looks for the peak anew; 0 where it cannot be asked."""
         if not _CLEAR.exists():
             return 0
-        _CLEAR.write_text("5")
+        _CLEAR.write_text("5", encoding="utf-8")
         return _kilobytes("VmRSS") * 1024
 
 
@@ -94,7 +94,7 @@ def _resolved(path: str | bytes | os.PathLike[Any]) -> Path:
 
 
 def _kilobytes(name: str) -> int:
-    for line in _STATUS.read_text().splitlines():
+    for line in _STATUS.read_text("utf-8").splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1])
     return 0

@@ -4,6 +4,12 @@
 #include "machine.h"
 #include "memory.h"
 
+#ifdef _WIN32
+#define EXPORT __attribute__((dllexport))
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
 enum { CASE_BYTES = 20, RESULT_BYTES = 16, POKES = 3, CODE = 7, FIRST_POKE = 10, ONLY_RAM = 0x34 };
 
 static Machine machine;
@@ -52,7 +58,7 @@ static void run_case(const uint8_t *given, uint8_t *result)
     }
 }
 
-__attribute__((visibility("default"))) void c64_cases(const uint8_t *cases, uint64_t count, uint8_t *results)
+EXPORT void c64_cases(const uint8_t *cases, uint64_t count, uint8_t *results)
 {
     machine_reset(&machine, 0, 0);
     memset(machine.ram + 2, 0, RAM_BYTES - 2);
@@ -63,7 +69,7 @@ __attribute__((visibility("default"))) void c64_cases(const uint8_t *cases, uint
 }
 
 // A program file run to its end, or for so many cycles, with a REU and keys. Its RAM is left in ram.
-__attribute__((visibility("default"))) int c64_program(const uint8_t *program, uint64_t bytes, uint8_t *reu,
+EXPORT int c64_program(const uint8_t *program, uint64_t bytes, uint8_t *reu,
                                                        uint64_t reu_bytes, const uint8_t *keys, uint64_t key_count,
                                                        uint64_t cycles, uint8_t *ram, uint64_t *counters)
 {

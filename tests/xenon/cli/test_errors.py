@@ -40,7 +40,7 @@ def options() -> set[str]:
 
 def texts(path: Path) -> Iterator[str]:
     """The strings of a file that a user could read: all but docstrings."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text("utf-8"))
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
@@ -57,7 +57,7 @@ def test_the_library_knows_no_options_and_no_exit_codes(path: Path) -> None:
     for text in texts(path):
         assert not known & set(re.findall(r"--[a-z][a-z-]*", text)), text
         assert not re.search(r"(?<!\w)-[a-z] [A-Z]{3}", text), text
-    assert not re.search(r"\bEXIT_[A-Z]+\b|\bexit_code\b", path.read_text())
+    assert not re.search(r"\bEXIT_[A-Z]+\b|\bexit_code\b", path.read_text("utf-8"))
 
 
 def test_every_hint_belongs_to_a_code_and_names_fields_of_its_description() -> None:

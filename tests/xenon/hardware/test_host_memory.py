@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import subprocess
 import sys
 
 import pytest
 from systems import LIMITS
+
+from xenon.hardware.host_memory import show_repeated
+from xenon.host.memory import anonymous
 
 SCRIPT = """
 import resource, sys
@@ -37,3 +42,17 @@ def test_a_limit_on_address_space_is_an_error(cpu: str, mib: int, threads: int, 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"no-address-space {what}"), done
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone repeats pages")
+def test_nothing_beside_the_range_is_touched_where_the_pages_of_the_host_are_larger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory = anonymous(8 * mmap.PAGESIZE)
+    address = ctypes.addressof(ctypes.c_uint8.from_buffer(memory))
+    size = 4 * mmap.PAGESIZE
+    assert show_repeated(address, size, b"ab")
+    assert memory[:size] == b"ab" * (size // 2)
+    monkeypatch.setattr(mmap, "PAGESIZE", 2 * size)
+    assert not show_repeated(address, size, b"cd")
+    assert memory[:] == b"ab" * (size // 2) + bytes(size)

@@ -6,6 +6,7 @@ import ctypes
 import platform
 import re
 import sys
+from pathlib import Path
 
 import capstone
 import pytest
@@ -26,6 +27,18 @@ def listing(code: bytes, how: Convention) -> list[str]:
     else:
         engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
     return [f"{line.mnemonic} {line.op_str}".strip() for line in engine.disasm(code, 0)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone lists its pages")
+def test_a_page_of_code_is_never_writable_and_executable_at_once() -> None:
+    code = MachineCode(b"\xc3")
+    for line in Path("/proc/self/maps").read_text("utf-8").splitlines():
+        place, rights = line.split()[:2]
+        start, end = (int(number, 16) for number in place.split("-"))
+        if start <= code.address < end:
+            assert rights == "r-xp"
+            return
+    raise AssertionError("no such page")
 
 
 @pytest.mark.parametrize("how", X86)

@@ -68,8 +68,10 @@ def test_a_folder_that_cannot_be_made_is_an_empty_cache(tmp_path: Path) -> None:
 
 
 def test_the_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
-    assert cache_folder() == Path("/elsewhere/xenon-llm/code")
+    elsewhere = Path.cwd() / "elsewhere"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(elsewhere))
+    assert cache_folder() == elsewhere / "xenon-llm" / "code"
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)  # of Windows
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cache_folder() == Path.home() / ".cache" / "xenon-llm" / "code"
 
@@ -78,7 +80,8 @@ def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch) -> 
     def home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", home)
     assert cache_folder() is None
     cache = CodeCache()
@@ -120,6 +123,7 @@ def test_a_file_that_others_may_write_to_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "unit_1.code").read_bytes() == before
 
 
+@RIGHTS
 def test_what_belongs_to_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     CodeCache(tmp_path).put("unit_1", b"code")
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)

@@ -66,7 +66,7 @@ def source(tmp_path: Path) -> Path:
 
 def script(path: Path, text: str) -> Path:
     need(PROGRAM_SCRIPTS)
-    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
     path.chmod(0o755)
     return path
 
@@ -142,7 +142,7 @@ def _lives(process: int) -> bool:
     except ProcessLookupError:
         return False
     try:
-        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+        return Path(f"/proc/{process}/stat").read_text("utf-8").split()[2] != "Z"
     except OSError:
         return False
 
@@ -201,7 +201,7 @@ def test_a_path_that_is_no_program_is_refused(tmp_path: Path, make: object, said
 
 def test_json_has_every_ratio_of_the_rows_of_a_test(tmp_path: Path, source: Path) -> None:
     text = STAND_IN.replace("numbers[0] != 32 || numbers[6] != 24 || ", "")
-    source.write_text(text)
+    source.write_text(text, encoding="utf-8")
     result = bench("--llama2c", str(source), "--engine", "unicorn", "--matmul", "vmx", "--json")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)

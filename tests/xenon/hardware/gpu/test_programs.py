@@ -104,7 +104,7 @@ def test_rope(driver: Any, position: int) -> None:
     driver.set(LOOP, POSITION, position)
     turned = (angles * np.float32(position)).astype(np.float64)
     pairs = x.reshape(heads, -1, 2)
-    complex_ = (pairs[..., 0] + 1j * pairs[..., 1]) * np.exp(1j * turned)
+    complex_ = (pairs[..., 0] + 1j * pairs[..., 1]) * (np.cos(turned) + 1j * np.sin(turned))
     expected = np.stack([complex_.real, complex_.imag], axis=-1)
     found = run(driver, "rope", x.size, [angles.astype(np.float64)], [head_size, heads])
     np.testing.assert_allclose(found, expected.reshape(-1), rtol=1e-4, atol=1e-5)
