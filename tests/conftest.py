@@ -23,12 +23,16 @@ settings.load_profile("no deadline")
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compiled code of the tests goes to a folder that all workers of the run share and that goes away, not
-    into the user's; zig's C libraries, which take it a minute to build, stay where they are."""
+    into the user's, and so does Python's byte code, where none is to be written beside the modules; zig's C
+    libraries, which take it a minute to build, stay where they are."""
     with pytest.MonkeyPatch.context() as patch:
         if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
             caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
             patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(caches / "zig"))
         patch.setenv("XDG_CACHE_HOME", str(run_folder(tmp_path_factory) / "cache"))
+        if "PYTHONDONTWRITEBYTECODE" in os.environ:  # then every start would compile all modules
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", str(run_folder(tmp_path_factory) / "byte_code"))
         yield
 
 

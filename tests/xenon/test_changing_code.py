@@ -277,6 +277,8 @@ def test_no_store_writes_a_page_without_that_right(machine: Machine, word: int, 
 class ChangesMeanwhile:
     """A compiler's process that is so slow that the program changes the code first."""
 
+    is_stopped = False
+
     def __init__(self, machine: Machine, change: bool) -> None:
         self._machine = machine
         self._change = change

@@ -224,6 +224,8 @@ def resolver(cache: CodeCache | None) -> int:
     cache."""
     target = console_target()
     name = _key("resolver", repr(target))
+    if (address := linker().known(name)) is not None:
+        return address
     return _linked(name, lambda: compile_text(resolver_text(name, target)), cache)[0]
 
 

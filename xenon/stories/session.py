@@ -101,8 +101,8 @@ class Session(RunnableModel):
         """Tell a story that begins with `prompt`, for at most `timeout` seconds.
 
         `compile_first` brings the hot functions to the last tier before the first instruction, for
-        measurements, which want warm code. `watch` is called before the run with its console, which then has
-        instruments, and the guest program. Either gives the story a console of its own. The time that a story
+        measurements, which want warm code; to the first one with `watch`, which is called before the run with
+        its console, which then has instruments, and the guest program. Either gives the story a console of its own. The time that a story
         waits for its turn counts. The arguments are checked here, before the first piece is asked for.
 
         Raises XenonError for a timeout that is no time, more steps than the context holds and a prompt that
@@ -163,7 +163,7 @@ class Session(RunnableModel):
         arguments = guest_arguments(prompt, sampling, self.decision)
         program = console.boot(guest_program(), arguments, stack_bytes=STACK_BYTES, hot=hot)
         if compile_first:
-            console.optimise(hot)
+            (console.optimise if watch is None else console.compile)(hot)
             start = time.perf_counter()
         if watch is not None:
             watch(console, program)

@@ -48,9 +48,10 @@ int main(int argument_count, char **arguments)
     }
     write_floats(out, n);
     Matrix matrix = {&tensor_fp32, w, ROWS, COLUMNS, 1, 0, 0};
-    matmul(out, v, &matrix, 1, KERNEL_SCALAR);
+    Projection projection = {out, matrix};
+    matmul(v, &projection, 1, 1, KERNEL_SCALAR);
     write_floats(out, ROWS);
-    matmul(out, v, &matrix, 1, KERNEL_VMX);
+    matmul(v, &projection, 1, 1, KERNEL_VMX);
     write_floats(out, ROWS);
     return 0;
 }

@@ -68,5 +68,4 @@ def test_the_context_that_the_guide_names_for_stories110M(
     large = replace(
         run_, model=model, tokenizer=loader.open_tokenizer(tmp_path / "tokenizer.bin"), context=None
     )
-    assert longest_context(large) == 838
-    assert "runs with 838" in (DOCS / "estimate.md").read_text("utf-8")
+    assert f"runs with {longest_context(large)}" in (DOCS / "estimate.md").read_text("utf-8")
