@@ -11,6 +11,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 
@@ -44,17 +45,23 @@ def prepare(
     """
     programs = _programs(None if functions is None else frozenset(functions))
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
-    for kind in kinds:
-        modules, record = lift_programs(programs, x86="x86_64" in kind)
+    wanted = tuple(kinds)
+    lifted = {x86: lift_programs(programs, x86) for x86 in {"x86_64" in kind for kind in wanted}}
+
+    def make(kind: str) -> list[Path]:
+        modules, record = lifted["x86_64" in kind]
         library, text = folder / library_name(kind), folder / f"{kind}.json"
-        made += [library, text]
-        if library.exists() and text.exists() and text.read_text("utf-8") == record.text():
-            continue  # made by this generator, of these functions
-        text.unlink(missing_ok=True)  # until both are there, neither is used
-        _link(modules, KINDS[kind], library)
-        text.write_text(record.text(), "utf-8")
-    return made
+        is_there = library.exists() and text.exists()
+        if (
+            not is_there or text.read_text("utf-8") != record.text()
+        ):  # of another generator
+            text.unlink(missing_ok=True)  # until both are there, neither is used
+            _link(modules, KINDS[kind], library)
+            text.write_text(record.text(), "utf-8")
+        return [library, text]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # a compiler for each core
+        return [path for paths in pool.map(make, wanted) for path in paths]
 
 
 def _programs(functions: frozenset[str] | None) -> dict[Path, frozenset[str]]:

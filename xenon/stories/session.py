@@ -101,9 +101,10 @@ class Session(RunnableModel):
         """Tell a story that begins with `prompt`, for at most `timeout` seconds.
 
         `compile_first` brings the hot functions to the last tier before the first instruction, for
-        measurements, which want warm code; to the first one with `watch`, which is called before the run with
-        its console, which then has instruments, and the guest program. Either gives the story a console of its own. The time that a story
-        waits for its turn counts. The arguments are checked here, before the first piece is asked for.
+        measurements, which want warm code; with `watch`, to the first tier. `watch` is called before the run
+        with its console, which then has instruments, and the guest program. Either gives the story a console
+        of its own. The time that a story waits for its turn counts. The arguments are checked here, before
+        the first piece is asked for.
 
         Raises XenonError for a timeout that is no time, more steps than the context holds and a prompt that
         the context cannot hold, OutOfMemoryError for a model that the memory cannot hold; the story itself
