@@ -52,9 +52,7 @@ def prepare(
         modules, record = lifted["x86_64" in kind]
         library, text = folder / library_name(kind), folder / f"{kind}.json"
         is_there = library.exists() and text.exists()
-        if (
-            not is_there or text.read_text("utf-8") != record.text()
-        ):  # of another generator
+        if not is_there or text.read_text("utf-8") != record.text():  # of another generator
             text.unlink(missing_ok=True)  # until both are there, neither is used
             _link(modules, KINDS[kind], library)
             text.write_text(record.text(), "utf-8")
