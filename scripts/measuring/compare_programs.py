@@ -50,6 +50,7 @@ PROGRAMS = (
     Program("float loops", "floats.c", times=10.0),
 )
 MOST_SLOWER = 1.1
+KINDS = ("qemu", "unicorn", "recompiler")
 """Times that the recompiler may take of Unicorn's time."""
 
 
@@ -69,7 +70,7 @@ class Comparison:
     compiler: str
     rounds: int
     qemu: Seconds
-    unicorn: Seconds
+    unicorn: Seconds | None
     recompiler: Seconds
 
     @property
@@ -78,9 +79,9 @@ class Comparison:
         return self.qemu.clock / self.recompiler.clock
 
     @property
-    def against_unicorn(self) -> float:
-        """How many times as fast as Unicorn the recompiler is."""
-        return self.unicorn.clock / self.recompiler.clock
+    def against_unicorn(self) -> float | None:
+        """How many times as fast as Unicorn the recompiler is, None where Unicorn did not run."""
+        return None if self.unicorn is None else self.unicorn.clock / self.recompiler.clock
 
     @property
     def missed(self) -> list[str]:
@@ -88,7 +89,7 @@ class Comparison:
         missed = []
         if self.against_qemu < self.program.times:
             missed.append(f"{self.program.times:g} times qemu")
-        if self.against_unicorn * MOST_SLOWER < 1:
+        if self.against_unicorn is not None and self.against_unicorn * MOST_SLOWER < 1:
             missed.append("Unicorn")
         return missed
 
@@ -167,10 +168,15 @@ def rounds_for(program: Path, seconds: float, cache: Path) -> int:
 
 
 def compare(
-    program: Program, compiler: str, path: Path, seconds: float, runs: int, cache: Path
+    program: Program,
+    compiler: str,
+    path: Path,
+    seconds: float,
+    runs: int,
+    cache: Path,
+    kinds: Sequence[str] = KINDS,
 ) -> Comparison:
-    """Time a built program. Raises Failed."""
-    kinds = ("qemu", "unicorn", "recompiler")
+    """Time a built program on each of `kinds`, of which only Unicorn may be left out. Raises Failed."""
     rounds = rounds_for(path, seconds, cache)
     if len(set(outputs(path, rounds, kinds, cache).values())) != 1:
         raise Failed(f"{program.name} by {compiler}: the outputs differ")
@@ -179,14 +185,16 @@ def compare(
     for _ in range(runs):
         for kind in kinds:
             taken[kind].append(_timed(command(kind, path, rounds), cache))
-    medians = [
-        Seconds(
+    medians = {
+        kind: Seconds(
             statistics.median(run.clock for run in taken[kind]),
             statistics.median(run.processor for run in taken[kind]),
         )
         for kind in kinds
-    ]
-    return Comparison(program, compiler, rounds, *medians)
+    }
+    return Comparison(
+        program, compiler, rounds, medians["qemu"], medians.get("unicorn"), medians["recompiler"]
+    )
 
 
 HEADER = (
@@ -198,14 +206,12 @@ HEADER = (
 
 def row(comparison: Comparison) -> str:
     """A line of the table; seconds but for the ratios."""
-    seconds = (comparison.qemu.clock, comparison.unicorn.clock, comparison.recompiler.clock)
-    cells = [comparison.program.name, comparison.compiler, *(f"{value:.2f}" for value in seconds)]
-    cells += [f"{comparison.recompiler.processor:.2f}"]
-    cells += [
-        f"{comparison.against_qemu:.1f}",
-        f"{comparison.against_unicorn:.1f}",
-        ", ".join(comparison.missed),
-    ]
+    times = (comparison.qemu, comparison.unicorn, comparison.recompiler)
+    cells = [comparison.program.name, comparison.compiler]
+    cells += ["" if time is None else f"{time.clock:.2f}" for time in times]
+    cells += [f"{comparison.recompiler.processor:.2f}", f"{comparison.against_qemu:.2f}"]
+    cells += ["" if comparison.against_unicorn is None else f"{comparison.against_unicorn:.1f}"]
+    cells += [", ".join(comparison.missed)]
     return f"| {' | '.join(cells)} |"
 
 
@@ -213,9 +219,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--without-unicorn", action="store_true", help="which takes most of the time")
     parser.add_argument("--only", nargs="*", default=[program.name for program in PROGRAMS])
     parser.add_argument("--compilers", nargs="*", default=sorted(compilers()))
     options = parser.parse_args(words)
+    kinds = [kind for kind in KINDS if kind != "unicorn" or not options.without_unicorn]
     good = True
     print(HEADER)
     with tempfile.TemporaryDirectory() as name:
@@ -228,7 +236,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 try:
                     path = build(program, compilers()[compiler], folder)
                     comparison = compare(
-                        program, compiler, path, options.seconds, options.runs, folder / "cache"
+                        program, compiler, path, options.seconds, options.runs, folder / "cache", kinds
                     )
                 except Failed as reason:
                     print(f"{program.name}, {compiler}: {reason}", file=sys.stderr)

@@ -28,7 +28,10 @@ def test_targets_are_of_the_clock() -> None:
     fast = Comparison(program, "zig", 1, Seconds(4, 4), Seconds(8, 8), Seconds(2, 3))
     slow = Comparison(program, "zig", 1, Seconds(4, 4), Seconds(2, 2), Seconds(2.3, 1))
     assert (fast.missed, slow.missed) == ([], ["2 times qemu", "Unicorn"])
-    assert compare_programs.row(fast) == "| loop | zig | 4.00 | 8.00 | 2.00 | 3.00 | 2.0 | 4.0 |  |"
+    assert compare_programs.row(fast) == "| loop | zig | 4.00 | 8.00 | 2.00 | 3.00 | 2.00 | 4.0 |  |"
+    alone = Comparison(program, "zig", 1, Seconds(4, 4), None, Seconds(4, 4))
+    assert alone.missed == ["2 times qemu"]
+    assert compare_programs.row(alone) == "| loop | zig | 4.00 |  | 4.00 | 4.00 | 1.00 |  | 2 times qemu |"
 
 
 SHORT = ("switch loop", "byte code, labels", "long jumps")
