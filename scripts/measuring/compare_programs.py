@@ -50,8 +50,8 @@ PROGRAMS = (
     Program("float loops", "floats.c", times=10.0),
 )
 MOST_SLOWER = 1.1
-KINDS = ("qemu", "unicorn", "recompiler")
 """Times that the recompiler may take of Unicorn's time."""
+KINDS = ("qemu", "unicorn", "recompiler")
 
 
 @dataclass(frozen=True, slots=True)
