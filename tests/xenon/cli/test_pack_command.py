@@ -63,7 +63,7 @@ def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     (tmp_path / "xenon.elf").write_text("mine")
     done = run_command_text("pack", "bundled", "-o", tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {tmp_path}/xenon.elf: exists already\n")
+    assert done.stderr.startswith(f"error: {tmp_path / 'xenon.elf'}: exists already\n")
     assert (tmp_path / "xenon.elf").read_text() == "mine"
 
 

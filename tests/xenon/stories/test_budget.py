@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from command_line import run_command, run_command_text
 from support import Made, shared_file
+from systems import NEWER_TYPER, ON_WINDOWS
 
 import loader
 import xenon.stories.runnable
@@ -179,13 +180,13 @@ def test_the_bar_is_as_wide_as_asked_and_to_scale(make_model: Callable[..., Made
 
 def test_the_svg_is_well_formed_and_names_every_part(make_model: Callable[..., Made], tmp_path: Path) -> None:
     made = make_model()
-    odd = tmp_path / "a<b>&c.bin"
+    odd = tmp_path / ("a&c.bin" if ON_WINDOWS else "a<b>&c.bin")
     odd.write_bytes(made.model.read_bytes())
     budget = Session(odd, made.tokenizer, Setup(memory_bytes=34 * MIB)).budget()
     text = budget_drawing.svg(budget)
     root = ElementTree.fromstring(text)
     words = ["".join(element.itertext()) for element in root.iter() if element.tag.endswith("text")]
-    assert words[0].startswith("a<b>&c.bin, context 32: ")
+    assert words[0].startswith(f"{odd.name}, context 32: ")
     for part in budget_drawing.parts(budget, 34 * MIB // 960 + 1):
         assert any(word.startswith(part.name) for word in words)
 
@@ -234,7 +235,7 @@ def test_the_command_answers_no_with_the_context_that_fits(make_model: Callable[
         (["--memory", "much"], 2, "--memory 'much': not a size"),
         (["--memory", "1GiB"], 1, "memory of 1024 MiB, expected 32.1 MiB to 512 MiB"),
         (["--context", "33"], 1, "context 33, expected 1 to 32"),
-        (["--context", "0"], 2, "greater than or equal to 1"),
+        pytest.param(["--context", "0"], 2, "greater than or equal to 1", marks=NEWER_TYPER),
     ],
 )
 def test_the_command_refuses_what_cannot_be(

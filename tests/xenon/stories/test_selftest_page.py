@@ -176,7 +176,7 @@ def test_inspect_says_what_a_page_means(tmp_path: Path) -> None:
     assert facts["speeds"]["a load in 16 KiB, 256 KiB, 64 MiB"] == "1.56 ns, 12.4 ns, 160 ns"
     (tmp_path / "log.txt").write_text(PAGE[:40])
     done = run_command_text("inspect", tmp_path / "log.txt")
-    assert done.returncode == 1 and done.stderr.startswith(f"error: {tmp_path}/log.txt: line ")
+    assert done.returncode == 1 and done.stderr.startswith(f"error: {tmp_path / 'log.txt'}: line ")
 
 
 def test_the_command_takes_a_page_or_says_what_is_wrong_with_it(tmp_path: Path) -> None:
