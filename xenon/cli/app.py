@@ -189,8 +189,10 @@ def main() -> NoReturn:
         _fail(error.message, hint_for(error), exit_code_of(error))
     except typer.TyperException as error:
         _fail_usage(error)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         _fail("interrupted", "", EXIT_INTERRUPTED)
+    except typer.Abort as abort:  # what Typer makes of an EOFError: a fault, for no command asks a question
+        raise (abort.__cause__ or abort) from None
     except Ended as ended:
         _fail(f"ended by {ended.signal.name}", "", EXIT_SIGNAL + ended.signal)
     except MemoryError:

@@ -17,7 +17,9 @@ _CHANGES = {
     *("os.chown", "os.utime", "shutil.rmtree", "shutil.move"),
 }
 _REFUSED = ("subprocess.", "socket.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "ctypes.dlopen")
-_CODE = tuple(Path(folder).resolve() for folder in (sys.prefix, sys.base_prefix, Path(__file__).parents[3]))
+_PROJECT = Path(__file__).parents[3]
+_CODE_FOLDERS = (sys.prefix, sys.base_prefix, _PROJECT, sys.pycache_prefix or _PROJECT)
+_CODE = tuple(Path(folder).resolve() for folder in _CODE_FOLDERS)
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import marshal
 import re
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from api_server import MODEL, ask
@@ -48,6 +51,16 @@ def test_another_address_needs_a_key() -> None:
         "error: 0.0.0.0 can be reached from other computers, and there is no API key"
     )
     assert "Traceback" not in result.stderr
+
+
+def test_a_damaged_package_is_not_taken_for_ctrl_c(tmp_path: Path) -> None:
+    head = importlib.util.MAGIC_NUMBER + bytes(12)
+    (tmp_path / "uvicorn.pyc").write_bytes(head + marshal.dumps(compile("1", "uvicorn", "exec"))[:-1])
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from xenon.cli.app import main; main()"
+    words = [sys.executable, "-c", code, "serve"]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert result.stderr.endswith("\nEOFError: marshal data too short\n")
 
 
 def test_without_its_packages_it_says_how_to_get_them() -> None:

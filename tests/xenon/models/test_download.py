@@ -192,7 +192,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(site: Site, tmp_path: Path) -> N
         "except XenonError as error: print(error.message, '|', error.hint)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-B", "-c", code], env=environment, capture_output=True, text=True)
     assert re.fullmatch(
         rf"{re.escape(str(target))}: file too large, 1,048,576 bytes are needed \| make room.*\n", done.stdout
     ), done

@@ -169,7 +169,7 @@ def test_a_full_disk_keeps_nothing(tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "CodeCache(Path(sys.argv[1])).put('unit_1', bytes(1000))"
     )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-B", "-c", script, str(tmp_path)], check=True, timeout=60)
     assert not list(tmp_path.iterdir())
 
 
