@@ -20,7 +20,7 @@ from xenon.linux.program import Program, parse_program, read_program
 from xenon.linux.terminal import Clock, RealClock, Terminal
 from xenon.machine import LimitReached, Machine, MachineSettings, check_threads
 from xenon.recompiler.cpu_kind import CpuKind, default_kind
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 __all__ = [
     "MIB",

@@ -24,7 +24,8 @@ from xenon.powerpc.isa import Kind, table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.hand_over import hand_over
-from xenon.recompiler.recompiler import Recompiler, Tier
+from xenon.recompiler.outcome import Tier
+from xenon.recompiler.recompiler import Recompiler
 
 XENON_ONLY = frozenset(
     row.mnemonic

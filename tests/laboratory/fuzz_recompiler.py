@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from laboratory.differential import Difference, Laboratory, forms, random_word
 from laboratory.jump_trials import JumpLaboratory, random_jumps
 from laboratory.loop_trials import LoopLaboratory, random_trial
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 _CASES = 48
 _MOST_MIXED = 24

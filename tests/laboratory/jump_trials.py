@@ -14,7 +14,7 @@ from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.linux.layout import PROGRAM
 from xenon.powerpc.functions import Function, Functions
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 _CODE, _DATA = PROGRAM.start, PROGRAM.start + 0x10000
 _CODE_BYTES = 2 * PAGE_BYTES

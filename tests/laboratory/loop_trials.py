@@ -18,7 +18,7 @@ from xenon.hardware.cpu import Protection, TrapKind
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.linux.layout import PROGRAM
 from xenon.recompiler.cache import CodeCache
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 _CODE, _BODY, _DATA = PROGRAM.start, PROGRAM.start + 0x1000, PROGRAM.start + 0x10000
 _DATA_BYTES = 4 * PAGE_BYTES

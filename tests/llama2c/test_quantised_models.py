@@ -23,7 +23,7 @@ from loader import ByteOrder, Format, Recipe
 from xenon.console import Bytes, Console, CpuKind, MachineSettings
 from xenon.linux.program import read_program
 from xenon.profile.coverage import coverage
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
 GROUPS = ("int8 32", "int8 16")  # llama2.c's version 2; 16 are no whole round of the vector kernels

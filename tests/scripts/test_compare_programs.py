@@ -18,7 +18,7 @@ from sharing import build_once, run_folder
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.lifter import parts
 from xenon.recompiler import codegen
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 ROUNDS = {"switch_loop.c": 20000, "long_jumps.c": 2000, "records.c": 5000, "strings.c": 20}
 

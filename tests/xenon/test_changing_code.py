@@ -23,7 +23,8 @@ from xenon.linux.files import Bytes
 from xenon.machine import MachineSettings
 from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.cpu_kind import installed
-from xenon.recompiler.recompiler import Recompiler, Tier
+from xenon.recompiler.outcome import Tier
+from xenon.recompiler.recompiler import Recompiler
 
 STUB, CODE, DATA, VIEW = 0x10000, 0x40000, 0x30000, 0x8000_0000
 ANY = Protection.READ | Protection.WRITE | Protection.EXECUTE

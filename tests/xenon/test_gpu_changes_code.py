@@ -17,7 +17,7 @@ from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.machine import Machine, MachineSettings
 from xenon.recompiler.cpu_kind import CpuKind, installed
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 STUB, DATA, CODE, RING = 0x10000, 0x30000, 0x40000, 0x10_0000
 FENCE, READY = DATA, DATA + 0x100

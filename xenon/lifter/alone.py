@@ -16,11 +16,11 @@ from xenon.lifter.general import FIELDS, IMPLIED, Field, without_dot
 from xenon.lifter.guards import Guard
 from xenon.lifter.ir_types import DOUBLE, I8, I32, I64, POINTER, WORDS_4
 from xenon.lifter.lift import Lifter
+from xenon.lifter.module import module_head, module_text
 from xenon.lifter.rules import RULES
 from xenon.lifter.rules_overflow import overflows
 from xenon.lifter.status_forms import COMPARISONS, NOTING
 from xenon.lifter.target import Target
-from xenon.lifter.unit import module_head, module_text
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction, decode
 from xenon.powerpc.isa import OVERFLOW, Encoding, Kind, encoding

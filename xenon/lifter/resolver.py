@@ -7,8 +7,8 @@ from xenon.lifter import layout
 from xenon.lifter.emitter import Emitter
 from xenon.lifter.ir_types import FLOAT, I32, I64
 from xenon.lifter.last_status import FORMS, OPERANDS, SINGLE, LastKind, kind_noted
+from xenon.lifter.module import module_head, module_text
 from xenon.lifter.target import Target
-from xenon.lifter.unit import module_head, module_text
 from xenon.lifter.values import Value
 from xenon.powerpc.operands import operands_of
 

@@ -12,43 +12,37 @@ that is counted, B for the block itself; those of loops are in loops.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial
-from importlib import resources
+from functools import partial
 from types import MappingProxyType
 
 from xenon.lifter import layout, slots, switches
 from xenon.lifter.counting import count, note_function
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.entry import require_extra, require_singles, reserve_slots
-from xenon.lifter.estimates import estimates
-from xenon.lifter.exact_forms import status_functions
+from xenon.lifter.exits import Exits
 from xenon.lifter.facts import ALL_LIVE, Facts, find_facts, live_before, live_out
 from xenon.lifter.flow import Block, End, Flow
 from xenon.lifter.fpscr import resolve
 from xenon.lifter.guards import Addresses, Guard, find_addresses, stands_alone
-from xenon.lifter.ir_types import BYTES_16, I8, I32, I64, POINTER, WORDS_4, int_type, vector
+from xenon.lifter.ir_types import I8, I32, I64
 from xenon.lifter.last_status import find_last, note_last
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
 from xenon.lifter.loops import Loop, is_loop
+from xenon.lifter.module import module_head, module_text
 from xenon.lifter.remembered import reserve_memory
 from xenon.lifter.rules import RULES
 from xenon.lifter.rules_synchronization import synchronizes
 from xenon.lifter.slots import CTR, LR
 from xenon.lifter.status_forms import COMPARISONS, NOTING, READERS
 from xenon.lifter.straight import is_worth_two_forms, lift_twice, straight_runs
+from xenon.lifter.switches import Switches
 from xenon.lifter.target import Target
 from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 _MOST_ENTRIES = 24  # of a function that reads its registers in at each of them
 _MOST_INLINED = 120  # guest instructions of a leaf that becomes a part of its callers in any case
-
-
-@cache
-def prelude() -> str:
-    """Declarations and helpers that open every module."""
-    return resources.files("xenon.lifter").joinpath("prelude.ll").read_text("utf-8")
 
 
 def lift_unit(
@@ -62,27 +56,6 @@ def lift_unit(
         lines += Unit(leaf, names[address], target).lines("internal ", _attributes(leaf))
     lines += Unit(flow, name, target, names).lines()
     return module_text(lines, target)
-
-
-def module_text(lines: list[str], target: Target) -> str:
-    """The text of a module, with the estimates and the functions for FPSCR that its lines call."""
-    lines = [*lines, *status_functions(lines, target)]
-    if any("@estimate_" in line for line in lines):
-        lines = [*lines, estimates()]
-    return "\n".join(lines)
-
-
-def module_head(target: Target) -> list[str]:
-    """The lines that a module begins with."""
-    lines = [prelude()]
-    if target.x86:
-        lines.append(f"declare {BYTES_16} @llvm.x86.ssse3.pshuf.b.128({BYTES_16}, {BYTES_16})")
-    lines += [
-        f"declare {type} @llvm.{name}.{type.suffix}({type}, {type})"
-        for type in (BYTES_16, vector(8, int_type(16)), WORDS_4)
-        for name in ("smin", "smax", "umin", "umax")
-    ]
-    return lines
 
 
 def _attributes(leaf: Flow) -> str:
@@ -102,6 +75,8 @@ class Unit:
         self._facts: Facts = find_facts(flow, target.assume_singles)
         self._target = target
         self.lifter = Lifter(target)
+        self._exits = Exits(self.lifter, target, leaves)
+        self._switches = Switches(self.lifter, name, self._exits)
         everything = [instruction for block in flow.blocks.values() for instruction in block.instructions]
         used = frozenset().union(*(instruction.reads | instruction.writes for instruction in everything))
         ends = {block.end for block in flow.blocks.values()}
@@ -117,7 +92,6 @@ class Unit:
         )
         notes = target.shows_status and not self.lifter.keeps_status
         self._last = find_last(flow) if notes else frozenset()
-        self._switches: dict[tuple[int, ...], set[str]] = {}  # sorted targets: registers changed before
         self._beyond: set[str] | None = None  # registers changed where control leaves for another part
         self._enters_together = not leaves and len(flow.entry_points) > _MOST_ENTRIES
         self._needs_extra = (
@@ -138,15 +112,12 @@ class Unit:
         self._enter()
         for start in sorted(self._flow.blocks):
             self._block(self._flow.blocks[start], loops.get(start))
-        maps = [
-            self._choose(number, targets, changed)
-            for number, (targets, changed) in enumerate(self._switches.items())
-        ]
+        maps = self._switches.choose(self._label)
         if self._beyond is not None:
             self.lifter.start("X")
             self.lifter.forget()
             self.lifter.begin_block((), self._beyond, ALL_LIVE)
-            self._go(self.lifter.read(I64, self.lifter.named("to")), None)
+            self._exits.go(self.lifter.read(I64, self.lifter.named("to")), None)
         return [*maps, *lines, *self.lifter.lines, "}\n"]
 
     def _loops(self) -> dict[int, Loop]:
@@ -305,18 +276,21 @@ class Unit:
         elif block.end is End.SYSTEM_CALL:
             lifter.leave(block.after, Status.SYSTEM_CALL, lifter.changed)
         elif block.end is End.TAIL:
-            self._go(lifter.constant(I64, block.target), block.target)
+            self._exits.go(lifter.constant(I64, block.target), block.target)
         elif block.end is End.SWITCH:
-            self._switch(block)
+            for successor in block.successors:
+                self.convert(successor)
+            backwards = min(block.successors) <= block.start
+            self._switches.jump(tuple(sorted(block.successors)), lifter.get(CTR) & -4, backwards)
         elif block.end is End.BEYOND:
             count(lifter, self._target, block.target, -1)  # the other part counts it
-            self._keep_doubles()
+            self._exits.keep_doubles()
             lifter.write(lifter.constant(I64, block.target), lifter.named("to"))
             self._beyond = (self._beyond or set()) | lifter.changed
             lifter.branch("X")
         elif block.end is End.JUMP_CTR:
             self._unless_taken(block, taken)
-            self._go(lifter.get(CTR) & -4, None)
+            self._exits.go(lifter.get(CTR) & -4, None)
         elif block.end is End.RETURN:
             self._unless_taken(block, taken)
             lifter.leave(lifter.get(LR) & -4, Status.GO_ON, lifter.changed)
@@ -384,57 +358,12 @@ class Unit:
         """Leave at `successor` if the CPU is to stop; `counted`: the jump there is counted already."""
         lifter = self.lifter
         leave, stay = lifter.labels(2)
-        lifter.branch_if(self._stays(), stay, leave, LIKELY)
+        lifter.branch_if(self._exits.stays(), stay, leave, LIKELY)
         lifter.start(leave)
         if counted:
             count(lifter, self._target, successor, -1)
         lifter.leave(successor, Status.GO_ON, lifter.exit_registers(self._facts.live[successor]))
         lifter.start(stay)
-
-    def _stays(self) -> Value:
-        """Whether compiled code may go on: nothing asks for the CPU to stop."""
-        lifter = self.lifter
-        flag = lifter.op(I32, f"load atomic i32, {lifter.field(layout.STOP).typed} monotonic, align 4")
-        return flag.icmp("eq", 0)
-
-    def _switch(self, block: Block) -> None:
-        """Go to where all jumps to these targets choose, with registers in their slots."""
-        lifter = self.lifter
-        for successor in block.successors:
-            self.convert(successor)
-        self._keep_doubles()
-        target = lifter.get(CTR) & -4
-        if min(block.successors) <= block.start:
-            leave, stay = lifter.labels(2)
-            lifter.branch_if(self._stays(), stay, leave, LIKELY)
-            lifter.start(leave)
-            lifter.leave(target, Status.GO_ON, lifter.changed)
-            lifter.start(stay)
-        lifter.write(target, lifter.named("to"))
-        targets = tuple(sorted(block.successors))
-        self._switches.setdefault(targets, set()).update(lifter.changed)
-        lifter.branch(f"J{list(self._switches).index(targets)}")
-
-    def _keep_doubles(self) -> None:
-        """Give changed FPRs that are single here their double form, in which they are written back."""
-        lifter = self.lifter
-        for name in sorted(lifter.proven & lifter.changed):
-            if slots.is_fpr(name):
-                number = slots.number_of(name)
-                lifter.store_slot(slots.double(number), lifter.double(number, exact=True))
-
-    def _choose(self, number: int, targets: tuple[int, ...], changed: set[str]) -> str:
-        """The place that chooses one of the targets; any other address is left to other code. Returns the
-        definition of what it reads."""
-        lifter, name = self.lifter, f"{self._name}_targets{number}"
-        lifter.start(f"J{number}")
-        lifter.forget()
-        lifter.begin_block((), changed, ALL_LIVE)
-        target, otherwise = lifter.read(I64, lifter.named("to")), lifter.label()
-        switches.choose(lifter, name, targets, target, self._label, otherwise)
-        lifter.start(otherwise)
-        self._go(target, None)
-        return switches.case_map(name, targets)
 
     def _unless_taken(self, block: Block, taken: Value | None) -> None:
         """Go to the next block unless a jump out of the function is taken; go on where it is."""
@@ -453,7 +382,7 @@ class Unit:
         elsewhere, return. `known` is the target where it is known now."""
         lifter = self.lifter
         back, out = lifter.labels(2)
-        self._enter_other(target, known, out)
+        self._exits.enter_other(target, known, out)
         pc = lifter.read(I64, lifter.field(layout.PC))
         status = lifter.read(I32, lifter.field(layout.STATUS))
         returned = pc.icmp("eq", block.after)
@@ -464,56 +393,8 @@ class Unit:
         if block.after in self._flow.beyond:
             lifter.forget()
             lifter.begin_block((), (), ALL_LIVE)
-            self._go(lifter.constant(I64, block.after), None)
+            self._exits.go(lifter.constant(I64, block.after), None)
         elif known in self._leaves:
             self._arrive(block.after)  # where LLVM may see what the leaf did
         else:
             lifter.branch("enter" if self._enters_together else f"E{block.after:x}")
-
-    def _go(self, target: Value, known: int | None) -> None:
-        """Go to other code for good, which takes this function's place on the host's stack."""
-        lifter = self.lifter
-        function = self._leave_for(target, known)
-        there, out = lifter.labels(2)
-        lifter.branch_if(function.is_not_null() & self._stays(), there, out, LIKELY)
-        lifter.start(there)
-        lifter.emit(f"musttail call void {function.text}(ptr %state)")
-        lifter.emit("ret void")
-        lifter.start(out)
-        lifter.emit("ret void")
-
-    def _enter_other(self, target: Value, known: int | None, otherwise: str) -> None:
-        """Enter the compiled code of an address, with the registers written back; go to the label `otherwise`
-        where there is none, or too much is under way."""
-        lifter = self.lifter
-        function = self._leave_for(target, known)
-        depth = lifter.read(I32, lifter.field(layout.DEPTH))
-        room = depth.icmp("ult", layout.MOST_DEPTH)
-        call = lifter.label()
-        lifter.branch_if(room & function.is_not_null(), call, otherwise, LIKELY)
-        lifter.start(call)
-        lifter.write(depth + 1, lifter.field(layout.DEPTH))
-        lifter.emit(f"call void {function.text}(ptr %state)")
-        lifter.write(depth, lifter.field(layout.DEPTH))
-
-    def _leave_for(self, target: Value, known: int | None) -> Value:
-        """Write the registers back, with the PC at other code; its host function, or null."""
-        lifter = self.lifter
-        lifter.write_back(lifter.changed)
-        lifter.write(target, lifter.field(layout.PC))
-        leaf = self._leaves.get(known) if known is not None else None
-        return Value(POINTER, f"@{leaf}", lifter) if leaf is not None else self._served(target, known)
-
-    def _served(self, address: Value, known: int | None) -> Value:
-        """The host function that the dispatch table has for a guest address, or null."""
-        lifter, target = self.lifter, self._target
-        table = lifter.read(POINTER, lifter.field(layout.DISPATCH))
-        if known is None:
-            page = lifter.page_of(address)
-            page = page.icmp("ult", target.page_count).select(page, target.page_count)
-            slot = address.lshr(2) & (target.slots_of_page - 1)
-        else:
-            page = lifter.constant(I64, target.dispatch_page(known))
-            slot = lifter.constant(I64, target.dispatch_slot(known))
-        functions = lifter.read(POINTER, lifter.element(table, page))
-        return lifter.read(POINTER, lifter.element(functions, slot))

@@ -23,7 +23,7 @@ from xenon.profile.sampler import PERIOD, Activity, Probe, Sampler, Stack
 from xenon.profile.stacks import Stacks
 from xenon.profile.sums import hottest_blocks, mix, sums
 from xenon.recompiler.cpu_kind import CpuKind
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 LOOP_COMPILED = "loop compiled"
 _NOT_HOT = "not hot enough"

@@ -21,7 +21,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from xenon.notes import note
-from xenon.recompiler.recompiler import Recompiler, Tier
+from xenon.recompiler.outcome import Tier
+from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.restless import Restless
 from xenon.recompiler.worker import Worker
 

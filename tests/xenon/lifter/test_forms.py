@@ -24,7 +24,7 @@ from laboratory.differential import (
 from xenon.lifter.rules import RULES
 from xenon.powerpc.isa import Kind, table
 from xenon.powerpc.operands import operand_table
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 CASES = 24
 GROUP = 12  # forms in one function: compiling is what takes time

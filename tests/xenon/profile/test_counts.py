@@ -25,7 +25,7 @@ from xenon.hardware.unicorn import instruments
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.linux.faults import GuestFault
 from xenon.profile.counts import Counts, added, read_counts
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 NEEDS_LLVMLITE = pytest.mark.skipif(
     importlib.util.find_spec("llvmlite") is None,

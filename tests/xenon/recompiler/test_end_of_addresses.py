@@ -12,7 +12,7 @@ from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.unicorn.engine_memory import engine_layout
 from xenon.machine import Machine, MachineSettings
 from xenon.recompiler.cpu_kind import CpuKind, installed
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 pytestmark = [
     pytest.mark.skipif(not installed(), reason="the recompiler needs llvmlite"),

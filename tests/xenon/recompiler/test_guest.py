@@ -21,7 +21,7 @@ import loader
 from llama2c.facts import HOT_FUNCTIONS, TYPE_FUNCTIONS, hot_functions
 from llama2c.reference import Reference
 from xenon.console import Console, CpuKind, MachineSettings
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 KERNELS = ["scalar", "vmx"]
 # Those of the second tier; prepared code is of it as well, for all hot functions.

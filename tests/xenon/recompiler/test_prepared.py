@@ -175,13 +175,13 @@ def test_a_story_is_the_same_with_and_without(
     library = prepared(whole[0].parent)
     assert library is not None
     entered: list[tuple[int, ...]] = []
-    publish = Recompiler._entered
+    publish = Recompiler.enter
 
     def entering(self: Recompiler, entries: tuple[int, ...], *rest: object) -> object:
         entered.append(entries)
         return publish(self, entries, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Recompiler, "_entered", entering)
+    monkeypatch.setattr(Recompiler, "enter", entering)
     setup = Setup(cpu=CpuKind.RECOMPILER)
     monkeypatch.setattr(recompiler, "prepared", lambda: library)
     told = list(xenon.Session(setup=setup).generate("One day", seed=7, steps=40))

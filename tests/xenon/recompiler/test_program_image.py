@@ -15,8 +15,9 @@ from xenon.console import Console, CpuKind, MachineSettings
 from xenon.recompiler import codegen
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.object_code import FlatCode, flat_code
+from xenon.recompiler.outcome import Tier
 from xenon.recompiler.program_image import KeptUnit, ProgramImage
-from xenon.recompiler.recompiler import Recompiler, Tier
+from xenon.recompiler.recompiler import Recompiler
 
 _IS_FLAT = codegen.console_target().x86 and codegen.compile_text("")[:4] == b"\x7fELF"
 only_where_flat = pytest.mark.skipif(not _IS_FLAT, reason="object code of another kind than ELF of x86-64")

@@ -18,7 +18,7 @@ from support import WHOLE, compiling_quickly
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.errors import XenonError
 from xenon.linux.faults import GuestFault
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 
 @pytest.fixture(scope="module")

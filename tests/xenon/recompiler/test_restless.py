@@ -15,8 +15,10 @@ from xenon.console import Console, CpuKind, MachineSettings
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.recompiler import restless, tier
 from xenon.recompiler.attachment import CompiledCode
-from xenon.recompiler.recompiler import _REWRITTEN, Recompiler, Tier
+from xenon.recompiler.outcome import Tier
+from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.restless import Restless
+from xenon.recompiler.rewritten import _REWRITTEN
 from xenon.recompiler.tier import TierUp
 
 CALLER, OTHER = 0x1000_0000, 0x1000_1000
@@ -108,9 +110,9 @@ def test_code_that_is_rewritten_again_and_again_stays_on_the_engine(
     made, recompiler = tier_up
     (refuse,) = recompiler.functions.addresses_of({"refuse"})
     page = refuse // PAGE_BYTES
-    recompiler._settled[page] = _REWRITTEN - 1
+    recompiler._rewritten._settled[page] = _REWRITTEN - 1
     assert not made._stays_on_engine(refuse)
-    recompiler._settled[page] = _REWRITTEN
+    recompiler._rewritten._settled[page] = _REWRITTEN
     assert made._stays_on_engine(refuse)
     recompiler.compile(refuse)
     assert made._stays_on_engine(refuse)
@@ -121,7 +123,7 @@ def test_a_function_that_was_left_is_not_compiled_for_a_time_that_doubles(
 ) -> None:
     made, recompiler = tier_up
     now = 1000.0
-    monkeypatch.setattr("xenon.recompiler.recompiler.time.monotonic", lambda: now)
+    monkeypatch.setattr("xenon.recompiler.left_functions.time.monotonic", lambda: now)
     (refuse,) = recompiler.functions.addresses_of({"refuse"})
     for seconds in (2, 4, 8):
         made._compile(refuse)

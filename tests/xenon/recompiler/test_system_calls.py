@@ -21,7 +21,7 @@ from xenon.lifter.flow import End, NotUnderstood, explore
 from xenon.machine import Machine, MachineSettings
 from xenon.profile.counts import read_counts
 from xenon.recompiler.cpu_kind import CpuKind
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 
 CODE, OTHER, DATA = 0x10000, 0x11000, 0x20000
 SC, TRAP, BLR, NOP = 0x44000002, 0x7FE00008, 0x4E800020, 0x60000000

@@ -18,7 +18,7 @@ from loader.synthetic import Shape
 from xenon.console import Console
 from xenon.errors import XenonError
 from xenon.recompiler.cpu_kind import CpuKind, installed
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 from xenon.stories import benchmark, benchmark_report
 from xenon.stories.benchmark import Workload, WorkloadKind
 from xenon.stories.prompts import prompt_of

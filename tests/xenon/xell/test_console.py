@@ -18,7 +18,7 @@ from xenon.hardware.special_registers import TIME_BASE_HERTZ
 from xenon.hardware.unicorn import waiting_hints
 from xenon.machine import LimitReached, MachineSettings
 from xenon.recompiler.cpu_kind import CpuKind, installed
-from xenon.recompiler.recompiler import Tier
+from xenon.recompiler.outcome import Tier
 from xenon.xell.console import Clocks, XellConsole
 from xenon.xell.faults import BareProgramFault
 from xenon.xell.layout import Loader

@@ -1,0 +1,26 @@
+"""Functions whose compiled code costs more than it saves, and which the engine therefore runs for a while."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+
+class LeftFunctions:
+    """By the addresses of a function's instructions: until when the engine has it."""
+
+    def __init__(self) -> None:
+        self._times: Counter[range] = Counter()
+        self._until: dict[range, float] = {}  # in seconds of time.monotonic()
+
+    def leave(self, extent: range) -> None:
+        """Leave a function for two seconds, and for twice as long each further time."""
+        self._times[extent] += 1
+        self._until[extent] = time.monotonic() + 2.0 ** self._times[extent]
+
+    def __contains__(self, address: object) -> bool:
+        """Whether an address is in a function that the engine has now."""
+        if not self._until:
+            return False
+        now = time.monotonic()
+        return any(address in extent and now < until for extent, until in list(self._until.items()))
