@@ -18,9 +18,11 @@ class LeftFunctions:
         self._times[extent] += 1
         self._until[extent] = time.monotonic() + 2.0 ** self._times[extent]
 
+    def now(self) -> list[range]:
+        """Those that the engine has now."""
+        now = time.monotonic()
+        return [extent for extent, until in list(self._until.items()) if now < until]
+
     def __contains__(self, address: object) -> bool:
         """Whether an address is in a function that the engine has now."""
-        if not self._until:
-            return False
-        now = time.monotonic()
-        return any(address in extent and now < until for extent, until in list(self._until.items()))
+        return bool(self._until) and any(address in extent for extent in self.now())

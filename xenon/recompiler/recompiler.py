@@ -13,7 +13,7 @@ from xenon.hardware.cpu import Protection
 from xenon.hardware.memory_map import RAM_BYTES
 from xenon.hardware.pages import Pages
 from xenon.lifter import layout
-from xenon.powerpc.abi import LOCAL_ENTRY_BYTES, entries_of
+from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.functions import Function, Functions
 from xenon.powerpc.system import VERY_LOW_PRIORITY
 from xenon.recompiler.cache import CodeCache
@@ -144,6 +144,10 @@ class Recompiler:
         """Whether an address is in a function that the engine is to run for now."""
         return address in self._left
 
+    def left(self) -> list[int]:
+        """Where the functions start that the engine is to run for now."""
+        return [extent.start for extent in self._left.now()]
+
     def fetch(self, address: int) -> int | None:
         """The instruction word at an address, None where nothing may be executed or where the program writes
         again and again."""
@@ -152,6 +156,11 @@ class Recompiler:
         if not self._rewritten.settle(address):
             return None
         return int.from_bytes(self._memory.view[address : address + 4], "big")
+
+    def is_calm(self, address: int) -> bool:
+        """Whether an address holds code that may be compiled for long: the program does not write to it now."""
+        inside = address % INSTRUCTION_BYTES == 0 and 0 <= address < RAM_BYTES
+        return inside and self._rewritten.is_calm(address)
 
     def is_rewritten(self, address: int) -> bool:
         """Whether the program has written again and again to the page of this code."""

@@ -20,7 +20,9 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from xenon.hardware.cpu import Protection
 from xenon.notes import note
+from xenon.powerpc.abi import INSTRUCTION_BYTES
 from xenon.recompiler.outcome import Tier
 from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.restless import Restless
@@ -47,6 +49,7 @@ _MOST_REMEMBERED = 256  # functions of one program
 
 _Wanted = tuple[int, int | None]  # a function, and a place in it to enter it at, too
 _Remembered = tuple[int, int | None, bool]  # the same, and whether it was optimised
+_Left = tuple[int]  # a function that the engine had at the end
 
 
 def _note_end(reason: object) -> None:
@@ -151,6 +154,8 @@ class TierUp:
         known = self._hot or remembered
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
+        for address in self._left_before(self._key):
+            self._recompiler.leave(address)
         self._optimised = {address for address, _, optimised in remembered if optimised}
         named = {function.address: function.size for function in self._recompiler.functions}
         self._remembered_before = remembered
@@ -251,7 +256,7 @@ class TierUp:
                 continue
             if (left := restless.interpreted(self._stays_on_engine(place))) is not None:
                 self._recompiler.leave(left)
-            if self._recompiler.fetch(pc) is None:
+            if not self._recompiler.is_calm(pc):
                 continue
             self._look_at_interpreted(pc)
 
@@ -272,7 +277,7 @@ class TierUp:
     def _follow(self, place: int | None) -> None:
         """Want what compiled code went to last, if that was so at several samples and has not been tried."""
         recompiler = self._recompiler
-        if not place or recompiler.dispatch.serves(place) or recompiler.fetch(place) is None:
+        if not place or recompiler.dispatch.serves(place) or not recompiler.is_calm(place):
             return
         if recompiler.outcomes.get(recompiler.entries_of(place)) is not None:
             return
@@ -292,7 +297,7 @@ class TierUp:
             return True
         if recompiler.dispatch.serves(place):
             return False
-        if recompiler.fetch(place) is None:
+        if not recompiler.pages.allows(place, INSTRUCTION_BYTES, Protection.EXECUTE):
             return True
         function = recompiler.function_at(place)
         outcome = recompiler.outcomes.get(recompiler.entries_of(function.address if function else place))
@@ -336,21 +341,31 @@ class TierUp:
             digest.update(repr(function).encode() + self._recompiler.code(function))
         return f"program_{digest.hexdigest()[:40]}"
 
-    def _remembered(self, key: str) -> list[_Remembered]:
+    def _rows(self, key: str) -> list[tuple[object, ...]]:
         cache = self._recompiler.cache
         data = cache.get(key) if cache else None
         try:
-            rows = [tuple(row) for row in json.loads(data)] if data else []
+            return [tuple(row) for row in json.loads(data)][:_MOST_REMEMBERED] if data else []
         except (ValueError, TypeError, RecursionError):
             return []
+
+    def _remembered(self, key: str) -> list[_Remembered]:
         return [
             (row[0], row[1], bool(row[2]))
-            for row in rows[:_MOST_REMEMBERED]
+            for row in self._rows(key)
             if len(row) == 3 and isinstance(row[0], int) and isinstance(row[1], int | None)
         ]
 
+    def _left_before(self, key: str) -> list[int]:
+        """The functions that the engine had at the end of an earlier run."""
+        return [row[0] for row in self._rows(key) if len(row) == 1 and isinstance(row[0], int)]
+
     def _remember(self, key: str, before: list[_Remembered]) -> None:
-        cache = self._recompiler.cache
-        wanted = [(*pair, pair[0] in self._optimised) for pair in self._wanted[:_MOST_REMEMBERED]]
-        if cache and self._recompiler.functions and set(wanted) - set(before):
-            cache.put(key, json.dumps(wanted).encode())
+        recompiler = self._recompiler
+        hot = [pair for pair in self._wanted if not recompiler.is_left(pair[0])]
+        wanted = [(*pair, pair[0] in self._optimised) for pair in hot[:_MOST_REMEMBERED]]
+        left: list[_Left] = [(address,) for address in recompiler.left()]
+        is_new = set(wanted) - set(before) or sorted(self._left_before(key)) != sorted(recompiler.left())
+        if recompiler.cache and recompiler.functions and is_new:
+            rows = [*left, *wanted]
+            recompiler.cache.put(key, json.dumps(rows[:_MOST_REMEMBERED]).encode())
