@@ -132,12 +132,6 @@ class Recompiler:
         self.shows_status = True
         self.forget_code(0, RAM_BYTES)
 
-    def has_code_around(self, address: int) -> bool:
-        """Whether compiled code serves an address, or the function around it."""
-        function = self.function_at(address)
-        starts = self.entries_of(function.address) if function else ()
-        return any(map(self.dispatch.serves, (address, *starts)))
-
     def leave(self, address: int) -> None:
         """Let the engine run the function around an address, whatever is compiled of it, for two seconds, and
         for longer each further time."""
@@ -164,7 +158,7 @@ class Recompiler:
         return int.from_bytes(self._memory.view[address : address + 4], "big")
 
     def is_calm(self, address: int) -> bool:
-        """Whether an address holds code that may be compiled: the program does not write to it of late."""
+        """Whether an address holds code that may be compiled for long: the program does not write to it now."""
         inside = address % INSTRUCTION_BYTES == 0 and 0 <= address < RAM_BYTES
         return inside and self._rewritten.is_calm(address)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import struct
-import threading
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -30,7 +28,7 @@ from xenon.hardware.unicorn.map import UnicornMap
 from xenon.hardware.unicorn.native_code import NativeCode
 from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.page_fills import remember_rights
-from xenon.hardware.unicorn.pause import ASK_AGAIN, Pause
+from xenon.hardware.unicorn.pause import Pause
 from xenon.hardware.unicorn.position import Position
 from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
@@ -106,8 +104,7 @@ class UnicornCpu:
         if self.engine_memory is not None:
             self.engine_memory.leave_out_word_carries()
         self.instruments = instruments
-        stop = self.engine_memory.exact_stop() if self.engine_memory is not None else None
-        self.pause = Pause(engine, instruments.flag if instruments else None, stop)
+        self.pause = Pause(engine, instruments.flag if instruments else None)
         self.native_hooks = NativeHooks(engine, self.pause)
         self.position = Position(engine, self.pause)
         self.inspection = Inspection(engine, self.pause)
@@ -242,14 +239,6 @@ class UnicornCpu:
     def stop(self) -> None:
         self._stop = True
         self.pause.come_to_rest()
-        if self.pause.may_be_missed and self.pause.running.locked():
-            threading.Thread(target=self._ask_again, daemon=True).start()
-
-    def _ask_again(self) -> None:
-        """Until the run that was to stop has ended; a later one looks at that before it begins."""
-        while self._stop and self.pause.running.locked():
-            self.pause.come_to_rest()
-            time.sleep(ASK_AGAIN)
 
     def limit_instructions(self, count: int) -> None:
         self.before_limit()

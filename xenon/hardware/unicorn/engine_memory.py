@@ -20,7 +20,6 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.unicorn.engine_alignment import align_engines
-from xenon.hardware.unicorn.exact_stop import ExactStop, stops_exactly
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS
 from xenon.host.memory import OwnMemory
 
@@ -81,7 +80,6 @@ class EngineLayout:
     vrsave: int  # 64 bits
     level: int  # 64 bits: the later levels of the architecture that translated code has (PPC2_* of qemu)
     decoder: int  # 64 pointers, by primary opcode
-    stops_exactly: bool  # another thread can stop a run between two blocks (see exact_stop.py)
 
     @property
     def flushes_operands(self) -> int:
@@ -101,10 +99,6 @@ class EngineMemory:
     def place(self, offset: int) -> int:
         """The address of what the layout has at an offset."""
         return self._start + offset
-
-    def exact_stop(self) -> ExactStop | None:
-        """What stops the engine from another thread; None where that is not known."""
-        return ExactStop(self._engine, self._start - self.layout.gpr) if self.layout.stops_exactly else None
 
     def leave_out_word_carries(self) -> None:
         """Let XER have no CA32 and OV32, which came with POWER9, in code that is translated from now on."""
@@ -182,7 +176,7 @@ class _Search:
         return EngineLayout(
             self._cpu, self._gpr, fpr, self._vectors(), cr, lr, ctr, pc, fpscr, ca, ov, so,
             self._saturated(), self._flushes_results(), self._vrsave(), self._level(),
-            self._decoder(), stops_exactly(self._engine, self._start - self._gpr, _CODE),
+            self._decoder(),
         )  # fmt: skip
 
     def _read(self, address: int, size: int) -> bytes:

@@ -46,23 +46,13 @@ class NativeHooks:
                 add_native_hook(self._engine, unicorn.UC_HOOK_CODE, callback, data, address, address)
                 self._engine.ctl_remove_cache(address, address + WORD_BYTES)
 
-    def hook_blocks(self, callback: int, data: int) -> int:
+    def hook_blocks(self, callback: int, data: int) -> None:
         """Call the host function at `callback` with (engine, address, size, `data`) before each block. The
-        function looks at the flag of the pause, in the place of the hook that did. Returns a handle."""
+        function looks at the flag of the pause, in the place of the hook that did."""
         with self._pause.paused():
-            handle = add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
+            add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
             self._pause.is_looked_at()
             self._engine.ctl_flush_tb()
-            return handle
-
-    def unhook_blocks(self, handle: int) -> bool:
-        """Take away what `hook_blocks` has made, unless the pause needs it; whether it has gone."""
-        if not self._pause.may_be_missed:
-            return False
-        with self._pause.paused():
-            remove_native_hook(self._engine, handle)
-            self._engine.ctl_flush_tb()
-        return True
 
     def hook_range(self, first: int, end: int, callback: int) -> int:
         """The same before all instructions from `first` to below `end` that are translated from now on, with

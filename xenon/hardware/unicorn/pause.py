@@ -10,23 +10,19 @@ from contextlib import contextmanager
 import unicorn
 from unicorn.unicorn_py3.unicorn import Uc
 
-from xenon.hardware.unicorn.exact_stop import ExactStop
 from xenon.hardware.unicorn.stop_hook import add_native_hook, remove_native_hook, stop_hook
 
-ASK_AGAIN = 0.001  # seconds between two requests to pause: a run that begins may miss one
+_ASK_AGAIN = 0.001  # seconds between two requests to pause: a run that begins may miss one
 
 
 class Pause:
     """The pauses of one engine.
 
     The CPU's own thread waits for `may_run` and holds `running` while guest code runs. A pause from another
-    thread is exact with an `exact_stop`, else if there is a flag that each block looks at; the look costs a
-    seventh of the speed, and up to a third where blocks are short.
+    thread is exact if there is a flag that each block looks at; the look costs a seventh of the speed.
     """
 
-    def __init__(
-        self, engine: Uc, flag: ctypes.c_uint32 | None = None, exact_stop: ExactStop | None = None
-    ) -> None:
+    def __init__(self, engine: Uc, flag: ctypes.c_uint32 | None = None) -> None:
         """`flag`: what a block hook of the engine's looks at already."""
         self.running = threading.Lock()
         self.may_run = threading.Event()
@@ -34,26 +30,16 @@ class Pause:
         self.may_run.set()
         self._engine = engine
         self._flag = flag
-        self._exact_stop = exact_stop
         self._stop_hook: int | None = None  # a handle
 
     def make_exact(self, flag: ctypes.c_uint32 | None = None) -> None:
-        """Have a flag, which is not 0 while the engine is to come to rest; native code that the engine calls
-        may look at it, and so does each block if that is needed. No change where there is a flag. The engine
-        rests."""
-        if self._flag is not None:
-            return
-        self._flag = ctypes.c_uint32() if flag is None else flag  # a flag of 0 is not true
-        if self._exact_stop is None:
+        """Let each block look at a flag, which is not 0 while the engine is to come to rest; native code that
+        the engine calls may look at the flag, too. No change where there is a flag. The engine rests."""
+        if self._flag is None:
+            self._flag = ctypes.c_uint32() if flag is None else flag  # a flag of 0 is not true
             callback, data = stop_hook(), ctypes.addressof(self._flag)
             self._stop_hook = add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
             self._engine.ctl_flush_tb()
-
-    @property
-    def may_be_missed(self) -> bool:
-        """Whether a request to come to rest may be, by a run that begins just then or is within a hook; then
-        no hook of blocks has to look at the flag."""
-        return self._exact_stop is not None and self._flag is not None
 
     @property
     def has_hook(self) -> bool:
@@ -70,19 +56,15 @@ class Pause:
     def forget(self) -> None:
         """Let a thread that has paused the engine run code of its own on it, whoever else waits for it to
         rest: they ask again."""
-        self._forget()
-
-    def _forget(self) -> None:
         if self._flag is not None:
             self._flag.value = 0
-        if self._exact_stop is not None:
-            self._exact_stop.begin()
 
     def begin(self) -> None:
         """A run begins, with `running` held: forget requests to come to rest that an earlier run answered."""
-        self._forget()  # before a look at who asks
-        if self._flag is not None and not self.may_run.is_set():
-            self.come_to_rest()
+        if self._flag is not None:
+            self._flag.value = 0  # before a look at what sets the flag
+            if not self.may_run.is_set():
+                self._flag.value = 1
 
     def come_to_rest(self) -> None:
         """End the run, exactly if there is a flag. A run that begins just now may forget the request."""
@@ -90,8 +72,6 @@ class Pause:
             self._engine.emu_stop()  # good enough where nothing runs after
         else:
             self._flag.value = 1
-            if self._exact_stop is not None:
-                self._exact_stop.ask()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -106,7 +86,7 @@ class Pause:
         self.may_run.clear()
         try:
             self.come_to_rest()
-            while not self.running.acquire(timeout=ASK_AGAIN):
+            while not self.running.acquire(timeout=_ASK_AGAIN):
                 self.come_to_rest()
             try:
                 yield
