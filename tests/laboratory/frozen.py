@@ -135,7 +135,7 @@ def _run_programs(cases: Sequence[Case], state: State | None) -> list[Values]:
         from xenon.recompiler.status_readers import StatusReaders
 
         pages.listen(PageTable(memory))
-        StatusReaders(pages, [hand_over(cpu, pages, state, shares_memory=False)])
+        StatusReaders(pages, [cpu], [hand_over(cpu, pages, state, shares_memory=False)])
     load, store = _load_words(), _store_words()
     routines = [*load, _BLR, *store, _BLR]
     words: list[int] = []

@@ -26,10 +26,13 @@ def square(number: float, status: int) -> int:
     return model.arithmetic("fmul", bits, 0, bits, 0, status)[0]
 
 
+@pytest.mark.parametrize("how", [(), ("-DFROM_MEMORY",)], ids=["by name", "from memory"])
 @pytest.mark.parametrize("way", ["unicorn", "moving up", "compiled"])
-def test_an_enabled_exception_scales_and_java_mode_keeps_denormals(build: Any, way: str) -> None:
+def test_an_enabled_exception_scales_and_java_mode_keeps_denormals(
+    build: Any, way: str, how: tuple[str, ...]
+) -> None:
     console = Console(MachineSettings(cpu=CpuKind.UNICORN if way == "unicorn" else CpuKind.RECOMPILER))
-    program: Path = build("modes", "freestanding", "-mcpu=970")
+    program: Path = build("modes", "freestanding", "-mcpu=970", *how)
     console.boot(program, ["20000" if way == "moving up" else "3"])
     if way == "compiled":
         console.compile(["square", "add"])

@@ -40,7 +40,7 @@ def make_cpus(
         tell = []
         for cpu in alone:
             tell.append(hand_over(cpu, pages, State(), shares_memory=threads > 1))
-        StatusReaders(pages, tell)
+        StatusReaders(pages, alone, tell)
         return alone, None
     recompiler = Recompiler(pages, CodeCache(), measured)
     cpus, tell = [], [recompiler.show_status]
@@ -49,5 +49,5 @@ def make_cpus(
         cpus.append(UnicornCpu(pages, bus, instruments=instruments))
         code = CompiledCode(cpus[-1], recompiler)
         tell.append(hand_over(cpus[-1], pages, code.state, shares_memory=True))
-    StatusReaders(pages, tell)
+    StatusReaders(pages, cpus, tell)
     return cpus, recompiler

@@ -158,7 +158,7 @@ class Recompiler:
         return int.from_bytes(self._memory.view[address : address + 4], "big")
 
     def is_calm(self, address: int) -> bool:
-        """Whether an address holds code that may be compiled for long: the program does not write to it now."""
+        """Whether an address holds code that may be compiled: the program does not write to it of late."""
         inside = address % INSTRUCTION_BYTES == 0 and 0 <= address < RAM_BYTES
         return inside and self._rewritten.is_calm(address)
 

@@ -1,28 +1,31 @@
-"""Finds out whether a program's code may show FR, FI or FPRF of FPSCR, or set OE or UE, which change results.
+"""Finds out whether a program's code may show FR, FI or FPRF of FPSCR, or set OE or UE, which change results, or XE.
 
 `mffs` moves all of FPSCR, and mostly for its rounding mode: compilers store the register on the stack, load
 the word and mask it, or clear bits of it and put it back. That shows nothing of these bits. What else
-reads them does, and a value that this file cannot follow. An FPSCR that comes from elsewhere is taken for one
-that was read before.
+reads them does, and a value that this file cannot follow. An FPSCR that comes from elsewhere is looked at
+when it is moved to the register.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+import threading
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.code_listener import CodeListener
-from xenon.lifter.fpscr import FI, FPRF, FR, OE, UE
+from xenon.hardware.unicorn.cpu import UnicornCpu
+from xenon.lifter.fpscr import FI, FPRF, FR, OE, UE, XE
 from xenon.lifter.status_forms import READERS
 from xenon.powerpc.decode import Instruction, decode, mnemonic_of
 from xenon.powerpc.isa import table
+from xenon.recompiler.mode_writes import ModeWrites, enables
 
 _SHOWN = FR | FI | FPRF
-_ENABLING = OE | UE
+_ENABLING = OE | UE | XE
 _FIELDS = frozenset((3, 4))  # of FPSCR, with these bits: what mcrfs may name
 _FARTHEST = 32  # instructions that a value is followed over
 _FRAMES = frozenset((1, 31))  # GPRs that address the function's own frame
@@ -32,26 +35,41 @@ _ALL = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class StatusReaders:
-    """Calls each of `tell` once, before code that shows these bits, or sets those, can be executed."""
+    """Calls each of `tell` once, before code that shows these bits, or sets those, can be executed, and
+    before one of `cpus` sets those from a value that the code does not tell."""
 
-    def __init__(self, pages: Pages, tell: list[Callable[[], None]]) -> None:
+    def __init__(self, pages: Pages, cpus: Iterable[UnicornCpu], tell: list[Callable[[], None]]) -> None:
         self._memory = pages.memory
         self._tell = tell
         self._is_told = False
+        self._lock = threading.Lock()
         CodeListener(pages, self._look)
+        for cpu in cpus:
+            cpu.instruction_hooks.listen(ModeWrites(), partial(self._follow, cpu))
+
+    def tell(self) -> None:
+        """Call them now."""
+        with self._lock:
+            if self._is_told:
+                return
+            self._is_told = True
+        for tell in self._tell:
+            tell()
 
     def _look(self, address: int, size: int) -> None:
-        if self._is_told:
-            return
-        words = np.frombuffer(self._memory.slice(address, size), ">u4")
-        if shows_status(words):
-            self._is_told = True
-            for tell in self._tell:
-                tell()
+        if not self._is_told:
+            words = np.frombuffer(self._memory.slice(address, size), ">u4")
+            if shows_status(words):
+                self.tell()
+
+    def _follow(self, cpu: UnicornCpu, _address: int, word: int) -> None:
+        """A CPU is about to execute `mtfsf`."""
+        if not self._is_told and enables(word, cpu.read_fpr(word >> 11 & 31)):
+            cpu.do_at_rest(self.tell)
 
 
 def shows_status(words: NDArray[np.uint32]) -> bool:
-    """Whether an instruction shows FR, FI or FPRF, or sets OE or UE."""
+    """Whether an instruction shows FR, FI or FPRF, or sets OE, UE or XE."""
     members = np.zeros(len(words), bool)
     for mask, opcode in _forms():
         members |= words & mask == opcode

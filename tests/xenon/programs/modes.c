@@ -19,6 +19,17 @@ __attribute__((noinline)) word add(void) {
     return (word)sum.u[0] << 32 | sum.u[1];
 }
 
+/* Sets or clears OE and UE: by a value from memory, as fesetenv does, or by instructions that name them. */
+__attribute__((noinline)) static void enable(int on) {
+#ifdef FROM_MEMORY
+    static volatile union { word w; double d; } environments[] = {{0}, {0x60}};
+    __asm__ volatile("mtfsf 255,%0" : : "f"(environments[on].d) : "memory");
+#else
+    if (on) __asm__ volatile("mtfsb1 25\n\tmtfsb1 26" : : : "memory");
+    else __asm__ volatile("mtfsb0 25\n\tmtfsb0 26" : : : "memory");
+#endif
+}
+
 __attribute__((noinline)) static void set_non_java(unsigned on) {
     integers status = {0, 0, 0, on << 16};
     __asm__ volatile("mtvscr %0" : : "v"(status));
@@ -26,10 +37,10 @@ __attribute__((noinline)) static void set_non_java(unsigned on) {
 
 __attribute__((noinline)) static void compute(word *out) {
     *out++ = square(&large);
-    __asm__ volatile("mtfsb1 25\n\tmtfsb1 26" : : : "memory");
+    enable(1);
     *out++ = square(&large);
     *out++ = square(&small);
-    __asm__ volatile("mtfsb0 25\n\tmtfsb0 26" : : : "memory");
+    enable(0);
     *out++ = add();
     set_non_java(0);
     *out++ = add();

@@ -8,6 +8,7 @@ import pytest
 from xenon.lifter.flow import explore
 from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
+from xenon.recompiler.mode_writes import ModeWrites, enables
 from xenon.recompiler.status_readers import shows_status
 
 MFFS_F0, MFFS_F1, MFFS_F12 = 0xFC00048E, 0xFC20048E, 0xFD80048E
@@ -58,6 +59,17 @@ def test_other_bits_of_fpscr_show_nothing_of_the_last_instruction(name: str) -> 
 @pytest.mark.parametrize("name", SHOWING)
 def test_what_may_show_the_last_instruction_is_noticed(name: str) -> None:
     assert shows_status(np.array(SHOWING[name], np.uint32))
+
+
+def test_fpscr_from_elsewhere_is_looked_at_when_it_is_moved() -> None:
+    """What mffs has read into the same register is put back."""
+    load, every, first, last = 0xC8030000, 0xFDFE058E, 0xFD00058E, 0xFC02058E  # lfd f0,0(r3); mtfsf of f0
+    words = np.array([load, every, first, MFFS_F0, NOP, every, BEQ, every, last], np.uint32)
+    assert ModeWrites().find(words).tolist() == [1, 7, 8]
+    assert every in ModeWrites()
+    assert first not in ModeWrites()
+    assert [enables(every, value) for value in (0x97, 0x40, 0x20, 0x08)] == [False, True, True, True]
+    assert [enables(last, value) for value in (0x60, 0x08)] == [False, True]
 
 
 def lifted(words: list[int], shows: bool) -> str:

@@ -216,6 +216,18 @@ class UnicornCpu:
             self._devices.at_rest = self._pages.drop_stale_code
             self._engine.emu_stop()
 
+    def do_at_rest(self, action: Callable[[], None]) -> None:
+        """From a hook: end the run, call `action` when the CPU rests, and go on."""
+        before = self._devices.at_rest
+
+        def all_of_it() -> None:
+            if before is not None:
+                before()
+            action()
+
+        self._devices.at_rest = all_of_it
+        self._engine.emu_stop()
+
     def attach(self, native: NativeCode) -> None:
         """Let this code run in the engine's place where its hooks say so."""
         self._native = self.position.native = self.inspection.native = native
@@ -263,6 +275,10 @@ class UnicornCpu:
         if (native := self._native) is not None and native.held.value:
             return native.read_gpr(number)
         return int(self._engine.reg_read(GPR_IDS[number]))
+
+    def read_fpr(self, number: int) -> int:
+        """The bits of f0 to f31, from a hook of the engine's."""
+        return int(self._engine.reg_read(FPR_IDS[number]))
 
     def write_gpr(self, number: int, value: int) -> None:
         if (native := self._native) is not None and native.held.value:
