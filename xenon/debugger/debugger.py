@@ -28,6 +28,7 @@ class Signal(Enum):
     INTERRUPTED = 2
     ILLEGAL = 4
     TRAP = 5
+    ARITHMETIC = 8
     BUS = 10
     SEGMENTATION = 11
 
@@ -38,6 +39,7 @@ _SIGNALS = {
     TrapKind.UNAVAILABLE: Signal.ILLEGAL,
     TrapKind.FOREIGN: Signal.ILLEGAL,
     TrapKind.TRAP_INSTRUCTION: Signal.TRAP,
+    TrapKind.FLOAT_EXCEPTION: Signal.ARITHMETIC,
     TrapKind.MISALIGNED: Signal.BUS,
     TrapKind.DEVICE: Signal.BUS,
     TrapKind.EXCEPTION: Signal.ILLEGAL,

@@ -27,6 +27,7 @@ class TrapKind(Enum):
     PRIVILEGED = "privileged instruction"
     FOREIGN = "instruction that Xenon does not have"
     MISALIGNED = "misaligned access"
+    FLOAT_EXCEPTION = "floating-point exception"
     UNAVAILABLE = "instruction of a unit that Xenon does not have"
     EXCEPTION = "exception"
     DEVICE = "device error"
@@ -79,6 +80,11 @@ class Registers:
     fpscr: int
     msr: int
 
+    @property
+    def has_enabled_exception(self) -> bool:
+        """FEX of FPSCR: a floating-point exception has occurred that is enabled."""
+        return bool(self.fpscr >> 30 & 1)
+
     def lines(self) -> Iterator[str]:
         """The general registers, CR, CTR and FPSCR, for a report."""
         for row in range(8):
@@ -103,6 +109,10 @@ class Cpu(Protocol):
 
     def limit_instructions(self, count: int) -> None:
         """Let guest code run at most `count` further instructions; `run` then returns INSTRUCTION_LIMIT."""
+
+    def trap_float_exceptions(self, on: bool) -> None:
+        """Set or clear FE0 and FE1 of MSR: whether `run` returns FLOAT_EXCEPTION at an instruction with an
+        exception that FPSCR enables. From any thread; guest code is paused."""
 
     def registers(self) -> Registers:
         """All registers, at a trap."""

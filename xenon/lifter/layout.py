@@ -42,6 +42,7 @@ ENGINE_SAT, ENGINE_PC, ENGINE_FPSCR, ENGINE_SO, ENGINE_OV = 2872, 2880, 2888, 28
 HANDED_OVER, ON_EXCEPTION = 2912, 2920
 NOTES = 2928  # a byte, 1 once compiled code has done what FPSCR notes exceptions of (see exceptions.py)
 COMPARES = 2929  # 1 once it has compared floating-point numbers
+FLOAT_TRAPS = 2932  # not 0 where an enabled floating-point exception is to trap (32 bits)
 ENGINE_NJ = 2936  # a byte: VSCR's bit NJ
 OPERAND_A, OPERAND_B, OPERAND_C, RESULT = 2944, 2952, 2960, 2968  # of one instruction: see fpscr.py
 ENGINE_LR, ENGINE_CTR, ENGINE_VRSAVE = 2976, 2984, 2992  # pointers to 64 bits of the interpreter's

@@ -60,6 +60,7 @@ class Linux:
     ) -> None:
         self._machine = machine
         self._report = report
+        self._float_traps = 0  # as the CPUs have it
         self._registers = SpecialRegisters(clock.monotonic)
         space = AddressSpace(machine.pages)
         loaded = load(program, space, list(arguments), environment, os.urandom(16), stack_bytes)
@@ -96,6 +97,8 @@ class Linux:
             try:
                 result = serve(self.process, trap.gpr[_NUMBER], trap.gpr[_ARGUMENTS])
                 cr = trap.cr & ~_SUMMARY_OVERFLOW
+                if self.process.float_traps != self._float_traps:
+                    self._trap_float_exceptions(cpu, trap)
             except GuestError as error:
                 result, cr = error.error, trap.cr | _SUMMARY_OVERFLOW
             except Refusal as refusal:
@@ -115,6 +118,15 @@ class Linux:
             name = self.process.loaded.program.name
             raise LimitReached(f"{name}: instruction limit reached at PC 0x{trap.pc:x}")
         raise fault_of_trap(self.process, self._number(cpu), cpu, trap)
+
+    def _trap_float_exceptions(self, cpu: Cpu, trap: Trap) -> None:
+        """A call has changed whether enabled exceptions trap. Raises GuestFault where one is pending."""
+        self._float_traps = self.process.float_traps
+        for each in self._machine.cpus:
+            each.trap_float_exceptions(self._float_traps != 0)
+        if self._float_traps and cpu.registers().has_enabled_exception:
+            pending = Trap(TrapKind.FLOAT_EXCEPTION, trap.pc)
+            raise fault_of_trap(self.process, self._number(cpu), cpu, pending)
 
     def _word(self, address: int) -> int:
         """The instruction that a CPU has executed at an address."""

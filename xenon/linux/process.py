@@ -17,6 +17,7 @@ from xenon.linux.terminal import Clock, Terminal
 from xenon.linux.uapi import (
     AT_FDCWD,
     PATH_MAX,
+    SIGACTION_BYTES,
     SIGALTSTACK,
     SIGALTSTACK_DISABLED,
     Error,
@@ -73,11 +74,18 @@ class Process:
     heap_bytes: int = 0
     signal_actions: dict[int, bytes] = field(default_factory=dict)
     signal_mask: int = 0
+    float_traps: int = 0
+    """PR_FP_EXC_* of prctl: 0 where no enabled floating-point exception traps, up to 3."""
     signal_stack: bytes = field(default=SIGALTSTACK.pack(0, SIGALTSTACK_DISABLED, 0))
     started: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.started = self.clock.monotonic()
+
+    def handler_of(self, signal: int) -> int:
+        """What the program has for a signal: SIGNAL_DEFAULT, SIGNAL_IGNORE, or the address of a handler."""
+        action = self.signal_actions.get(signal, bytes(SIGACTION_BYTES))
+        return int.from_bytes(action[:8], "big")
 
     def path(self, address: int, folder: int = AT_FDCWD) -> bytes:
         """The absolute path of a string in memory. Raises GuestError: EFAULT, ENOENT, ENAMETOOLONG,

@@ -31,6 +31,7 @@ from xenon.linux.uapi import (
 _LONGEST_RANDOM = 1 << 20  # bytes in one call; a caller asks again for the rest
 _SIGNAL_BLOCK, _SIGNAL_UNBLOCK, _SIGNAL_SET = 0, 1, 2
 _SET_NAME, _SET_MAPPING, _MAPPING_NAME = 15, 0x53564D41, 0  # PR_SET_NAME, PR_SET_VMA, PR_SET_VMA_ANON_NAME
+_GET_FLOAT_TRAPS, _SET_FLOAT_TRAPS, _MOST_FLOAT_TRAPS = 11, 12, 3  # PR_GET_FPEXC, PR_SET_FPEXC, precise
 _LONGEST_MAPPING_NAME = 80  # bytes, as on Linux
 
 
@@ -55,8 +56,7 @@ def tgkill(process: Process, _group: Int, thread: Int, signal: Int) -> int:
 def _raise(process: Process, number: int) -> int:
     if not 0 <= number <= SIGNAL_COUNT:
         raise GuestError(Error.EINVAL)
-    action = process.signal_actions.get(number, bytes(SIGACTION_BYTES))
-    handler = struct.unpack_from(">Q", action)[0]
+    handler = process.handler_of(number)
     if number == 0 or handler == SIGNAL_IGNORE or (handler == 0 and number in IGNORED_SIGNALS):
         return 0
     name = Signal(number).name if number in Signal.__members__.values() else f"signal {number}"
@@ -132,13 +132,18 @@ def sysinfo(process: Process, address: Pointer) -> int:
 
 
 def prctl(process: Process, option: Int, what: Size, address: Pointer, _size: Size, name: Pointer) -> int:
-    """The thread's name, which nobody reads, and the name of a mapping, which memory's account shows."""
+    """The thread's name, which nobody reads; the name of a mapping, which memory's account shows; whether
+    enabled floating-point exceptions trap: precisely in every mode but 0, in all threads."""
     if option == _SET_MAPPING and what == _MAPPING_NAME:
         given = process.space.read_string(name, _LONGEST_MAPPING_NAME).decode("ascii", "replace")
         if not (given.isascii() and given.isprintable()):
             raise GuestError(Error.EINVAL)
         with process.space.lock:
             _name_mapping(process, address, given)
+    elif option == _GET_FLOAT_TRAPS:
+        process.space.write(what, struct.pack(">I", process.float_traps))
+    elif option == _SET_FLOAT_TRAPS and what <= _MOST_FLOAT_TRAPS:
+        process.float_traps = what
     elif option != _SET_NAME:
         raise GuestError(Error.EINVAL)
     return 0

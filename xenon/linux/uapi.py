@@ -109,7 +109,7 @@ class Signal(IntEnum):
 # What these do when the program has not said otherwise: nothing.
 IGNORED_SIGNALS = frozenset({Signal.SIGCHLD, Signal.SIGCONT, Signal.SIGURG, Signal.SIGWINCH})
 SIGNAL_COUNT = 64
-SIGNAL_IGNORE = 1  # SIG_IGN in place of a handler's address
+SIGNAL_DEFAULT, SIGNAL_IGNORE = 0, 1  # SIG_DFL and SIG_IGN in place of a handler's address
 
 # struct sigaction of the kernel: handler, flags, restorer, mask
 SIGACTION_BYTES = 32

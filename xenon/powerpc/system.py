@@ -22,6 +22,8 @@ FORM = 0xFC00_07FE
 
 _TRAP_IMMEDIATE, _EXTENDED, _TRAPS = (2, 3), 31, (4, 68)
 """Primary opcodes of tdi and twi; that of tw and td, and their extended ones."""
+_FLOAT = (59, 63)
+"""Primary opcodes of the floating-point unit."""
 _OTHERS = ("rfid", "hrfid", "tlbiel", "tlbie", "tlbsync", "slbmte", "slbie", "slbia", "slbmfev", "slbmfee")
 _SPECIAL = (FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL)
 _READS = frozenset((FROM_SPECIAL, FROM_TIME_BASE))
@@ -58,6 +60,11 @@ def is_trap(word: int) -> bool:
     """Whether a word is tw, td, twi or tdi."""
     primary = word >> 26
     return primary in _TRAP_IMMEDIATE or (primary == _EXTENDED and word >> 1 & 0x3FF in _TRAPS)
+
+
+def is_of_float_unit(word: int) -> bool:
+    """Whether a word is one of the floating-point unit's, but for loads and stores."""
+    return word >> 26 in _FLOAT
 
 
 def is_of_reservations(word: int) -> bool:

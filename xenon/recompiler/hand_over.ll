@@ -1,8 +1,8 @@
 ; What the engine calls at each exception: a C function of (engine, vector, state).
 ;
 ; An instruction that the engine hands over is an illegal one to it: its own registers are as before it, and PC
-; stands behind it. If the table has a function for the word, that executes it (see lifter/alone.py). Everything
-; else, and an access that is not allowed, goes to Python. hand_over.py fills in the names in braces.
+; stands behind it. If the table has a function for the word, that executes it (see lifter/alone.py). An exception that
+; FPSCR enables, where such exceptions trap, everything else, and an access that is not allowed, goes to Python. hand_over.py fills in the names in braces.
 
 declare i32 @llvm.bswap.i32(i32)
 
@@ -53,7 +53,24 @@ execute:
   call void %function(ptr %state, i32 %word)
   %status = load i32, ptr %status_at
   %done = icmp eq i32 %status, 0
-  br i1 %done, label %return, label %other
+  br i1 %done, label %executed, label %other
+executed:
+  %traps_at = getelementptr i8, ptr %state, i64 {FLOAT_TRAPS}
+  %traps = load i32, ptr %traps_at
+  %may_trap = icmp ne i32 %traps, 0
+  br i1 %may_trap, label %exceptions, label %return
+exceptions:
+  %fpscr_at_at = getelementptr i8, ptr %state, i64 {ENGINE_FPSCR}
+  %fpscr_at = load ptr, ptr %fpscr_at_at
+  %fpscr = load i64, ptr %fpscr_at
+  %enabled = and i64 %fpscr, {FEX}
+  %is_trap = icmp ne i64 %enabled, 0
+  br i1 %is_trap, label %trap, label %return
+trap:
+  %trap_callback_at = getelementptr i8, ptr %state, i64 {ON_EXCEPTION}
+  %trap_callback = load ptr, ptr %trap_callback_at
+  call void %trap_callback(ptr %engine, i32 {FLOAT_EXCEPTION}, ptr null)
+  ret void
 return:
   ret void
 other:

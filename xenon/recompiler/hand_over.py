@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from xenon.hardware.cpu import Access, Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, VIEWS, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
-from xenon.hardware.unicorn.cpu import VECTOR_ILLEGAL, UnicornCpu
+from xenon.hardware.unicorn.cpu import VECTOR_FLOAT_EXCEPTION, VECTOR_ILLEGAL, UnicornCpu
 from xenon.hardware.unicorn.engine_memory import EngineMemory
 from xenon.lifter import layout
+from xenon.lifter.fpscr import FEX
 from xenon.lifter.general import general_word
 from xenon.lifter.status_forms import COMPARISONS, NOTING
 from xenon.notes import note
@@ -72,7 +73,8 @@ def hook_text(name: str) -> str:
     template = resources.files("xenon.recompiler").joinpath("hand_over.ll").read_text("utf-8")
     plain = [view for view, begin in VIEWS if begin == 0]
     fields = {
-        field: getattr(layout, field) for field in "RAM STATUS ENGINE_PC HANDED_OVER ON_EXCEPTION".split()
+        field: getattr(layout, field)
+        for field in "RAM STATUS ENGINE_PC ENGINE_FPSCR FLOAT_TRAPS HANDED_OVER ON_EXCEPTION".split()
     }
     return filled(
         template,
@@ -80,6 +82,8 @@ def hook_text(name: str) -> str:
             **fields,
             "name": name,
             "ILLEGAL": VECTOR_ILLEGAL,
+            "FLOAT_EXCEPTION": VECTOR_FLOAT_EXCEPTION,
+            "FEX": FEX,
             "RAM_BYTES": RAM_BYTES,
             "RAM_MASK": RAM_BYTES - WORD_BYTES,
             "FIRST_VIEW": plain[0].start,

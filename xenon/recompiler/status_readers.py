@@ -1,4 +1,4 @@
-"""Finds out whether a program's code may show FR, FI or FPRF of FPSCR, or set OE or UE, which change results, or XE.
+"""Finds out whether code may show FR, FI or FPRF of FPSCR, or set OE or UE, which change results, or XE.
 
 `mffs` moves all of FPSCR, and mostly for its rounding mode: compilers store the register on the stack, load
 the word and mask it, or clear bits of it and put it back. That shows nothing of these bits. What else

@@ -36,12 +36,14 @@ from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import EXCEPTION_HOOK, add_native_hook, remove_native_hook
 from xenon.hardware.unicorn.vector_mode import StatusMoves, VectorMode
 from xenon.hardware.unicorn.waiting_hints import WaitingHints
-from xenon.powerpc.system import is_trap
+from xenon.powerpc.system import is_of_float_unit, is_trap
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
 MSR_VECTOR = 1 << 25
 MSR_VSX = 1 << 23
 MSR_FLOAT = 1 << 13
+MSR_FLOAT_EXCEPTIONS = 1 << 11 | 1 << 8  # FE0 and FE1
+_FLOAT_EXCEPTION_SUMMARY = 1 << 30  # FEX of FPSCR
 
 # VSCR = 0x00010000: NJ, the mode in which Xenon's vector unit flushes denormals. There is no register id
 # for VSCR.
@@ -61,6 +63,7 @@ _MASK = 0xFFFF_FFFF_FFFF_FFFF
 # Exception numbers of the engine (POWERPC_EXCP_* of qemu's target/ppc/cpu.h).
 _VECTOR_ALIGNMENT, _VECTOR_SYSTEM_CALL = 5, 8
 VECTOR_ILLEGAL = 96
+VECTOR_FLOAT_EXCEPTION = 0x700  # of what executes in the engine's place; the engine itself has none for it
 _VECTORS = {
     _VECTOR_ALIGNMENT: TrapKind.MISALIGNED,
     6: TrapKind.TRAP_INSTRUCTION,
@@ -68,6 +71,7 @@ _VECTORS = {
     73: TrapKind.UNAVAILABLE,
     94: TrapKind.UNAVAILABLE,
     VECTOR_ILLEGAL: TrapKind.ILLEGAL_INSTRUCTION,
+    VECTOR_FLOAT_EXCEPTION: TrapKind.FLOAT_EXCEPTION,
 }
 
 # What stops a run between two blocks: all others stop it inside of one.
@@ -125,6 +129,9 @@ class UnicornCpu:
         elif resting is not None:
             self.pause.make_exact(resting)
         self._execute: Callable[[], bool] = lambda: False
+        self._traps_float = False
+        self.on_float_traps: Callable[[bool], None] = lambda on: None
+        """Told, at rest, whether enabled floating-point exceptions trap from now on."""
         self._exception_callback = EXCEPTION_HOOK(self._on_exception)
         self._exception_hook = add_native_hook(engine, unicorn.UC_HOOK_INTR, self.exception_callback, 0)
         remember_rights(engine, pages.memory.host_address + RAM_BYTES)
@@ -215,6 +222,13 @@ class UnicornCpu:
         if self._pages.has_stale_code:
             self._devices.at_rest = self._pages.drop_stale_code
             self._engine.emu_stop()
+
+    def trap_float_exceptions(self, on: bool) -> None:
+        with self.pause.paused():
+            msr = int(self._engine.reg_read(ppc.UC_PPC_REG_MSR)) & ~MSR_FLOAT_EXCEPTIONS
+            self._engine.reg_write(ppc.UC_PPC_REG_MSR, msr | (MSR_FLOAT_EXCEPTIONS if on else 0))
+            self._traps_float = on
+        self.on_float_traps(on)
 
     def do_at_rest(self, action: Callable[[], None]) -> None:
         """From a hook: end the run, call `action` when the CPU rests, and go on."""
@@ -346,8 +360,9 @@ class UnicornCpu:
         if self._vector or (failure is not None and not self._refused.not_shown):
             # The engine has already stepped over an instruction that it refuses.
             kind, pc = _VECTORS.get(self._vector, TrapKind.EXCEPTION), pc - WORD_BYTES
-            if kind is TrapKind.TRAP_INSTRUCTION and not is_trap(self._word(pc)):
-                kind = TrapKind.PRIVILEGED  # the same exception
+            if kind is TrapKind.TRAP_INSTRUCTION and not is_trap(word := self._word(pc)):
+                # The same exception.
+                kind = TrapKind.FLOAT_EXCEPTION if is_of_float_unit(word) else TrapKind.PRIVILEGED
             return Trap(kind, pc, vector=self._vector)
         if self._limit.is_reached:
             return Trap(TrapKind.INSTRUCTION_LIMIT, pc)
@@ -372,7 +387,11 @@ class UnicornCpu:
 
     def _on_exception(self, _engine: int, vector: int, _data: int) -> None:
         if vector == VECTOR_ILLEGAL and self._execute():
-            return
+            if not (
+                self._traps_float and self._engine.reg_read(ppc.UC_PPC_REG_FPSCR) & _FLOAT_EXCEPTION_SUMMARY
+            ):
+                return
+            vector = VECTOR_FLOAT_EXCEPTION
         self._vector = vector
         self._engine.emu_stop()
 
