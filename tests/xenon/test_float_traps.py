@@ -77,12 +77,20 @@ def test_no_exception_traps_unless_the_program_asks_for_it(program: Path, way: s
     assert run(program, way, operation, _DISABLED) == ([0, 0, 0x600D], None)
 
 
-def test_a_handler_is_not_run_and_the_fault_says_so(program: Path) -> None:
-    written, fault = run(program, "unicorn", 1, _PRECISE, handler="1")
-    assert written == [0, 3]
-    assert fault is not None
-    assert "runs no signal handlers" in str(fault)
-    assert fault.code is ErrorCode.GUEST_FAULT
+@pytest.mark.parametrize("way", ["unicorn", "moving up", "compiled"])
+@pytest.mark.parametrize(("operation", "code"), [(0, 7), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7)])
+def test_a_handler_is_told_of_the_exception_and_comes_back(
+    program: Path, way: str, operation: int, code: int
+) -> None:
+    written, fault = run(program, way, operation, _PRECISE, handler="1")
+    assert fault is None
+    assert written == [0, 3, Signal.SIGFPE, code, 1, 0x600D]
+
+
+def test_a_handler_of_abi_v1_is_known_by_its_descriptor(build: Any) -> None:
+    written, fault = run(build("traps", "freestanding-v1", "-mcpu=970"), "unicorn", 1, _PRECISE, handler="1")
+    assert fault is None
+    assert written == [0, 3, Signal.SIGFPE, 3, 1, 0x600D]
 
 
 def test_another_mode_than_linux_knows_is_refused(program: Path) -> None:

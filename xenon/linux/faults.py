@@ -12,7 +12,7 @@ from xenon.hardware.special_registers import special_register_name
 from xenon.linux.layout import PROGRAM
 from xenon.linux.loading import STACK_GUARD_BYTES
 from xenon.linux.process import Process, Refusal
-from xenon.linux.uapi import SIGNAL_DEFAULT, SIGNAL_IGNORE, Signal
+from xenon.linux.uapi import Signal, float_exception
 from xenon.powerpc.abi import INSTRUCTION_BYTES, saved_links
 from xenon.powerpc.disassembly import disassemble
 from xenon.powerpc.foreign import RefusedWord, refused_word
@@ -21,14 +21,6 @@ from xenon.powerpc.system import FORM, FROM_SPECIAL, TO_SPECIAL, named, special_
 
 _SHOWN_AROUND = 5  # instructions before and after the one at fault
 _MOST_CALLERS = 32
-_FLOAT_EXCEPTIONS = (
-    (0x80, 1 << 29, "invalid operation", "FPE_FLTINV"),
-    (0x40, 1 << 28, "overflow", "FPE_FLTOVF"),
-    (0x20, 1 << 27, "underflow", "FPE_FLTUND"),
-    (0x10, 1 << 26, "division by zero", "FPE_FLTDIV"),
-    (0x08, 1 << 25, "inexact result", "FPE_FLTRES"),
-)
-"""Bits of FPSCR: VE and VX to XE and XX."""
 _REFUSED = (TrapKind.ILLEGAL_INSTRUCTION, TrapKind.UNAVAILABLE, TrapKind.FOREIGN)
 
 
@@ -70,13 +62,9 @@ def fault_of_trap(process: Process, thread: int, cpu: Cpu, trap: Trap) -> GuestF
     elif trap.kind is TrapKind.TRAP_INSTRUCTION:
         what = "trap instruction (a check that the compiler put in, or __builtin_trap)"
     elif trap.kind is TrapKind.FLOAT_EXCEPTION:
-        what = _float_exception(cpu.registers().fpscr)
-        if process.handler_of(Signal.SIGFPE) in (
-            SIGNAL_DEFAULT,
-            SIGNAL_IGNORE,
-        ):  # Linux ignores it here neither
-            return _build(process, thread, cpu, trap.pc, what, "", Signal.SIGFPE)
-        what += ", which it has a handler for; the kernel runs no signal handlers"
+        exception = float_exception(cpu.registers().fpscr)
+        what = f"floating-point exception that the program has enabled: {exception}"
+        return _build(process, thread, cpu, trap.pc, what, "", Signal.SIGFPE)
     elif trap.kind is TrapKind.MISALIGNED:
         what = "misaligned address for an instruction that needs an aligned one"
     elif trap.kind is TrapKind.DEVICE:
@@ -90,15 +78,6 @@ def fault_of_refusal(process: Process, thread: int, cpu: Cpu, trap: Trap, refusa
     """The fault of a refused system call; its PC is that of the `sc` instruction."""
     pc = trap.pc - INSTRUCTION_BYTES
     return _build(process, thread, cpu, pc, refusal.message, refusal.hint, refusal.signal)
-
-
-def _float_exception(fpscr: int) -> str:
-    """The exception that FPSCR enables and has, with the signal and its si_code, in the order in which Linux
-    looks (arch/powerpc/kernel/traps.c)."""
-    for enabled, occurred, name, code in _FLOAT_EXCEPTIONS:
-        if fpscr & enabled and fpscr & occurred:
-            return f"floating-point exception that the program has enabled: {name} (SIGFPE, {code})"
-    return "floating-point exception (SIGFPE, FPE_FLTUNK)"
 
 
 def _word(process: Process, address: int) -> int:

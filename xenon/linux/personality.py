@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
-from xenon.hardware.cpu import Cpu, Trap, TrapKind
+from xenon.hardware.cpu import Access, Cpu, Trap, TrapKind
 from xenon.hardware.memory_map import WORD_BYTES, physical
 from xenon.hardware.special_registers import SpecialRegisters
 from xenon.linux.address_space import AddressSpace
@@ -19,10 +20,11 @@ from xenon.linux.files import Disc
 from xenon.linux.loading import load
 from xenon.linux.process import Exit, Process, Refusal
 from xenon.linux.program import Program
+from xenon.linux.signal_frames import RETURN_ADDRESS, come_back, deliver, has_handler
 from xenon.linux.syscalls import serve
 from xenon.linux.tasks import Task, TaskEnd, Tasks
 from xenon.linux.terminal import Cancelled, Clock, Terminal
-from xenon.linux.uapi import GuestError
+from xenon.linux.uapi import GuestError, Signal, float_exception
 from xenon.linux.waiting import WaitQueues
 from xenon.machine import LimitReached, Machine
 from xenon.powerpc.system import PRIVILEGED, is_served_to_users, special_register
@@ -97,8 +99,6 @@ class Linux:
             try:
                 result = serve(self.process, trap.gpr[_NUMBER], trap.gpr[_ARGUMENTS])
                 cr = trap.cr & ~_SUMMARY_OVERFLOW
-                if self.process.float_traps != self._float_traps:
-                    self._trap_float_exceptions(cpu, trap)
             except GuestError as error:
                 result, cr = error.error, trap.cr | _SUMMARY_OVERFLOW
             except Refusal as refusal:
@@ -109,7 +109,13 @@ class Linux:
                 no_task = Refusal("the end of a task, called by the thread that the program started on")
                 raise fault_of_refusal(self.process, 0, cpu, trap, no_task) from None
             cpu.write_gpr_and_cr(_RESULT, result, cr)
+            if self.process.float_traps != self._float_traps:
+                return self._trap_float_exceptions(cpu, trap.pc)
             return trap.pc
+        if trap.kind is TrapKind.FLOAT_EXCEPTION:
+            return self._raise_float_exception(cpu, trap.pc)
+        if trap.access is Access.EXECUTE and trap.address == RETURN_ADDRESS and self.process.has_run_handler:
+            return self._leave_handler(cpu, trap)
         if trap.kind is TrapKind.PRIVILEGED and is_served_to_users(word := self._word(trap.pc)):
             number = special_register(word)
             cpu.write_gpr(word >> 21 & 31, self._registers.read(number, self._number(cpu)))
@@ -119,14 +125,34 @@ class Linux:
             raise LimitReached(f"{name}: instruction limit reached at PC 0x{trap.pc:x}")
         raise fault_of_trap(self.process, self._number(cpu), cpu, trap)
 
-    def _trap_float_exceptions(self, cpu: Cpu, trap: Trap) -> None:
-        """A call has changed whether enabled exceptions trap. Raises GuestFault where one is pending."""
+    def _trap_float_exceptions(self, cpu: Cpu, pc: int) -> int:
+        """A call before `pc` has changed whether enabled exceptions trap; where to go on."""
         self._float_traps = self.process.float_traps
         for each in self._machine.cpus:
             each.trap_float_exceptions(self._float_traps != 0)
+        return self._go_on(cpu, pc)
+
+    def _go_on(self, cpu: Cpu, pc: int) -> int:
+        """At `pc`, unless an enabled exception is pending."""
         if self._float_traps and cpu.registers().has_enabled_exception:
-            pending = Trap(TrapKind.FLOAT_EXCEPTION, trap.pc)
-            raise fault_of_trap(self.process, self._number(cpu), cpu, pending)
+            return self._raise_float_exception(cpu, pc)
+        return pc
+
+    def _raise_float_exception(self, cpu: Cpu, pc: int) -> int:
+        """SIGFPE at an instruction: where its handler begins. Raises GuestFault where there is none."""
+        if has_handler(self.process, Signal.SIGFPE):
+            code = float_exception(cpu.registers().fpscr).code
+            with suppress(GuestError):  # of a stack that it does not fit on
+                return deliver(self.process, cpu, pc, Signal.SIGFPE, code)
+        trap = Trap(TrapKind.FLOAT_EXCEPTION, pc)
+        raise fault_of_trap(self.process, self._number(cpu), cpu, trap)
+
+    def _leave_handler(self, cpu: Cpu, trap: Trap) -> int:
+        """A handler has returned; where to go on."""
+        try:
+            return self._go_on(cpu, come_back(self.process, cpu))
+        except GuestError:
+            raise fault_of_trap(self.process, self._number(cpu), cpu, trap) from None
 
     def _word(self, address: int) -> int:
         """The instruction that a CPU has executed at an address."""

@@ -76,6 +76,7 @@ class Process:
     signal_mask: int = 0
     float_traps: int = 0
     """PR_FP_EXC_* of prctl: 0 where no enabled floating-point exception traps, up to 3."""
+    has_run_handler: bool = False
     signal_stack: bytes = field(default=SIGALTSTACK.pack(0, SIGALTSTACK_DISABLED, 0))
     started: int = field(init=False)
 

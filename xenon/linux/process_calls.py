@@ -62,7 +62,8 @@ def _raise(process: Process, number: int) -> int:
     name = Signal(number).name if number in Signal.__members__.values() else f"signal {number}"
     if handler:
         raise Refusal(
-            f"the program sends itself {name} to run its handler; the kernel runs no signal handlers"
+            f"the program sends itself {name} to run its handler; the kernel runs handlers "
+            "of floating-point exceptions only"
         )
     how = "aborted" if number == Signal.SIGABRT else "ended itself"
     raise Refusal(f"the program {how} ({name})", signal=number)

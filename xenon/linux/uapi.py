@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 WORD_MASK = 0xFFFF_FFFF_FFFF_FFFF
@@ -104,6 +105,39 @@ class Signal(IntEnum):
     SIGCONT = 18
     SIGURG = 23
     SIGWINCH = 28
+
+
+@dataclass(frozen=True, slots=True)
+class FloatException:
+    """An exception of FPSCR, as SIGFPE tells of it: `code` is si_code."""
+
+    enabled: int
+    occurred: int
+    name: str
+    code: int
+    code_name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (SIGFPE, {self.code_name})"
+
+
+_FLOAT_EXCEPTIONS = (
+    FloatException(0x80, 1 << 29, "invalid operation", 7, "FPE_FLTINV"),
+    FloatException(0x40, 1 << 28, "overflow", 4, "FPE_FLTOVF"),
+    FloatException(0x20, 1 << 27, "underflow", 5, "FPE_FLTUND"),
+    FloatException(0x10, 1 << 26, "division by zero", 3, "FPE_FLTDIV"),
+    FloatException(0x08, 1 << 25, "inexact result", 6, "FPE_FLTRES"),
+)
+"""In the order in which Linux looks at them (arch/powerpc/kernel/traps.c)."""
+_UNKNOWN_FLOAT_EXCEPTION = FloatException(0, 0, "unknown", 14, "FPE_FLTUNK")
+
+
+def float_exception(fpscr: int) -> FloatException:
+    """The exception that FPSCR enables and has."""
+    for row in _FLOAT_EXCEPTIONS:
+        if fpscr & row.enabled and fpscr & row.occurred:
+            return row
+    return _UNKNOWN_FLOAT_EXCEPTION
 
 
 # What these do when the program has not said otherwise: nothing.

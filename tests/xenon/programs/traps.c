@@ -1,5 +1,6 @@
 /* A floating-point exception that is enabled, in a function that may be hot by then. Arguments: the operation, a digit;
-   rounds of it without an exception before; FE0 and FE1 as prctl takes them; 1 for a handler of SIGFPE. */
+   rounds of it without an exception before; FE0 and FE1 as prctl takes them; 1 for a handler of SIGFPE, which steps over
+   the instruction and disables exceptions. */
 #include "raw.h"
 
 enum { SIGACTION = 173, PRCTL = 171, SIGFPE = 8, GET_FPEXC = 11, SET_FPEXC = 12 };
@@ -32,12 +33,21 @@ static word number(const char *digits) {
     return value;
 }
 
-static void handle(int signal) { (void)signal; }
+/* struct siginfo and struct ucontext of Linux, in words: si_code, si_addr; r0 to r31, the PC behind them; FPSCR. */
+enum { ADDRESS = 2, GENERAL = 29, PLACE = 32, FLOAT = 77, STATUS = 32 };
+
+static void handle(int signal, word *information, word *context) {
+    write_hex(signal);
+    write_hex(information[1] >> 32);
+    write_hex(information[ADDRESS] == context[GENERAL + PLACE]);
+    context[GENERAL + PLACE] += 4;
+    context[FLOAT + STATUS] = 0;
+}
 
 void run(word *stack) {
     const char **arguments = (const char **)(stack + 1);
     word operation = number(arguments[1]), rounds = number(arguments[2]), mode = number(arguments[3]);
-    struct { word handler, flags, restorer, mask; } action = {(word)handle, 0, 0, 0};
+    struct { word handler, flags, restorer, mask; } action = {(word)handle, 4, 0, 0};
     unsigned now = 9;
     if (number(arguments[4])) call(SIGACTION, SIGFPE, (word)&action, 0, 8, 0, 0);
     set_status(none.d);

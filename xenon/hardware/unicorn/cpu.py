@@ -43,7 +43,6 @@ MSR_VECTOR = 1 << 25
 MSR_VSX = 1 << 23
 MSR_FLOAT = 1 << 13
 MSR_FLOAT_EXCEPTIONS = 1 << 11 | 1 << 8  # FE0 and FE1
-_FLOAT_EXCEPTION_SUMMARY = 1 << 30  # FEX of FPSCR
 
 # VSCR = 0x00010000: NJ, the mode in which Xenon's vector unit flushes denormals. There is no register id
 # for VSCR.
@@ -387,9 +386,7 @@ class UnicornCpu:
 
     def _on_exception(self, _engine: int, vector: int, _data: int) -> None:
         if vector == VECTOR_ILLEGAL and self._execute():
-            if not (
-                self._traps_float and self._engine.reg_read(ppc.UC_PPC_REG_FPSCR) & _FLOAT_EXCEPTION_SUMMARY
-            ):
+            if not self._traps_float or not self.registers().has_enabled_exception:
                 return
             vector = VECTOR_FLOAT_EXCEPTION
         self._vector = vector
