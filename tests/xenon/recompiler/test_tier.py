@@ -34,3 +34,23 @@ def test_what_is_only_called_is_compiled_and_not_remembered(tmp_path: Path) -> N
     assert called
     assert all(recompiler.entries_of(address) in recompiler.outcomes for address in called)
     assert json.loads(recompiler.cache.get("program") or b"") == [[caller, None, False]]
+
+
+def test_a_function_that_was_left_is_left_from_the_start_of_the_next_run(tmp_path: Path) -> None:
+    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
+    console.boot(llama2c.guest_program(), ["model"])
+    recompiler = console.recompiler
+    assert recompiler is not None
+    recompiler.cache = CodeCache(tmp_path)
+    left, kept = sorted(recompiler.functions.addresses_of({"refuse", "platform_write"}))
+    tier = TierUp(recompiler)
+    try:
+        for address in (left, kept):
+            tier._compile(address)
+        recompiler.leave(left)
+        tier._remember("program", [])
+        assert json.loads(recompiler.cache.get("program") or b"") == [[left], [kept, None, False]]
+        assert tier._left_before("program") == [left]
+        assert tier._remembered("program") == [(kept, None, False)]
+    finally:
+        tier.close()
