@@ -94,9 +94,10 @@ def _shows(words: NDArray[np.uint32], index: int) -> bool:
     if name == "mcrfs":
         return reader.bits(11, 3) in _FIELDS
     if name == "mtfsb1":
-        return bool(1 << 31 - reader.rt & _ENABLING)
+        return _enables(1 << 31 - reader.rt, bool(reader.bits(11, 10)))
     if name == "mtfsfi":
-        return bool(reader.bits(16, 4) << 28 - 4 * reader.bf & _ENABLING)
+        is_odd = bool(reader.bits(9, 7) | reader.bits(20, 1))
+        return _enables(reader.bits(16, 4) << 28 - 4 * reader.bf, is_odd)
     value = _Value(reader.rt)
     for word in words[index + 1 : index + 1 + _FARTHEST].tolist():
         instruction = decode(0, word)
@@ -108,6 +109,12 @@ def _shows(words: NDArray[np.uint32], index: int) -> bool:
         elif value.is_in_gpr:
             return True
     return value.is_shown(False)
+
+
+def _enables(bits: int, is_odd: bool) -> bool:
+    """Whether setting these bits enables an exception. An instruction `is_odd` if bits are set in it that
+    should be 0: for XE alone it is then taken for data, since its pattern is frequent there."""
+    return bool(bits & (OE | UE) or (bits & XE and not is_odd))
 
 
 class _Value:

@@ -31,6 +31,7 @@ KEEPING = {
     "another field": [0xFC000080, BLR],  # mcrfs 0,0
     "a rounding mode set": [0xFF80010C, 0xFFA0004C],  # mtfsfi 7,0; mtfsb1 29
     "another exception enabled": [0xFF00810C],  # mtfsfi 6,8
+    "data that could be mtfsfi. 7,8": [0xFFFA890C],
     "no reader": [STFD, LD, EXTSW_R3, BLR],
 }  # fmt: skip
 SHOWING = {
@@ -46,6 +47,8 @@ SHOWING = {
     "the field with FR": [0xFC0C0080, BLR],  # mcrfs 0,3
     "OE set": [0xFF20004C],  # mtfsb1 25
     "UE set with others": [0xFF00210C],  # mtfsfi 6,2
+    "XE set": [0xFF80004C],  # mtfsb1 28
+    "XE set in its field": [0xFF80810C],  # mtfsfi 7,8
     "bits set and put back": [MFFS_F0, STFD, LD, 0x7D231B78, 0xF861FFF0, 0xC801FFF0, 0xFDFE058E, BLR],
     "FPCC": [0xFC100080, BLR],  # mcrfs 0,4
 }
