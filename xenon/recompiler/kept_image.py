@@ -33,7 +33,7 @@ class KeptImage:
             return False
         self._image = image
         for kept in image.units:
-            if recompiler.reason_to_leave(kept.entries[0]) is not None:
+            if recompiler.is_left(kept.entries[0]) or recompiler.reason_to_leave(kept.entries[0]):
                 continue
             if any(recompiler.fetch(page * PAGE_BYTES) is None for page in kept.pages):
                 continue

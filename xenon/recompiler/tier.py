@@ -102,6 +102,8 @@ class TierUp:
         self._recompiler.wanted.update(self._first)
         self._started = time.monotonic()
         self._key = self._program_key()
+        for address in self._left_before(self._key):
+            self._recompiler.leave(address)
         self._has_image = not self._hot and self._recompiler.take_image(self._key)
         self._is_compiling = bool(self._first) or not (self._hot or self._has_image)
         try:
@@ -154,8 +156,6 @@ class TierUp:
         known = self._hot or remembered
         if self._closing.wait(min(self._patience, _SHORT_PATIENCE) if known else self._patience):
             return
-        for address in self._left_before(self._key):
-            self._recompiler.leave(address)
         self._optimised = {address for address, _, optimised in remembered if optimised}
         named = {function.address: function.size for function in self._recompiler.functions}
         self._remembered_before = remembered
