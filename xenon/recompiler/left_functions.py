@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+_MOST_TIMES = 6  # that count
+
 
 class LeftFunctions:
     """By the addresses of a function's instructions: until when the engine has it."""
@@ -13,15 +15,16 @@ class LeftFunctions:
         self._times: Counter[range] = Counter()
         self._until: dict[range, float] = {}  # in seconds of time.monotonic()
 
-    def leave(self, extent: range) -> None:
-        """Leave a function for two seconds, and for twice as long each further time."""
-        self._times[extent] += 1
+    def leave(self, extent: range, times_before: int = 0) -> None:
+        """Leave a function for two seconds, and for twice as long each further time; an earlier run has left it
+        so many times."""
+        self._times[extent] = min(max(self._times[extent], times_before) + 1, _MOST_TIMES)
         self._until[extent] = time.monotonic() + 2.0 ** self._times[extent]
 
-    def now(self) -> list[range]:
-        """Those that the engine has now."""
+    def now(self) -> dict[range, int]:
+        """Those that the engine has now, and how many times each was left."""
         now = time.monotonic()
-        return [extent for extent, until in list(self._until.items()) if now < until]
+        return {extent: self._times[extent] for extent, until in list(self._until.items()) if now < until}
 
     def __contains__(self, address: object) -> bool:
         """Whether an address is in a function that the engine has now."""

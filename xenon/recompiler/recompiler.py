@@ -132,21 +132,21 @@ class Recompiler:
         self.shows_status = True
         self.forget_code(0, RAM_BYTES)
 
-    def leave(self, address: int) -> None:
+    def leave(self, address: int, times_before: int = 0) -> None:
         """Let the engine run the function around an address, whatever is compiled of it, for two seconds, and
-        for longer each further time."""
+        for longer each further time; an earlier run has left it so many times."""
         function = self.function_at(address)
         extent = range(function.address, function.end) if function else range(address, address + 1)
         self.published.withdraw_within(extent)
-        self._left.leave(extent)
+        self._left.leave(extent, times_before)
 
     def is_left(self, address: int) -> bool:
         """Whether an address is in a function that the engine is to run for now."""
         return address in self._left
 
-    def left(self) -> list[int]:
-        """Where the functions start that the engine is to run for now."""
-        return [extent.start for extent in self._left.now()]
+    def left(self) -> dict[int, int]:
+        """Where the functions start that the engine is to run for now, and how many times each was left."""
+        return {extent.start: times for extent, times in self._left.now().items()}
 
     def fetch(self, address: int) -> int | None:
         """The instruction word at an address, None where nothing may be executed or where the program writes

@@ -49,7 +49,7 @@ _MOST_REMEMBERED = 256  # functions of one program
 
 _Wanted = tuple[int, int | None]  # a function, and a place in it to enter it at, too
 _Remembered = tuple[int, int | None, bool]  # the same, and whether it was optimised
-_Left = tuple[int]  # a function that the engine had at the end
+_Left = tuple[int, int]  # a function that the engine had at the end, and how many times it was left
 
 
 def _note_end(reason: object) -> None:
@@ -102,8 +102,8 @@ class TierUp:
         self._recompiler.wanted.update(self._first)
         self._started = time.monotonic()
         self._key = self._program_key()
-        for address in self._left_before(self._key):
-            self._recompiler.leave(address)
+        for address, times in self._left_before(self._key):
+            self._recompiler.leave(address, times)
         self._has_image = not self._hot and self._recompiler.take_image(self._key)
         self._is_compiling = bool(self._first) or not (self._hot or self._has_image)
         try:
@@ -356,16 +356,20 @@ class TierUp:
             if len(row) == 3 and isinstance(row[0], int) and isinstance(row[1], int | None)
         ]
 
-    def _left_before(self, key: str) -> list[int]:
+    def _left_before(self, key: str) -> list[_Left]:
         """The functions that the engine had at the end of an earlier run."""
-        return [row[0] for row in self._rows(key) if len(row) == 1 and isinstance(row[0], int)]
+        return [
+            (row[0], row[1])
+            for row in self._rows(key)
+            if len(row) == 2 and isinstance(row[0], int) and isinstance(row[1], int)
+        ]
 
     def _remember(self, key: str, before: list[_Remembered]) -> None:
         recompiler = self._recompiler
         hot = [pair for pair in self._wanted if not recompiler.is_left(pair[0])]
         wanted = [(*pair, pair[0] in self._optimised) for pair in hot[:_MOST_REMEMBERED]]
-        left: list[_Left] = [(address,) for address in recompiler.left()]
-        is_new = set(wanted) - set(before) or sorted(self._left_before(key)) != sorted(recompiler.left())
+        left: list[_Left] = sorted(recompiler.left().items())
+        is_new = set(wanted) - set(before) or self._left_before(key) != left
         if recompiler.cache and recompiler.functions and is_new:
             rows = [*left, *wanted]
             recompiler.cache.put(key, json.dumps(rows[:_MOST_REMEMBERED]).encode())

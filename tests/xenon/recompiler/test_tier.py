@@ -49,8 +49,10 @@ def test_a_function_that_was_left_is_left_from_the_start_of_the_next_run(tmp_pat
             tier._compile(address)
         recompiler.leave(left)
         tier._remember("program", [])
-        assert json.loads(recompiler.cache.get("program") or b"") == [[left], [kept, None, False]]
-        assert tier._left_before("program") == [left]
+        assert json.loads(recompiler.cache.get("program") or b"") == [[left, 1], [kept, None, False]]
+        assert tier._left_before("program") == [(left, 1)]
         assert tier._remembered("program") == [(kept, None, False)]
+        recompiler.leave(left, 4)
+        assert recompiler.left() == {left: 5}
     finally:
         tier.close()
