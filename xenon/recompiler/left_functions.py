@@ -16,8 +16,8 @@ class LeftFunctions:
         self._until: dict[range, float] = {}  # in seconds of time.monotonic()
 
     def leave(self, extent: range, times_before: int = 0) -> None:
-        """Leave a function for two seconds, and for twice as long each further time; an earlier run has left it
-        so many times."""
+        """Leave a function for two seconds, and for twice as long each further time. An earlier run has left
+        it `times_before`."""
         self._times[extent] = min(max(self._times[extent], times_before) + 1, _MOST_TIMES)
         self._until[extent] = time.monotonic() + 2.0 ** self._times[extent]
 
