@@ -323,6 +323,23 @@ def test_a_function_that_is_rewritten_again_and_again_is_left_to_unicorn() -> No
     assert tiers[-1] is Tier.UNICORN
 
 
+def test_without_its_hook_a_cpu_enters_no_compiled_code_and_may_be_paused() -> None:
+    machine = Machine(CpuKind.RECOMPILER)
+    machine.put(CODE, li_r3(7), BLR)
+    assert machine.compile(CODE) is Tier.COMPILED
+    assert machine.recompiler is not None
+    (code,) = machine.recompiler.attached[:1]
+    for is_hooked in (True, False, True):
+        if is_hooked:
+            code.hook_again()
+        else:
+            code.unhook()
+        assert code.cpu.pause.has_hook is not is_hooked
+        before = code.hand_overs
+        assert machine.call(CODE) == 7
+        assert (code.hand_overs > before) is is_hooked
+
+
 def test_functions_at_any_distance_are_compiled_and_entered() -> None:
     machine = Machine(CpuKind.RECOMPILER)
     assert machine.recompiler is not None

@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import struct
 import sys
+import threading
 
 from xenon.hardware.cpu import Registers, Trap, TrapKind
 from xenon.hardware.memory_map import PAGE_BYTES, RECOMPILER_EXCHANGE
@@ -57,7 +58,9 @@ class CompiledCode:
         self.held = state.short(layout.HELD)
         self._run = HOOK()
         self._recompiler = recompiler
-        self._is_hooked = False
+        self._callback = 0  # of the hook that hands over
+        self._block_hook: int | None = None  # a handle
+        self._hooking = threading.Lock()
         self._exchange: mmap.mmap | None = None
         self._hooked: frozenset[int] = frozenset()
         self._no_code = Dispatch()
@@ -92,15 +95,33 @@ class CompiledCode:
     def hook(self, callback: int, inside_blocks: frozenset[int] = frozenset()) -> None:
         """Hand over to compiled code from now on, by the compiled hook at `callback`: where Unicorn begins a
         block, and at these addresses."""
-        if not self._is_hooked:
-            self._is_hooked = True
+        if not self._callback:
+            self._callback = callback
             self._run = HOOK(callback)
             if not self._words[layout.ENGINE_VR // 8]:
                 self._show_exchange_page(callback)
-            self.cpu.native_hooks.hook_blocks(callback, self._address)
+        self.hook_again()
         if new := inside_blocks - self._hooked:
             self._hooked |= new
             self.cpu.native_hooks.hook(sorted(new), callback, self._address)
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether Unicorn hands over where it begins a block."""
+        return self._block_hook is not None
+
+    def hook_again(self) -> None:
+        """Have Unicorn hand over again, once there was a hook."""
+        with self._hooking:
+            if self._callback and self._block_hook is None:
+                self._block_hook = self.cpu.native_hooks.hook_blocks(self._callback, self._address)
+
+    def unhook(self) -> None:
+        """Have Unicorn hand over no more where it begins a block."""
+        with self._hooking:
+            if self._block_hook is not None:
+                self.cpu.native_hooks.unhook_blocks(self._block_hook)
+                self._block_hook = None
 
     def _show_exchange_page(self, callback: int) -> None:
         """Where the places of VR and XER in the engine are not known, they go through guest memory."""

@@ -132,6 +132,12 @@ class Recompiler:
         self.shows_status = True
         self.forget_code(0, RAM_BYTES)
 
+    def has_code_around(self, address: int) -> bool:
+        """Whether compiled code serves an address, or the function around it."""
+        function = self.function_at(address)
+        starts = entries_of(self.fetch, function.address) if function else ()
+        return any(map(self.dispatch.serves, (address, *starts)))
+
     def leave(self, address: int, times_before: int = 0) -> None:
         """Let the engine run the function around an address, whatever is compiled of it, for two seconds, and
         for longer each further time; an earlier run has left it so many times."""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from xenon.hardware.cpu import Protection
 from xenon.notes import note
 from xenon.powerpc.abi import INSTRUCTION_BYTES
+from xenon.recompiler.idle_hooks import IdleHook
 from xenon.recompiler.outcome import Tier
 from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.restless import Restless
@@ -84,6 +85,7 @@ class TierUp:
         self._optimiser = Worker()
         self._optimising = threading.Thread(target=self._work, args=(self._optimise,), daemon=True)
         self._restless: dict[CompiledCode, Restless] = {}
+        self._idle_hooks: dict[CompiledCode, IdleHook] = {}
         self._worker = Worker()
         self._thread = threading.Thread(
             target=self._work, args=(self._tier_up,), name="recompiler", daemon=True
@@ -256,6 +258,7 @@ class TierUp:
                 continue
             if (left := restless.interpreted(self._stays_on_engine(place))) is not None:
                 self._recompiler.leave(left)
+            self._idle_hooks.setdefault(code, IdleHook(code)).look(self._recompiler.has_code_around(pc))
             if not self._recompiler.is_calm(pc):
                 continue
             self._look_at_interpreted(pc)

@@ -46,13 +46,20 @@ class NativeHooks:
                 add_native_hook(self._engine, unicorn.UC_HOOK_CODE, callback, data, address, address)
                 self._engine.ctl_remove_cache(address, address + WORD_BYTES)
 
-    def hook_blocks(self, callback: int, data: int) -> None:
+    def hook_blocks(self, callback: int, data: int) -> int:
         """Call the host function at `callback` with (engine, address, size, `data`) before each block. The
-        function looks at the flag of the pause, in the place of the hook that did."""
+        function looks at the flag of the pause, in the place of the hook that did. Returns a handle."""
         with self._pause.paused():
-            add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
+            handle = add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
             self._pause.is_looked_at()
             self._engine.ctl_flush_tb()
+            return handle
+
+    def unhook_blocks(self, handle: int) -> None:
+        """Take away what `hook_blocks` has made."""
+        with self._pause.paused():
+            remove_native_hook(self._engine, handle)
+            self._pause.look_again()
 
     def hook_range(self, first: int, end: int, callback: int) -> int:
         """The same before all instructions from `first` to below `end` that are translated from now on, with

@@ -31,15 +31,23 @@ class Pause:
         self._engine = engine
         self._flag = flag
         self._stop_hook: int | None = None  # a handle
+        self._needs_hook = False  # unless another hook of blocks looks at the flag
 
     def make_exact(self, flag: ctypes.c_uint32 | None = None) -> None:
         """Let each block look at a flag, which is not 0 while the engine is to come to rest; native code that
         the engine calls may look at the flag, too. No change where there is a flag. The engine rests."""
         if self._flag is None:
             self._flag = ctypes.c_uint32() if flag is None else flag  # a flag of 0 is not true
+            self._needs_hook = True
+            self.look_again()
+
+    def look_again(self) -> None:
+        """No other hook of blocks looks at the flag any more. The engine rests, and translates its code
+        anew."""
+        if self._flag is not None and self._needs_hook:
             callback, data = stop_hook(), ctypes.addressof(self._flag)
             self._stop_hook = add_native_hook(self._engine, unicorn.UC_HOOK_BLOCK, callback, data)
-            self._engine.ctl_flush_tb()
+        self._engine.ctl_flush_tb()
 
     @property
     def has_hook(self) -> bool:
