@@ -6,12 +6,9 @@ One account for whoever reads a program (`xenon-llm scan`) and whoever runs one.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
 
 from xenon.powerpc.disassembly import capstone_name
 from xenon.powerpc.isa import Encoding, Kind, encoding, foreign, table
@@ -115,23 +112,30 @@ def foreign_names() -> frozenset[str]:
 
 
 @cache
-def _own_forms() -> tuple[NDArray[np.bool_], list[Encoding]]:
+def _own_forms() -> tuple[bytes, list[Encoding]]:
     """By primary opcode and lowest 11 bits: whether all of these words are Xenon's. Then the forms that need
     a look at other bits."""
-    own = np.zeros((64, _EXTENDED + 1), np.bool_)
-    own[_ENGINES_REFUSE] = True
+    all_lowest = b"\1" * (_EXTENDED + 1)
+    own = bytearray(64 * len(all_lowest))
+    refused = _ENGINES_REFUSE << 11
+    own[refused : refused + len(all_lowest)] = all_lowest
     others: list[Encoding] = []
-    lowest = np.arange(_EXTENDED + 1)
     for row in table():
         if row.kind in (Kind.REMOVED, Kind.ABSENT):
             continue
+        place = row.opcode >> 26 << 11
+        free = left = ~row.mask & _EXTENDED
         if row.mask & ~(0x3F << 26 | _EXTENDED):
             others.append(row)
-        elif row.mask & _EXTENDED >= _EXTENDED - 1:
-            own[row.opcode >> 26, [row.opcode & _EXTENDED, (row.opcode | ~row.mask) & _EXTENDED]] = True
+        elif free == _EXTENDED:
+            own[place : place + len(all_lowest)] = all_lowest
         else:
-            own[row.opcode >> 26, lowest & row.mask & _EXTENDED == row.opcode & _EXTENDED] = True
-    return own.reshape(-1), others
+            place |= row.opcode & _EXTENDED
+            own[place] = 1
+            while left:  # over all that the free bits can be
+                own[place | left] = 1
+                left = (left - 1) & free
+    return bytes(own), others
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +150,9 @@ class ForeignInstructions:
         row = foreign(word)
         return row is None or row.mnemonic not in self.allowed
 
-    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """The indices of those words that are such instructions, or data like them."""
+    def among(self, words: Iterable[int]) -> set[int]:
+        """Those of these words that are such instructions, or data like them."""
         own, others = _own_forms()
-        likely = np.flatnonzero(~own[words >> 26 << 11 | words & _EXTENDED])
-        different, places = np.unique(words[likely], return_inverse=True)
-        lacking = np.ones(len(different), np.bool_)
-        for row in others:
-            lacking &= different & row.mask != row.opcode
-        if self.allowed:
-            lacking &= np.fromiter((int(word) in self for word in different), np.bool_, len(different))
-        return likely[lacking[places]]
+        likely = [word for word in words if not own[word >> 26 << 11 | word & _EXTENDED]]
+        lacking = {word for word in likely if not any(word & row.mask == row.opcode for row in others)}
+        return {word for word in lacking if word in self} if self.allowed else lacking

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from xenon.powerpc.isa import Encoding, encoding, table
 
@@ -81,13 +78,10 @@ class Instructions:
     def __contains__(self, word: object) -> bool:
         return isinstance(word, int) and self.holds(word)
 
-    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """The indices of those words that are such instructions."""
-        forms = np.fromiter(self.forms, np.uint32, len(self.forms))
-        likely = np.flatnonzero(np.isin(words & np.uint32(FORM), forms))
-        different, places = np.unique(words[likely], return_inverse=True)
-        held = np.fromiter((self.holds(int(word)) for word in different), np.bool_, len(different))
-        return likely[held[places]]
+    def among(self, words: Iterable[int]) -> set[int]:
+        """Those of these words that are such instructions."""
+        forms, holds = self.forms, self.holds
+        return {word for word in words if word & FORM in forms and holds(word)}
 
 
 RESERVATIONS = Instructions(

@@ -18,9 +18,6 @@ from contextlib import contextmanager
 from functools import cache, partial
 from importlib import resources
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xenon.hardware.cpu import Access, Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, VIEWS, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
@@ -164,6 +161,7 @@ class Deviations:
 
     def __init__(self) -> None:
         self._forms = [row for row in table() if row.mnemonic in HANDED_OVER - VMX128]
+        self._opcodes = {row.opcode >> 26 for row in self._forms}
 
     def __contains__(self, word: object) -> bool:
         return isinstance(word, int) and any(word & row.mask == row.opcode for row in self._forms)
@@ -172,12 +170,9 @@ class Deviations:
         """The mnemonic of a member."""
         return next(row.mnemonic for row in self._forms if word & row.mask == row.opcode)
 
-    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """The indices of the members."""
-        found = np.zeros(len(words), bool)
-        for row in self._forms:
-            found |= words & np.uint32(row.mask) == np.uint32(row.opcode)
-        return np.flatnonzero(found)
+    def among(self, words: Iterable[int]) -> set[int]:
+        """Those of these words that are members."""
+        return {word for word in words if word >> 26 in self._opcodes and word in self}
 
 
 def note_deviations(cpus: Iterable[UnicornCpu]) -> None:

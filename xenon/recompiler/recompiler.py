@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.pages import Pages
@@ -19,6 +17,7 @@ from xenon.lifter import layout
 from xenon.powerpc.abi import LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.functions import Function, Functions
 from xenon.powerpc.system import VERY_LOW_PRIORITY
+from xenon.powerpc.words import words_of
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.object_code import FlatCode, flat_code
 from xenon.recompiler.prepared import Prepared, digest_of, prepared
@@ -459,8 +458,7 @@ class Recompiler:
         """Why a function is to be left to Unicorn whatever its instructions are, None where it is not."""
         if function.address in self._interpreted:
             return "it is to be left to Unicorn"
-        words = np.frombuffer(self.code(function), ">u4")
-        if self.leave_waits and (words == VERY_LOW_PRIORITY).any():
+        if self.leave_waits and VERY_LOW_PRIORITY in words_of(self.code(function)):
             return "it waits for other hardware threads"
         return None
 

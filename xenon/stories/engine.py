@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from loader import Config, Format, Model
 from xenon.console import MachineSettings, check_threads
 from xenon.errors import ErrorCode, XenonError
-from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
-from xenon.hardware.gpu.programs import MOST_SCORES, MOST_TABLE_PIECES
+from xenon.hardware.gpu.limits import MOST_FETCH_WORDS, MOST_SCORES, MOST_TABLE_PIECES
 from xenon.hardware.memory_map import HARDWARE_THREADS
 from xenon.host.processes import usable_processors
 from xenon.recompiler.cpu_kind import CpuKind, default_kind

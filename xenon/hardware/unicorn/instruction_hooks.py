@@ -11,12 +11,11 @@ from __future__ import annotations
 import ctypes
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from enum import Enum
+from itertools import compress
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc
 
@@ -26,6 +25,7 @@ from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.stop_hook import HOOK
+from xenon.powerpc.words import words_of
 
 Handler = Callable[[int, int], None]
 """Told address and word of an instruction that the engine is about to execute, in the engine's thread. It may
@@ -35,8 +35,8 @@ execute the instruction itself and move the program counter on, or stop the engi
 class Words(Container[object], Protocol):
     """A set of instruction words, which finds its members among others."""
 
-    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """The indices of the members."""
+    def among(self, words: Iterable[int]) -> set[int]:
+        """Those of these words that are members."""
 
 
 class Meant(Enum):
@@ -73,9 +73,13 @@ class InstructionHooks:
         return [(first, last) for first, last, _ in self._hooked]
 
     def _find(self, address: int, size: int) -> None:
-        words = np.frombuffer(self._pages.memory.slice(address, size), ">u4").astype(np.uint32)
-        indices = {index for members, _, _ in self._sets for index in members.find(words).tolist()}
-        places = [address + WORD_BYTES * index for index in sorted(indices)]
+        words = words_of(self._pages.memory.slice(address, size))
+        different = set(words)
+        members: set[int] = set()
+        for known, _, _ in self._sets:
+            members |= known.among(different)
+        addresses = range(address, address + size, WORD_BYTES)
+        places = list(compress(addresses, map(members.__contains__, words))) if members else []
         with self._lock:
             here = slice(bisect_left(self._places, address), bisect_left(self._places, address + size))
             if self._places[here] == places:

@@ -7,9 +7,7 @@ operands follow as well.
 from __future__ import annotations
 
 import ctypes
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable
 
 from xenon.hardware.unicorn.engine_memory import VR_STRIDE, EngineMemory
 
@@ -23,9 +21,9 @@ class StatusMoves:
     def __contains__(self, word: object) -> bool:
         return isinstance(word, int) and word & _MASK == _OPCODE
 
-    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """The indices of the members."""
-        return np.flatnonzero((words & np.uint32(_MASK)) == np.uint32(_OPCODE))
+    def among(self, words: Iterable[int]) -> set[int]:
+        """Those of these words that are members."""
+        return {word for word in words if word & _MASK == _OPCODE}
 
 
 class VectorMode:
