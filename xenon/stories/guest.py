@@ -10,8 +10,6 @@ import llama2c
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR
 from loader.errors import LoaderCode
-from loader.held import HeldSource
-from loader.pieces import PieceTokenizer
 from loader.tensor_types import F32
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB, in_units
@@ -113,7 +111,7 @@ def open_tokenizer(
     Raises loader.LoaderError for none that fits.
     """
     if tokenizer is None:
-        own = loader.own_tokenizer(model.origin) if isinstance(model, loader.HeldModel) else None
+        own = loader.own_tokenizer(model.origin) if model.origin is not None else None
         if own is None:
             return loader.find_tokenizer(model)
         tokenizer = own
@@ -133,6 +131,8 @@ def tokenizer_to_count(
     except loader.LoaderError as error:
         if tokenizer is not None or error.code is not LoaderCode.NO_TOKENIZER:
             raise
+    from loader.held import HeldSource
+    from loader.pieces import PieceTokenizer
     from loader.synthetic import tokenizer_bytes
 
     data = tokenizer_bytes(model.config.vocab_size)
