@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated, NamedTuple, get_args, get_type_hints
 
 from xenon.linux.process import Process
 from xenon.linux.uapi import signed
@@ -41,8 +40,7 @@ Pointer = Annotated[int, _whole]
 Function = Callable[..., int]
 
 
-@dataclass(frozen=True, slots=True)
-class SystemCall:
+class SystemCall(NamedTuple):
     """A function that serves a call, and how its arguments are made from registers."""
 
     function: Function

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from xenon.errors import XenonError
 
@@ -41,8 +40,7 @@ Bits = Literal[32, 64]
 Order = Literal["big", "little"]
 
 
-@dataclass(frozen=True, slots=True)
-class ElfHeader:
+class ElfHeader(NamedTuple):
     """The ELF header: offsets, entry sizes and counts of the two tables are as the file claims them."""
 
     type: int
@@ -58,15 +56,14 @@ class ElfHeader:
     names_section: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramHeader:
+class ProgramHeader(NamedTuple):
     """A segment: `file_size` bytes from `offset` belong at `address`, where it takes `memory_size` bytes; a
     loader without translation takes `physical_address`.
 
     `header_offset` is the position of this entry in the file.
     """
 
-    index: int
+    number: int
     header_offset: int
     type: int
     flags: int
@@ -77,11 +74,10 @@ class ProgramHeader:
     physical_address: int
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A section header. `link` is, of a symbol table, the index of the section with its names."""
 
-    index: int
+    number: int
     header_offset: int
     name: str
     type: int
@@ -97,8 +93,7 @@ class Section:
         return bool(self.flags & SECTION_EXECUTABLE) and self.type != SECTION_NO_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A symbol that a section of the file defines; `section` is an index into `Elf.sections()`."""
 
     name: str
@@ -108,8 +103,7 @@ class Symbol:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Structures:
+class _Structures(NamedTuple):
     """The structures of ELF files with words of `bits` bits in one byte order."""
 
     bits: Bits
@@ -239,7 +233,7 @@ class Elf:
         """The bytes of a section; none for a section that has no bytes in the file."""
         if section.type == SECTION_NO_BYTES:
             return self.image[:0]
-        return self.bytes_at(section.offset, section.size, f"section {section.index}")
+        return self.bytes_at(section.offset, section.size, f"section {section.number}")
 
     def symbols(self, sections: list[Section]) -> Iterator[Symbol]:
         """The named symbols of all symbol tables that the sections of this file define.

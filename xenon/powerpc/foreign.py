@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from xenon.powerpc.disassembly import capstone_name
 from xenon.powerpc.isa import Encoding, Kind, encoding, foreign, table
@@ -24,8 +24,7 @@ class Why(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Of a word that Xenon lacks; `name` is empty when nothing knows the word, `remedy` is the next step."""
 
     name: str
@@ -75,8 +74,7 @@ def verdict(word: int) -> Verdict | None:
     return Verdict("", Why.UNKNOWN, "no known PowerPC instruction; data, or damaged code", _DATA)
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedWord:
+class RefusedWord(NamedTuple):
     """An instruction that a CPU has not executed, in words for a message: what it is, and the next step.
     `allowed_as` is the name under which ForeignInstructions lets it run, None where it has none."""
 
@@ -138,21 +136,21 @@ def _own_forms() -> tuple[bytes, list[Encoding]]:
     return bytes(own), others
 
 
-@dataclass(frozen=True, slots=True)
 class ForeignInstructions:
     """The words that Xenon lacks, but for the instructions of `allowed` names."""
 
-    allowed: Collection[str] = frozenset()
+    def __init__(self, allowed: Collection[str] = frozenset()) -> None:
+        self._allowed = allowed
 
     def __contains__(self, word: object) -> bool:
         if not isinstance(word, int) or word >> 26 == _ENGINES_REFUSE or encoding(word) is not None:
             return False
         row = foreign(word)
-        return row is None or row.mnemonic not in self.allowed
+        return row is None or row.mnemonic not in self._allowed
 
     def among(self, words: Iterable[int]) -> set[int]:
         """Those of these words that are such instructions, or data like them."""
         own, others = _own_forms()
         likely = [word for word in words if not own[word >> 26 << 11 | word & _EXTENDED]]
         lacking = {word for word in likely if not any(word & row.mask == row.opcode for row in others)}
-        return {word for word in lacking if word in self} if self.allowed else lacking
+        return {word for word in lacking if word in self} if self._allowed else lacking

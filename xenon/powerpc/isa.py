@@ -10,9 +10,9 @@ import enum
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
+from typing import NamedTuple
 
 
 class Kind(enum.Enum):
@@ -27,8 +27,7 @@ class Kind(enum.Enum):
     ABSENT = "absent"  # of other PowerPCs: later books, VSX, decimal, embedded
 
 
-@dataclass(frozen=True, slots=True)
-class Encoding:
+class Encoding(NamedTuple):
     """One row: a word `w` is this instruction when `w & mask == opcode`."""
 
     mnemonic: str

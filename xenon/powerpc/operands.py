@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryAccess:
+class MemoryAccess(NamedTuple):
     """How an instruction touches memory: `size` bytes, addressed in form D, DS or X."""
 
     size: int
@@ -20,8 +19,7 @@ class MemoryAccess:
     apart: bool = False  # how much is accessed depends on values: the rule checks the address itself
 
 
-@dataclass(frozen=True, slots=True)
-class Operands:
+class Operands(NamedTuple):
     """A row of operands.tsv: names of operand fields (see `registers`), and the access to memory."""
 
     reads: tuple[str, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from xenon.powerpc.isa import Encoding, encoding, table
 
@@ -68,19 +67,18 @@ def is_served_to_users(word: int) -> bool:
     return word & FORM in _READS and special_register(word) in _SERVED
 
 
-@dataclass(frozen=True, slots=True)
 class Instructions:
     """Instructions whose words have one of these `forms`; `holds` has the last word."""
 
-    forms: frozenset[int]
-    holds: Callable[[int], bool]
+    def __init__(self, forms: frozenset[int], holds: Callable[[int], bool]) -> None:
+        self._forms, self._holds = forms, holds
 
     def __contains__(self, word: object) -> bool:
-        return isinstance(word, int) and self.holds(word)
+        return isinstance(word, int) and self._holds(word)
 
     def among(self, words: Iterable[int]) -> set[int]:
         """Those of these words that are such instructions."""
-        forms, holds = self.forms, self.holds
+        forms, holds = self._forms, self._holds
         return {word for word in words if word & FORM in forms and holds(word)}
 
 

@@ -7,7 +7,7 @@ needed: sections one behind the other, and the distances between them. Source: S
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ALIGNMENT = 64
 """Bytes: what code must begin at a multiple of."""
@@ -22,16 +22,14 @@ _PC32, _PLT32 = 2, 4
 _UNWINDING = b".eh_frame"
 
 
-@dataclass(frozen=True, slots=True)
-class FlatCode:
+class FlatCode(NamedTuple):
     """Bytes to be placed at a multiple of ALIGNMENT, and where in them the function begins."""
 
     data: bytes
     entry: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
+class _Section(NamedTuple):
     name: bytes
     type: int
     flags: int

@@ -6,9 +6,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
@@ -51,8 +50,7 @@ class Tier(Enum):
     OPTIMISED = "optimised"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a function: to which tier it was compiled, or the reason why not. `inside` is one more
     entry, at a loop that was hot; `seconds` is what it took."""
 
@@ -66,8 +64,7 @@ class Outcome:
     inside: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Published:
+class _Published(NamedTuple):
     """What became of a function, as long as the code of these pages stays; the addresses that it serves, and
     its code, if it has some."""
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledUnit:
+class CompiledUnit(NamedTuple):
     """A compiled function in this process: its host address, the guest addresses where it may be entered, and
     what it came from: the calls, pages and number of its instructions."""
 

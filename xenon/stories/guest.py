@@ -13,7 +13,6 @@ from loader.errors import LoaderCode
 from loader.tensor_types import F32
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB, in_units
-from xenon.models.find import model_path, tokenizer_path
 from xenon.notes import note
 from xenon.stories.engine import Decision
 from xenon.stories.made_model import is_made, made_model
@@ -98,8 +97,14 @@ def open_model(
     """
     if isinstance(model, loader.Model):
         return model
-    path = llama2c.bundled_model() if model is None else model_path(model)
+    path = llama2c.bundled_model() if model is None else _model_path(model)
     return made_model(path, context) if is_made(path) else loader.open(path)
+
+
+def _model_path(model: str | os.PathLike[str]) -> Path:
+    from xenon.models.find import model_path  # a story of the bundled model needs no catalogue
+
+    return model_path(model)
 
 
 def open_tokenizer(
@@ -116,6 +121,8 @@ def open_tokenizer(
             return loader.find_tokenizer(model)
         tokenizer = own
     if not isinstance(tokenizer, loader.Tokenizer):
+        from xenon.models.find import tokenizer_path
+
         tokenizer = loader.open_tokenizer(tokenizer_path(tokenizer))
     loader.check_vocabulary(model, tokenizer)
     return tokenizer

@@ -11,8 +11,8 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import unicorn
 from unicorn import ppc_const as ppc
@@ -58,8 +58,7 @@ _MTVRSAVE = (0x3C60_1357, 0x6063_9BDF, 0x7C60_43A6, 0x3860_0000)  # lis r3; ori 
 _FPSCR = 0x8200_0003  # FX, XX and a rounding mode
 
 
-@dataclass(frozen=True, slots=True)
-class EngineLayout:
+class EngineLayout(NamedTuple):
     """Distances in bytes: of the pointer to the CPU from the engine's handle, of its GPRs from the CPU, and
     of everything else from its GPRs. A CR field is 32 bits, CA, OV and SO are 64 bits of 0 or 1."""
 
