@@ -6,12 +6,13 @@ One account for whoever reads a program (`xenon-llm scan`) and whoever runs one.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from functools import cache, lru_cache
 from typing import NamedTuple
 
 from xenon.powerpc.disassembly import capstone_name
-from xenon.powerpc.isa import Encoding, Kind, encoding, foreign, table
+from xenon.powerpc.isa import Kind, encoding, foreign, table
+from xenon.powerpc.words import KEYS, LOWEST, key_of
 
 
 class Why(enum.Enum):
@@ -47,7 +48,6 @@ _REMEDIES = (
 )
 _OTHER_CPU = "build with -mcpu=970, and write assembly without it"
 
-_EXTENDED = 0x7FF  # the lowest bits of a word, which most forms are told by
 _ENGINES_REFUSE = 0  # the primary opcode of `.long 0` and small numbers
 
 
@@ -110,30 +110,25 @@ def foreign_names() -> frozenset[str]:
 
 
 @cache
-def _own_forms() -> tuple[bytes, list[Encoding]]:
-    """By primary opcode and lowest 11 bits: whether all of these words are Xenon's. Then the forms that need
-    a look at other bits."""
-    all_lowest = b"\1" * (_EXTENDED + 1)
-    own = bytearray(64 * len(all_lowest))
-    refused = _ENGINES_REFUSE << 11
-    own[refused : refused + len(all_lowest)] = all_lowest
-    others: list[Encoding] = []
+def _likely_foreign() -> bytes:
+    """For each key, whether a word that has it may be none of Xenon's."""
+    likely = bytearray(b"\1" * KEYS)
+    refused = key_of(_ENGINES_REFUSE << 26)
+    likely[refused : refused + LOWEST + 1] = bytes(LOWEST + 1)
     for row in table():
-        if row.kind in (Kind.REMOVED, Kind.ABSENT):
+        if row.kind in (Kind.REMOVED, Kind.ABSENT) or row.mask & ~(0x3F << 26 | LOWEST):
             continue
-        place = row.opcode >> 26 << 11
-        free = left = ~row.mask & _EXTENDED
-        if row.mask & ~(0x3F << 26 | _EXTENDED):
-            others.append(row)
-        elif free == _EXTENDED:
-            own[place : place + len(all_lowest)] = all_lowest
-        else:
-            place |= row.opcode & _EXTENDED
-            own[place] = 1
-            while left:  # over all that the free bits can be
-                own[place | left] = 1
-                left = (left - 1) & free
-    return bytes(own), others
+        key = key_of(row.opcode)
+        likely[key] = 0
+        free = left = ~row.mask & LOWEST
+        step = free & -free
+        if free and not free & free + step:  # one stretch of bits
+            likely[key : key + free + step : step] = bytes(free // step + 1)
+            continue
+        while left:  # over all that the free bits can be
+            likely[key | left] = 0
+            left = (left - 1) & free
+    return bytes(likely)
 
 
 class ForeignInstructions:
@@ -148,9 +143,6 @@ class ForeignInstructions:
         row = foreign(word)
         return row is None or row.mnemonic not in self._allowed
 
-    def among(self, words: Iterable[int]) -> set[int]:
-        """Those of these words that are such instructions, or data like them."""
-        own, others = _own_forms()
-        likely = [word for word in words if not own[word >> 26 << 11 | word & _EXTENDED]]
-        lacking = {word for word in likely if not any(word & row.mask == row.opcode for row in others)}
-        return {word for word in lacking if word in self} if self._allowed else lacking
+    def likely(self) -> bytes:
+        """See Words."""
+        return _likely_foreign()

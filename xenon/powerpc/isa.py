@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache, lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -53,7 +53,7 @@ _ROW = re.compile(r"op=(0x[0-9a-f]{8}) mask=(0x[0-9a-f]{8})(?: form=(\w+))?; (.*
 @cache
 def table() -> tuple[Encoding, ...]:
     """Every row that has an encoding, in the order of the file."""
-    text = resources.files("xenon.powerpc").joinpath("isa.tsv").read_text("utf-8")
+    text = Path(__file__).with_name("isa.tsv").read_text("utf-8")
     rows = []
     for line in text.splitlines():
         if line.startswith("#"):

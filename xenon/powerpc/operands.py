@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -30,7 +30,7 @@ class Operands(NamedTuple):
 @cache
 def operand_table() -> Mapping[str, Operands]:
     """The whole table by mnemonic."""
-    text = resources.files("xenon.powerpc").joinpath("operands.tsv").read_text("utf-8")
+    text = Path(__file__).with_name("operands.tsv").read_text("utf-8")
     rows = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
     return {
         mnemonic: Operands(tuple(reads.split()), tuple(writes.split()), _access(access.split()))

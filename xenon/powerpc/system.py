@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from xenon.powerpc.isa import Encoding, encoding, table
+from xenon.powerpc.words import KEYS, key_of
 
 FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL = 0x7C00_02A6, 0x7C00_02E6, 0x7C00_03A6
 FROM_MSR, TO_MSR, TO_MSR_DOUBLEWORD = 0x7C00_00A6, 0x7C00_0124, 0x7C00_0164
@@ -76,10 +77,12 @@ class Instructions:
     def __contains__(self, word: object) -> bool:
         return isinstance(word, int) and self._holds(word)
 
-    def among(self, words: Iterable[int]) -> set[int]:
-        """Those of these words that are such instructions."""
-        forms, holds = self._forms, self._holds
-        return {word for word in words if word & FORM in forms and holds(word)}
+    def likely(self) -> bytes:
+        """See Words."""
+        likely = bytearray(KEYS)
+        for form in self._forms:
+            likely[key_of(form)] = likely[key_of(form | 1)] = 1
+        return bytes(likely)
 
 
 RESERVATIONS = Instructions(

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from importlib import resources
+from pathlib import Path
 
 from xenon.hardware.cpu import Access, Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, VIEWS, WORD_BYTES, physical
@@ -29,6 +29,7 @@ from xenon.lifter.status_forms import COMPARISONS, NOTING
 from xenon.notes import note
 from xenon.powerpc.decode import Instruction, decode
 from xenon.powerpc.isa import Kind, table
+from xenon.powerpc.words import KEYS, LOWEST, key_of
 from xenon.recompiler.bridge import filled
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu_kind import installed
@@ -66,7 +67,7 @@ _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32)
 @cache
 def hook_text(name: str) -> str:
     """The module with the hook, a C function of (engine, vector, state)."""
-    template = resources.files("xenon.recompiler").joinpath("hand_over.ll").read_text("utf-8")
+    template = Path(__file__).with_name("hand_over.ll").read_text("utf-8")
     plain = [view for view, begin in VIEWS if begin == 0]
     fields = {
         field: getattr(layout, field) for field in "RAM STATUS ENGINE_PC HANDED_OVER ON_EXCEPTION".split()
@@ -161,7 +162,6 @@ class Deviations:
 
     def __init__(self) -> None:
         self._forms = [row for row in table() if row.mnemonic in HANDED_OVER - VMX128]
-        self._opcodes = {row.opcode >> 26 for row in self._forms}
 
     def __contains__(self, word: object) -> bool:
         return isinstance(word, int) and any(word & row.mask == row.opcode for row in self._forms)
@@ -170,9 +170,12 @@ class Deviations:
         """The mnemonic of a member."""
         return next(row.mnemonic for row in self._forms if word & row.mask == row.opcode)
 
-    def among(self, words: Iterable[int]) -> set[int]:
-        """Those of these words that are members."""
-        return {word for word in words if word >> 26 in self._opcodes and word in self}
+    def likely(self) -> bytes:
+        """See Words."""
+        likely = bytearray(KEYS)
+        for opcode in {row.opcode >> 26 for row in self._forms}:
+            likely[key_of(opcode << 26) : key_of(opcode << 26 | LOWEST) + 1] = b"\1" * (LOWEST + 1)
+        return bytes(likely)
 
 
 def note_deviations(cpus: Iterable[UnicornCpu]) -> None:

@@ -9,7 +9,7 @@ that was read before.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import compress
 
 from xenon.hardware.pages import Pages
@@ -43,10 +43,16 @@ class StatusReaders:
     def _look(self, address: int, size: int) -> None:
         if self._is_told:
             return
-        if shows_status(words_of(self._memory.slice(address, size))):
+        if _code_shows_status(self._memory.read(address, size)):
             self._is_told = True
             for tell in self._tell:
                 tell()
+
+
+@lru_cache(maxsize=2)
+def _code_shows_status(code: bytes) -> bool:
+    """As shows_status, of big-endian code, which is looked at twice."""
+    return shows_status(words_of(code))
 
 
 def shows_status(words: Sequence[int]) -> bool:

@@ -21,7 +21,7 @@ from xenon.hardware.unicorn.decoder import Decoder
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.engine_memory import engine_memory, new_engine
 from xenon.hardware.unicorn.inspection import Inspection
-from xenon.hardware.unicorn.instruction_hooks import InstructionHooks, Meant, Words
+from xenon.hardware.unicorn.instruction_hooks import InstructionHooks, Meant
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.map import UnicornMap
@@ -34,9 +34,10 @@ from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import EXCEPTION_HOOK, add_native_hook, remove_native_hook
-from xenon.hardware.unicorn.vector_mode import StatusMoves, VectorMode
+from xenon.hardware.unicorn.vector_mode import STATUS_MOVES, VectorMode
 from xenon.hardware.unicorn.waiting_hints import WaitingHints
 from xenon.powerpc.system import is_trap
+from xenon.powerpc.words import Words
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
 MSR_VECTOR = 1 << 25
@@ -137,7 +138,7 @@ class UnicornCpu:
         self._devices = DeviceWindows(engine, bus)
         self.instruction_hooks = InstructionHooks(engine, pages, self.native_hooks, self._devices)
         if self.engine_memory is not None:
-            self.instruction_hooks.listen(StatusMoves(), VectorMode(self.engine_memory).follow)
+            self.instruction_hooks.listen(STATUS_MOVES, VectorMode(self.engine_memory).follow)
         self._hints = WaitingHints(self.instruction_hooks)
         self.reservations = Reservations(
             engine, pages, self.instruction_hooks, self._refused, self._devices, self._limit, instruments

@@ -179,8 +179,11 @@ class _Search:
         )  # fmt: skip
 
     def _read(self, address: int, size: int) -> bytes:
-        """As much of so many bytes as there is."""
-        data = b""
+        """As much of so many bytes as there is: at once, else page by page up to the first that is not."""
+        try:
+            data = self._memory.read(address, size)
+        except (OSError, OverflowError):
+            data = b""
         while len(data) < size:
             step = min(PAGE_BYTES - (address + len(data)) % PAGE_BYTES, size - len(data))
             try:

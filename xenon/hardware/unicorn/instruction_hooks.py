@@ -11,10 +11,9 @@ from __future__ import annotations
 import ctypes
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable
 from enum import Enum
-from itertools import compress
-from typing import Protocol
+from functools import lru_cache
 
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc
@@ -25,18 +24,17 @@ from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.stop_hook import HOOK
-from xenon.powerpc.words import words_of
+from xenon.powerpc.words import Words, indices_of
 
 Handler = Callable[[int, int], None]
 """Told address and word of an instruction that the engine is about to execute, in the engine's thread. It may
 execute the instruction itself and move the program counter on, or stop the engine."""
 
 
-class Words(Container[object], Protocol):
-    """A set of instruction words, which finds its members among others."""
-
-    def among(self, words: Iterable[int]) -> set[int]:
-        """Those of these words that are members."""
+@lru_cache(maxsize=2)
+def _indices(sets: tuple[Words, ...], code: bytes) -> list[int]:
+    """See indices_of. Each CPU of a machine asks twice."""
+    return indices_of(sets, code)
 
 
 class Meant(Enum):
@@ -73,13 +71,9 @@ class InstructionHooks:
         return [(first, last) for first, last, _ in self._hooked]
 
     def _find(self, address: int, size: int) -> None:
-        words = words_of(self._pages.memory.slice(address, size))
-        different = set(words)
-        members: set[int] = set()
-        for known, _, _ in self._sets:
-            members |= known.among(different)
-        addresses = range(address, address + size, WORD_BYTES)
-        places = list(compress(addresses, map(members.__contains__, words))) if members else []
+        sets = tuple(words for words, _, _ in self._sets)
+        code = self._pages.memory.read(address, size)
+        places = [address + WORD_BYTES * index for index in _indices(sets, code)]
         with self._lock:
             here = slice(bisect_left(self._places, address), bisect_left(self._places, address + size))
             if self._places[here] == places:

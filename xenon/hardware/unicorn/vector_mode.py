@@ -7,9 +7,9 @@ operands follow as well.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
 
 from xenon.hardware.unicorn.engine_memory import VR_STRIDE, EngineMemory
+from xenon.powerpc.words import KEYS, key_of
 
 _MASK, _OPCODE = 0xFFFF_07FF, 0x1000_0644
 _NON_JAVA = 0x0001_0000
@@ -21,9 +21,14 @@ class StatusMoves:
     def __contains__(self, word: object) -> bool:
         return isinstance(word, int) and word & _MASK == _OPCODE
 
-    def among(self, words: Iterable[int]) -> set[int]:
-        """Those of these words that are members."""
-        return {word for word in words if word & _MASK == _OPCODE}
+    def likely(self) -> bytes:
+        """See Words."""
+        likely = bytearray(KEYS)
+        likely[key_of(_OPCODE)] = 1
+        return bytes(likely)
+
+
+STATUS_MOVES = StatusMoves()
 
 
 class VectorMode:
