@@ -100,6 +100,11 @@ def array_bytes(words: int) -> int:
     return _table().call("ARRAY", [words])
 
 
+@functools.cache
+def _parsed(formula: str) -> ast.expr:
+    return ast.parse(formula, mode="eval").body
+
+
 class _Macro(NamedTuple):
     parameters: tuple[str, ...]
     body: str
@@ -114,7 +119,7 @@ class _Table(NamedTuple):
     def call(self, name: str, arguments: list[int | Extents]) -> int:
         macro = self.macros[name]
         names = dict(zip(macro.parameters, arguments, strict=True))
-        return self.value(ast.parse(macro.body, mode="eval").body, names)
+        return self.value(_parsed(macro.body), names)
 
     def value(self, node: ast.expr, names: Mapping[str, int | Extents]) -> int:
         """The value of a formula, with the values of its names. Raises ValueError for any other syntax."""

@@ -7,7 +7,7 @@ The CPU takes all processors of this computer: the guest starts no thread that w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loader import Config, Format, Model
 from xenon.console import MachineSettings, check_threads
@@ -21,8 +21,7 @@ from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul, Se
 _GPU_WINS_FROM_DIM = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A Setup with every question answered: `engine` is CPU or GPU, `context` is in positions; `matmul`, `kv`
     and `activations` are the CPU's; `machine` is the console's."""
 
