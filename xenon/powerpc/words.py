@@ -36,16 +36,24 @@ def words_of(code: bytes | memoryview) -> array[int]:
     return words
 
 
-def indices_of(sets: tuple[Words, ...], code: bytes | memoryview) -> list[int]:
+def is_blank(code: bytes) -> bool:
+    """Whether memory holds no code yet, zeros alone: quick."""
+    return code == bytes(len(code))
+
+
+def indices_of(sets: tuple[Words, ...], code: bytes) -> list[int]:
     """Which words of big-endian code are members of one of the sets."""
+    likely = _likely(sets)
+    if not likely[key_of(0)] and is_blank(code):
+        return []
     words = words_of(code)
-    candidates = list(compress(range(len(words)), map(_likely(sets).__getitem__, _keys_of(code))))
+    candidates = list(compress(range(len(words)), map(likely.__getitem__, _keys_of(code))))
     different = {words[index] for index in candidates}
     members = {word for word in different if any(word in known for known in sets)}
     return [index for index in candidates if words[index] in members]
 
 
-def _keys_of(code: bytes | memoryview) -> array[int]:
+def _keys_of(code: bytes) -> array[int]:
     """The key of each word: computed as one long number, three times as fast as word by word."""
     count = len(code) // WORD_BYTES
     number = int.from_bytes(code, "big")

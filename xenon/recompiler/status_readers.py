@@ -18,7 +18,7 @@ from xenon.lifter.fpscr import FI, FPRF, FR, OE, UE
 from xenon.lifter.status_forms import READERS
 from xenon.powerpc.decode import Instruction, decode, mnemonic_of
 from xenon.powerpc.isa import table
-from xenon.powerpc.words import words_of
+from xenon.powerpc.words import is_blank, words_of
 
 _SHOWN = FR | FI | FPRF
 _ENABLING = OE | UE
@@ -52,7 +52,7 @@ class StatusReaders:
 @lru_cache(maxsize=2)
 def _code_shows_status(code: bytes) -> bool:
     """As shows_status, of big-endian code, which is looked at twice."""
-    return shows_status(words_of(code))
+    return not is_blank(code) and shows_status(words_of(code))
 
 
 def shows_status(words: Sequence[int]) -> bool:
