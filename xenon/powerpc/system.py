@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xenon.powerpc.isa import Encoding, encoding, table
+from xenon.powerpc.isa import Encoding, Kind, encoding, table
 from xenon.powerpc.words import KEYS, key_of
 
 FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL = 0x7C00_02A6, 0x7C00_02E6, 0x7C00_03A6
@@ -19,6 +19,8 @@ FORM = 0xFC00_07FE
 
 _TRAP_IMMEDIATE, _EXTENDED, _TRAPS = (2, 3), 31, (4, 68)
 """Primary opcodes of tdi and twi; that of tw and td, and their extended ones."""
+_TRAP_DOUBLEWORDS = (2, 68)
+"""Primary opcode of tdi, extended one of td."""
 _OTHERS = ("rfid", "hrfid", "tlbiel", "tlbie", "tlbsync", "slbmte", "slbie", "slbia", "slbmfev", "slbmfee")
 _SPECIAL = (FROM_SPECIAL, FROM_TIME_BASE, TO_SPECIAL)
 _READS = frozenset((FROM_SPECIAL, FROM_TIME_BASE))
@@ -55,6 +57,32 @@ def is_trap(word: int) -> bool:
     """Whether a word is tw, td, twi or tdi."""
     primary = word >> 26
     return primary in _TRAP_IMMEDIATE or (primary == _EXTENDED and word >> 1 & 0x3FF in _TRAPS)
+
+
+def traps(word: int, read_gpr: Callable[[int], int]) -> bool:
+    """Whether tw, td, twi or tdi traps. `read_gpr` gives the 64 bits of a general register."""
+    is_immediate = word >> 26 in _TRAP_IMMEDIATE
+    is_doubleword = (word >> 26 if is_immediate else word >> 1 & 0x3FF) in _TRAP_DOUBLEWORDS
+    immediate = word & 0xFFFF
+    ones, sign = ((1 << 64) - 1, 1 << 63) if is_doubleword else ((1 << 32) - 1, 1 << 31)
+    a = read_gpr(word >> 16 & 31) & ones
+    b = (immediate - (immediate << 1 & 0x10000) if is_immediate else read_gpr(word >> 11 & 31)) & ones
+    conditions = (
+        (a ^ sign) < (b ^ sign),
+        (a ^ sign) > (b ^ sign),
+        a == b,
+        a < b,
+        a > b,
+    )  # of TO's bits, from the first
+    return any(holds and word >> 25 - index & 1 for index, holds in enumerate(conditions))
+
+
+def is_for_programs(word: int) -> bool:
+    """Whether a word is an instruction of Xenon's that programs may execute."""
+    row = encoding(word)
+    return (
+        row is not None and row.kind is not Kind.SYSTEM and row.mnemonic != "dcbi" and not is_privileged(word)
+    )
 
 
 def is_of_reservations(word: int) -> bool:
