@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import NamedTuple
 
 WORD_MASK = 0xFFFF_FFFF_FFFF_FFFF
 PATH_MAX = 4096
@@ -107,8 +107,7 @@ class Signal(IntEnum):
     SIGWINCH = 28
 
 
-@dataclass(frozen=True, slots=True)
-class FloatException:
+class FloatException(NamedTuple):
     """An exception of FPSCR, as SIGFPE tells of it: `code` is si_code."""
 
     enabled: int

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Tier(Enum):
@@ -14,8 +14,7 @@ class Tier(Enum):
     OPTIMISED = "optimised"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a function: to which tier it was compiled, or the reason why not. `inside` is one more
     entry, at a loop that was hot; `seconds` is what it took."""
 

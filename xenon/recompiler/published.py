@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.recompiler.outcome import Outcome
@@ -14,8 +14,7 @@ from xenon.recompiler.state import Dispatch
 from xenon.recompiler.units import CompiledUnit
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """What became of a function, as long as the code of these pages stays; its code, if it has some."""
 
     outcome: Outcome

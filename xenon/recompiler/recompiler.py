@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory_map import RAM_BYTES
 from xenon.hardware.pages import Pages
@@ -16,6 +14,7 @@ from xenon.lifter import layout
 from xenon.powerpc.abi import INSTRUCTION_BYTES, LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.functions import Function, Functions
 from xenon.powerpc.system import VERY_LOW_PRIORITY
+from xenon.powerpc.words import words_of
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.kept_image import KeptImage
 from xenon.recompiler.left_functions import LeftFunctions
@@ -341,8 +340,7 @@ class Recompiler:
             return None
         if function.address in self._interpreted:
             return "it is to be left to Unicorn"
-        words = np.frombuffer(self.code(function), ">u4")
-        if self.leave_waits and (words == VERY_LOW_PRIORITY).any():
+        if self.leave_waits and VERY_LOW_PRIORITY in words_of(self.code(function)):
             return "it waits for other hardware threads"
         return None
 

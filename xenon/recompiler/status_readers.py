@@ -1,4 +1,4 @@
-"""Finds out whether code may show FR, FI or FPRF of FPSCR, or set OE or UE, which change results, or XE.
+"""Finds out whether code may show FR, FI or FPRF of FPSCR, or set OE or UE, which change results.
 
 `mffs` moves all of FPSCR, and mostly for its rounding mode: compilers store the register on the stack, load
 the word and mask it, or clear bits of it and put it back. That shows nothing of these bits. What else
@@ -9,27 +9,27 @@ when it is moved to the register.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from functools import cache, partial
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache, partial
+from itertools import compress
 
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.cpu import UnicornCpu
-from xenon.lifter.fpscr import FI, FPRF, FR, OE, UE, XE
+from xenon.lifter.fpscr import FI, FPRF, FR, OE, UE
 from xenon.lifter.status_forms import READERS
 from xenon.powerpc.decode import Instruction, decode, mnemonic_of
 from xenon.powerpc.isa import table
-from xenon.recompiler.mode_writes import ModeWrites, enables
+from xenon.powerpc.words import is_blank, words_of
+from xenon.recompiler.mode_writes import MODE_WRITES, enables
 
 _SHOWN = FR | FI | FPRF
-_ENABLING = OE | UE | XE
+_ENABLING = OE | UE
 _FIELDS = frozenset((3, 4))  # of FPSCR, with these bits: what mcrfs may name
 _FARTHEST = 32  # instructions that a value is followed over
 _FRAMES = frozenset((1, 31))  # GPRs that address the function's own frame
 _BLR = 0x4E80_0020
+_FIRST = 63 << 26  # all words from here on have the last primary opcode
 _WORD = 0xFFFF_FFFF
 _ALL = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -45,7 +45,7 @@ class StatusReaders:
         self._lock = threading.Lock()
         CodeListener(pages, self._look)
         for cpu in cpus:
-            cpu.instruction_hooks.listen(ModeWrites(), partial(self._follow, cpu))
+            cpu.instruction_hooks.listen(MODE_WRITES, partial(self._follow, cpu))
 
     def tell(self) -> None:
         """Call them now."""
@@ -57,49 +57,52 @@ class StatusReaders:
             tell()
 
     def _look(self, address: int, size: int) -> None:
-        if not self._is_told:
-            words = np.frombuffer(self._memory.slice(address, size), ">u4")
-            if shows_status(words):
-                self.tell()
+        if not self._is_told and _code_shows_status(self._memory.read(address, size)):
+            self.tell()
 
     def _follow(self, cpu: UnicornCpu, _address: int, word: int) -> None:
         """A CPU is about to execute `mtfsf`."""
-        if not self._is_told and enables(word, cpu.read_fpr(word >> 11 & 31)):
+        if not self._is_told and enables(cpu.read_fpr(word >> 11 & 31)):
             cpu.do_at_rest(self.tell)
 
 
-def shows_status(words: NDArray[np.uint32]) -> bool:
-    """Whether an instruction shows FR, FI or FPRF, or sets OE, UE or XE."""
-    members = np.zeros(len(words), bool)
-    for mask, opcode in _forms():
-        members |= words & mask == opcode
-    return any(_shows(words, index) for index in np.flatnonzero(members).tolist())
+@lru_cache(maxsize=2)
+def _code_shows_status(code: bytes) -> bool:
+    """As shows_status, of big-endian code, which is looked at twice."""
+    return not is_blank(code) and shows_status(words_of(code))
+
+
+def shows_status(words: Sequence[int]) -> bool:
+    """Whether an instruction shows FR, FI or FPRF, or sets OE or UE."""
+    likely = {word for word in words if word >= _FIRST}
+    members = {word for word in likely if any(word & mask == opcode for mask, opcode in _forms())}
+    places = compress(range(len(words)), map(members.__contains__, words)) if members else ()
+    return any(_shows(words, index) for index in places)
 
 
 @cache
-def _forms() -> list[tuple[np.uint32, np.uint32]]:
-    """Mask and opcode of what is looked at."""
+def _forms() -> list[tuple[int, int]]:
+    """Mask and opcode of what is looked at: all of them of the last primary opcode."""
     return [
-        (np.uint32(row.mask), np.uint32(row.opcode))
+        (row.mask, row.opcode)
         for row in table()
         if row.mnemonic in READERS or row.mnemonic.rstrip(".") in ("mtfsb1", "mtfsfi")
     ]
 
 
-def _shows(words: NDArray[np.uint32], index: int) -> bool:
-    reader = decode(0, int(words[index]))
+def _shows(words: Sequence[int], index: int) -> bool:
+    reader = decode(0, words[index])
     if reader is None:
         return False
     name = reader.mnemonic.rstrip(".")
     if name == "mcrfs":
         return reader.bits(11, 3) in _FIELDS
     if name == "mtfsb1":
-        return _enables(1 << 31 - reader.rt, bool(reader.bits(11, 10)))
+        return bool(1 << 31 - reader.rt & _ENABLING)
     if name == "mtfsfi":
-        is_odd = bool(reader.bits(9, 7) | reader.bits(20, 1))
-        return _enables(reader.bits(16, 4) << 28 - 4 * reader.bf, is_odd)
+        return bool(reader.bits(16, 4) << 28 - 4 * reader.bf & _ENABLING)
     value = _Value(reader.rt)
-    for word in words[index + 1 : index + 1 + _FARTHEST].tolist():
+    for word in words[index + 1 : index + 1 + _FARTHEST]:
         instruction = decode(0, word)
         if instruction is not None:
             if not value.follow(instruction):
@@ -109,12 +112,6 @@ def _shows(words: NDArray[np.uint32], index: int) -> bool:
         elif value.is_in_gpr:
             return True
     return value.is_shown(False)
-
-
-def _enables(bits: int, is_odd: bool) -> bool:
-    """Whether setting these bits enables an exception. An instruction `is_odd` if bits are set in it that
-    should be 0: for XE alone it is then taken for data, since its pattern is frequent there."""
-    return bool(bits & (OE | UE) or (bits & XE and not is_odd))
 
 
 class _Value:
