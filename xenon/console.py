@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ __all__ = [
     "default_kind",
 ]
 
-_NAP = 0.0005  # seconds: less than a reader sees; waking a thread costs the program as much as a system call
+_READER_NAP = 0.002  # seconds: less than a reader sees; a look takes a processor from the program's threads
+_NAP = 0.0005  # seconds until a program that waits for its reader looks first
 _LONG_NAP = 0.01  # seconds between two looks of a program that waits for its reader
 _MOST_WAIT = 0.2  # seconds: a signal that comes just before a wait does not end it, and is served after
 MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits
@@ -92,6 +94,7 @@ class Console:
         """The program's own exit status, once it has ended by itself."""
         self._clock = clock or RealClock()
         self._events: SimpleQueue[Output | _End] = SimpleQueue()
+        self._is_over = threading.Event()  # the program has ended
         self._terminal = Terminal(stdin, self._emit, windows or {})
         self._pipes = tuple(pipes)
         self._linux: Linux | None = None
@@ -191,11 +194,11 @@ class Console:
         """The events, as they come, up to the deadline.
 
         Behind an event the reader sleeps for a moment without waiting at the queue, so that a program that
-        writes often does not have to wake it each time.
+        writes often does not have to wake it each time. The end of the program wakes it.
         """
         while (left := deadline - time.monotonic()) > 0:
             if self._events.empty():
-                time.sleep(_NAP)
+                self._is_over.wait(_READER_NAP)
             try:
                 event = self._events.get(timeout=min(left, _MOST_WAIT))
             except Empty:
@@ -209,6 +212,7 @@ class Console:
 
     def _end(self, status: int | None, error: BaseException | None) -> None:
         self._put(_End(status, error))
+        self._is_over.set()
 
     def _put(self, event: Output | _End) -> None:
         """Hand over to the reader, waiting while it is far behind; nobody reads any more once the machine is
