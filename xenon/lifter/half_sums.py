@@ -1,0 +1,301 @@
+"""Running sums of a loop whose weights are halves (IEEE 754 binary16), widened by integer arithmetic: sixteen
+of them are one conversion of the host's and one operation on sixteen lanes.
+
+That is how a scalar product with such weights looks (`widened_half` in llama2c/src/halves.h): thirteen
+instructions for four weights, then a vmaddfp by a line of memory. The loop's constants are looked at before
+its first round. A half is zero, infinite, NaN or at least 2^-24, so that no weight needs a look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import permutations
+
+from xenon.lifter.flow import Block
+from xenon.lifter.guards import Place, writes_memory
+from xenon.lifter.ir_types import FLOAT, HALF, I8, vector
+from xenon.lifter.lift import Lifter
+from xenon.lifter.side_by_side import lines_of_words, pack_sums, unpack_sums
+from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, number_of, vr, wide
+from xenon.lifter.speculate import Grain, Read
+from xenon.lifter.values import Value
+from xenon.powerpc.decode import Instruction
+
+_LINE = 16  # bytes of a VR
+_PARTS = 4  # VRs that the halves of two lines become
+_FLOATS = vector(16, FLOAT)
+
+_CONSTANTS = {
+    "zero": 0,
+    "infinity": 0x7C00,
+    "magnitude": 0x7FFF,
+    "sign": 0x8000_0000,
+    "wider": 13,
+    "rebias": 112 << 23,
+}
+"""What each lane of the VR with such a name holds."""
+_UNORDERED = frozenset(("vand", "vor", "vadduwm", "vcmpequw"))
+_FLAT = frozenset(("vor", "vadduwm"))  # a tree has all the operands of several in a row
+_LOAD, _BEFORE, _NAME = "lvx", "before", "name"
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """What a VR holds: a mnemonic with its operands; a load, by its index in the block, or a VR that the
+    round has not written, by its number. In a pattern also a name: any tree, the same everywhere."""
+
+    kind: str
+    operands: tuple[_Tree, ...] = ()
+    number: int = 0
+
+
+def _widened() -> _Tree:
+    """The pattern of a widened half."""
+    name = {name: _Tree(_NAME + name) for name in (*_CONSTANTS, "words")}
+    exponent = _Tree("vand", (name["words"], name["infinity"]))
+    magnitude = _Tree("vand", (name["words"], name["magnitude"]))
+    is_small = _Tree("vcmpequw", (exponent, name["zero"]))
+    is_infinite = _Tree("vcmpequw", (exponent, name["infinity"]))
+    shifted = _Tree("vslw", (magnitude, name["wider"]))
+    more = _Tree("vand", (is_infinite, name["rebias"]))
+    usual = _Tree("vandc", (_Tree("vadduwm", (shifted, more, name["rebias"])), is_small))
+    small = _Tree("vand", (is_small, _Tree("vcfsx 24", (magnitude,))))
+    return _Tree("vor", (small, usual, _Tree("vand", (name["words"], name["sign"]))))
+
+
+_WIDENED = _widened()
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """A vmaddfp: its index, the load and the half of it that its weights are, the load of the other factor,
+    the VR that it adds to."""
+
+    index: int
+    weights: int
+    late: bool
+    load: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Four products that are one operation, by the order of their weights; their sums are in `slot`."""
+
+    products: tuple[_Product, ...]
+    slot: Slot
+
+    @property
+    def last(self) -> int:
+        return max(product.index for product in self.products)
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        return tuple(product.load for product in self.products)
+
+    @property
+    def totals(self) -> tuple[int, ...]:
+        return tuple(product.total for product in self.products)
+
+
+class HalfSums:
+    """The groups of a loop, and the VRs that hold its constants, by their names."""
+
+    def __init__(self, groups: list[_Group], constants: dict[str, int]) -> None:
+        self._groups = {group.last: group for group in groups}
+        self._of_slot = {group.slot: group for group in groups}
+        self._constants = constants
+        self._products = {product.index for group in groups for product in group.products}
+        self._first = {load for group in groups for load in (group.row[0], group.products[0].weights)}
+        self._addresses: dict[int, Value] = {}
+        self._weights: dict[int, Value] = {}
+        self._known: frozenset[tuple[int, ...]] = frozenset()
+        self.indices = frozenset(self._products | self._first)
+        """The instructions of the block that take part."""
+        self.slots = tuple(self._of_slot)
+
+    def repeated_rows(self) -> list[tuple[int, ...]]:
+        """Loads that may be the same in a later run of the loop: of the factors that are no weights."""
+        return list(dict.fromkeys(group.row for group in self._groups.values()))
+
+    def assumed(self, read: Read) -> list[Value]:
+        """Before the first round, each an i1: the VRs hold what they must."""
+        return [
+            read(vr(number)).icmp("ne", _CONSTANTS[name]).no_lane()
+            for name, number in self._constants.items()
+        ]
+
+    def begin(self, known: Iterable[tuple[int, ...]]) -> None:
+        """Start another form of the loop, in which the lanes of these rows are known to be factors."""
+        self._addresses.clear()
+        self._weights.clear()
+        self._known = frozenset(known)
+
+    def lift(self, lifter: Lifter, block: Block, index: int) -> bool:
+        """Whether an instruction is done with: a product, which its group's last stands for. What makes
+        weights is emitted as well; the host's compiler drops what nothing reads."""
+        if index in self._first:
+            self._addresses[index] = lifter.effective_address(block.body[index]) & -16
+        if index in self._groups:
+            self._lift_group(lifter, self._groups[index])
+        return index in self._products
+
+    def _lift_group(self, lifter: Lifter, group: _Group) -> None:
+        assert lifter.speculation is not None
+        words = lines_of_words(lifter, self._addresses[group.row[0]], _PARTS)
+        if group.row in self._known:
+            lifter.speculation.promise(words, Grain.FACTOR)
+        sums = lifter.get(group.slot)
+        lifter.speculation.need(words, Grain.FACTOR)
+        lifter.speculation.need(sums, Grain.MULTIPLE)
+        floats = [self._sixteen(lifter, group.products[0].weights)]
+        for value in (words, sums):
+            floats.append(value.bitcast(_FLOATS))
+            lifter.same(floats[-1], value)
+        result = floats[0].intrinsic("fma", *floats[1:])
+        lifter.speculation.number(result, floats)
+        lifter.speculation.promise(result, Grain.MULTIPLE)
+        total = result.bitcast(group.slot.type)
+        lifter.same(total, result)
+        lifter.set(group.slot, total)
+
+    def _sixteen(self, lifter: Lifter, load: int) -> Value:
+        """The weights that two lines hold from a load on."""
+        if load not in self._weights:
+            bytes = vector(2 * _LINE, I8)
+            data = lifter.read(bytes, lifter.pointer(self._addresses[load]), ", align 16")
+            order = [place ^ 7 for place in range(bytes.lanes)]  # lane 3 - e of a VR is its element e
+            self._weights[load] = data.shuffle(order).bitcast(vector(16, HALF)).fpext(32)
+        return self._weights[load]
+
+    def pack(self, lifter: Lifter) -> None:
+        """Before the first round."""
+        for slot, group in self._of_slot.items():
+            pack_sums(lifter, slot, group.totals)
+
+    def unpack(self, lifter: Lifter) -> None:
+        """Behind the last one."""
+        for slot, group in self._of_slot.items():
+            unpack_sums(lifter, slot, group.totals)
+
+
+def find_half_sums(block: Block, places: dict[int, Place]) -> HalfSums | None:
+    """The sums of a loop of one block; None where there are none of this kind, or where something else
+    touches a sum."""
+    if any(map(writes_memory, block.body)):
+        return None
+    products, constants = _products(block)
+    totals = {product.total for product in products}
+    sums = {product.index for product in products}
+    for index, instruction in enumerate(block.body):
+        touched = {number_of(name) for name in instruction.reads | instruction.writes if is_vr(name)}
+        if index not in sums and touched & totals:
+            return None
+    written = {number_of(name) for row in block.body for name in row.writes if is_vr(name)}
+    groups = _grouped(products, places)
+    if not groups or len(totals) != len(products) or written & set(constants.values()):
+        return None
+    return HalfSums(groups, constants)
+
+
+def _products(block: Block) -> tuple[list[_Product], dict[str, int]]:
+    """The vmaddfp of a block that add a widened half times a line, and its constants; none where one of them
+    does something else."""
+    held: dict[int, _Tree] = {}
+    constants: dict[str, int] = {}
+    products = []
+    for index, instruction in enumerate(block.body):
+        mnemonic = instruction.mnemonic
+        numbers = (instruction.ra, instruction.rb, instruction.rc)
+        a, b, c = (held.get(number, _Tree(_BEFORE, number=number)) for number in numbers)
+        if mnemonic == "vmaddfp":
+            product = _product(index, (a, c), instruction.rt, constants)
+            if product is None or instruction.rt != instruction.rb:
+                return [], {}
+            products.append(product)
+        elif (tree := _tree(instruction, index, a, b)) is not None:
+            held[instruction.rt] = tree
+        elif any(map(is_vr, instruction.writes)):
+            return [], {}
+    return products, constants
+
+
+def _tree(instruction: Instruction, index: int, a: _Tree, b: _Tree) -> _Tree | None:
+    """What an instruction writes to its VR; None where it is none of those that widen halves."""
+    mnemonic = instruction.mnemonic
+    if mnemonic in ("lvx", "lvxl"):
+        return _Tree(_LOAD, number=index)
+    if mnemonic in ("vupkhsh", "vupklsh"):
+        return _Tree(mnemonic, (b,))
+    if mnemonic == "vcfsx":
+        return _Tree(f"{mnemonic} {instruction.ra}", (b,))
+    if mnemonic in _FLAT:
+        parts = [tree.operands if tree.kind == mnemonic else (tree,) for tree in (a, b)]
+        return _Tree(mnemonic, (*parts[0], *parts[1]))
+    return _Tree(mnemonic, (a, b)) if mnemonic in ("vand", "vandc", "vslw", "vcmpequw") else None
+
+
+def _product(
+    index: int, factors: tuple[_Tree, _Tree], total: int, constants: dict[str, int]
+) -> _Product | None:
+    """The product of a widened half and a line, in either order; notes its constants."""
+    for weight, line in (factors, factors[::-1]):
+        names = _matched(_WIDENED, weight, {})
+        if names is None or line.kind != _LOAD:
+            continue
+        words = names.pop("words")
+        if words.kind not in ("vupkhsh", "vupklsh") or words.operands[0].kind != _LOAD:
+            continue
+        if any(tree.kind != _BEFORE for tree in names.values()):
+            continue
+        if any(constants.setdefault(name, tree.number) != tree.number for name, tree in names.items()):
+            return None
+        return _Product(index, words.operands[0].number, words.kind == "vupklsh", line.number, total)
+    return None
+
+
+def _matched(pattern: _Tree, tree: _Tree, names: dict[str, _Tree]) -> dict[str, _Tree] | None:
+    """The trees that the names of a pattern stand for, and those known; None where it does not match."""
+    if pattern.kind.startswith(_NAME):
+        name = pattern.kind.removeprefix(_NAME)
+        return {**names, name: tree} if names.get(name, tree) == tree else None
+    if tree.kind != pattern.kind or len(tree.operands) != len(pattern.operands):
+        return None
+    for operands in permutations(tree.operands) if tree.kind in _UNORDERED else (tree.operands,):
+        result: dict[str, _Tree] | None = names
+        for part, operand in zip(pattern.operands, operands, strict=True):
+            result = _matched(part, operand, result) if result is not None else None
+        if result is not None:
+            return result
+    return None
+
+
+def _grouped(products: list[_Product], places: dict[int, Place]) -> list[_Group]:
+    """The products in fours of neighbouring lines; empty where some are left over."""
+
+    def order(product: _Product) -> tuple[str, int, bool]:
+        origin, offset = places[product.weights]
+        return repr(origin), offset, product.late
+
+    ordered = sorted(products, key=order)
+    groups: list[_Group] = []
+    for start in range(0, len(ordered), _PARTS):
+        four = tuple(ordered[start : start + _PARTS])
+        if len(four) < _PARTS or [product.late for product in four] != [False, True] * 2:
+            return []
+        early, late = four[0].weights, four[2].weights
+        if (four[1].weights, four[3].weights) != (early, late):
+            return []
+        rows = [product.load for product in four]
+        if not _are_neighbours([places[row] for row in rows]) or not _are_neighbours(
+            [places[early], places[late]]
+        ):
+            return []
+        groups.append(_Group(four, wide(len(groups), _PARTS)))
+    return groups if len(groups) <= MOST_WIDE else []
+
+
+def _are_neighbours(lines: list[Place]) -> bool:
+    origin, offset = lines[0]
+    return lines == [(origin, offset + _LINE * number) for number in range(len(lines))]
