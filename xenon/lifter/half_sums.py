@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import permutations
 
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Place, writes_memory
@@ -20,51 +19,11 @@ from xenon.lifter.side_by_side import lines_of_words, pack_sums, unpack_sums
 from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, number_of, vr, wide
 from xenon.lifter.speculate import Grain, Read
 from xenon.lifter.values import Value
-from xenon.powerpc.decode import Instruction
+from xenon.lifter.widened_halves import BEFORE, CONSTANTS, LOAD, WIDENED, VectorTree, matched, tree_of
 
 _LINE = 16  # bytes of a VR
 _PARTS = 4  # VRs that the halves of two lines become
 _FLOATS = vector(16, FLOAT)
-
-_CONSTANTS = {
-    "zero": 0,
-    "infinity": 0x7C00,
-    "magnitude": 0x7FFF,
-    "sign": 0x8000_0000,
-    "wider": 13,
-    "rebias": 112 << 23,
-}
-"""What each lane of the VR with such a name holds."""
-_UNORDERED = frozenset(("vand", "vor", "vadduwm", "vcmpequw"))
-_FLAT = frozenset(("vor", "vadduwm"))  # a tree has all the operands of several in a row
-_LOAD, _BEFORE, _NAME = "lvx", "before", "name"
-
-
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    """What a VR holds: a mnemonic with its operands; a load, by its index in the block, or a VR that the
-    round has not written, by its number. In a pattern also a name: any tree, the same everywhere."""
-
-    kind: str
-    operands: tuple[_Tree, ...] = ()
-    number: int = 0
-
-
-def _widened() -> _Tree:
-    """The pattern of a widened half."""
-    name = {name: _Tree(_NAME + name) for name in (*_CONSTANTS, "words")}
-    exponent = _Tree("vand", (name["words"], name["infinity"]))
-    magnitude = _Tree("vand", (name["words"], name["magnitude"]))
-    is_small = _Tree("vcmpequw", (exponent, name["zero"]))
-    is_infinite = _Tree("vcmpequw", (exponent, name["infinity"]))
-    shifted = _Tree("vslw", (magnitude, name["wider"]))
-    more = _Tree("vand", (is_infinite, name["rebias"]))
-    usual = _Tree("vandc", (_Tree("vadduwm", (shifted, more, name["rebias"])), is_small))
-    small = _Tree("vand", (is_small, _Tree("vcfsx 24", (magnitude,))))
-    return _Tree("vor", (small, usual, _Tree("vand", (name["words"], name["sign"]))))
-
-
-_WIDENED = _widened()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +81,7 @@ class HalfSums:
     def assumed(self, read: Read) -> list[Value]:
         """Before the first round, each an i1: the VRs hold what they must."""
         return [
-            read(vr(number)).icmp("ne", _CONSTANTS[name]).no_lane()
-            for name, number in self._constants.items()
+            read(vr(number)).icmp("ne", CONSTANTS[name]).no_lane() for name, number in self._constants.items()
         ]
 
     def begin(self, known: Iterable[tuple[int, ...]]) -> None:
@@ -202,72 +160,41 @@ def find_half_sums(block: Block, places: dict[int, Place]) -> HalfSums | None:
 def _products(block: Block) -> tuple[list[_Product], dict[str, int]]:
     """The vmaddfp of a block that add a widened half times a line, and its constants; none where one of them
     does something else."""
-    held: dict[int, _Tree] = {}
+    held: dict[int, VectorTree] = {}
     constants: dict[str, int] = {}
     products = []
     for index, instruction in enumerate(block.body):
         mnemonic = instruction.mnemonic
         numbers = (instruction.ra, instruction.rb, instruction.rc)
-        a, b, c = (held.get(number, _Tree(_BEFORE, number=number)) for number in numbers)
+        a, b, c = (held.get(number, VectorTree(BEFORE, number=number)) for number in numbers)
         if mnemonic == "vmaddfp":
             product = _product(index, (a, c), instruction.rt, constants)
             if product is None or instruction.rt != instruction.rb:
                 return [], {}
             products.append(product)
-        elif (tree := _tree(instruction, index, a, b)) is not None:
+        elif (tree := tree_of(instruction, index, a, b)) is not None:
             held[instruction.rt] = tree
         elif any(map(is_vr, instruction.writes)):
             return [], {}
     return products, constants
 
 
-def _tree(instruction: Instruction, index: int, a: _Tree, b: _Tree) -> _Tree | None:
-    """What an instruction writes to its VR; None where it is none of those that widen halves."""
-    mnemonic = instruction.mnemonic
-    if mnemonic in ("lvx", "lvxl"):
-        return _Tree(_LOAD, number=index)
-    if mnemonic in ("vupkhsh", "vupklsh"):
-        return _Tree(mnemonic, (b,))
-    if mnemonic == "vcfsx":
-        return _Tree(f"{mnemonic} {instruction.ra}", (b,))
-    if mnemonic in _FLAT:
-        parts = [tree.operands if tree.kind == mnemonic else (tree,) for tree in (a, b)]
-        return _Tree(mnemonic, (*parts[0], *parts[1]))
-    return _Tree(mnemonic, (a, b)) if mnemonic in ("vand", "vandc", "vslw", "vcmpequw") else None
-
-
 def _product(
-    index: int, factors: tuple[_Tree, _Tree], total: int, constants: dict[str, int]
+    index: int, factors: tuple[VectorTree, VectorTree], total: int, constants: dict[str, int]
 ) -> _Product | None:
     """The product of a widened half and a line, in either order; notes its constants."""
     for weight, line in (factors, factors[::-1]):
-        names = _matched(_WIDENED, weight, {})
-        if names is None or line.kind != _LOAD:
+        names = matched(WIDENED, weight, {})
+        if names is None or line.kind != LOAD:
             continue
         words = names.pop("words")
-        if words.kind not in ("vupkhsh", "vupklsh") or words.operands[0].kind != _LOAD:
+        if words.kind not in ("vupkhsh", "vupklsh") or words.operands[0].kind != LOAD:
             continue
-        if any(tree.kind != _BEFORE for tree in names.values()):
+        if any(tree.kind != BEFORE for tree in names.values()):
             continue
         if any(constants.setdefault(name, tree.number) != tree.number for name, tree in names.items()):
             return None
         return _Product(index, words.operands[0].number, words.kind == "vupklsh", line.number, total)
-    return None
-
-
-def _matched(pattern: _Tree, tree: _Tree, names: dict[str, _Tree]) -> dict[str, _Tree] | None:
-    """The trees that the names of a pattern stand for, and those known; None where it does not match."""
-    if pattern.kind.startswith(_NAME):
-        name = pattern.kind.removeprefix(_NAME)
-        return {**names, name: tree} if names.get(name, tree) == tree else None
-    if tree.kind != pattern.kind or len(tree.operands) != len(pattern.operands):
-        return None
-    for operands in permutations(tree.operands) if tree.kind in _UNORDERED else (tree.operands,):
-        result: dict[str, _Tree] | None = names
-        for part, operand in zip(pattern.operands, operands, strict=True):
-            result = _matched(part, operand, result) if result is not None else None
-        if result is not None:
-            return result
     return None
 
 
