@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +93,6 @@ class Console:
         """The program's own exit status, once it has ended by itself."""
         self._clock = clock or RealClock()
         self._events: SimpleQueue[Output | _End] = SimpleQueue()
-        self._is_over = threading.Event()  # the program has ended
         self._terminal = Terminal(stdin, self._emit, windows or {})
         self._pipes = tuple(pipes)
         self._linux: Linux | None = None
@@ -194,11 +192,11 @@ class Console:
         """The events, as they come, up to the deadline.
 
         Behind an event the reader sleeps for a moment without waiting at the queue, so that a program that
-        writes often does not have to wake it each time. The end of the program wakes it.
+        writes often does not have to wake it each time.
         """
         while (left := deadline - time.monotonic()) > 0:
             if self._events.empty():
-                self._is_over.wait(_READER_NAP)
+                time.sleep(_READER_NAP)
             try:
                 event = self._events.get(timeout=min(left, _MOST_WAIT))
             except Empty:
@@ -212,7 +210,6 @@ class Console:
 
     def _end(self, status: int | None, error: BaseException | None) -> None:
         self._put(_End(status, error))
-        self._is_over.set()
 
     def _put(self, event: Output | _End) -> None:
         """Hand over to the reader, waiting while it is far behind; nobody reads any more once the machine is
