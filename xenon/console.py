@@ -37,7 +37,8 @@ __all__ = [
     "default_kind",
 ]
 
-_NAP = 0.0005  # seconds: less than a reader sees; waking a thread costs the program as much as a system call
+_READER_NAP = 0.002  # seconds: less than a reader sees; a look takes a processor from the program's threads
+_NAP = 0.0005  # seconds until a program that waits for its reader looks first
 _LONG_NAP = 0.01  # seconds between two looks of a program that waits for its reader
 _MOST_WAIT = 0.2  # seconds: a signal that comes just before a wait does not end it, and is served after
 MOST_WAITING = 256  # pieces of output (64 KiB at most each) that wait for the reader; then the program waits
@@ -194,7 +195,7 @@ class Console:
         """
         while (left := deadline - time.monotonic()) > 0:
             if self._events.empty():
-                time.sleep(_NAP)
+                time.sleep(_READER_NAP)
             try:
                 event = self._events.get(timeout=min(left, _MOST_WAIT))
             except Empty:

@@ -7,6 +7,7 @@
 #include "records.h"
 
 enum { GENERATE_IGNORE_END = 1, GENERATE_STORY = 2, GENERATE_FLAGS = 3, GENERATION_BYTES = 40, MOST_MORE_ENDS = 16 };
+enum { LOOK_NANOSECONDS = 20000000, MOST_BETWEEN_LOOKS = 64 };  // at standard input; less than a person notices
 static const float MOST_FACTOR = 1e30f;
 
 typedef enum { END_TOKEN = 1, END_STOP = 2, END_COUNT = 3, END_INPUT = 4, END_CONTEXT = 5 } End;
@@ -31,6 +32,29 @@ typedef struct {
     End end;
     uint32_t token;                          // that ended it, or ABSENT
 } Answer;
+
+// When the program looks whether a request waits. A look is a system call, which quick tokens share.
+typedef struct {
+    uint64_t last;  // time of a look
+    int between;    // tokens from a look to the next
+    int left;
+} Looks;
+
+static int input_waits(Looks *looks)
+{
+    if (--looks->left > 0) {
+        return 0;
+    }
+    uint64_t now = platform_nanoseconds(), since = now - looks->last;
+    if (since > LOOK_NANOSECONDS) {
+        looks->between = (int)((uint64_t)looks->between * LOOK_NANOSECONDS / since) + 1;
+    } else if (since < LOOK_NANOSECONDS / 2 && looks->between < MOST_BETWEEN_LOOKS) {
+        looks->between *= 2;
+    }
+    looks->left = looks->between;
+    looks->last = now;
+    return platform_input_waiting();
+}
 
 static float float_at(const unsigned char *bytes)
 {
@@ -96,7 +120,8 @@ static int is_end(const Conversation *c, const Generation *g, int token)
 }
 
 // One token of the answer more. 1 while the answer goes on.
-static int say(Conversation *c, Inference *inference, const Generation *g, Printer *printer, Answer *a, int next)
+static int say(Conversation *c, Inference *inference, const Generation *g, Printer *printer, Looks *looks, Answer *a,
+               int next)
 {
     if (!(g->flags & GENERATE_IGNORE_END) && is_end(c, g, next)) {
         a->end = END_TOKEN;
@@ -127,7 +152,7 @@ static int say(Conversation *c, Inference *inference, const Generation *g, Print
         a->end = END_CONTEXT;
         return 0;
     }
-    return !platform_input_waiting();
+    return !input_waits(looks);
 }
 
 // Prints the tokens that are there as llama2.c prints a prompt: up to an end token. 0 for one that ends there.
@@ -180,12 +205,13 @@ int answer(Conversation *c, Inference *inference, uint32_t size)
     }
     uint64_t read = platform_nanoseconds();
     a.read_nanoseconds = read - start;
+    Looks looks = {.last = read, .between = 1, .left = 1};
     while (logits) {
         int next = inference_pick(inference, logits);
         if (next < 0) {
             return 0;
         }
-        if (!say(c, inference, &g, &printer, &a, next)) {
+        if (!say(c, inference, &g, &printer, &looks, &a, next)) {
             break;
         }
         if (!inference_pass(inference, &next, 1) || !(logits = inference_logits(inference, 0))) {

@@ -1,6 +1,7 @@
-// Work shared out over the console's hardware threads. Workers are started once; then they wait for jobs, awake for a
-// while, asleep after that. A job is cut into chunks, which the caller and the workers take one by one. Nobody waits
-// for a worker that has taken none. Chunks never overlap, so that no result depends on who computed them.
+// Work shared out over the console's hardware threads. Workers are started once; then they wait for work, awake for a
+// while, asleep after that. A job is cut into a chunk for each thread. The caller puts a chunk into each worker's box,
+// does its own, and takes back what no worker has taken. Chunks never overlap, so that no result depends on who computed
+// them.
 #include "parallel.h"
 
 #include <stdatomic.h>
@@ -16,7 +17,19 @@ enum { FIRST_QUESTION = 16, LAST_QUESTION = 256 };  // large jobs until the mach
 
 enum { AWAKE, ASLEEP };
 
+typedef enum {
+    EMPTY,
+    POSTED,   // a chunk lies in it
+    TAKEN,    // the worker computes it
+    AWAITED,  // and the caller sleeps until it has
+} Box;
+
+// A worker's box and its state lie in different lines: while it looks into the box, that line is its own.
 typedef struct {
+    _Alignas(CACHE_LINE) _Atomic int32_t box;  // what the caller sleeps at; the chunk changes while this is EMPTY
+    int start, end;
+    Share *share;
+    const void *context;
     _Alignas(CACHE_LINE) _Atomic int32_t state;  // what the worker sleeps at while it is ASLEEP
     void *stack_end;
 } Worker;
@@ -26,16 +39,6 @@ static int threads = 1;  // that have a stack, the caller's among them
 static int running = 1;  // that are started
 static int jobs_until_question = 0;
 static int jobs_between_questions = FIRST_QUESTION;
-
-// The job at hand. `ticket` has its number in the upper half, so that a late worker takes nothing of the next job by
-// mistake, and in the lower half the chunks that nobody has taken. The rest changes only while that half is 0.
-static _Alignas(CACHE_LINE) _Atomic uint64_t ticket;
-static _Atomic(Share *) job_share;
-static _Atomic(const void *) job_context;
-static _Atomic int job_items;
-static _Atomic int job_chunks;
-static _Alignas(CACHE_LINE) _Atomic int32_t unfinished;  // chunks; what the caller sleeps at
-static _Atomic int32_t caller_sleeps;
 
 void parallel_start(void)
 {
@@ -49,63 +52,42 @@ void parallel_start(void)
     }
 }
 
-// Takes chunks until there are none.
-static void take_chunks(void)
+// Computes what lies in the box, if the caller has not taken it back.
+static void take_chunk(Worker *worker)
 {
-    for (;;) {
-        uint64_t seen = atomic_load_explicit(&ticket, memory_order_acquire);
-        int left = (int)(uint32_t)seen;
-        if (left == 0) {
-            return;
-        }
-        Share *share = atomic_load_explicit(&job_share, memory_order_relaxed);
-        const void *context = atomic_load_explicit(&job_context, memory_order_relaxed);
-        int64_t items = atomic_load_explicit(&job_items, memory_order_relaxed);
-        int chunks = atomic_load_explicit(&job_chunks, memory_order_relaxed);
-        if (!atomic_compare_exchange_strong_explicit(&ticket, &seen, seen - 1, memory_order_acq_rel, memory_order_relaxed)) {
-            continue;
-        }
-        int chunk = chunks - left;
-        share(context, (int)(items * chunk / chunks), (int)(items * (chunk + 1) / chunks));
-        if (atomic_fetch_sub(&unfinished, 1) == 1 && atomic_load(&caller_sleeps)) {
-            platform_wake(&unfinished);
-        }
+    int32_t posted = POSTED;
+    if (!atomic_compare_exchange_strong(&worker->box, &posted, TAKEN)) {
+        return;
+    }
+    worker->share(worker->context, worker->start, worker->end);
+    if (atomic_exchange(&worker->box, EMPTY) == AWAITED) {
+        platform_wake(&worker->box);
     }
 }
 
-// Returns when there may be something to take.
+// Returns when there may be something in the box.
 static void await_job(Worker *worker)
 {
     for (int look = 0; look < LOOKS; look++) {
-        if ((uint32_t)atomic_load_explicit(&ticket, memory_order_acquire) != 0) {
+        if (atomic_load_explicit(&worker->box, memory_order_relaxed) == POSTED) {
             return;
         }
     }
     atomic_store(&worker->state, ASLEEP);
-    // A job that was posted before that may not have seen it.
-    while ((uint32_t)atomic_load(&ticket) == 0 && atomic_load(&worker->state) == ASLEEP) {
+    // A chunk that was posted before that may not have seen it.
+    while (atomic_load(&worker->box) != POSTED && atomic_load(&worker->state) == ASLEEP) {
         platform_wait(&worker->state, ASLEEP);
     }
     atomic_store(&worker->state, AWAKE);
 }
 
-static void run_worker(void *worker)
+static void run_worker(void *argument)
 {
+    Worker *worker = argument;
     for (;;) {
         await_job(worker);
-        take_chunks();
+        take_chunk(worker);
     }
-}
-
-// Whether some worker looks for jobs.
-static int has_company(void)
-{
-    for (int t = 1; t < running; t++) {
-        if (atomic_load_explicit(&workers[t].state, memory_order_relaxed) == AWAKE) {
-            return 1;
-        }
-    }
-    return 0;
 }
 
 // Starts as many workers as the machine has processors for. It is asked now and then.
@@ -129,29 +111,59 @@ static void start_workers(void)
     }
 }
 
-static void wake_workers(void)
+static void wake_worker(Worker *worker)
 {
-    for (int t = 1; t < running; t++) {
-        int32_t state = ASLEEP;
-        if (atomic_load(&workers[t].state) == ASLEEP && atomic_compare_exchange_strong(&workers[t].state, &state, AWAKE)) {
-            platform_wake(&workers[t].state);
-        }
+    int32_t state = ASLEEP;
+    if (atomic_compare_exchange_strong(&worker->state, &state, AWAKE)) {
+        platform_wake(&worker->state);
     }
 }
 
-// Returns when all chunks of the job are done.
-static void await_end(void)
+// The workers that a job may have, those that sleep too if it `wakes` them: at most `most`.
+static inline int find_workers(Worker **company, int most, int wakes)
 {
+    int count = 0;
+    for (int t = 1; t < running && count < most; t++) {
+        if (wakes || atomic_load_explicit(&workers[t].state, memory_order_relaxed) == AWAKE) {
+            company[count++] = &workers[t];
+        }
+    }
+    return count;
+}
+
+static inline void post(Worker *worker, Share *share, const void *context, int start, int end)
+{
+    worker->share = share;
+    worker->context = context;
+    worker->start = start;
+    worker->end = end;
+    // A worker that falls asleep at this moment may not see it; then the caller takes it back.
+    atomic_store_explicit(&worker->box, POSTED, memory_order_release);
+    if (atomic_load_explicit(&worker->state, memory_order_relaxed) == ASLEEP) {
+        wake_worker(worker);
+    }
+}
+
+// Returns when the worker's chunk is done: by the caller, if the worker has not begun.
+static void end_chunk(Worker *worker)
+{
+    int32_t box = POSTED;
+    if (atomic_load_explicit(&worker->box, memory_order_relaxed) == POSTED &&
+        atomic_compare_exchange_strong(&worker->box, &box, EMPTY)) {
+        worker->share(worker->context, worker->start, worker->end);
+        return;
+    }
     for (int look = 0; look < LOOKS; look++) {
-        if (atomic_load_explicit(&unfinished, memory_order_acquire) == 0) {
+        if (atomic_load_explicit(&worker->box, memory_order_acquire) == EMPTY) {
             return;
         }
     }
-    atomic_store(&caller_sleeps, 1);
-    for (int32_t left; (left = atomic_load(&unfinished)) != 0;) {
-        platform_wait(&unfinished, left);
+    box = TAKEN;
+    if (atomic_compare_exchange_strong(&worker->box, &box, AWAITED)) {
+        while (atomic_load(&worker->box) == AWAITED) {
+            platform_wait(&worker->box, AWAITED);
+        }
     }
-    atomic_store(&caller_sleeps, 0);
 }
 
 void parallel_for(int n, int grain, Share *share, const void *context)
@@ -161,21 +173,13 @@ void parallel_for(int n, int grain, Share *share, const void *context)
     if (wakes && running < threads) {
         start_workers();
     }
-    int chunks = grains < running ? grains : running;  // each begins where nothing is prefetched yet
-    if (running < 2 || chunks < 2 || (!wakes && !has_company())) {
-        share(context, 0, n);
-        return;
+    Worker *company[MOST_THREADS];
+    int chunks = find_workers(company, grains - 1, wakes) + 1;  // each begins where nothing is prefetched yet
+    for (int i = 1; i < chunks; i++) {
+        post(company[i - 1], share, context, (int)((int64_t)n * i / chunks), (int)((int64_t)n * (i + 1) / chunks));
     }
-    atomic_store_explicit(&job_share, share, memory_order_relaxed);
-    atomic_store_explicit(&job_context, context, memory_order_relaxed);
-    atomic_store_explicit(&job_items, n, memory_order_relaxed);
-    atomic_store_explicit(&job_chunks, chunks, memory_order_relaxed);
-    atomic_store_explicit(&unfinished, chunks, memory_order_relaxed);
-    uint64_t number = (atomic_load_explicit(&ticket, memory_order_relaxed) >> 32) + 1;
-    atomic_store(&ticket, number << 32 | (uint32_t)chunks);
-    if (wakes) {
-        wake_workers();
+    share(context, 0, n / chunks);
+    for (int i = 1; i < chunks; i++) {
+        end_chunk(company[i - 1]);
     }
-    take_chunks();
-    await_end();
 }

@@ -13,6 +13,7 @@
 typedef enum { HALVES, UPPER_HALVES } Width;  // IEEE 754 binary16; the upper halves of floats
 
 enum { ITEMS = 16, MOST_POSITIONS = 4 };  // of a round; that share their loads
+enum { ROWS_AT_ONCE = 4, VECTOR_BYTES = 16 };  // rows whose sums are made of their lanes together
 
 static ALWAYS_INLINE float widened(uint16_t item, Width width)
 {
@@ -55,8 +56,9 @@ static ALWAYS_INLINE Vector widened_late(Vector items, Width width, const Half_C
     return width == HALVES ? widened_half(vupklsh(items), c) : vector_upper_late(items);
 }
 
-// Row i of w times x of the given positions, by the order of tile_vmx in fp32.c.
-static ALWAYS_INLINE void row_vmx(const Product *p, Width width, int i, int position, int positions)
+// Row i of w times x of the given positions, by the order of tile_vmx in fp32.c, as vectors whose lanes are still to be
+// added.
+static ALWAYS_INLINE void lanes_of_row(Vector *out, const Product *p, Width width, int i, int position, int positions)
 {
     int n = p->w.n;
     const uint16_t *row = plane_row(&p->w, 0, i);
@@ -81,8 +83,35 @@ static ALWAYS_INLINE void row_vmx(const Product *p, Width width, int i, int posi
     }
     for (int b = 0; b < positions; b++) {
         const Vector *part = sums[b];
-        Vector sum = vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3]));
-        p->out[(int64_t)(position + b) * p->w.d + i] = vector_sum(sum);
+        out[b] = vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3]));
+    }
+}
+
+static ALWAYS_INLINE void row_vmx(const Product *p, Width width, int i, int position, int positions)
+{
+    Vector sums[MOST_POSITIONS];
+    lanes_of_row(sums, p, width, i, position, positions);
+    for (int b = 0; b < positions; b++) {
+        p->out[(int64_t)(position + b) * p->w.d + i] = vector_sum(sums[b]);
+    }
+}
+
+static ALWAYS_INLINE void rows_of_one_position(const Product *product, Width width, int start, int end)
+{
+    const Product p = *product;  // a copy, which no store to out can change
+    int i = start;
+    for (; i < end && ((uintptr_t)(p.out + i) & (VECTOR_BYTES - 1)); i++) {
+        row_vmx(&p, width, i, 0, 1);
+    }
+    for (; i + ROWS_AT_ONCE <= end; i += ROWS_AT_ONCE) {
+        Vector sums[ROWS_AT_ONCE];
+        for (int r = 0; r < ROWS_AT_ONCE; r++) {
+            lanes_of_row(sums + r, &p, width, i + r, 0, 1);
+        }
+        stvx(p.out + i, vector_sums(sums[0], sums[1], sums[2], sums[3]));
+    }
+    for (; i < end; i++) {
+        row_vmx(&p, width, i, 0, 1);
     }
 }
 
@@ -160,9 +189,7 @@ static ALWAYS_INLINE void batch_of_halves(const Product *p, int start, int end)
     }                                                                              \
     static void type##_rows_vmx(const void *context, int start, int end)           \
     {                                                                              \
-        for (int i = start; i < end; i++) {                                        \
-            row_vmx(context, width, i, 0, 1);                                      \
-        }                                                                          \
+        rows_of_one_position(context, width, start, end);                          \
     }                                                                              \
     static void type##_batch_vmx(const void *context, int start, int end)          \
     {                                                                              \

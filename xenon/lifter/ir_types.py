@@ -31,7 +31,7 @@ class Type:
 
     def __post_init__(self) -> None:
         names = {TypeKind.INTEGER: f"i{self.bits}", TypeKind.POINTER: "ptr"}
-        scalar = names.get(self.kind) or {32: "float", 64: "double"}[self.bits]
+        scalar = names.get(self.kind) or {16: "half", 32: "float", 64: "double"}[self.bits]
         object.__setattr__(self, "text", f"<{self.lanes} x {scalar}>" if self.lanes else scalar)
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ def vector(lanes: int, lane: Type) -> Type:
 
 
 BIT, I8, I32, I64 = (int_type(bits) for bits in (1, 8, 32, 64))
-FLOAT, DOUBLE = scalar(TypeKind.FLOAT, 32), scalar(TypeKind.FLOAT, 64)
+HALF, FLOAT, DOUBLE = (scalar(TypeKind.FLOAT, bits) for bits in (16, 32, 64))
 POINTER = scalar(TypeKind.POINTER, 64)
 BYTES_16, WORDS_4, FLOATS_4 = vector(16, I8), vector(4, I32), vector(4, FLOAT)
 

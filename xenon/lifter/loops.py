@@ -21,6 +21,7 @@ from xenon.lifter.counting import count
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.flow import Block, End
 from xenon.lifter.guards import Addresses, Guard, writes_memory
+from xenon.lifter.half_sums import find_half_sums
 from xenon.lifter.ir_types import BIT, I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.remembered import Memory, Repeated, repeated
@@ -115,7 +116,11 @@ class Loop:
         self._lifter = host.lifter
         self._guards = addresses.guards
         self._streams = find_streams(self._guards, addresses.steps)
-        self._sums = find_side_by_side(block, addresses.places) or find_unpacked(block, addresses.places)
+        self._sums = (
+            find_side_by_side(block, addresses.places)
+            or find_unpacked(block, addresses.places)
+            or (find_half_sums(block, addresses.places) if host.lifter.target.halves else None)
+        )
         self._unchecked = all(index in self._streams for index in self._guards)
         self._followed = find_followed(addresses, self._streams.values())
         accesses = [instruction for instruction in block.body if instruction.access is not None]
@@ -245,8 +250,7 @@ class Loop:
             return True
         if self._sums is None or index not in self._sums.indices:
             return False
-        self._sums.lift(self._lifter, self._block, index)
-        return True
+        return self._sums.lift(self._lifter, self._block, index)
 
     def _commit(self) -> None:
         """Before stores are made: is the round right so far? If not, the slow form does it from its start."""
@@ -281,7 +285,9 @@ class Loop:
         _write(lifter, _ROUNDS_BEFORE, _read(lifter, _ROUNDS))
         if self._sums is not None:
             self._sums.pack(lifter)
-        good = lifter.all_of([speculation.begin(lifter.get) for speculation in speculations])
+        assumed = self._sums.assumed(lifter.get) if self._sums is not None else []
+        begun = [speculation.begin(lifter.get) for speculation in speculations]
+        good = lifter.all_of([*begun, *assumed])
         first = f"F{start:x}" if self._memory is None else f"R{start:x}"
         lifter.branch_if(good, first, f"S{start:x}", LIKELY)
         if self._memory is None:

@@ -8,7 +8,7 @@ a second line, vspltw may have made the other factor, the same for all lines: a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -17,7 +17,7 @@ from xenon.lifter.guards import Place, writes_memory
 from xenon.lifter.ir_types import FLOAT, I8, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, vr, wide
-from xenon.lifter.speculate import Grain
+from xenon.lifter.speculate import Grain, Read
 from xenon.lifter.values import Value
 
 _LINE = 16  # bytes of a VR
@@ -94,16 +94,22 @@ class SideBySide:
         self._splats.clear()
         self._known = frozenset(known)
 
-    def lift(self, lifter: Lifter, block: Block, index: int) -> None:
-        """What is emitted for one of the instructions: a group with its last."""
+    def assumed(self, _read: Read) -> list[Value]:
+        """What must hold before the first round: nothing."""
+        return []
+
+    def lift(self, lifter: Lifter, block: Block, index: int) -> bool:
+        """Emit what stands for one of the instructions: a group with its last. It is done with."""
         if index in self._first:
             self._addresses[index] = lifter.effective_address(block.body[index]) & -16
         if index in self._splat_of:
             self._splats[index] = lifter.get(vr(block.body[self._splat_of[index]].rt))
-        if index not in self._groups:
-            return
+        if index in self._groups:
+            self._lift_group(lifter, block, self._groups[index])
+        return True
+
+    def _lift_group(self, lifter: Lifter, block: Block, group: _Group) -> None:
         assert lifter.speculation is not None
-        group = self._groups[index]
         factors = [self._load(lifter, block, row) for row in group.rows]
         for words in factors:
             lifter.speculation.need(words, Grain.FACTOR)
@@ -130,10 +136,7 @@ class SideBySide:
     def _load(self, lifter: Lifter, block: Block, row: tuple[int, ...]) -> Value:
         """The words of neighbouring lines, which are also what their registers hold from now on."""
         if row not in self._loaded:
-            bytes = vector(_LINE * len(row), I8)
-            data = lifter.read(bytes, lifter.pointer(self._addresses[row[0]]), ", align 16")
-            reversed = [lane ^ (_LINE - 1) for lane in range(bytes.lanes)]
-            words = self._loaded[row] = data.shuffle(reversed).bitcast(wide(0, len(row)).type)
+            words = self._loaded[row] = lines_of_words(lifter, self._addresses[row[0]], len(row))
             if row in self._known and lifter.speculation is not None:
                 lifter.speculation.promise(words, Grain.FACTOR)
             for place, index in enumerate(row):
@@ -143,18 +146,36 @@ class SideBySide:
 
     def pack(self, lifter: Lifter) -> None:
         """Before the first round."""
-        for group in self._of_slot.values():
-            parts = [lifter.get(vr(product.total)) for product in group.products]
-            while len(parts) > 1:
-                lanes = range(2 * parts[0].type.lanes)
-                parts = [a.shuffle(lanes, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-            lifter.set(group.slot, parts[0])
+        for slot, group in self._of_slot.items():
+            pack_sums(lifter, slot, group.totals)
 
     def unpack(self, lifter: Lifter) -> None:
         """Behind the last one."""
-        for group in self._of_slot.values():
-            for place, product in enumerate(group.products):
-                lifter.set(vr(product.total), _part(lifter.get(group.slot), place))
+        for slot, group in self._of_slot.items():
+            unpack_sums(lifter, slot, group.totals)
+
+
+def lines_of_words(lifter: Lifter, address: Value, lines: int) -> Value:
+    """The words of neighbouring lines of memory, VR after VR."""
+    bytes = vector(_LINE * lines, I8)
+    data = lifter.read(bytes, lifter.pointer(address), ", align 16")
+    reversed = [lane ^ (_LINE - 1) for lane in range(bytes.lanes)]
+    return data.shuffle(reversed).bitcast(wide(0, lines).type)
+
+
+def pack_sums(lifter: Lifter, slot: Slot, totals: Sequence[int]) -> None:
+    """Put VRs side by side into a slot."""
+    parts = [lifter.get(vr(total)) for total in totals]
+    while len(parts) > 1:
+        lanes = range(2 * parts[0].type.lanes)
+        parts = [a.shuffle(lanes, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    lifter.set(slot, parts[0])
+
+
+def unpack_sums(lifter: Lifter, slot: Slot, totals: Sequence[int]) -> None:
+    """Put what is side by side in a slot into its VRs."""
+    for place, total in enumerate(totals):
+        lifter.set(vr(total), _part(lifter.get(slot), place))
 
 
 def _part(words: Value, place: int) -> Value:

@@ -14,6 +14,7 @@ class Target(NamedTuple):
     ram_bytes: int  # guest memory, a power of two; the page table follows it (see layout.py)
     page_bytes: int  # a power of two
     arm: bool = False  # the host has ARM64's
+    halves: bool = False  # the host converts IEEE 754's binary16
     assume_singles: bool = True
     """Assume that an FPR which only single-precision instructions read holds a single on entry. If it does
     not, compiled code returns at once, and the interpreter runs the call."""

@@ -15,7 +15,7 @@ from xenon.lifter.guards import Place, writes_memory
 from xenon.lifter.ir_types import BYTES_16, FLOAT, FLOATS_4, I8, I32, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, number_of, vr, wide
-from xenon.lifter.speculate import Grain
+from xenon.lifter.speculate import Grain, Read
 from xenon.lifter.values import Value
 
 _LINE = 16  # bytes of a VR
@@ -107,8 +107,12 @@ class Unpacked:
             values.clear()
         self._known = frozenset(known)
 
-    def lift(self, lifter: Lifter, block: Block, index: int) -> None:
-        """What is emitted for one of the instructions: a group with its last."""
+    def assumed(self, _read: Read) -> list[Value]:
+        """What must hold before the first round: nothing."""
+        return []
+
+    def lift(self, lifter: Lifter, block: Block, index: int) -> bool:
+        """Emit what stands for one of the instructions: a group with its last. It is done with."""
         instruction = block.body[index]
         if self._copies and not self._before:
             for group in self._of_slot.values():
@@ -117,7 +121,7 @@ class Unpacked:
         if index in self._copies:
             if self._held[instruction.rt] == index:
                 lifter.set(vr(instruction.rt), self._before[self._copies[index]])
-            return
+            return True
         if index in self._first:
             self._addresses[index] = lifter.effective_address(instruction) & -16
         elif instruction.mnemonic in ("vupkhsb", "vupklsb"):
@@ -127,6 +131,7 @@ class Unpacked:
             self._captured[index] = tuple(lifter.get(vr(number)) for number in numbers)
         if index in self._groups:
             self._lift_group(lifter, block, self._groups[index])
+        return True
 
     def _lift_group(self, lifter: Lifter, block: Block, group: _Group) -> None:
         assert lifter.speculation is not None

@@ -13,7 +13,6 @@ from typing import Protocol
 from xenon.lifter.ir_types import (
     BIT,
     DOUBLE,
-    FLOAT,
     I32,
     Type,
     TypeKind,
@@ -198,11 +197,12 @@ class Value:
             raise TypeError(f"fptrunc of {self.typed}")
         return self._convert("fptrunc", self.type.of_bits(32))
 
-    def fpext(self) -> Value:
-        """float to double, or each lane."""
-        if self.type.lane is not FLOAT:
-            raise TypeError(f"fpext of {self.typed}")
-        return self._convert("fpext", self.type.of_bits(64))
+    def fpext(self, bits: int = 64) -> Value:
+        """A float to one of so many bits, or each lane."""
+        self._need(TypeKind.FLOAT, "fpext")
+        if bits <= self.type.bits:
+            raise TypeError(f"fpext of {self.typed} to {bits} bits")
+        return self._convert("fpext", self.type.of_bits(bits))
 
     def to_float(self, type: Type, signed: bool) -> Value:
         """The number as a float (sitofp, uitofp)."""

@@ -87,9 +87,12 @@ def console_target(
     shows_status: bool = False,
 ) -> Target:
     """The console's memory, and this computer; with `counting`, code that counts in a CPU's instruments."""
+    x86 = str(_machine().triple).startswith("x86_64")
+    arm = str(_machine().triple).startswith(("aarch64", "arm64"))
     return Target(
-        x86=str(_machine().triple).startswith("x86_64"),
-        arm=str(_machine().triple).startswith(("aarch64", "arm64")),
+        x86=x86,
+        arm=arm,
+        halves=arm or (x86 and bool(llvm.get_host_cpu_features().get("f16c"))),
         ram_bytes=RAM_BYTES,
         page_bytes=PAGE_BYTES,
         assume_singles=assume_singles,

@@ -76,7 +76,7 @@ def prepared_alone() -> tuple[int, ...]:
 
 
 def _target(x86: bool) -> Target:
-    return Target(x86, RAM_BYTES, PAGE_BYTES, arm=not x86, optimised=True)
+    return Target(x86, RAM_BYTES, PAGE_BYTES, arm=not x86, halves=True, optimised=True)
 
 
 def _explored(

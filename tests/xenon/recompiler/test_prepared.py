@@ -29,7 +29,7 @@ from xenon.xell.stick import Start
 pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
 
 FUNCTIONS = ("strlen", "memcpy")
-BOTH_WAYS = "take_chunks"  # calls the platform, which lies elsewhere in the other guest
+BOTH_WAYS = "take_chunk"  # calls the platform, which lies elsewhere in the other guest
 KIND = next(host_kinds(), None)
 
 
