@@ -41,7 +41,7 @@ def sample(values: Iterable[Value], count: int, always: Sequence[Value] = ()) ->
     others = [value for value in values if value not in always]
     if WHOLE or count >= len(others):
         return [*always, *others]
-    chosen = sorted(random.Random(f"{_RUN} {others!r}").sample(range(len(others)), count))
+    chosen = sorted(random.Random(f"{_RUN} {count} {len(others)}").sample(range(len(others)), count))
     return [*always, *(others[index] for index in chosen)]
 
 

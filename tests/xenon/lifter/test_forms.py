@@ -20,6 +20,7 @@ from laboratory.differential import (
     forms,
     random_word,
 )
+from support import sample
 
 from xenon.lifter.rules import RULES
 from xenon.powerpc.isa import Kind, table
@@ -44,7 +45,7 @@ def groups() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize(
     "names",
-    list(groups()),
+    sample(groups(), 20),
     ids=lambda value: "-".join(value)[:40],
 )
 def test_compiled_code_gives_the_bits_of_unicorn(laboratory: Laboratory, names: list[str]) -> None:
