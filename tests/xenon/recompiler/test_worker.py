@@ -49,7 +49,7 @@ recompiler.prepared = lambda: None  # all is compiled
 folder = sys.argv[1]
 os.environ["PYTHONPATH"] = os.pathsep.join([folder, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
 os.chdir(folder)
-print("".join(xenon.Session().generate("a", seed=1)))
+print("".join(xenon.Session().generate("a", seed=1, steps=30)))
 print(CodeCache().usage().files > 0)
 """
 
