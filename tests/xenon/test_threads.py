@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sharing import build_once, build_program, run_folder
 from support import WHOLE, Made, sample
+from systems import RECOMPILER
 
 import llama2c
 import loader
@@ -106,7 +107,7 @@ def test_a_program_is_told_how_many_threads_run_at_once(
     assert int(text, 16) == min(processors, 6)
 
 
-@pytest.mark.skipif(not installed(), reason="the recompiler needs llvmlite")
+@RECOMPILER
 @pytest.mark.parametrize(("processors", "expected"), [(1, 1), (2, 1), (6, 5), (8, 6)])
 def test_a_compiler_at_work_takes_a_processor(
     build: Build, monkeypatch: pytest.MonkeyPatch, processors: int, expected: int

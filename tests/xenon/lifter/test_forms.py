@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
-
 from laboratory.differential import (
     UNTESTED,
     Difference,
@@ -21,11 +18,14 @@ from laboratory.differential import (
     random_word,
 )
 from support import sample
+from systems import RECOMPILER
 
 from xenon.lifter.rules import RULES
 from xenon.powerpc.isa import Kind, table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.recompiler import Tier
+
+pytestmark = RECOMPILER
 
 CASES = 24
 GROUP = 12  # forms in one function: compiling is what takes time

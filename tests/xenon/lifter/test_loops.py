@@ -7,11 +7,9 @@ import struct
 from itertools import product
 
 import pytest
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
-
 from laboratory.loop_trials import LoopLaboratory, Trial, random_trial
 from support import LONG, WHOLE, sample
+from systems import RECOMPILER
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.lifter.flow import explore
@@ -20,7 +18,7 @@ from xenon.lifter.unit import lift_unit
 from xenon.linux.layout import PROGRAM
 from xenon.recompiler.cache import CodeCache
 
-pytestmark = pytest.mark.usefixtures("quick_code")
+pytestmark = [RECOMPILER, pytest.mark.usefixtures("quick_code")]
 _DATA = PROGRAM.start + 0x10000
 _WORDS = 4096
 _MULTIPLY_ADD = (0x7C2048CE, 0x7C4050CE, 0x106118AE, 0x39290010, 0x394A0010)

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import LONG, NATIVE, WHOLE, Made, compiling_quickly, image_bytes, sample
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+from systems import RECOMPILER
 
 import llama2c
 import loader
@@ -22,6 +21,8 @@ from llama2c.facts import HOT_FUNCTIONS, TYPE_FUNCTIONS, hot_functions
 from llama2c.reference import Reference
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.recompiler.recompiler import Tier
+
+pytestmark = RECOMPILER
 
 KERNELS = ["scalar", "vmx"]
 # Those of the second tier; prepared code is of it as well, for all hot functions.

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from systems import RECOMPILER
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+pytest.importorskip("llvmlite", reason=RECOMPILER.kwargs["reason"])
 
 import llama2c
 from xenon.console import Console, CpuKind, MachineSettings

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
-
 from executed_code import counted, executed, functions_at
 from support import WHOLE, compiling_quickly
+from systems import RECOMPILER
 
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.errors import XenonError
 from xenon.linux.faults import GuestFault
 from xenon.recompiler.recompiler import Tier
+
+pytestmark = RECOMPILER
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from systems import RECOMPILER
 
 import xenon
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.notes import XenonWarning
 from xenon.recompiler import recompiler, tier, worker
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+pytestmark = RECOMPILER
 
 _SCRIPT = """
 import signal
