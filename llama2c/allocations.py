@@ -116,7 +116,7 @@ class _Table:
     def call(self, name: str, arguments: list[int | Extents]) -> int:
         macro = self.macros[name]
         names = dict(zip(macro.parameters, arguments, strict=True))
-        return self.value(ast.parse(macro.body, mode="eval").body, names)
+        return self.value(_parsed(macro.body), names)
 
     def value(self, node: ast.expr, names: Mapping[str, int | Extents]) -> int:
         """The value of a formula, with the values of its names. Raises ValueError for any other syntax."""
@@ -144,6 +144,11 @@ class _Table:
     def _argument(self, node: ast.expr, names: Mapping[str, int | Extents]) -> int | Extents:
         """A macro's argument: a number, or all extents where it is `p` itself."""
         return names[node.id] if isinstance(node, ast.Name) and node.id in names else self.value(node, names)
+
+
+@functools.cache
+def _parsed(formula: str) -> ast.expr:
+    return ast.parse(formula, mode="eval").body
 
 
 def _binary(operator: ast.operator, left: int, right: int) -> int:

@@ -88,7 +88,7 @@ def test_functions_note_for_others_what_the_processor_leaves_in_fpscr() -> None:
     assert list(wrong(usual, run_noted)) == []
 
 
-@RECOMPILER
+@pytest.mark.usefixtures("quick_code")
 @pytest.mark.parametrize("cases", [ALL, XENON, STATUS], ids=["all", "xenon", "status"])
 def test_cold_code_ends_as_the_files_say(cases: list[Case]) -> None:
     """On Unicorn, which hands over what it does not do as Xenon does."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import unicorn
 from executed_code import counted, executed, functions_at
-from support import LONG, WHOLE
+from support import LONG, WHOLE, sample
 from unicorn import arm64_const as arm
 
 import llama2c
@@ -95,16 +95,21 @@ def test_counts_are_the_same_in_compiled_code(program: Path, job: list[str]) -> 
 @pytest.mark.usefixtures("quick_code")
 @pytest.mark.parametrize("kernel", ["vmx", pytest.param("scalar", marks=LONG)])
 def test_a_story_takes_the_same_instructions_on_both_ways_to_run(kernel: str) -> None:
+    """All hot functions are compiled in the long form, else a few that each run chooses anew."""
+    names = sample(sorted({*hot_functions(kernel)} - {"main"}), 14, ["forward", f"rows_{kernel}"])
+    print("compiled:", *names)  # shown where the test fails
     model = loader.open(llama2c.bundled_model())
     tokenizer = loader.find_tokenizer(model)
     results = []
-    for kind in CpuKind:
+    for kind in (CpuKind.UNICORN, CpuKind.RECOMPILER):
         console = Console(MachineSettings(cpu=kind, measured=True), clock=StillClock())
         console.disc.add("/model.bin", model.image(loader.ByteOrder.BIG))
         console.disc.add("/tokenizer.bin", tokenizer.image(loader.ByteOrder.BIG))
         words = ["/model.bin", "-z", "/tokenizer.bin", "-t", "0", "-s", "1", "-n", "9", "-k", kernel]
         console.boot(llama2c.guest_program(), words)
-        console.compile([name for name in hot_functions(kernel) if name != "main"])
+        if console.recompiler is not None:
+            for address in console.recompiler.functions.addresses_of(set(names)):
+                console.recompiler.compile(address)
         results.append(executed(counted(console)))
         assert console.exit_status == 0
     assert results[0] == results[1]

@@ -43,10 +43,10 @@ def booted(
     return console
 
 
-def compile_all(console: Console, kernel: str | None = None) -> None:
+def compile_all(console: Console, kernel: str | None = None, is_prepared: bool = True) -> None:
     """Compile every function of the program that a model in fp32 may need before its first instruction:
     those that are hot with the kernel, if one is named (in the short form the hottest), and the others
-    quickly; in the short form the others that are hot, and a few of the rest."""
+    quickly; in the short form those that there is prepared code for, if there is, and a few of the rest."""
     recompiler = console.recompiler
     assert recompiler is not None
     names = set((hot_functions if WHOLE else OPTIMISED.__getitem__)(kernel) if kernel else ())
@@ -54,7 +54,7 @@ def compile_all(console: Console, kernel: str | None = None) -> None:
         if each.name in names:
             recompiler.compile(each.address)
     needed = {each.name: each.address for each in recompiler.functions if each.name not in OTHER_TYPES}
-    chosen = sample(needed, 12, hot_functions(kernel or "vmx"))
+    chosen = sample(needed, 20, hot_functions(kernel or "vmx") if is_prepared else [])
     print("compiled:", *chosen)  # shown where the test fails
     with compiling_quickly():
         for name in chosen:
@@ -125,7 +125,7 @@ def check_logits(
         if not is_prepared:
             monkeypatch.setattr("xenon.recompiler.recompiler.prepared", lambda: None)
         console = booted(model, tokenizer, [*arguments, "256"], CpuKind.RECOMPILER, threads)
-        compile_all(console, kernel)
+        compile_all(console, kernel, is_prepared)
         if tier is Tier.OPTIMISED:
             optimise(console, hot_functions(kernel) if WHOLE else OPTIMISED[kernel])
         assert output(console) == expected, (threads, tier, is_prepared)
