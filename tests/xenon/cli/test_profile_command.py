@@ -92,7 +92,7 @@ def test_a_model_of_ones_own_is_told_from_a_program(make_model: Callable[..., Ma
     assert "rows_scalar" in done.stderr
 
 
-@pytest.mark.usefixtures("quick_code")
+@pytest.mark.usefixtures("hot_functions_alone")
 def test_warm_code_is_compiled_from_the_first_instruction(capsys: pytest.CaptureFixture[str]) -> None:
     """In this process: to compile as a command does takes a quarter of a minute."""
     words = ["profile", "--warm", "--threads", "1", "-n", "12", "--json"]

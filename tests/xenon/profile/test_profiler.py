@@ -203,7 +203,7 @@ def test_every_function_of_our_guest_would_be_compiled() -> None:
     assert [name for name in HOT_FUNCTIONS if not covered[name].compiles] == []
 
 
-@QUICK_CODE
+@pytest.mark.usefixtures("hot_functions_alone")
 @pytest.mark.parametrize("matmul", [pytest.param(Matmul.SCALAR, marks=LONG), Matmul.VMX])
 def test_nothing_that_takes_time_in_a_story_is_left_on_unicorn(matmul: Matmul) -> None:
     kept: list[Profiler] = []
