@@ -26,7 +26,7 @@ PORT = (
     *"halves header int8_products kernels_scalar kernels_vmx maths matmul memory parallel".split(),
     *"sampler sort tensor_types text transformer".split(),
     *"byte_pairs byte_pairs_check char_classes merge pieces printer split tokenizer utf8".split(),
-    *"answer conversation inference records stops".split(),
+    *"answer conversation inference options records stops story".split(),
     "fp32",  # the tensor types, a line each
     "f16",
     "bf16",

@@ -58,7 +58,7 @@ differ: SEC : LDA F1 : SBC F2 : STA P : LDA F1+1 : SBC F2+1 : STA P+1 : LDA F1+2
         LDA S2 : STA S1
         SEC : LDA #0 : SBC P : STA P : LDA #0 : SBC P+1 : STA P+1 : LDA #0 : SBC P+2 : STA P+2
 positive: LDA P : ORA P+1 : ORA P+2 : BEQ gone
-normal: LDA P+2 : BMI packed : ASL P : ROL P+1 : ROL P+2 : DEC E1 : BNE normal
+normal: LDA P+2 : BMI packed : ASL P : ROL P+1 : ROL P+2 : LDA E1 : BEQ gone : DEC E1 : BNE normal
 gone:   JMP zero
 """
 

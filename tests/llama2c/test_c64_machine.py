@@ -9,7 +9,7 @@ import pytest
 from assembler import assemble, basic_program
 from c64_parts import HostRun, run_on_host
 from c64_programs import matrix_program
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xenon.c64.network import matmul
@@ -227,6 +227,7 @@ def test_rows_fetched_and_multiplied_by_6502_code_are_those_of_the_model(c64_fol
 
 
 @given(st.lists(st.integers(0, (1 << 32) - 1), min_size=24, max_size=24))
+@example([*[0] * 6, 0x011E017E, *[0] * 15, 0xBE4F6281, 0])  # the product's exponent field is 0
 @settings(max_examples=40)
 def test_any_bits_give_the_same_in_6502_code_and_in_the_model(c64_folder: Path, values: list[int]) -> None:
     numbers = np.array(values, np.int64)

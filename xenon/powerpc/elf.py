@@ -22,11 +22,12 @@ PROGRAM_HINT = (
 _TRUNCATED_HINT = "the file is truncated: build or copy it again"
 
 TYPE_RELOCATABLE, TYPE_EXECUTABLE, TYPE_POSITION_INDEPENDENT, TYPE_CORE = 1, 2, 3, 4
-MACHINE_POWERPC, MACHINE_POWERPC64 = 20, 21
+MACHINE_POWERPC, MACHINE_POWERPC64, MACHINE_X86_64 = 20, 21, 62
 SEGMENT_LOAD, SEGMENT_DYNAMIC_LINKER, SEGMENT_STACK = 1, 3, 0x6474_E551
 SEGMENT_EXECUTE, SEGMENT_WRITE, SEGMENT_READ = 1, 2, 4  # flags
-SECTION_SYMBOLS, SECTION_NO_BYTES, SECTION_DYNAMIC_SYMBOLS = 2, 8, 11
-SECTION_EXECUTABLE, SECTION_COMPRESSED = 0x4, 0x800  # flags
+SECTION_BYTES, SECTION_SYMBOLS, SECTION_RELOCATIONS = 1, 2, 4
+SECTION_NO_BYTES, SECTION_DYNAMIC_SYMBOLS = 8, 11
+SECTION_ALLOCATED, SECTION_EXECUTABLE, SECTION_COMPRESSED = 0x2, 0x4, 0x800  # flags
 SYMBOL_UNTYPED, SYMBOL_FUNCTION, SYMBOL_INDIRECT_FUNCTION = 0, 2, 10
 
 LONGEST_NAME = 1024
@@ -79,7 +80,8 @@ class ProgramHeader:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section header. `link` is, of a symbol table, the index of the section with its names."""
+    """A section header. `link` is, of a symbol table, the index of the section with its names, and `info`, of
+    relocations, that of the section that they change. It begins at a multiple of `alignment` bytes."""
 
     index: int
     header_offset: int
@@ -90,6 +92,8 @@ class Section:
     offset: int
     size: int
     link: int
+    info: int
+    alignment: int
 
     @property
     def executable(self) -> bool:
@@ -99,13 +103,24 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A symbol that a section of the file defines; `section` is an index into `Elf.sections()`."""
+    """A symbol; `section` is an index into `Elf.sections()`, 0 for a symbol that the file does not define."""
 
     name: str
     type: int
     section: int
     value: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """What a linker writes at `offset` of a section, by `type`, from an `addend` and the address of a symbol,
+    the one with the index `symbol` in its table."""
+
+    offset: int
+    symbol: int
+    type: int
+    addend: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +132,7 @@ class _Structures:
     segment: struct.Struct
     section: struct.Struct
     symbol: struct.Struct
+    relocation: struct.Struct
 
     def program_header(self, data: memoryview, index: int, header_offset: int) -> ProgramHeader:
         if self.bits == 64:
@@ -147,6 +163,7 @@ def _structures(bits: Bits, order: Order) -> _Structures:
         segment=struct.Struct(f"{sign}2I6Q" if bits == 64 else f"{sign}8I"),
         section=struct.Struct(f"{sign}2I{4 * word}2I{2 * word}"),
         symbol=struct.Struct(f"{sign}IBBHQQ" if bits == 64 else f"{sign}IIIBBH"),
+        relocation=struct.Struct(f"{sign}2{word}{word.lower()}"),
     )
 
 
@@ -220,19 +237,10 @@ class Elf:
             _, kind, _, _, offset, length, *_ = rows[header.names_section]
             if kind != SECTION_NO_BYTES:
                 names = self.bytes_at(offset, length, f"section {header.names_section}")
+        start, entry_size = header.sections_offset, structure.size
         return [
-            Section(
-                index,
-                header.sections_offset + index * structure.size,
-                _text(names, name),
-                kind,
-                flags,
-                address,
-                offset,
-                length,
-                link,
-            )
-            for index, (name, kind, flags, address, offset, length, link, *_) in enumerate(rows)
+            Section(index, start + index * entry_size, _text(names, name), *fields)
+            for index, (name, *fields, _) in enumerate(rows)
         ]
 
     def content(self, section: Section) -> memoryview:
@@ -270,6 +278,25 @@ class Elf:
                         return
                 if name:
                     yield Symbol(name, kind, section, value, size)
+
+    def symbol_entries(self, table: Section, sections: list[Section]) -> list[Symbol]:
+        """All symbols of a table in its order, those without a name and those defined elsewhere too: what
+        relocations count. Raises XenonError for a table or names beyond the file."""
+        if table.link >= len(sections):
+            raise XenonError(f"{self.name}: the names of section {table.index} are in none of its sections")
+        data, strings = self.content(table), self.content(sections[table.link])
+        return [
+            Symbol(_text(strings, offset), kind, section, value, size)
+            for offset, kind, section, value, size in self._structures.symbols(data)
+        ]
+
+    def relocations(self, section: Section) -> Iterator[Relocation]:
+        """The whole entries of a section of relocations with addends. Raises XenonError for one beyond the
+        file."""
+        structure, data = self._structures.relocation, self.content(section)
+        shift = 32 if self.bits == 64 else 8
+        for offset, info, addend in structure.iter_unpack(data[: len(data) - len(data) % structure.size]):
+            yield Relocation(offset, info >> shift, info & ((1 << shift) - 1), addend)
 
     def _header(self) -> ElfHeader:
         structure = self._structures.header

@@ -66,10 +66,13 @@ def test_programs_for_other_machines_are_read_as_pyelftools_reads_them(built: tu
     assert [
         (row.offset, row.address, row.file_size, row.memory_size, row.flags) for row in file.program_headers()
     ] == [tuple(segment[field] for field in fields) for segment in reference.iter_segments()]
-    fields = ("sh_flags", "sh_addr", "sh_offset", "sh_size", "sh_link")
+    section_fields = ("sh_flags", "sh_addr", "sh_offset", "sh_size", "sh_link", "sh_info", "sh_addralign")
     sections = file.sections()
-    assert [(row.name, row.flags, row.address, row.offset, row.size, row.link) for row in sections] == [
-        (section.name, *(section[field] for field in fields)) for section in reference.iter_sections()
+    assert [
+        (row.name, row.flags, row.address, row.offset, row.size, row.link, row.info, row.alignment)
+        for row in sections
+    ] == [
+        (section.name, *(section[field] for field in section_fields)) for section in reference.iter_sections()
     ]
     for section, expected in zip(sections, reference.iter_sections(), strict=True):
         if expected["sh_type"] not in ("SHT_NOBITS", "SHT_NULL"):

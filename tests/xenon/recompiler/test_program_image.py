@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
 from systems import RECOMPILER
 
 pytest.importorskip("llvmlite", reason=RECOMPILER.kwargs["reason"])
 
 import llama2c
 from xenon.console import Console, CpuKind, MachineSettings
+from xenon.powerpc.elf import Elf
 from xenon.recompiler import codegen
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.object_code import FlatCode, flat_code
@@ -68,6 +73,27 @@ def test_object_code_that_refers_to_others_or_is_damaged_is_not_flat() -> None:
     whole = codegen.compile_text(_CONSTANT)
     assert flat_code(whole, "unknown") is None
     assert all(flat_code(whole[:length], "sum") is None for length in range(0, len(whole), 7))
+
+
+@only_where_flat
+def test_relocations_and_their_symbols_are_read_as_pyelftools_reads_them() -> None:
+    file = codegen.compile_text(_CONSTANT)
+    reference, elf = ELFFile(io.BytesIO(file)), Elf("it", file)
+    sections = elf.sections()
+    relocations = []
+    for section, expected in zip(sections, reference.iter_sections(), strict=True):
+        if isinstance(expected, SymbolTableSection):
+            symbols = [(symbol.name, symbol.value) for symbol in elf.symbol_entries(section, sections)]
+            assert symbols == [
+                ("" if symbol["st_info"]["type"] == "STT_SECTION" else symbol.name, symbol["st_value"])
+                for symbol in expected.iter_symbols()
+            ]
+        elif isinstance(expected, RelocationSection):
+            fields = ("r_offset", "r_info_sym", "r_info_type", "r_addend")
+            rows = [(row.offset, row.symbol, row.type, row.addend) for row in elf.relocations(section)]
+            assert rows == [tuple(row[field] for field in fields) for row in expected.iter_relocations()]
+            relocations += rows
+    assert len(relocations) > 1
 
 
 def test_a_damaged_image_is_none() -> None:
