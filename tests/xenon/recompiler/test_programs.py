@@ -88,7 +88,10 @@ def test_a_fault_in_compiled_code_is_reported_as_on_unicorn(program: Path, how: 
     assert "touch" in reports[0]
 
 
-def test_a_loop_that_is_never_left_is_compiled_while_it_runs(program: Path) -> None:
+def test_a_loop_that_is_never_left_is_compiled_while_it_runs(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # another test's image would have it from its entry
     console = booted(program, ["loop", "6000"], CpuKind.RECOMPILER, compiled=False)
     output(console)
     assert console.recompiler is not None
