@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 _SOURCES = Path(__file__).resolve().parent / "src"
 _MACRO = re.compile(r"^#define (\w+)(?:\(([\w, ]*)\))?[ \t]+(\S.*)$", re.MULTILINE)
@@ -60,8 +61,7 @@ class Users(Enum):
     GPU = "GPU"
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
+class Allocation(NamedTuple):
     """One allocation of a run: its name as the guest tells it to the machine, and its size in bytes."""
 
     name: str
@@ -100,14 +100,17 @@ def array_bytes(words: int) -> int:
     return _table().call("ARRAY", [words])
 
 
-@dataclass(frozen=True, slots=True)
-class _Macro:
+@functools.cache
+def _parsed(formula: str) -> ast.expr:
+    return ast.parse(formula, mode="eval").body
+
+
+class _Macro(NamedTuple):
     parameters: tuple[str, ...]
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
+class _Table(NamedTuple):
     """The macros of allocations.h by name, and the arguments of the rows of allocations.def by their kind."""
 
     macros: Mapping[str, _Macro]

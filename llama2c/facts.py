@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 FIGURES_DESCRIPTOR = 3  # the descriptor that xenon's sessions and benchmarks name with `-r`
 _RECORD = struct.Struct(">4sI6Q")  # src/figures.h
@@ -129,8 +128,7 @@ def functions_to_prepare() -> tuple[str, ...]:
     return (*HOT_FUNCTIONS, *BYTE_PAIR_FUNCTIONS, *HALF_CACHE_FUNCTIONS, *of_types)
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """What a run of the guest measured: the record that `-r DESCRIPTOR` writes when the story is told.
 
     `prompt_tokens`, BOS among them, are those that were read, in passes of several; `first_tokens` are those

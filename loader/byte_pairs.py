@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from loader.beginnings import BYTE_PAIRS_MAGIC
 from loader.errors import LoaderError
 from loader.image import ITEM, Image, Segment
 from loader.kinds import ByteOrder
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     Words = NDArray[np.uint32]
 
-MAGIC = 0x78746F6B
 VERSION = 1
 BYTE_LEVEL = 1
 ABSENT = 0xFFFFFFFF  # instead of a token's number
@@ -93,7 +93,7 @@ class BytePairs:
         rows = np.stack((merges[:, 0], merges[:, 1], np.arange(len(merges)), merges[:, 2]), axis=1)
         rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
         header = [
-            *(MAGIC, VERSION, BYTE_LEVEL, self.pre_tokenizer),
+            *(BYTE_PAIRS_MAGIC, VERSION, BYTE_LEVEL, self.pre_tokenizer),
             ADD_BEGIN * self.add_begin + WHOLE_PIECES * bool(self.whole_pieces),
             *(len(self.tokens), len(rows), len(special), len(self.whole_pieces), len(text)),
             *(ABSENT if self.begin is None else self.begin, len(self.ends)),
@@ -110,14 +110,6 @@ class BytePairs:
         )
         words = np.concatenate([np.asarray(part, np.int64) for part in parts])
         return words.astype(f"{byte_order.mark}u4").tobytes() + text
-
-
-def byte_pairs_order(head: bytes) -> ByteOrder | None:
-    """The byte order of a file of this kind that begins with `head`; None for any other file."""
-    for order in ByteOrder:
-        if head[:ITEM] == struct.pack(f"{order.mark}I", MAGIC):
-            return order
-    return None
 
 
 class BytePairTokenizer(Tokenizer):

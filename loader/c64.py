@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loader.beginnings import C64_WEIGHTS_MAGIC
 from loader.c64_tokenizer import MOST_PIECES, c64_tokenizer_image
 from loader.c64_weights import (
     CONFIG_NAME,
     LARGEST_FIELD,
-    MAGIC,
     MIB,
     SIZES,
     TOKENIZER_NAME,
@@ -115,7 +115,7 @@ def _size(model: Model) -> int:
 
 def weights_image(model: Model, size: int) -> Image:
     """The image of weights.reu, `size` bytes."""
-    segments = [Segment(len(MAGIC), U8, MAGIC)]
+    segments = [Segment(len(C64_WEIGHTS_MAGIC), U8, C64_WEIGHTS_MAGIC)]
     if model.format is Format.V0:
         first, last = model.tensors[0], model.tensors[-1]
         segments.append(Segment(last.offset + last.nbytes - first.offset, F32, first.offset))

@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from loader.beginnings import C64_WEIGHTS_MAGIC
 from loader.errors import LoaderError
 from loader.header import FIELDS, read_header
 from loader.kinds import Format
@@ -18,7 +19,6 @@ from loader.layout import Config, file_size
 from loader.model import Model
 from loader.source import Source
 
-MAGIC = b"L264"
 CONFIG_NAME, WEIGHTS_NAME, TOKENIZER_NAME = "config.bin", "weights.reu", "tokenizer.bin"
 MIB = 1 << 20
 SIZES = (2 * MIB, 4 * MIB, 8 * MIB, 16 * MIB)  # of expansions that the script makes files for
@@ -43,7 +43,7 @@ class ReuMap:
     def rows(self) -> list[tuple[str, int, int]]:
         """(what, first address, address behind it)."""
         names = ("magic", "weights", "q", "key_cache", "value_cache", "att", "free")
-        starts = (0, len(MAGIC), self.q, self.keys, self.values, self.scores, self.end, self.size)
+        starts = (0, len(C64_WEIGHTS_MAGIC), self.q, self.keys, self.values, self.scores, self.end, self.size)
         return list(zip(names, starts[:-1], starts[1:], strict=True))
 
     @property
@@ -54,7 +54,7 @@ class ReuMap:
 
 def payload_bytes(config: Config) -> int:
     """Bytes of "L264" and the tensors."""
-    return len(MAGIC) + file_size(config, Format.V0) - FIELDS
+    return len(C64_WEIGHTS_MAGIC) + file_size(config, Format.V0) - FIELDS
 
 
 def reu_map(config: Config, size: int) -> ReuMap:
@@ -88,7 +88,7 @@ class _Checkpoint(Source):
         head = self._header[offset : offset + len(buffer)]
         buffer[: len(head)] = head
         if len(head) < len(buffer):
-            shift = len(self._header) - len(MAGIC)
+            shift = len(self._header) - len(C64_WEIGHTS_MAGIC)
             self._reu.read_into(offset + len(head) - shift, buffer[len(head) :])
 
     def check_unchanged(self) -> None:
@@ -115,11 +115,6 @@ class C64Model(Model):
         self.reu = weights
         self.map = reu_map(made.config, weights.size)
         self.config_path = config_path
-
-
-def is_c64_weights(head: bytes) -> bool:
-    """Whether a file begins as weights.reu does."""
-    return head.startswith(MAGIC)
 
 
 def open_c64_weights(source: Source) -> C64Model:

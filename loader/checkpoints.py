@@ -27,9 +27,9 @@ from loader.layout import (
     shape_of,
 )
 from loader.making import Maker
+from loader.named_weights import Weights
 from loader.planes import split
 from loader.tensor_types import F32, I8, Q4_1, Q8_0, U8, TensorType
-from loader.weights import Weights
 from loader.widening import widest
 
 DEFAULT_GROUP = 64

@@ -17,11 +17,11 @@ from loader.kinds import ByteOrder, Format
 from loader.layout import ALIGNMENT_WANTED, tensors
 from loader.making import Maker
 from loader.model import Model
+from loader.named_weights import Weights
 from loader.output import Progress, check_target, write_images
 from loader.safetensors.folder import HuggingFaceFolder
 from loader.search import open_any
 from loader.tokens import Tokenizer
-from loader.weights import Weights
 
 
 class FileKind(Enum):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from loader.beginnings import FOLDER_CONFIG
 from loader.conversion import Conversion, FileKind
 from loader.errors import LoaderError
 from loader.gguf.file import Gguf
 from loader.gguf.writer import gguf_image
 from loader.kinds import ByteOrder
 from loader.safetensors.file import TYPES
-from loader.safetensors.folder import CONFIG, SINGLE
+from loader.safetensors.folder import SINGLE
 from loader.safetensors.writer import config_image, safetensors_image
 from loader.search import Openable, weights
 from loader.tensor_types import TensorType
@@ -40,5 +41,5 @@ def plan_folder(source: Openable, target: Path, type: TensorType | None = None) 
     image, maker = safetensors_image(tensors, type)
     return [
         Conversion(tensors, target / SINGLE, FileKind.SAFETENSORS, ByteOrder.LITTLE, image, maker=maker),
-        Conversion(tensors, target / CONFIG, FileKind.CONFIG, ByteOrder.LITTLE, config_image(tensors)),
+        Conversion(tensors, target / FOLDER_CONFIG, FileKind.CONFIG, ByteOrder.LITTLE, config_image(tensors)),
     ]

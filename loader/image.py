@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loader.source import Source
 from loader.tensor_types import I32, TensorType
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 ITEM = I32.block_bytes  # of a number in a header or a tokenizer: int32 or float32
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """`nbytes` bytes of an image, taken from `origin`: an offset in the source file, the bytes themselves, or
     a function that makes them.
 

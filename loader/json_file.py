@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loader.errors import LoaderError
-from loader.legible import printable
+from loader.printable import printable
 from loader.source import Source
 
 MAX_JSON = 16 << 20

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from loader.errors import LoaderError
 from loader.layout import Key
+from loader.named_weights import Weights
 from loader.quantise import QUANTISERS, int8_groups
 from loader.tensor_types import TensorType
-from loader.weights import Weights
 from loader.widening import widening
 
 if TYPE_CHECKING:

@@ -21,9 +21,15 @@ from loader.tokenizer import SWAPPED_HINT, is_tokenizer, looks_like_tokenizer
 if TYPE_CHECKING:
     import numpy as np
 
+    from loader.gguf.file import Gguf
+    from loader.safetensors.folder import HuggingFaceFolder
+
 
 class Model:
     """An open checkpoint of any version and byte order. Only its header has been read."""
+
+    origin: Gguf | HuggingFaceFolder | None = None
+    """What a checkpoint that is held in memory was made of."""
 
     def __init__(self, source: Source, header: Header) -> None:
         self.source = source

@@ -5,27 +5,28 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from loader.c64_weights import is_c64_weights, open_c64_weights
+from loader.beginnings import FOLDER_CONFIG, is_c64_weights, is_gguf, is_safetensors
 from loader.errors import LoaderCode, LoaderError
 from loader.foreign import HEAD_BYTES
-from loader.gguf.file import Gguf, is_gguf, open_gguf
-from loader.gguf.llama import llama_weights
 from loader.header import VERSIONED_HEADER, read_header
 from loader.model import Model, is_model, model_from
-from loader.safetensors.file import is_safetensors
-from loader.safetensors.folder import CONFIG, HuggingFaceFolder, open_folder
 from loader.source import Source
 from loader.tokenizer import is_tokenizer, looks_like_tokenizer, tokenizer_from
 from loader.tokens import Tokenizer
-from loader.weights import Weights, weights_of
 from xenon.host.files import reason
+
+if TYPE_CHECKING:
+    from loader.gguf.file import Gguf
+    from loader.named_weights import Weights
+    from loader.safetensors.folder import HuggingFaceFolder
 
 MOST_NAMED = 20  # files that a message names one by one
 _NAME_IT = "name the model's tokenizer"
 
 
-Openable = Model | Tokenizer | Gguf | HuggingFaceFolder
+Openable: TypeAlias = "Model | Tokenizer | Gguf | HuggingFaceFolder"
 
 
 def open_any(path: str | os.PathLike[str]) -> Openable:
@@ -36,17 +37,19 @@ def open_any(path: str | os.PathLike[str]) -> Openable:
 
     Raises LoaderError as the two openers do: as that of the two which a damaged file begins like.
     """
-    if (Path(path) / CONFIG).is_file():
-        return open_folder(path)
+    if (Path(path) / FOLDER_CONFIG).is_file():
+        return _open_folder(path)
     source = Source(path)
     head = source.read(0, HEAD_BYTES)
     if is_gguf(head):
+        from loader.gguf.file import open_gguf
+
         return open_gguf(source)
     if is_c64_weights(head):
-        return open_c64_weights(source)
-    if is_safetensors(head) and (Path(path).parent / CONFIG).is_file():
+        return _open_c64_weights(source)
+    if is_safetensors(head) and (Path(path).parent / FOLDER_CONFIG).is_file():
         source.close()
-        return open_folder(path)
+        return _open_folder(path)
     if is_model(source):
         return model_from(source)
     if is_tokenizer(source) or (not _begins_as_model(source) and looks_like_tokenizer(head)):
@@ -59,12 +62,29 @@ def open_model(path: str | os.PathLike[str]) -> Model:
     saying what the file is instead, or what is wrong with it."""
     source = Source(path)
     if is_c64_weights(source.read(0, HEAD_BYTES)):
-        return open_c64_weights(source)
+        return _open_c64_weights(source)
     return model_from(source)
+
+
+def _open_folder(path: str | os.PathLike[str]) -> HuggingFaceFolder:
+    from loader.safetensors.folder import open_folder
+
+    return open_folder(path)
+
+
+def _open_c64_weights(source: Source) -> Model:
+    from loader.c64_weights import open_c64_weights
+
+    return open_c64_weights(source)
 
 
 def weights(source: Openable) -> Weights:
     """The tensors of a Llama model by the names of run.c; raises LoaderError for what is no such model."""
+    from loader.gguf.file import Gguf
+    from loader.gguf.llama import llama_weights
+    from loader.named_weights import weights_of
+    from loader.safetensors.folder import HuggingFaceFolder
+
     if isinstance(source, Tokenizer):
         raise LoaderError(f"{source.path}: is a tokenizer, not a model", _NAME_IT)
     if isinstance(source, HuggingFaceFolder):

@@ -16,18 +16,12 @@ from loader.source import Source
 from loader.tokens import MAX_FILE, MAX_PIECES
 
 _HINT = "expected a SentencePiece model as Llama has it: BPE with byte fallback"
-_MAGIC = b"\n\x0e\n\x05<unk>"  # the first piece, of 14 bytes, with a text of five
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _MOST_VARINT = 10  # bytes
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # types of pieces
 _TYPES = {4: "user-defined", 5: "unused"}
 _BPE = 2
 _MODELS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
-
-
-def begins_as_sentencepiece(head: bytes) -> bool:
-    """Whether a file that begins with `head` is meant as a SentencePiece model."""
-    return head.startswith(_MAGIC)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loader import dequantise
 from loader.kinds import ByteOrder
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True)
-class Plane:
+class Plane(NamedTuple):
     """A part of every block of a type, laid out apart from the others: `items` items of `type` from a block.
 
     `suffix` follows the name of the tensor. `fields` are the block's fields that it consists of, in order.

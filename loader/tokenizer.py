@@ -6,20 +6,15 @@ from __future__ import annotations
 import os
 import struct
 
-from loader.byte_pairs import BytePairTokenizer, byte_pairs_order
+from loader.beginnings import begins_as_json, begins_as_sentencepiece, byte_pairs_order, is_gguf
 from loader.c64_tokenizer import c64_tokenizer, is_c64_tokenizer
 from loader.errors import LoaderError
 from loader.foreign import HEAD_BYTES, recognise
-from loader.gguf.file import is_gguf
 from loader.header import read_header
 from loader.image import ITEM
 from loader.kinds import ByteOrder
 from loader.pieces import MAX_TOKEN_LENGTH, RECORD, PieceTokenizer, order_of, records
-from loader.sentencepiece_model import begins_as_sentencepiece, sentencepiece_tokenizer
 from loader.source import Source
-from loader.tokenizer_gguf import open_gguf_tokenizer
-from loader.tokenizer_json import begins_as_json
-from loader.tokenizer_json_scored import json_tokenizer
 from loader.tokens import MAX_FILE, Fault, Tokenizer
 
 SWAPPED_HINT = (
@@ -38,10 +33,16 @@ def tokenizer_from(source: Source) -> Tokenizer:
     try:
         head = source.read(0, HEAD_BYTES)
         if is_gguf(head):
+            from loader.tokenizer_gguf import open_gguf_tokenizer
+
             return open_gguf_tokenizer(source)
         if begins_as_json(head):
+            from loader.tokenizer_json_scored import json_tokenizer
+
             return json_tokenizer(source)
         if begins_as_sentencepiece(head):
+            from loader.sentencepiece_model import sentencepiece_tokenizer
+
             return sentencepiece_tokenizer(source)
         if is_c64_tokenizer(source) and not _is_whole(source, order_of(head)):
             return c64_tokenizer(source)
@@ -56,6 +57,8 @@ def tokenizer_from(source: Source) -> Tokenizer:
         data = source.read(0, source.size)
         source.check_unchanged()
         if byte_pairs is not None:
+            from loader.byte_pairs import BytePairTokenizer
+
             return BytePairTokenizer(source, data, byte_pairs)
         tokenizer = PieceTokenizer(source, data, order)
         if not len(tokenizer):

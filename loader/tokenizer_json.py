@@ -26,12 +26,6 @@ EXPRESSIONS = {
 }
 
 
-def begins_as_json(head: bytes) -> bool:
-    """Whether a file that begins with `head` is meant as a tokenizer.json."""
-    keys = (b'"version"', b'"truncation"', b'"added_tokens"', b'"pre_tokenizer"')
-    return head.lstrip()[:1] == b"{" and any(key in head for key in keys)
-
-
 def read_root(source: Source) -> Json:
     """The object that a tokenizer.json consists of. Raises LoaderError."""
     if source.size > MAX_FILE:

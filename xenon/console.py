@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.memory_map import MIB
@@ -51,8 +51,7 @@ class Output:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     """The program has ended: with a status, stopped (None), or with an error."""
 
     status: int | None

@@ -123,11 +123,12 @@ class Machine:
         self.cpus, self.recompiler = make_cpus(
             self.pages, self.bus, settings.threads, settings.cpu, settings.measured
         )
+        foreign = None if settings.allowed is None else ForeignInstructions(settings.allowed)
         for cpu in self.cpus:
-            if settings.allowed is None or settings.allowed:
+            if foreign is None or settings.allowed:
                 cpu.turn_vsx_on()
-            if settings.allowed is not None:
-                cpu.trap_at(ForeignInstructions(settings.allowed), TrapKind.FOREIGN)
+            if foreign is not None:
+                cpu.trap_at(foreign, TrapKind.FOREIGN)
             if served is not None:
                 cpu.trap_at(served, TrapKind.PRIVILEGED)
         if lets_rest:

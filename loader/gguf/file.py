@@ -16,14 +16,13 @@ from loader.gguf.metadata import Entry, Metadata, ValueType
 from loader.image import Image, Segment, swap_numbers
 from loader.kinds import ByteOrder
 from loader.layout import Tensor, aligned
-from loader.legible import printable
+from loader.printable import printable
 from loader.source import Source
 from loader.tensor_types import GGML_TYPES, U8
 
 if TYPE_CHECKING:
     import numpy as np
 
-GGUF_MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
 MAX_ALIGNMENT = 1 << 20
@@ -161,11 +160,6 @@ class Gguf:
                 DAMAGED,
             )
         return tuple(tensor for tensor, _ in placed)
-
-
-def is_gguf(head: bytes) -> bool:
-    """Whether a file that begins so is a GGUF file."""
-    return head[:4] == GGUF_MAGIC
 
 
 def open_gguf(source: Source) -> Gguf:

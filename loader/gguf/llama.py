@@ -16,9 +16,9 @@ from loader.gguf.metadata import Metadata
 from loader.gguf.names import ARCHITECTURE, DIMENSIONS, tensor_name
 from loader.kinds import Vocabulary
 from loader.layout import Config, Key, keys, shape_of
-from loader.legible import printable
+from loader.named_weights import Origin, Weights, check_shape
+from loader.printable import printable
 from loader.templates import template_of
-from loader.weights import Origin, Weights, check_shape
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from loader.errors import LoaderError
 from loader.kinds import ByteOrder
-from loader.legible import printable
+from loader.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np

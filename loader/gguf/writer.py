@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from math import prod
 
-from loader.gguf.file import DEFAULT_ALIGNMENT, GGUF_MAGIC, Gguf
+from loader.beginnings import GGUF_MAGIC
+from loader.gguf.file import DEFAULT_ALIGNMENT, Gguf
 from loader.gguf.metadata import ValueType
 from loader.gguf.names import ARCHITECTURE, DIMENSIONS, tensor_name
 from loader.image import Image, Segment
 from loader.kinds import ByteOrder
 from loader.layout import NORMS, Key, aligned, keys, shape_of
 from loader.making import Maker
+from loader.named_weights import Weights
 from loader.tensor_types import BF16, F16, F32, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, U8, TensorType
-from loader.weights import Weights
 
 VERSION = 3
 FILE_TYPE = "general.file_type"

@@ -6,13 +6,14 @@ import struct
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from loader.beginnings import SAFETENSORS_LENGTH
 from loader.blocks import read_blocks
 from loader.errors import LoaderError
 from loader.image import Image, Segment
 from loader.json_file import MAX_JSON, JsonObject, parse_object
 from loader.kinds import ByteOrder
 from loader.layout import Tensor
-from loader.legible import printable
+from loader.printable import printable
 from loader.source import Source
 from loader.tensor_types import BF16, F16, F32, U8, TensorType
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 TYPES: dict[str, TensorType] = {"F32": F32, "F16": F16, "BF16": BF16}
 METADATA = "__metadata__"
-_LENGTH = 8  # bytes of the header's length
 _MOST_DIMENSIONS = 8
 _DAMAGED = "the file is damaged; fetch it again"
 
@@ -37,7 +37,7 @@ class Safetensors:
         self.path = source.path
         self.size = source.size
         self._header = self._read_header()
-        self._start = _LENGTH + self._header_bytes
+        self._start = SAFETENSORS_LENGTH + self._header_bytes
         self.tensors = self._checked([self._tensor(name) for name in self._header.values if name != METADATA])
         self._by_name = {tensor.name: tensor for tensor in self.tensors}
 
@@ -66,13 +66,14 @@ class Safetensors:
         self.source.close()
 
     def _read_header(self) -> JsonObject:
-        head = self.source.read(0, _LENGTH)
-        if len(head) < _LENGTH:
+        head = self.source.read(0, SAFETENSORS_LENGTH)
+        if len(head) < SAFETENSORS_LENGTH:
             raise LoaderError(
-                f"{self.path}: truncated in the header: found {len(head)} bytes, expected at least {_LENGTH}"
+                f"{self.path}: truncated in the header: found {len(head)} bytes,"
+                f" expected at least {SAFETENSORS_LENGTH}"
             )
         (self._header_bytes,) = struct.unpack("<Q", head)
-        left = self.size - _LENGTH
+        left = self.size - SAFETENSORS_LENGTH
         if self._header_bytes > left:
             raise LoaderError(
                 f"{self.path}: byte 0: a header of {self._header_bytes} bytes, but the file ends {left} bytes"
@@ -83,7 +84,9 @@ class Safetensors:
             raise LoaderError(
                 f"{self.path}: byte 0: a header of {self._header_bytes} bytes, expected at most {MAX_JSON}"
             )
-        return parse_object(self.path, self.source.read(_LENGTH, self._header_bytes), _LENGTH)
+        return parse_object(
+            self.path, self.source.read(SAFETENSORS_LENGTH, self._header_bytes), SAFETENSORS_LENGTH
+        )
 
     def _tensor(self, name: str) -> Tensor:
         entry, shown = self._header.inner(name), printable(name)
@@ -127,11 +130,6 @@ class Safetensors:
                 _DAMAGED,
             )
         return tuple(rows)
-
-
-def is_safetensors(head: bytes) -> bool:
-    """Whether a file that begins so is a safetensors file: a length, then the beginning of a JSON object."""
-    return len(head) > _LENGTH and head[_LENGTH : _LENGTH + 1] == b"{"
 
 
 def open_safetensors(source: Source) -> Safetensors:

@@ -7,25 +7,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from loader.beginnings import FOLDER_CONFIG
 from loader.config_check import check_config
 from loader.errors import LoaderError
 from loader.extension import MOST_END_TOKENS, RANGES, Extension
 from loader.json_file import JsonObject, read_object
 from loader.kinds import ByteOrder, Vocabulary
 from loader.layout import Config, Key, keys, shape_of
-from loader.legible import printable
+from loader.named_weights import Origin, Weights, check_shape
+from loader.printable import printable
 from loader.rotary import pairs_of_halves
 from loader.safetensors.file import Safetensors, open_safetensors
 from loader.safetensors.names import ARCHITECTURE, DIMENSIONS, MODEL_TYPE, tensor_name
 from loader.source import Source
 from loader.templates import template_of
 from loader.tokenizer_json_scored import is_scored
-from loader.weights import Origin, Weights, check_shape
 
 if TYPE_CHECKING:
     import numpy as np
 
-CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 _COMPUTED = "rotary_emb.inv_freq"  # a table that old files carry along
 _MOST_SHARDS = 1024
@@ -39,7 +40,7 @@ class HuggingFaceFolder:
     def __init__(self, folder: Path) -> None:
         """Raises LoaderError for what is missing in the folder, and for a model that we do not run."""
         self.path = folder
-        self._json = read_object(folder / CONFIG)
+        self._json = read_object(folder / FOLDER_CONFIG)
         _check_kind(self._json)
         self.config = _config(self._json)
         self.extension = _extension(folder, self._json, self.config)

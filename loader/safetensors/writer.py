@@ -12,11 +12,11 @@ from loader.image import Image, Segment
 from loader.kinds import ByteOrder
 from loader.layout import NORMS, Key, keys, shape_of
 from loader.making import Maker
+from loader.named_weights import Weights
 from loader.rotary import halves_of_pairs
 from loader.safetensors.file import TYPES
 from loader.safetensors.names import ARCHITECTURE, DIMENSIONS, MODEL_TYPE, tensor_name
 from loader.tensor_types import F32, U8, TensorType
-from loader.weights import Weights
 
 if TYPE_CHECKING:
     import numpy as np

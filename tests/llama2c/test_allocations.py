@@ -11,7 +11,7 @@ import pytest
 from llama2c import build
 from llama2c.allocations import Extents, Users, allocations, array_bytes
 from llama2c.allocations import _table as table
-from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
+from xenon.hardware.gpu.limits import MOST_FETCH_WORDS
 from xenon.hardware.gpu.programs import HEADER_WORDS, MOST_POSITIONS, PROGRAMS
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, HARDWARE_THREADS
 

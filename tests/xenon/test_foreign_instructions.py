@@ -20,6 +20,7 @@ from xenon.linux.faults import GuestFault
 from xenon.machine import Machine
 from xenon.powerpc.foreign import ForeignInstructions, Why, refused_word, verdict
 from xenon.powerpc.isa import Kind, encoding, table
+from xenon.powerpc.words import indices_of
 from xenon.profile.scan import scan_program
 
 KINDS = [CpuKind.UNICORN, pytest.param(CpuKind.RECOMPILER, marks=RECOMPILER)]
@@ -142,11 +143,10 @@ def test_code_that_becomes_foreign_is_found(kind: CpuKind) -> None:
 
 def test_a_run_refuses_what_a_scan_finds() -> None:
     chance = np.random.default_rng(13)
-    words = np.concatenate(
-        [chance.integers(1 << 26, 1 << 32, 20_000, dtype=np.uint32), np.array(FOREIGN, np.uint32)]
-    )
-    refused = set(words[ForeignInstructions().find(words)].tolist())
-    for word in map(int, words):
+    words = [*chance.integers(1 << 26, 1 << 32, 20_000, dtype=np.uint32).tolist(), *FOREIGN]
+    code = struct.pack(f">{len(words)}I", *words)
+    refused = {words[index] for index in indices_of((ForeignInstructions(),), code)}
+    for word in words:
         judged = verdict(word)
         assert (judged is not None and judged.why is not Why.AMBIGUOUS) is (word in refused)
         assert (word in ForeignInstructions()) is (word in refused)

@@ -39,7 +39,7 @@ class Wishes:
 def planned(model: Path | None, tokenizer: Path | None, wishes: Wishes) -> list[Conversion]:
     """Everything to be converted, with all inputs read and checked."""
     import loader
-    from loader.facts import group_warning
+    from loader.file_facts import group_warning
     from xenon.models.find import model_path
 
     if model is None and tokenizer is None:

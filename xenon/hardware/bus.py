@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from xenon.hardware.memory_map import WORD_BYTES, Range
 
@@ -37,8 +36,7 @@ class Device(Protocol):
         """Set the register. Raises DeviceError and AccessAgain."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The addresses of one device."""
 
     range: Range

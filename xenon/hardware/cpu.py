@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, IntFlag
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Protection(IntFlag):
@@ -66,8 +66,7 @@ class Trap:
     cr: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Registers:
+class Registers(NamedTuple):
     """A snapshot. `fpr` holds the 64 bits of each register, not Python floats."""
 
     pc: int

@@ -6,9 +6,9 @@ import ctypes
 import mmap
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from enum import Enum
 from operator import attrgetter
+from typing import NamedTuple
 
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.host_memory import reserve, show_repeated
@@ -40,8 +40,7 @@ class Owner(Enum):
     SYSTEM = "system"
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """One use of RAM: `size` bytes from the physical address `address`."""
 
     owner: Owner
@@ -159,7 +158,7 @@ class UnifiedMemory:
             raise XenonError(f"{region.purpose}: cannot resize to {size} bytes")
         if more > 0 and (more > self.available or not self.is_free(region.end, more)):
             raise self._out_of_memory(region.purpose, size, region.address)
-        self._regions[index] = resized = replace(region, size=size)
+        self._regions[index] = resized = region._replace(size=size)
         self._account(more)
         if more < 0:
             self.clear(resized.end, region.end)
@@ -170,15 +169,15 @@ class UnifiedMemory:
         index = self._index(region)
         if not region.address < address < region.end or address % CACHE_LINE_BYTES:
             raise XenonError(f"{region.purpose}: cannot split at 0x{address:x}")
-        low = replace(region, size=address - region.address)
-        high = replace(region, address=address, size=region.end - address, alignment=CACHE_LINE_BYTES)
+        low = region._replace(size=address - region.address)
+        high = region._replace(address=address, size=region.end - address, alignment=CACHE_LINE_BYTES)
         self._regions[index : index + 1] = [low, high]
         return low, high
 
     def rename(self, region: Region, purpose: str, owner: Owner) -> Region:
         """The region with another purpose and owner in the account."""
         index = self._index(region)
-        self._regions[index] = renamed = replace(region, purpose=purpose, owner=owner)
+        self._regions[index] = renamed = region._replace(purpose=purpose, owner=owner)
         return renamed
 
     def is_free(self, address: int, size: int) -> bool:

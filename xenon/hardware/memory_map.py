@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -15,8 +15,7 @@ CLEARED_BYTES = 32  # by a plain dcbz on Xenon; dcbzl clears a line
 HARDWARE_THREADS = 6  # three cores of two threads (IEEE Micro)
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """Addresses `start` up to but not including `end`, in bytes, and what they are for."""
 
     purpose: str
@@ -41,8 +40,7 @@ VIEWS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryMap:
+class MemoryMap(NamedTuple):
     """A machine's RAM, from physical address 0: `ram_bytes` of it, and the parts that are not handed out."""
 
     ram_bytes: int
@@ -57,7 +55,7 @@ class MemoryMap:
 
     def reserving(self, part: Range) -> MemoryMap:
         """This map with a further part reserved."""
-        return replace(self, reserved=tuple(sorted((*self.reserved, part), key=lambda kept: kept.start)))
+        return self._replace(reserved=tuple(sorted((*self.reserved, part), key=lambda kept: kept.start)))
 
     def free(self, purpose: str) -> tuple[Range, ...]:
         """What is not reserved, each piece named after its purpose."""

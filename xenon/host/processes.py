@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 
 class Channel(Protocol):
@@ -99,21 +99,19 @@ if sys.platform == "win32":
         process.wait()
 
 else:
-    import socket
-
-    # A write to a child that is gone must not end this process by SIGPIPE, which the command line leaves at
-    # its default.
-    _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+    if TYPE_CHECKING:
+        from socket import socket
 
     class _Socket:
-        """A socket, for both ways."""
+        """A socket, for both ways. A write to a child that is gone must not end this process by SIGPIPE,
+        which the command line leaves at its default: `flags` say so."""
 
-        def __init__(self, ours: socket.socket) -> None:
-            self._socket = ours
+        def __init__(self, ours: socket, flags: int) -> None:
+            self._socket, self._flags = ours, flags
             self.answers = ours.makefile("rb")
 
         def send(self, data: bytes) -> None:
-            self._socket.sendall(data, _NO_SIGNAL)
+            self._socket.sendall(data, self._flags)
 
         def close(self) -> None:
             self.answers.close()
@@ -121,6 +119,8 @@ else:
 
     def start_talking(command: Sequence[str]) -> tuple[subprocess.Popen[bytes], Channel]:
         """A child that Ctrl-C does not reach, and the channel to it. Raises OSError."""
+        import socket  # most runs start no child
+
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -136,7 +136,7 @@ else:
                 raise
         if sys.platform == "darwin":
             ours.setsockopt(socket.SOL_SOCKET, 0x1022, 1)  # SO_NOSIGPIPE: it has no MSG_NOSIGNAL
-        return process, _Socket(ours)
+        return process, _Socket(ours, getattr(socket, "MSG_NOSIGNAL", 0))
 
     @contextlib.contextmanager
     def deaf_to_ctrl_c() -> Iterator[None]:

@@ -6,7 +6,7 @@ that is needed to find it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from xenon.powerpc.isa import Kind, encoding
 from xenon.powerpc.operands import operands_of
@@ -14,8 +14,7 @@ from xenon.powerpc.operands import operands_of
 _Pieces = tuple[tuple[int, int, int], ...]  # of a number in a word: (shift, bits, and where they go)
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """An operand field: where its number is in a word, and the number it has in the word that is lifted."""
 
     pieces: _Pieces

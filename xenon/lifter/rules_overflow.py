@@ -3,8 +3,6 @@ them: what does not overflow leaves them so, and what does is left to the interp
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from xenon.lifter import rules_integer
 from xenon.lifter.ir_types import BIT
 from xenon.lifter.lift import Lifter
@@ -76,5 +74,5 @@ def _with_overflow(lifter: Lifter, instruction: Instruction) -> None:
     beyond = overflows(lifter, instruction, name)
     assert beyond.type is BIT
     lifter.leave_unless(~beyond)
-    plain = replace(instruction, word=instruction.word & ~OVERFLOW, mnemonic=name + dot)
+    plain = instruction._replace(word=instruction.word & ~OVERFLOW, mnemonic=name + dot)
     rules_integer.RULES[plain.mnemonic](lifter, plain)

@@ -6,8 +6,6 @@ only where neither is so.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from xenon.lifter import layout
 from xenon.lifter.fpscr import (
     EXCEPTIONS,
@@ -65,7 +63,7 @@ def _arithmetic(lifter: Lifter, instruction: Instruction) -> None:
 
 @RULES.add(" ".join(f"{name}." for name in _MOVES))
 def _move(lifter: Lifter, instruction: Instruction) -> None:
-    plain = replace(instruction, mnemonic=instruction.mnemonic[:-1])
+    plain = instruction._replace(mnemonic=instruction.mnemonic[:-1])
     FLOAT_RULES[plain.mnemonic](lifter, plain)
     _copy(lifter, instruction, _noted(lifter))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Sizes in bytes. The lifter knows no machine and no host but this."""
 
     x86: bool  # the host has x86's instructions

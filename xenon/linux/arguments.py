@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, get_args, get_type_hints
 
 from xenon.linux.process import Process
@@ -41,36 +41,35 @@ Pointer = Annotated[int, _whole]
 Function = Callable[..., int]
 
 
-@dataclass(frozen=True, slots=True)
 class SystemCall:
-    """A function that serves a call, and how its arguments are made from registers."""
+    """A function that serves a call. How its arguments are made from registers is read from its annotations
+    when it is first called: a program makes few of all calls."""
 
-    function: Function
-    argument_count: int
-    conversions: tuple[tuple[int, Callable[[int], int]], ...]
-    """Index of an argument and its conversion; the other arguments are whole registers."""
+    def __init__(self, function: Function) -> None:
+        self.function = function
 
-    @classmethod
-    def of(cls, function: Function) -> SystemCall:
-        """Read the types from the function's annotations. Raises TypeError for an argument without one."""
-        hints = get_type_hints(function, include_extras=True)
-        _, *names = inspect.signature(function).parameters
+    @cached_property
+    def fetchers(self) -> tuple[Callable[[int], int], ...]:
+        """What makes each argument of its register. Raises TypeError for an argument without a type."""
+        hints = get_type_hints(self.function, include_extras=True)
+        _, *names = inspect.signature(self.function).parameters
         fetchers = []
         for name in names:
             described = get_args(hints[name])
             if len(described) != 2:
-                raise TypeError(f"{function.__name__}: argument {name} has no type of xenon.linux.arguments")
+                message = f"{self.function.__name__}: argument {name} has no type of xenon.linux.arguments"
+                raise TypeError(message)
             fetchers.append(described[1])
-        conversions = tuple(
-            (index, fetcher) for index, fetcher in enumerate(fetchers) if fetcher is not _whole
-        )
-        return cls(function, len(fetchers), conversions)
+        return tuple(fetchers)
+
+    @cached_property
+    def _conversions(self) -> tuple[tuple[int, Callable[[int], int]], ...]:
+        """Index of an argument and its conversion; the other arguments are whole registers."""
+        return tuple((index, fetch) for index, fetch in enumerate(self.fetchers) if fetch is not _whole)
 
     def __call__(self, process: Process, registers: Sequence[int]) -> int:
         """Serve the call with the arguments in r3 to r8."""
-        if not self.conversions:
-            return self.function(process, *registers[: self.argument_count])
-        arguments = list(registers[: self.argument_count])
-        for index, convert in self.conversions:
+        arguments = list(registers[: len(self.fetchers)])
+        for index, convert in self._conversions:
             arguments[index] = convert(arguments[index])
         return self.function(process, *arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from xenon.linux.files import OpenDevice, OpenDirectory, OpenFile
 from xenon.linux.terminal import STDERR, STDIN, STDOUT
@@ -13,8 +13,7 @@ from xenon.linux.uapi import Error, GuestError
 MOST_DESCRIPTORS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalEnd:
+class TerminalEnd(NamedTuple):
     """An open descriptor of the terminal: STDIN, STDOUT, STDERR or one of the console's pipes."""
 
     stream: int

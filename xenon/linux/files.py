@@ -7,7 +7,7 @@ import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from xenon.errors import ErrorCode, XenonError
 from xenon.hardware.gpu import GPU_REGISTERS
@@ -114,8 +114,7 @@ class OpenDirectory:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenDevice:
+class OpenDevice(NamedTuple):
     """An open device: mmap gives the addresses of its registers."""
 
     path: bytes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+from typing import NamedTuple
 
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
@@ -38,8 +38,7 @@ USER_ID = 1000
 _CAPABILITIES = 0x8000_0000 | 0x4000_0000 | 0x1000_0000 | 0x0800_0000 | 0x0400_0000
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A program in memory: what to add to its addresses, and what its first registers hold."""
 
     program: Program
@@ -51,8 +50,7 @@ class Loaded:
     heap_start: int
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Segments that share pages: one region of `size` bytes from `address`, before a base is added."""
 
     address: int

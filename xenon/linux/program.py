@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from xenon.errors import XenonError
 from xenon.hardware.cpu import Protection
@@ -31,8 +31,7 @@ SMALLEST_STACK_BYTES = 64 << 10
 LARGEST_STACK_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class LoadSegment:
+class LoadSegment(NamedTuple):
     """Bytes of the file, from `offset`, that belong at an address; `size` in memory is `len(data)` or more,
     the rest zero."""
 
@@ -47,8 +46,7 @@ class LoadSegment:
         return self.address + self.size
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """A checked program.
 
     `entry` is the address of the first instruction, `entry_point` what the header says (the same in ABI v2, a
@@ -57,7 +55,7 @@ class Program:
     """
 
     name: str
-    elf: Elf = field(repr=False, compare=False)
+    elf: Elf
     abi: int
     entry: int
     entry_point: int
@@ -173,10 +171,10 @@ def _load_segments(file: Elf, headers: Sequence[elf.ProgramHeader]) -> list[Load
             continue
         if header.file_size > header.memory_size:
             raise XenonError(
-                f"{file.name}: byte {header.header_offset}: segment {header.index} has "
+                f"{file.name}: byte {header.header_offset}: segment {header.number} has "
                 f"{header.file_size} bytes in the file, {header.memory_size} in RAM"
             )
-        data = file.bytes_at(header.offset, header.file_size, f"segment {header.index}")
+        data = file.bytes_at(header.offset, header.file_size, f"segment {header.number}")
         segments.append(
             LoadSegment(header.address, header.memory_size, header.offset, data, _protection(header.flags))
         )

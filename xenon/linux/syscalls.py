@@ -24,7 +24,7 @@ _FAMILIES = (
 )
 
 CALL_TABLE: dict[int, SystemCall] = {
-    CALL_NUMBERS[name]: SystemCall.of(function)
+    CALL_NUMBERS[name]: SystemCall(function)
     for family in _FAMILIES
     for name, function in family.CALLS.items()
 }

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from xenon.linux.waiting import WaitQueues, task_key
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A function of the guest for a hardware thread; addresses, and the argument that it gets in r3. ABI v1:
     its table of contents, and its environment."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from xenon.powerpc.isa import encoding, overflow_forms
 from xenon.powerpc.operands import MemoryAccess, operands_of, registers, vmx128_registers
@@ -19,8 +19,7 @@ def signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """A decoded word at its guest address.
 
     `mnemonic` is the table's, but for mfspr and mtspr of LR, CTR and VRSAVE, which go by mflr, mtlr, mfctr,

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from xenon.errors import XenonError
 
@@ -42,8 +41,7 @@ Bits = Literal[32, 64]
 Order = Literal["big", "little"]
 
 
-@dataclass(frozen=True, slots=True)
-class ElfHeader:
+class ElfHeader(NamedTuple):
     """The ELF header: offsets, entry sizes and counts of the two tables are as the file claims them."""
 
     type: int
@@ -59,15 +57,14 @@ class ElfHeader:
     names_section: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramHeader:
+class ProgramHeader(NamedTuple):
     """A segment: `file_size` bytes from `offset` belong at `address`, where it takes `memory_size` bytes; a
     loader without translation takes `physical_address`.
 
     `header_offset` is the position of this entry in the file.
     """
 
-    index: int
+    number: int
     header_offset: int
     type: int
     flags: int
@@ -78,12 +75,11 @@ class ProgramHeader:
     physical_address: int
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A section header. `link` is, of a symbol table, the index of the section with its names, and `info`, of
     relocations, that of the section that they change. It begins at a multiple of `alignment` bytes."""
 
-    index: int
+    number: int
     header_offset: int
     name: str
     type: int
@@ -101,8 +97,7 @@ class Section:
         return bool(self.flags & SECTION_EXECUTABLE) and self.type != SECTION_NO_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A symbol; `section` is an index into `Elf.sections()`, 0 for a symbol that the file does not define."""
 
     name: str
@@ -112,8 +107,7 @@ class Symbol:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Relocation:
+class Relocation(NamedTuple):
     """What a linker writes at `offset` of a section, by `type`, from an `addend` and the address of a symbol,
     the one with the index `symbol` in its table."""
 
@@ -123,8 +117,7 @@ class Relocation:
     addend: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Structures:
+class _Structures(NamedTuple):
     """The structures of ELF files with words of `bits` bits in one byte order."""
 
     bits: Bits
@@ -247,7 +240,7 @@ class Elf:
         """The bytes of a section; none for a section that has no bytes in the file."""
         if section.type == SECTION_NO_BYTES:
             return self.image[:0]
-        return self.bytes_at(section.offset, section.size, f"section {section.index}")
+        return self.bytes_at(section.offset, section.size, f"section {section.number}")
 
     def symbols(self, sections: list[Section]) -> Iterator[Symbol]:
         """The named symbols of all symbol tables that the sections of this file define.
@@ -283,7 +276,7 @@ class Elf:
         """All symbols of a table in its order, those without a name and those defined elsewhere too: what
         relocations count. Raises XenonError for a table or names beyond the file."""
         if table.link >= len(sections):
-            raise XenonError(f"{self.name}: the names of section {table.index} are in none of its sections")
+            raise XenonError(f"{self.name}: the names of section {table.number} are in none of its sections")
         data, strings = self.content(table), self.content(sections[table.link])
         return [
             Symbol(_text(strings, offset), kind, section, value, size)

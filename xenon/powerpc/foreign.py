@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import cache, lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from xenon.powerpc.disassembly import capstone_name
-from xenon.powerpc.isa import Encoding, Kind, encoding, foreign, table
+from xenon.powerpc.isa import Kind, encoding, foreign, table
+from xenon.powerpc.words import KEYS, LOWEST, key_of
 
 
 class Why(enum.Enum):
@@ -27,8 +25,7 @@ class Why(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Of a word that Xenon lacks; `name` is empty when nothing knows the word, `remedy` is the next step."""
 
     name: str
@@ -51,7 +48,6 @@ _REMEDIES = (
 )
 _OTHER_CPU = "build with -mcpu=970, and write assembly without it"
 
-_EXTENDED = 0x7FF  # the lowest bits of a word, which most forms are told by
 _ENGINES_REFUSE = 0  # the primary opcode of `.long 0` and small numbers
 
 
@@ -78,8 +74,7 @@ def verdict(word: int) -> Verdict | None:
     return Verdict("", Why.UNKNOWN, "no known PowerPC instruction; data, or damaged code", _DATA)
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedWord:
+class RefusedWord(NamedTuple):
     """An instruction that a CPU has not executed, in words for a message: what it is, and the next step.
     `allowed_as` is the name under which ForeignInstructions lets it run, None where it has none."""
 
@@ -115,45 +110,39 @@ def foreign_names() -> frozenset[str]:
 
 
 @cache
-def _own_forms() -> tuple[NDArray[np.bool_], list[Encoding]]:
-    """By primary opcode and lowest 11 bits: whether all of these words are Xenon's. Then the forms that need
-    a look at other bits."""
-    own = np.zeros((64, _EXTENDED + 1), np.bool_)
-    own[_ENGINES_REFUSE] = True
-    others: list[Encoding] = []
-    lowest = np.arange(_EXTENDED + 1)
+def _likely_foreign() -> bytes:
+    """For each key, whether a word that has it may be none of Xenon's."""
+    likely = bytearray(b"\1" * KEYS)
+    refused = key_of(_ENGINES_REFUSE << 26)
+    likely[refused : refused + LOWEST + 1] = bytes(LOWEST + 1)
     for row in table():
-        if row.kind in (Kind.REMOVED, Kind.ABSENT):
+        if row.kind in (Kind.REMOVED, Kind.ABSENT) or row.mask & ~(0x3F << 26 | LOWEST):
             continue
-        if row.mask & ~(0x3F << 26 | _EXTENDED):
-            others.append(row)
-        elif row.mask & _EXTENDED >= _EXTENDED - 1:
-            own[row.opcode >> 26, [row.opcode & _EXTENDED, (row.opcode | ~row.mask) & _EXTENDED]] = True
-        else:
-            own[row.opcode >> 26, lowest & row.mask & _EXTENDED == row.opcode & _EXTENDED] = True
-    return own.reshape(-1), others
+        key = key_of(row.opcode)
+        likely[key] = 0
+        free = left = ~row.mask & LOWEST
+        step = free & -free
+        if free and not free & free + step:  # one stretch of bits
+            likely[key : key + free + step : step] = bytes(free // step + 1)
+            continue
+        while left:  # over all that the free bits can be
+            likely[key | left] = 0
+            left = (left - 1) & free
+    return bytes(likely)
 
 
-@dataclass(frozen=True, slots=True)
 class ForeignInstructions:
     """The words that Xenon lacks, but for the instructions of `allowed` names."""
 
-    allowed: Collection[str] = frozenset()
+    def __init__(self, allowed: Collection[str] = frozenset()) -> None:
+        self._allowed = allowed
 
     def __contains__(self, word: object) -> bool:
         if not isinstance(word, int) or word >> 26 == _ENGINES_REFUSE or encoding(word) is not None:
             return False
         row = foreign(word)
-        return row is None or row.mnemonic not in self.allowed
+        return row is None or row.mnemonic not in self._allowed
 
-    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """The indices of those words that are such instructions, or data like them."""
-        own, others = _own_forms()
-        likely = np.flatnonzero(~own[words >> 26 << 11 | words & _EXTENDED])
-        different, places = np.unique(words[likely], return_inverse=True)
-        lacking = np.ones(len(different), np.bool_)
-        for row in others:
-            lacking &= different & row.mask != row.opcode
-        if self.allowed:
-            lacking &= np.fromiter((int(word) in self for word in different), np.bool_, len(different))
-        return likely[lacking[places]]
+    def likely(self) -> bytes:
+        """See Words."""
+        return _likely_foreign()

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from xenon.errors import XenonError
 from xenon.powerpc import elf
@@ -34,8 +34,7 @@ Extent = tuple[int, int]
 _TYPES = (elf.SYMBOL_UNTYPED, elf.SYMBOL_FUNCTION, elf.SYMBOL_INDIRECT_FUNCTION)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Function:
+class Function(NamedTuple):
     """Code from `address` up to `end`; `typed` is false for an assembler label."""
 
     address: int
@@ -148,8 +147,7 @@ def _toc(file: elf.Elf, sections: Sequence[elf.Section]) -> int | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     address: int
     size: int  # 0 where the symbol has none
     name: str
@@ -166,7 +164,7 @@ class _Candidate:
     def merged(self, other: _Candidate) -> _Candidate:
         """The better one of two at the same address."""
         typed = any(row.typed or row.type != elf.SYMBOL_UNTYPED for row in (self, other))
-        return replace(min(self, other, key=lambda row: row.rank), typed=typed)
+        return min(self, other, key=lambda row: row.rank)._replace(typed=typed)
 
 
 class _Extents:

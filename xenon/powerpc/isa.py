@@ -10,9 +10,9 @@ import enum
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
 
 
 class Kind(enum.Enum):
@@ -27,8 +27,7 @@ class Kind(enum.Enum):
     ABSENT = "absent"  # of other PowerPCs: later books, VSX, decimal, embedded
 
 
-@dataclass(frozen=True, slots=True)
-class Encoding:
+class Encoding(NamedTuple):
     """One row: a word `w` is this instruction when `w & mask == opcode`."""
 
     mnemonic: str
@@ -54,7 +53,7 @@ _ROW = re.compile(r"op=(0x[0-9a-f]{8}) mask=(0x[0-9a-f]{8})(?: form=(\w+))?; (.*
 @cache
 def table() -> tuple[Encoding, ...]:
     """Every row that has an encoding, in the order of the file."""
-    text = resources.files("xenon.powerpc").joinpath("isa.tsv").read_text("utf-8")
+    text = Path(__file__).with_name("isa.tsv").read_text("utf-8")
     rows = []
     for line in text.splitlines():
         if line.startswith("#"):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryAccess:
+class MemoryAccess(NamedTuple):
     """How an instruction touches memory: `size` bytes, addressed in form D, DS or X."""
 
     size: int
@@ -20,8 +19,7 @@ class MemoryAccess:
     apart: bool = False  # how much is accessed depends on values: the rule checks the address itself
 
 
-@dataclass(frozen=True, slots=True)
-class Operands:
+class Operands(NamedTuple):
     """A row of operands.tsv: names of operand fields (see `registers`), and the access to memory."""
 
     reads: tuple[str, ...]
@@ -32,7 +30,7 @@ class Operands:
 @cache
 def operand_table() -> Mapping[str, Operands]:
     """The whole table by mnemonic."""
-    text = resources.files("xenon.powerpc").joinpath("operands.tsv").read_text("utf-8")
+    text = Path(__file__).with_name("operands.tsv").read_text("utf-8")
     rows = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
     return {
         mnemonic: Operands(tuple(reads.split()), tuple(writes.split()), _access(access.split()))

@@ -167,7 +167,7 @@ def _code_sections(file: elf.Elf) -> list[_CodeSection]:
             compressed = section.flags & elf.SECTION_COMPRESSED
             if compressed or section.address % INSTRUCTION_BYTES or section.address + len(data) > 1 << 64:
                 problem = f"is compressed, or its address {section.address:#x} cannot hold code"
-                raise XenonError(f"{name}: byte {section.header_offset}: section {section.index} {problem}")
+                raise XenonError(f"{name}: byte {section.header_offset}: section {section.number} {problem}")
             if data:
                 code.append(_CodeSection(section.name, section.address, data))
         if section.executable or section.type in (elf.SECTION_SYMBOLS, elf.SECTION_DYNAMIC_SYMBOLS):

@@ -16,7 +16,7 @@ from xenon.lifter import layout
 from xenon.lifter.layout import Dirty, Status
 from xenon.recompiler import bridge
 from xenon.recompiler.recompiler import Recompiler
-from xenon.recompiler.state import Dispatch, State
+from xenon.recompiler.state import State, no_code
 
 _SYSTEM_CALL, _GO_ON = int(Status.SYSTEM_CALL), int(Status.GO_ON)
 _SYSTEM_CALL_VECTOR = 8  # as on Unicorn
@@ -60,7 +60,6 @@ class CompiledCode:
         self._is_hooked = False
         self._exchange: mmap.mmap | None = None
         self._hooked: frozenset[int] = frozenset()
-        self._no_code = Dispatch()
         self._fill_state(recompiler.pages.memory.host_address)
         cpu.pause.make_exact(self.state.short(layout.STOP))
         cpu.before_limit = self._leave
@@ -224,4 +223,4 @@ class CompiledCode:
 
     def _leave(self) -> None:
         """Only Unicorn counts instructions: the CPU enters no compiled code from now on."""
-        self.state.word(layout.DISPATCH).value = self._no_code.host_address
+        self.state.word(layout.DISPATCH).value = no_code().host_address

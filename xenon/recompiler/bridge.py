@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, RECOMPILER_EXCHANGE
 from xenon.hardware.unicorn.instruments import BLOCK_END_AT, EXITS_AT, UNICORN_AT
@@ -81,7 +81,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 @cache
 def _template() -> str:
-    return resources.files("xenon.recompiler").joinpath("bridge.ll").read_text("utf-8")
+    return Path(__file__).with_name("bridge.ll").read_text("utf-8")
 
 
 @cache

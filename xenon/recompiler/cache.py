@@ -13,8 +13,8 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from xenon.host.files import OpenFolder, is_users, others_may_write
 from xenon.notes import note
@@ -34,8 +34,7 @@ def cache_folder() -> Path | None:
     return None if base is None else base / "code"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Files in the cache, and their size in bytes."""
 
     files: int

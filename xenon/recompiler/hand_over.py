@@ -16,10 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from importlib import resources
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
 
 from xenon.hardware.cpu import Access, Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, VIEWS, WORD_BYTES, physical
@@ -32,6 +29,7 @@ from xenon.lifter.status_forms import COMPARISONS, NOTING
 from xenon.notes import note
 from xenon.powerpc.decode import Instruction, decode
 from xenon.powerpc.isa import Kind, table
+from xenon.powerpc.words import KEYS, LOWEST, key_of
 from xenon.recompiler.bridge import filled
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.cpu_kind import installed
@@ -69,7 +67,7 @@ _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32)
 @cache
 def hook_text(name: str) -> str:
     """The module with the hook, a C function of (engine, vector, state)."""
-    template = resources.files("xenon.recompiler").joinpath("hand_over.ll").read_text("utf-8")
+    template = Path(__file__).with_name("hand_over.ll").read_text("utf-8")
     plain = [view for view, begin in VIEWS if begin == 0]
     fields = {
         field: getattr(layout, field) for field in "RAM STATUS ENGINE_PC HANDED_OVER ON_EXCEPTION".split()
@@ -172,12 +170,12 @@ class Deviations:
         """The mnemonic of a member."""
         return next(row.mnemonic for row in self._forms if word & row.mask == row.opcode)
 
-    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """The indices of the members."""
-        found = np.zeros(len(words), bool)
-        for row in self._forms:
-            found |= words & np.uint32(row.mask) == np.uint32(row.opcode)
-        return np.flatnonzero(found)
+    def likely(self) -> bytes:
+        """See Words."""
+        likely = bytearray(KEYS)
+        for opcode in {row.opcode >> 26 for row in self._forms}:
+            likely[key_of(opcode << 26) : key_of(opcode << 26 | LOWEST) + 1] = b"\1" * (LOWEST + 1)
+        return bytes(likely)
 
 
 def note_deviations(cpus: Iterable[UnicornCpu]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from xenon.errors import XenonError
 from xenon.powerpc.elf import (
@@ -29,8 +29,7 @@ _PC32, _PLT32 = 2, 4
 _UNWINDING = ".eh_frame"
 
 
-@dataclass(frozen=True, slots=True)
-class FlatCode:
+class FlatCode(NamedTuple):
     """Bytes to be placed at a multiple of ALIGNMENT, and where in them the function begins."""
 
     data: bytes
@@ -59,7 +58,7 @@ def _flat(elf: Elf, symbol: str) -> FlatCode | None:
         if section.type != SECTION_BYTES or section.alignment > ALIGNMENT:
             return None
         data += bytes(-len(data) % max(1, section.alignment))
-        places[section.index] = len(data)
+        places[section.number] = len(data)
         data += elf.content(section)
     (table,) = (section for section in sections if section.type == SECTION_SYMBOLS)
     symbols = elf.symbol_entries(table, sections)

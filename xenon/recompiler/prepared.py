@@ -13,10 +13,9 @@ import json
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.host.processor import features
@@ -34,8 +33,7 @@ WINDOWS = "windows_x86_64_v3"
 _LEVELS = {"x86_64_v4": f"{_V3} avx512f avx512bw avx512cd avx512dq avx512vl", "x86_64_v3": _V3}
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedUnit:
+class PreparedUnit(NamedTuple):
     """A function of the library: its symbol, the guest addresses that it serves, and its instructions as runs
     of (address, words), with their hash."""
 
@@ -55,8 +53,7 @@ class PreparedUnit:
         return cls(str(row["symbol"]), entries, points, runs, str(row["digest"]))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What a library was made from: the versions that code is made for, and its functions."""
 
     version: str
@@ -64,7 +61,8 @@ class Record:
     alone: tuple[int, ...] = ()  # words that have a function of their own (see lifter/general.py)
 
     def text(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":")) + "\n"
+        rows = {**self._asdict(), "units": [unit._asdict() for unit in self.units]}
+        return json.dumps(rows, separators=(",", ":")) + "\n"
 
 
 def alone_symbol(general: int) -> str:

@@ -13,10 +13,9 @@ import json
 import platform
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.host.machine_code import MachineCode, machine_code
@@ -29,8 +28,7 @@ MOST_BYTES = 6 * 1024 * 1024
 """Bytes of code in an image: with its record, less than a file of the cache may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeptUnit:
+class KeptUnit(NamedTuple):
     """A function of an image: its entries, one more inside it, whether it is of the full optimiser, where its
     code is, and what CompiledUnit has of it."""
 
@@ -130,14 +128,13 @@ class ProgramImage:
             start = len(code) + -len(code) % ALIGNMENT
             if start + len(flat.data) <= MOST_BYTES:
                 code += bytes(start - len(code)) + flat.data
-                values = asdict(unit) | {"start": start, "size": len(flat.data), "entry": flat.entry}
-                units.append(KeptUnit(**values))
+                units.append(unit._replace(start=start, size=len(flat.data), entry=flat.entry))
         return cls(units, bytes(code))
 
     @property
     def data(self) -> bytes:
         """The image as a file: a byte count, so many bytes of JSON, the code."""
-        record = json.dumps([asdict(unit) for unit in self.units], separators=(",", ":")).encode()
+        record = json.dumps([unit._asdict() for unit in self.units], separators=(",", ":")).encode()
         return len(record).to_bytes(8, "little") + record + self._code
 
     def code_of(self, unit: KeptUnit) -> FlatCode:

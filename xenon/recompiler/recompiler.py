@@ -6,11 +6,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
@@ -19,6 +16,7 @@ from xenon.lifter import layout
 from xenon.powerpc.abi import LOCAL_ENTRY_BYTES, entries_of
 from xenon.powerpc.functions import Function, Functions
 from xenon.powerpc.system import VERY_LOW_PRIORITY
+from xenon.powerpc.words import words_of
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.object_code import FlatCode, flat_code
 from xenon.recompiler.prepared import Prepared, digest_of, prepared
@@ -52,8 +50,7 @@ class Tier(Enum):
     OPTIMISED = "optimised"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a function: to which tier it was compiled, or the reason why not. `inside` is one more
     entry, at a loop that was hot; `seconds` is what it took."""
 
@@ -67,8 +64,7 @@ class Outcome:
     inside: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Published:
+class _Published(NamedTuple):
     """What became of a function, as long as the code of these pages stays; the addresses that it serves, and
     its code, if it has some."""
 
@@ -459,8 +455,7 @@ class Recompiler:
         """Why a function is to be left to Unicorn whatever its instructions are, None where it is not."""
         if function.address in self._interpreted:
             return "it is to be left to Unicorn"
-        words = np.frombuffer(self.code(function), ">u4")
-        if self.leave_waits and (words == VERY_LOW_PRIORITY).any():
+        if self.leave_waits and VERY_LOW_PRIORITY in words_of(self.code(function)):
             return "it waits for other hardware threads"
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
+from functools import cache
 
 from xenon.hardware.cpu import Protection
 from xenon.hardware.memory import UnifiedMemory
@@ -62,6 +63,12 @@ class Dispatch:
     def serves(self, address: int) -> bool:
         block = self._blocks.get(address // PAGE_BYTES)
         return block is not None and block[_slot(address)] != 0
+
+
+@cache
+def no_code() -> Dispatch:
+    """What leaves every address to Unicorn, for all CPUs of this process."""
+    return Dispatch()
 
 
 class PageTable:

@@ -8,11 +8,9 @@ that was read before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from itertools import compress
 
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.code_listener import CodeListener
@@ -20,6 +18,7 @@ from xenon.lifter.fpscr import FI, FPRF, FR, OE, UE
 from xenon.lifter.status_forms import READERS
 from xenon.powerpc.decode import Instruction, decode, mnemonic_of
 from xenon.powerpc.isa import table
+from xenon.powerpc.words import is_blank, words_of
 
 _SHOWN = FR | FI | FPRF
 _ENABLING = OE | UE
@@ -27,6 +26,7 @@ _FIELDS = frozenset((3, 4))  # of FPSCR, with these bits: what mcrfs may name
 _FARTHEST = 32  # instructions that a value is followed over
 _FRAMES = frozenset((1, 31))  # GPRs that address the function's own frame
 _BLR = 0x4E80_0020
+_FIRST = 63 << 26  # all words from here on have the last primary opcode
 _WORD = 0xFFFF_FFFF
 _ALL = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -43,33 +43,38 @@ class StatusReaders:
     def _look(self, address: int, size: int) -> None:
         if self._is_told:
             return
-        words = np.frombuffer(self._memory.slice(address, size), ">u4")
-        if shows_status(words):
+        if _code_shows_status(self._memory.read(address, size)):
             self._is_told = True
             for tell in self._tell:
                 tell()
 
 
-def shows_status(words: NDArray[np.uint32]) -> bool:
+@lru_cache(maxsize=2)
+def _code_shows_status(code: bytes) -> bool:
+    """As shows_status, of big-endian code, which is looked at twice."""
+    return not is_blank(code) and shows_status(words_of(code))
+
+
+def shows_status(words: Sequence[int]) -> bool:
     """Whether an instruction shows FR, FI or FPRF, or sets OE or UE."""
-    members = np.zeros(len(words), bool)
-    for mask, opcode in _forms():
-        members |= words & mask == opcode
-    return any(_shows(words, index) for index in np.flatnonzero(members).tolist())
+    likely = {word for word in words if word >= _FIRST}
+    members = {word for word in likely if any(word & mask == opcode for mask, opcode in _forms())}
+    places = compress(range(len(words)), map(members.__contains__, words)) if members else ()
+    return any(_shows(words, index) for index in places)
 
 
 @cache
-def _forms() -> list[tuple[np.uint32, np.uint32]]:
-    """Mask and opcode of what is looked at."""
+def _forms() -> list[tuple[int, int]]:
+    """Mask and opcode of what is looked at: all of them of the last primary opcode."""
     return [
-        (np.uint32(row.mask), np.uint32(row.opcode))
+        (row.mask, row.opcode)
         for row in table()
         if row.mnemonic in READERS or row.mnemonic.rstrip(".") in ("mtfsb1", "mtfsfi")
     ]
 
 
-def _shows(words: NDArray[np.uint32], index: int) -> bool:
-    reader = decode(0, int(words[index]))
+def _shows(words: Sequence[int], index: int) -> bool:
+    reader = decode(0, words[index])
     if reader is None:
         return False
     name = reader.mnemonic.rstrip(".")
@@ -80,7 +85,7 @@ def _shows(words: NDArray[np.uint32], index: int) -> bool:
     if name == "mtfsfi":
         return bool(reader.bits(16, 4) << 28 - 4 * reader.bf & _ENABLING)
     value = _Value(reader.rt)
-    for word in words[index + 1 : index + 1 + _FARTHEST].tolist():
+    for word in words[index + 1 : index + 1 + _FARTHEST]:
         instruction = decode(0, word)
         if instruction is not None:
             if not value.follow(instruction):

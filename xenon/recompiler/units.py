@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
 
 from xenon.powerpc.abi import INSTRUCTION_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledUnit:
+class CompiledUnit(NamedTuple):
     """A compiled function in this process: its host address, the guest addresses where it may be entered, and
     what it came from: the calls, pages and number of its instructions."""
 
@@ -48,6 +47,7 @@ def digest_of_words(words: Iterable[int]) -> str:
     return hashlib.sha256(b"".join(word.to_bytes(INSTRUCTION_BYTES, "big") for word in words)).hexdigest()
 
 
+_PACKAGES = Path(__file__).resolve().parents[2]
 _GENERATORS = (
     ("xenon.lifter", None),
     ("xenon.powerpc", ("decode.py", "isa.py", "isa.tsv", "operands.py", "operands.tsv")),
@@ -61,12 +61,13 @@ _GENERATORS = (
 def generator_files() -> dict[str, bytes]:
     """The files that decide what code is generated, by package and name, and their contents: all of the
     lifter, how instructions are decoded, the hook, and the structures that code reaches into."""
-    return {
-        f"{package}/{file.name}": file.read_bytes()
-        for package, names in _GENERATORS
-        for file in sorted(resources.files(package).iterdir(), key=lambda file: file.name)
-        if (file.name in names if names else file.name.endswith((".py", ".ll")))
-    }
+    contents = {}
+    for package, names in _GENERATORS:
+        folder = _PACKAGES / package.replace(".", "/")
+        sources = (path.name for path in folder.iterdir() if path.suffix in (".py", ".ll"))
+        for name in names or sorted(sources):
+            contents[f"{package}/{name}"] = (folder / name).read_bytes()
+    return contents
 
 
 @cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from llama2c.allocations import Extents, Users, allocations, most_request_bytes, whole_lines
 from loader import Format, Model, Tokenizer
@@ -55,8 +56,7 @@ class Run:
         return self.model.config.seq_len if self.context is None else self.context
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """One region: whole pages from `address`, or None where the region does not fit."""
 
     owner: Owner
@@ -65,8 +65,7 @@ class Use:
     address: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """The regions of a run in the order of their allocation, the system's own first."""
 
     run: Run

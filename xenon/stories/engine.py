@@ -7,13 +7,12 @@ The CPU takes all processors of this computer: the guest starts no thread that w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loader import Config, Format, Model
 from xenon.console import MachineSettings, check_threads
 from xenon.errors import ErrorCode, XenonError
-from xenon.hardware.gpu.operands import MOST_FETCH_WORDS
-from xenon.hardware.gpu.programs import MOST_SCORES, MOST_TABLE_PIECES
+from xenon.hardware.gpu.limits import MOST_FETCH_WORDS, MOST_SCORES, MOST_TABLE_PIECES
 from xenon.hardware.memory_map import HARDWARE_THREADS
 from xenon.host.processes import usable_processors
 from xenon.recompiler.cpu_kind import CpuKind, default_kind
@@ -22,8 +21,7 @@ from xenon.stories.settings import Activations, Engine, KeyValueType, Matmul, Se
 _GPU_WINS_FROM_DIM = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A Setup with every question answered: `engine` is CPU or GPU, `context` is in positions; `matmul`, `kv`
     and `activations` are the CPU's; `machine` is the console's."""
 

@@ -10,12 +10,9 @@ import llama2c
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR
 from loader.errors import LoaderCode
-from loader.held import HeldSource
-from loader.pieces import PieceTokenizer
 from loader.tensor_types import F32
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import KIB, MIB, in_units
-from xenon.models.find import model_path, tokenizer_path
 from xenon.notes import note
 from xenon.stories.engine import Decision
 from xenon.stories.made_model import is_made, made_model
@@ -100,8 +97,14 @@ def open_model(
     """
     if isinstance(model, loader.Model):
         return model
-    path = llama2c.bundled_model() if model is None else model_path(model)
+    path = llama2c.bundled_model() if model is None else _model_path(model)
     return made_model(path, context) if is_made(path) else loader.open(path)
+
+
+def _model_path(model: str | os.PathLike[str]) -> Path:
+    from xenon.models.find import model_path  # a story of the bundled model needs no catalogue
+
+    return model_path(model)
 
 
 def open_tokenizer(
@@ -113,11 +116,13 @@ def open_tokenizer(
     Raises loader.LoaderError for none that fits.
     """
     if tokenizer is None:
-        own = loader.own_tokenizer(model.origin) if isinstance(model, loader.HeldModel) else None
+        own = loader.own_tokenizer(model.origin) if model.origin is not None else None
         if own is None:
             return loader.find_tokenizer(model)
         tokenizer = own
     if not isinstance(tokenizer, loader.Tokenizer):
+        from xenon.models.find import tokenizer_path
+
         tokenizer = loader.open_tokenizer(tokenizer_path(tokenizer))
     loader.check_vocabulary(model, tokenizer)
     return tokenizer
@@ -133,6 +138,8 @@ def tokenizer_to_count(
     except loader.LoaderError as error:
         if tokenizer is not None or error.code is not LoaderCode.NO_TOKENIZER:
             raise
+    from loader.held import HeldSource
+    from loader.pieces import PieceTokenizer
     from loader.synthetic import tokenizer_bytes
 
     data = tokenizer_bytes(model.config.vocab_size)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import loader
+from loader.beginnings import FOLDER_CONFIG, is_gguf, is_safetensors
 from loader.foreign import HEAD_BYTES
-from loader.gguf.file import is_gguf
-from loader.safetensors.file import is_safetensors
-from loader.safetensors.folder import CONFIG
 from loader.source import Source
 from xenon.errors import XenonError
 from xenon.hardware.memory_map import RAM_BYTES, in_units
@@ -21,11 +19,11 @@ DEFAULT_CONTEXT = 2048
 def is_made(path: Path) -> bool:
     """Whether a model of the console has to be made of what is there. Raises loader.LoaderError."""
     if path.is_dir():
-        return (path / CONFIG).is_file()
+        return (path / FOLDER_CONFIG).is_file()
     source = Source(path)
     head = source.read(0, HEAD_BYTES)
     source.close()
-    return is_gguf(head) or (is_safetensors(head) and (path.parent / CONFIG).is_file())
+    return is_gguf(head) or (is_safetensors(head) and (path.parent / FOLDER_CONFIG).is_file())
 
 
 def made_model(path: Path, context: int | None = None) -> loader.Model:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import codecs
 import os
-import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import loader
 from llama2c.facts import FIGURES_DESCRIPTOR, Figures
@@ -23,12 +23,14 @@ from xenon.stories.guest import (
     guest_program,
     is_prompt_file,
 )
-from xenon.stories.loaded import LoadedModel
 from xenon.stories.runnable import RunnableModel, prompt_bytes
 from xenon.stories.settings import DEFAULT_STEPS, Engine, Matmul, Sampling, Setup
 from xenon.stories.telling import Statistics, Telling
 
 __all__ = ["Engine", "Matmul", "Sampling", "Session", "Setup", "Statistics", "Telling", "Watch"]
+
+if TYPE_CHECKING:
+    from xenon.stories.loaded import LoadedModel
 
 Watch = Callable[[Console, Program], None]
 _STDOUT = 1
@@ -68,6 +70,8 @@ class Session(RunnableModel):
         """Load the model. Raises what LoadedModel raises."""
         if self._loaded is not None:
             raise XenonError("the session is open already", "open another one beside it")
+        from xenon.stories.loaded import LoadedModel  # a story in a console of its own needs none
+
         self._loaded = LoadedModel(self)
         return self
 
@@ -118,8 +122,7 @@ class Session(RunnableModel):
         if loaded is None:
             self.budget(text).check()
         steps = min(DEFAULT_STEPS, self.decision.context) if sampling.steps is None else sampling.steps
-        seed = sampling.seed or secrets.randbelow(2**31 - 1) + 1
-        sampling = replace(sampling, seed=seed, steps=steps)
+        sampling = replace(sampling, seed=sampling.seed or _any_seed(), steps=steps)
         if loaded is not None:
             return loaded.tell(text, sampling, timeout, lambda: self._told(text, sampling, timeout))
         return Telling(self._told(text, sampling, timeout, compile_first, watch))
@@ -221,3 +224,9 @@ class Session(RunnableModel):
                 f"holds at most {longest}",
                 "shorten the prompt",
             )
+
+
+def _any_seed() -> int:
+    import secrets  # takes hashing and more along
+
+    return secrets.randbelow(2**31 - 1) + 1

@@ -119,7 +119,7 @@ def parse_image(name: str, data: bytes, loader: Loader) -> BootImage:
 def _segments(file: Elf) -> Iterator[Block]:
     """What the new loader copies: by physical addresses, each segment whole in the file."""
     for header in file.program_headers():
-        what = f"segment {header.index}"
+        what = f"segment {header.number}"
         data = file.bytes_at(header.offset, header.file_size, what)
         if header.type not in _LOADED or header.memory_size == 0:
             continue
@@ -141,12 +141,12 @@ def _sections(file: Elf) -> Iterator[Block]:
         low += address < PAGE_TABLE_END
         if address < PAGE_TABLE_END and (low > 1 or address + section.size < PAGE_TABLE_END):
             raise XenonError(
-                f"{file.name}: section {section.index} begins at 0x{address:x}: the old loader stops with "
+                f"{file.name}: section {section.number} begins at 0x{address:x}: the old loader stops with "
                 f"!PT at a section below 0x{PAGE_TABLE_END:x}, unless a single one covers all of that",
                 "link it at 0x10000 or higher",
             )
         data = file.content(section)
-        yield Block(f"section {section.index} {section.name}".rstrip(), address, section.size, data)
+        yield Block(f"section {section.number} {section.name}".rstrip(), address, section.size, data)
 
 
 def _check_place(name: str, block: Block, loader: Loader) -> None:

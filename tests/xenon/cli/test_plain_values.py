@@ -45,10 +45,10 @@ def test_what_is_plain(value: object, wanted: Any, info: object, expected: objec
 
 
 def test_a_run_needs_neither_validation_nor_models() -> None:
-    """They take longer to import than a short program to run."""
+    """They take longer to import than a short program to run, and so does NumPy."""
     text = (
         "import sys\nfrom xenon.cli.app import main\n"
-        "try: main()\nexcept SystemExit: print(*{'pydantic', 'loader'} & set(sys.modules))"
+        "try: main()\nexcept SystemExit: print(*{'pydantic', 'loader', 'numpy'} & set(sys.modules))"
     )
     words = [
         sys.executable,

@@ -96,7 +96,7 @@ def test_programs_for_other_machines_are_read_as_readelf_reads_them(built: tuple
     text = subprocess.run([READELF, "-SsW", str(path)], check=True, capture_output=True, text=True).stdout
     rows = re.findall(r"\[ *([1-9]\d*)\] (\S+) +\S+ +([0-9a-f]+) ([0-9a-f]+) ([0-9a-f]+)", text)
     sections = file.sections()
-    assert [(str(row.index), row.name, row.address, row.offset, row.size) for row in sections[1:]] == [
+    assert [(str(row.number), row.name, row.address, row.offset, row.size) for row in sections[1:]] == [
         (index, name, *(int(number, 16) for number in numbers)) for index, name, *numbers in rows
     ]
     rows = re.findall(r"\d+: ([0-9a-f]+) +(\d+) (?:FUNC|OBJECT) .* (\d+) (\S+)$", text, re.MULTILINE)

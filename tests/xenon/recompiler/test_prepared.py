@@ -206,7 +206,12 @@ class TierUp(tier.TierUp):
 from xenon import machine
 machine.TierUp = TierUp
 list(xenon.Session().generate("Sleepy Joe said", seed=1, steps=40))
-slow_to_import = {"llvmlite", "xenon.lifter.rules", "asyncio", "numpy.ma", "loader.synthetic"}
+slow_to_import = {
+    *("llvmlite", "xenon.lifter.rules", "asyncio", "numpy", "socket", "secrets"),
+    *("loader.synthetic", "loader.byte_pairs", "loader.gguf.file", "loader.safetensors.folder"),
+    *("loader.conversion", "xenon.models.catalogue", "xenon.stories.loaded"),
+    "xenon.hardware.gpu.command_processor",
+}
 print(not_prepared, slow_to_import & set(sys.modules))
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,10 +100,10 @@ def test_a_damaged_image_is_none() -> None:
     image = ProgramImage.of([(unit, FlatCode(b"code", 1))])
     again = ProgramImage.read(image.data)
     assert again is not None
-    assert again.units == (replace(unit, size=4, entry=1),)
+    assert again.units == (unit._replace(size=4, entry=1),)
     assert again.code_of(again.units[0]) == FlatCode(b"code", 1)
     assert all(ProgramImage.read(image.data[:length]) is None for length in range(len(image.data)))
-    for wrong in (replace(unit, points=(5,)), replace(unit, runs=()), replace(unit, entries=(1 << 40,))):
+    for wrong in (unit._replace(points=(5,)), unit._replace(runs=()), unit._replace(entries=(1 << 40,))):
         assert ProgramImage.read(ProgramImage.of([(wrong, FlatCode(b"code", 1))]).data) is None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from xenon.lifter.flow import explore
@@ -52,12 +51,12 @@ SHOWING = {
 
 @pytest.mark.parametrize("name", KEEPING)
 def test_other_bits_of_fpscr_show_nothing_of_the_last_instruction(name: str) -> None:
-    assert not shows_status(np.array(KEEPING[name], np.uint32))
+    assert not shows_status(KEEPING[name])
 
 
 @pytest.mark.parametrize("name", SHOWING)
 def test_what_may_show_the_last_instruction_is_noticed(name: str) -> None:
-    assert shows_status(np.array(SHOWING[name], np.uint32))
+    assert shows_status(SHOWING[name])
 
 
 def lifted(words: list[int], shows: bool) -> str:

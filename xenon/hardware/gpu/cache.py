@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xenon.hardware.gpu.endian import Words, copy_words, read_word
-from xenon.hardware.host_memory import reserve
 from xenon.hardware.memory_map import CACHE_LINE_BYTES, RAM_BYTES, align_down, align_up
 from xenon.hardware.pages import Pages
 from xenon.host.memory import give_back
@@ -27,14 +26,14 @@ _ABSENT = 255
 class ReadCache:
     """Lines of RAM as the GPU sees them. Addresses are physical, in bytes; the caller keeps within RAM.
 
-    `generation` changes with every invalidation, and when a line changes its endian mode: as long as it
-    stays, what has been fetched is still there.
+    `shadow` is zeroed memory as large as RAM. `generation` changes with every invalidation, and when a line
+    changes its endian mode: as long as it stays, what has been fetched is still there.
     """
 
-    def __init__(self, pages: Pages) -> None:
+    def __init__(self, pages: Pages, shadow: mmap.mmap) -> None:
         memory = pages.memory
         self.generation = 0
-        self._shadow = reserve(RAM_BYTES, "the GPU's cache")
+        self._shadow = shadow
         self.memory = memory
         self.pages = pages
         self.ram: Words = np.frombuffer(memory.view, np.uint32)

@@ -35,8 +35,6 @@ UNIT = "GPU command processor"
 MOST_RING_BYTES = 4 * MIB
 MOST_NESTED = 2
 """Levels of indirect buffers: the hardware has registers for two (freedreno a2xx.xml: CP_IB1, CP_IB2)."""
-WAIT_SECONDS = 2.0
-"""How long a WAIT_REG_MEM may wait before it is taken for one that never comes true."""
 _WAIT_STEP = 0.0005  # seconds between two looks at the condition
 _FAIL_STEP = 0.01
 _MOST_KEPT_WORDS = 1 << 20  # of indirect buffers in their decoded form
@@ -44,17 +42,17 @@ _MOST_KEPT_WORDS = 1 << 20  # of indirect buffers in their decoded form
 
 class CommandProcessor:
     """Consumes the ring. `fail` is told of an error that comes up while no CPU waits for an answer, until it
-    returns true."""
+    returns true. `wait_seconds` is how long a WAIT_REG_MEM may wait."""
 
     def __init__(
         self,
         registers: list[int],
         cache: ReadCache,
         fail: Callable[[DeviceError], bool],
-        wait_seconds: float = WAIT_SECONDS,
+        wait_seconds: float,
     ) -> None:
         self._registers = registers
-        self._cache = cache
+        self.cache = cache
         self._fail = fail
         self._wait_seconds = wait_seconds
         self._lock = threading.Lock()
@@ -91,7 +89,7 @@ class CommandProcessor:
 
     def _go_on_alone(self) -> None:
         """Wait on a thread of its own. It may have to pause CPUs."""
-        self._cache.pages.be_pausable()
+        self.cache.pages.be_pausable()
         threading.Thread(target=self._wait, name="GPU", daemon=True).start()
 
     def reset_pointers(self) -> None:
@@ -103,7 +101,7 @@ class CommandProcessor:
 
     def _run(self) -> None:
         """Until the ring is empty, the processor is halted or has to wait, also for code to be dropped."""
-        registers, pages = self._registers, self._cache.pages
+        registers, pages = self._registers, self.cache.pages
         try:
             with np.errstate(all="ignore"):
                 while not (
@@ -126,7 +124,7 @@ class CommandProcessor:
 
     def _run_stack(self) -> None:
         """Go on with the innermost buffer until all are done, a packet waits or has written to code."""
-        stack, pages = self._stack, self._cache.pages
+        stack, pages = self._stack, self.cache.pages
         step: Step | None = None
         try:
             if self._waiting is not None:
@@ -160,7 +158,7 @@ class CommandProcessor:
                 )
         mode = registers[Register.CP_RB_CNTL] >> RB_CNTL_SWAP_SHIFT & 3
         self.handlers.begin_stream(mode)
-        ring = self._cache.memory.view[base : base + size * WORD_BYTES]
+        ring = self.cache.memory.view[base : base + size * WORD_BYTES]
         if write > read:
             words = words_of(ring[read * WORD_BYTES : write * WORD_BYTES], mode)
         else:
@@ -205,7 +203,7 @@ class CommandProcessor:
     def _steps(self, address: int, end: int) -> list[Step]:
         """The packets of an indirect buffer, decoded again only when its bytes have changed."""
         key = address, end, self.handlers.mode
-        data = bytes(self._cache.memory.view[address:end])
+        data = bytes(self.cache.memory.view[address:end])
         kept = self._kept.get(key)
         if kept is not None and kept[0] == data:
             return kept[1]
@@ -236,7 +234,7 @@ class CommandProcessor:
 
     def _wait(self) -> None:
         """On a thread of its own: go on when the condition holds, until all is done or it takes too long."""
-        pages = self._cache.pages
+        pages = self.cache.pages
         waiting, deadline = None, 0.0
         try:
             while not self.stopped:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xenon.hardware.gpu.cache import ReadCache
 from xenon.hardware.gpu.endian import Words, copy_words
 from xenon.hardware.gpu.errors import PacketError
+from xenon.hardware.gpu.limits import MOST_FETCH_WORDS
 from xenon.hardware.gpu.registers import (
     FETCH_CONSTANTS,
     FLOAT_CONSTANTS,
@@ -24,7 +25,6 @@ Floats = NDArray[np.float32]
 
 MOST_VECTOR_WORDS = 1 << 20
 """Of an operand that is computed with as a whole. Matrices may be as large as a fetch constant can say."""
-MOST_FETCH_WORDS = (1 << 24) - 1
 _VERTEX_FETCH = 3
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xenon.hardware.gpu.errors import PacketError
+from xenon.hardware.gpu.limits import MOST_SCORES, MOST_TABLE_PIECES
 from xenon.hardware.gpu.operands import Binder, index_constant, positive_float
 from xenon.hardware.gpu.quantised import TYPES, Matrix, Quantised
 
@@ -28,9 +29,6 @@ SHAPES = 8
 POSITIONS = 7
 FIRST_TOKEN, ROW, POSITION = 8, 30, 31
 MOST_POSITIONS = 16
-MOST_TABLE_PIECES = 8
-MOST_SCORES = 1 << 24
-"""Attention scores of one position, heads times positions: what bounds its work and memory on the host."""
 _CACHED_BYTES = 1 << 18  # of a matrix, which the host's caches hold while all positions are multiplied
 
 _HEADER = struct.Struct(">II24s")

@@ -21,7 +21,7 @@ from xenon.hardware.unicorn.decoder import Decoder
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.engine_memory import engine_memory, new_engine
 from xenon.hardware.unicorn.inspection import Inspection
-from xenon.hardware.unicorn.instruction_hooks import InstructionHooks, Meant, Words
+from xenon.hardware.unicorn.instruction_hooks import InstructionHooks, Meant
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.hardware.unicorn.limit import InstructionLimit
 from xenon.hardware.unicorn.map import UnicornMap
@@ -34,9 +34,10 @@ from xenon.hardware.unicorn.refused_accesses import RefusedAccesses
 from xenon.hardware.unicorn.registers import FPR_IDS, GPR_IDS, RegisterBatch
 from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import EXCEPTION_HOOK, add_native_hook, remove_native_hook
-from xenon.hardware.unicorn.vector_mode import StatusMoves, VectorMode
+from xenon.hardware.unicorn.vector_mode import STATUS_MOVES, VectorMode
 from xenon.hardware.unicorn.waiting_hints import WaitingHints
-from xenon.powerpc.system import is_trap
+from xenon.powerpc.system import is_for_programs, is_trap, traps
+from xenon.powerpc.words import Words
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
 MSR_VECTOR = 1 << 25
@@ -59,11 +60,11 @@ _NEVER = 0xFFFF_FFFF_FFFF_FFFF
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 # Exception numbers of the engine (POWERPC_EXCP_* of qemu's target/ppc/cpu.h).
-_VECTOR_ALIGNMENT, _VECTOR_SYSTEM_CALL = 5, 8
+_VECTOR_ALIGNMENT, _VECTOR_PROGRAM, _VECTOR_SYSTEM_CALL = 5, 6, 8
 VECTOR_ILLEGAL = 96
 _VECTORS = {
     _VECTOR_ALIGNMENT: TrapKind.MISALIGNED,
-    6: TrapKind.TRAP_INSTRUCTION,
+    _VECTOR_PROGRAM: TrapKind.TRAP_INSTRUCTION,
     7: TrapKind.UNAVAILABLE,
     73: TrapKind.UNAVAILABLE,
     94: TrapKind.UNAVAILABLE,
@@ -137,7 +138,7 @@ class UnicornCpu:
         self._devices = DeviceWindows(engine, bus)
         self.instruction_hooks = InstructionHooks(engine, pages, self.native_hooks, self._devices)
         if self.engine_memory is not None:
-            self.instruction_hooks.listen(StatusMoves(), VectorMode(self.engine_memory).follow)
+            self.instruction_hooks.listen(STATUS_MOVES, VectorMode(self.engine_memory).follow)
         self._hints = WaitingHints(self.instruction_hooks)
         self.reservations = Reservations(
             engine, pages, self.instruction_hooks, self._refused, self._devices, self._limit, instruments
@@ -327,6 +328,9 @@ class UnicornCpu:
             return self._refused.trap
         if self._vector == _VECTOR_SYSTEM_CALL:
             return Trap(TrapKind.SYSTEM_CALL, pc, vector=self._vector, gpr=registers[2:], cr=registers[1])
+        if self._vector == _VECTOR_PROGRAM and self._is_left_over(self._word(pc - WORD_BYTES)):
+            self._stop, self._was_told = False, self._stop
+            return Trap(TrapKind.STOPPED, pc - WORD_BYTES)
         if self._vector or (failure is not None and not self._refused.not_shown):
             # The engine has already stepped over an instruction that it refuses.
             kind, pc = _VECTORS.get(self._vector, TrapKind.EXCEPTION), pc - WORD_BYTES
@@ -337,6 +341,14 @@ class UnicornCpu:
             return Trap(TrapKind.INSTRUCTION_LIMIT, pc)
         self._stop, self._was_told = False, self._stop
         return Trap(TrapKind.STOPPED, pc)
+
+    def _is_left_over(self, word: int) -> bool:
+        """Whether a program exception is not that of `word`, the instruction that has it.
+
+        An FPSCR with an exception that it enables leaves one over in the engine, which takes it when it comes
+        to rest next, at whatever instruction is next (qemu's target/ppc/fpu_helper.c, helper_store_fpscr).
+        """
+        return not traps(word, self.read_gpr) if is_trap(word) else is_for_programs(word)
 
     def _word(self, address: int) -> int:
         """The instruction that was executed at an address."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterable, Iterator
 
-from xenon.hardware.unicorn.engine_memory import INDIRECT, EngineMemory
+from xenon.hardware.unicorn.engine_memory import DECODER_ENTRIES, INDIRECT, EngineMemory
 from xenon.powerpc.isa import Encoding, Kind, table
 
 _SHIFTS = (1, 6, 16)  # of the 5 bits of a word that choose in the tables below the first
@@ -33,6 +33,7 @@ class _Handler(ctypes.Structure):
     )
 
 
+_Table, _TableBelow = ctypes.c_uint64 * DECODER_ENTRIES, ctypes.c_uint64 * 32
 _Path = tuple[int, ...]  # indices: in the first table, and in those below it
 _kept: list[_Handler] = []  # engines point to them until the process ends
 _plans: dict[frozenset[str], dict[_Path, int]] = {}  # a handler for each entry that changes: as in any engine
@@ -42,8 +43,8 @@ class Decoder:
     """The table of one engine. A change reaches code that is translated behind it."""
 
     def __init__(self, memory: EngineMemory) -> None:
-        self._memory = memory
-        self._first = memory.place(memory.layout.decoder)
+        first = _Table.from_address(memory.place(memory.layout.decoder))
+        self._tables: dict[_Path, ctypes.Array[ctypes.c_uint64]] = {(): first}  # by the path to each
 
     def hand_over(self, mnemonics: frozenset[str]) -> None:
         """Let every word of these forms (names of powerpc/isa.tsv) trap as an illegal instruction, and no
@@ -52,7 +53,7 @@ class Decoder:
         if mnemonics not in _plans:
             _plans[mnemonics] = self._plan(mnemonics)
         for path, handler in _plans[mnemonics].items():
-            self._entry(path).value = handler
+            self._table(path[:-1])[path[-1]] = handler
 
     def _plan(self, mnemonics: frozenset[str]) -> dict[_Path, int]:
         taken: dict[_Path, list[Encoding]] = {}  # entry: forms that are handed over
@@ -64,7 +65,7 @@ class Decoder:
                     forms.setdefault(path, []).append(row)
         plan = {}
         for path in {*taken, *kept}:
-            original = self._entry(path).value
+            original = self._table(path[:-1])[path[-1]]
             before = _Handler.from_address(original).invalid
             invalid = before
             for row in kept.get(path, ()):
@@ -80,7 +81,7 @@ class Decoder:
         yield from self._below((opcode >> 26,), opcode, mask)
 
     def _below(self, path: _Path, opcode: int, mask: int) -> Iterator[_Path]:
-        if self._entry(path).value & 3 != INDIRECT:
+        if self._table(path[:-1])[path[-1]] & 3 != INDIRECT:
             yield path
             return
         shift = _SHIFTS[len(path) - 1]
@@ -92,11 +93,11 @@ class Decoder:
                 return
             left = (left - 1) & free
 
-    def _entry(self, path: _Path) -> ctypes.c_uint64:
-        entry = ctypes.c_uint64.from_address(self._first + 8 * path[0])
-        for index in path[1:]:
-            entry = ctypes.c_uint64.from_address((entry.value & ~3) + 8 * index)
-        return entry
+    def _table(self, path: _Path) -> ctypes.Array[ctypes.c_uint64]:
+        """The table that a path leads to."""
+        if path not in self._tables:
+            self._tables[path] = _TableBelow.from_address(self._table(path[:-1])[path[-1]] & ~3)
+        return self._tables[path]
 
 
 def _bit_apart(form: Encoding, others: Iterable[Encoding]) -> int:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import unicorn
 from unicorn import ppc_const as ppc
@@ -58,8 +58,7 @@ _MTVRSAVE = (0x3C60_1357, 0x6063_9BDF, 0x7C60_43A6, 0x3860_0000)  # lis r3; ori 
 _FPSCR = 0x8200_0003  # FX, XX and a rounding mode
 
 
-@dataclass(frozen=True, slots=True)
-class EngineLayout:
+class EngineLayout(NamedTuple):
     """Distances in bytes: of the pointer to the CPU from the engine's handle, of its GPRs from the CPU, and
     of everything else from its GPRs. A CR field is 32 bits, CA, OV and SO are 64 bits of 0 or 1."""
 
@@ -180,8 +179,11 @@ class _Search:
         )  # fmt: skip
 
     def _read(self, address: int, size: int) -> bytes:
-        """As much of so many bytes as there is."""
-        data = b""
+        """As much of so many bytes as there is: at once, else page by page up to the first that is not."""
+        try:
+            data = self._memory.read(address, size)
+        except (OSError, OverflowError):
+            data = b""
         while len(data) < size:
             step = min(PAGE_BYTES - (address + len(data)) % PAGE_BYTES, size - len(data))
             try:

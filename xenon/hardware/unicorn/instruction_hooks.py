@@ -11,12 +11,10 @@ from __future__ import annotations
 import ctypes
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+from functools import lru_cache
 
-import numpy as np
-from numpy.typing import NDArray
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc
 
@@ -26,17 +24,17 @@ from xenon.hardware.unicorn.code_listener import CodeListener
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.native_hooks import NativeHooks
 from xenon.hardware.unicorn.stop_hook import HOOK
+from xenon.powerpc.words import Words, indices_of
 
 Handler = Callable[[int, int], None]
 """Told address and word of an instruction that the engine is about to execute, in the engine's thread. It may
 execute the instruction itself and move the program counter on, or stop the engine."""
 
 
-class Words(Container[object], Protocol):
-    """A set of instruction words, which finds its members among others."""
-
-    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """The indices of the members."""
+@lru_cache(maxsize=2)
+def _indices(sets: tuple[Words, ...], code: bytes) -> list[int]:
+    """See indices_of. Each CPU of a machine asks twice."""
+    return indices_of(sets, code)
 
 
 class Meant(Enum):
@@ -73,9 +71,9 @@ class InstructionHooks:
         return [(first, last) for first, last, _ in self._hooked]
 
     def _find(self, address: int, size: int) -> None:
-        words = np.frombuffer(self._pages.memory.slice(address, size), ">u4").astype(np.uint32)
-        indices = {index for members, _, _ in self._sets for index in members.find(words).tolist()}
-        places = [address + WORD_BYTES * index for index in sorted(indices)]
+        sets = tuple(words for words, _, _ in self._sets)
+        code = self._pages.memory.read(address, size)
+        places = [address + WORD_BYTES * index for index in _indices(sets, code)]
         with self._lock:
             here = slice(bisect_left(self._places, address), bisect_left(self._places, address + size))
             if self._places[here] == places:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from unicorn.unicorn_py3.unicorn import uclib
 
@@ -102,8 +102,7 @@ class Instruments:
         ctypes.c_int64.from_address(counter).value += step
 
 
-@dataclass(frozen=True, slots=True)
-class _X86:
+class _X86(NamedTuple):
     """Instructions on the block's address and size and on the state; the last four end before an offset."""
 
     mov_eax_address: str

@@ -13,7 +13,7 @@ import ctypes
 import random
 import sys
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from unicorn import ppc_const as ppc
 from unicorn.unicorn_py3.unicorn import Uc, uclib
@@ -38,8 +38,7 @@ _PATIENCE = 2  # conditional stores in a row that others were faster than, until
 _LONGEST_WAIT = 0.0005  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class _Instruction:
+class _Instruction(NamedTuple):
     """One of the four: PC, FPSCR, RB, RT, CR and, unless it is 0, RA are read in one call."""
 
     stores: bool

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import ctypes
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xenon.hardware.unicorn.engine_memory import VR_STRIDE, EngineMemory
+from xenon.powerpc.words import KEYS, key_of
 
 _MASK, _OPCODE = 0xFFFF_07FF, 0x1000_0644
 _NON_JAVA = 0x0001_0000
@@ -23,9 +21,14 @@ class StatusMoves:
     def __contains__(self, word: object) -> bool:
         return isinstance(word, int) and word & _MASK == _OPCODE
 
-    def find(self, words: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """The indices of the members."""
-        return np.flatnonzero((words & np.uint32(_MASK)) == np.uint32(_OPCODE))
+    def likely(self) -> bytes:
+        """See Words."""
+        likely = bytearray(KEYS)
+        likely[key_of(_OPCODE)] = 1
+        return bytes(likely)
+
+
+STATUS_MOVES = StatusMoves()
 
 
 class VectorMode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import struct
 import threading
 import time
@@ -16,6 +17,8 @@ from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.stop_hook import stop_hook
+from xenon.powerpc.isa import table
+from xenon.powerpc.system import traps
 
 CODE, DATA = 0x10000, 0x20000
 SC, SPIN, NOP = 0x44000002, 0x48000000, 0x60000000
@@ -186,3 +189,52 @@ def test_a_pause_is_exact(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> No
         machine.cpu.stop()
         thread.join(5)
     assert not thread.is_alive()
+
+
+def test_an_exception_of_fpscr_is_not_taken_for_one_of_another_instruction() -> None:
+    machine = Machine(resting=ctypes.c_uint32())
+    mtfsb1 = 0xFC00004C
+    machine.code(
+        mtfsb1 | 3 << 21, mtfsb1 | 25 << 21, 0x38630001, 0x38840001, 0x4BFFFFF4
+    )  # OX, OE; addi; b back
+    machine.cpu.write_gpr(3, 0)
+    machine.cpu.write_gpr(4, 0)
+    pc = CODE
+    for _ in range(20):
+        threading.Timer(0.003, machine.cpu.stop).start()
+        trap = machine.cpu.run(pc)
+        assert trap.kind is TrapKind.STOPPED
+        pc = trap.pc
+    assert machine.cpu.read_gpr(3) == machine.cpu.read_gpr(4) > 0
+
+
+def test_each_instruction_is_executed_or_refused(machine: Machine) -> None:
+    endless = []
+    for row in table():
+        machine.code(row.opcode, SC)
+        machine.cpu.write_gpr(0, DATA)
+        machine.cpu.limit_instructions(10)
+        guard = threading.Timer(20, machine.cpu.stop)
+        guard.start()
+        trap = machine.cpu.run(CODE)
+        guard.cancel()
+        if trap.kind is TrapKind.STOPPED:
+            endless.append(row.mnemonic)
+    assert not endless
+
+
+@pytest.mark.parametrize(
+    "form", [0x08000000, 0x0C000000, 0x7C000008, 0x7C000088], ids="tdi twi tw td".split()
+)
+def test_a_trap_traps_by_its_condition(machine: Machine, form: int) -> None:
+    values = (0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF_FFFF_FFFF, 0x1_0000_0000)
+    wrong = []
+    for condition, a, b in itertools.product(range(32), values, values):
+        word = form | condition << 21 | 3 << 16 | (4 << 11 if form >> 26 == 31 else b & 0xFFFF)
+        machine.code(word, SC)
+        machine.cpu.write_gpr(3, a)
+        machine.cpu.write_gpr(4, b)
+        kind = machine.cpu.run(CODE).kind
+        if traps(word, machine.cpu.read_gpr) != (kind is TrapKind.TRAP_INSTRUCTION):
+            wrong.append(f"{word:08x} {a:x} {b:x}: {kind}")
+    assert not wrong

@@ -18,10 +18,10 @@ from loader.image import Image, Segment
 from loader.kinds import ByteOrder
 from loader.layout import ALIGNMENT_WANTED, LAYERED, Config, Tensor, keys
 from loader.model import Model
+from loader.named_weights import Weights, weights_of
 from loader.safetensors.folder import HuggingFaceFolder
 from loader.tensor_types import U8
 from loader.tokens import Tokenizer
-from loader.weights import Weights, weights_of
 
 Facts = dict[str, object]
 BOS, EOS, FIRST_BYTE = 1, 2, 3  # token numbers that llama2.c takes for granted

@@ -14,9 +14,9 @@ from loader.errors import LoaderError
 from loader.extension import MATRIX_CLASSES, Extension
 from loader.kinds import ByteOrder, Format
 from loader.layout import LAYERED, NORMS, Config, Key, Tensor, keys, shape_of
-from loader.legible import printable
 from loader.model import Model
 from loader.planes import join
+from loader.printable import printable
 from loader.source import Source
 from loader.tensor_types import F32, TensorType
 
