@@ -149,11 +149,6 @@ class _Table(NamedTuple):
         return names[node.id] if isinstance(node, ast.Name) and node.id in names else self.value(node, names)
 
 
-@functools.cache
-def _parsed(formula: str) -> ast.expr:
-    return ast.parse(formula, mode="eval").body
-
-
 def _binary(operator: ast.operator, left: int, right: int) -> int:
     match operator:
         case ast.Add():
