@@ -6,6 +6,7 @@ pipes that close start the command line anew, with COMMAND.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import gc
@@ -18,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -138,7 +140,9 @@ def _serve() -> None:
 
 
 def _become(job: _Job) -> None:
-    """The command, with standard streams, folder and environment as from a shell; raises SystemExit."""
+    """The command, with standard streams, folder and environment as from a shell; raises SystemExit in the
+    long form. In the short one the process ends as Python ends it, but for the modules, which are left: to
+    take them down takes longer than most commands."""
     os.environ.clear()
     os.environ.update(job.environment)
     os.chdir(job.folder)
@@ -150,7 +154,16 @@ def _become(job: _Job) -> None:
     sys.argv = ["xenon-llm", *job.words]
     from xenon.cli.app import main
 
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        if WHOLE or not isinstance(end.code, int | None):
+            raise
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code or 0)
 
 
 def _input(path: Path) -> int:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from sharing import built_library, built_reference, run_folder
 from support import GoldenStory, Made, compiling_quickly, golden_stories, shared_file, write_model
+from systems import RECOMPILER, need
 
 import llama2c
 import loader
@@ -107,6 +108,6 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
 @pytest.fixture
 def quick_code() -> Iterator[None]:
     """Around a test: see support.compiling_quickly."""
-    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+    need(RECOMPILER)
     with compiling_quickly():
         yield

@@ -6,10 +6,12 @@ import importlib.util
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support import WHOLE
 
 from llama2c import build
 from llama2c.reference import MEMORY_BYTES, Reference
@@ -60,6 +62,16 @@ def build_program(target: Path, main: Path, parts: Sequence[str]) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "PORT", [part for part in build.PORT if part in parts])
         return build.build_guest(target, main)
+
+
+@contextmanager
+def building_quickly() -> Iterator[None]:
+    """What is built inside is built without C's optimiser, in a third of the time, and computes the same
+    bits; in the long form it is optimised as always."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not WHOLE:
+            patch.setattr(build, "COMMON", ["-O0" if word == "-O3" else word for word in build.COMMON])
+        yield
 
 
 def built_reference(

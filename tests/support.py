@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -25,6 +27,22 @@ NATIVE = loader.ByteOrder(sys.byteorder)
 Floats = NDArray[np.float32]
 GOLDEN = Path(__file__).parent / "data" / "golden" / "joe260K.json"
 BYTE_PIECES = 259  # unknown, BOS, EOS, and a piece for every byte
+Value = TypeVar("Value")
+# The workers of a run must agree on the tests that there are; each run has another number.
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or random.SystemRandom().getrandbits(64)
+
+
+def sample(values: Iterable[Value], count: int, always: Sequence[Value] = ()) -> list[Value]:
+    """`always` and, of the other values, `count` chosen anew in each run; all of them in the long form.
+
+    For parameters of a test, whose name then tells the choice, and for choices that a test tells when it
+    fails.
+    """
+    others = [value for value in values if value not in always]
+    if WHOLE or count >= len(others):
+        return [*always, *others]
+    chosen = sorted(random.Random(f"{_RUN} {count} {len(others)}").sample(range(len(others)), count))
+    return [*always, *(others[index] for index in chosen)]
 
 
 def shared_file(name: str) -> Path:

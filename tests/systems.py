@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import sys
 
 import pytest
@@ -36,10 +37,13 @@ def not_on_wine(reason: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(ON_WINE, reason=f"Wine: {reason}")
 
 
+RECOMPILER = pytest.mark.skipif(
+    importlib.util.find_spec("llvmlite") is None, reason="the recompiler needs llvmlite: pip install llvmlite"
+)
 NEWER_TYPER = not_on_wine("it runs Typer 0.28, which leaves out why a value is refused")
 
 
 def need(mark: pytest.MarkDecorator) -> None:
-    """Skips the test that calls a helper, where the mark would skip it."""
+    """Skips the test that calls a helper, or the module, where the mark would skip it."""
     if mark.args[0]:
-        pytest.skip(mark.kwargs["reason"])
+        pytest.skip(mark.kwargs["reason"], allow_module_level=True)

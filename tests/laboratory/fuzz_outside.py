@@ -63,18 +63,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
+    parser.add_argument("targets", nargs="*", metavar="TARGET[=CASES]", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=float, help="for each target")
     parser.add_argument("--cases", type=int, help="for each target, 1000 by default")
     parser.add_argument("--seed", type=int, help="of the first trial; a random one by default")
     options = parser.parse_args()
-    if unknown := set(options.targets) - set(TARGETS):
+    counts = dict([*each.split("="), ""][:2] for each in options.targets) or dict.fromkeys(TARGETS, "")
+    if unknown := set(counts) - set(TARGETS):
         parser.error(f"no target {', '.join(sorted(unknown))}")
     cases = 1000 if options.cases is None and options.seconds is None else options.cases
     seed = random.SystemRandom().randrange(1 << 48) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
-    limits = Limits(options.seconds, cases)
-    return max(supervise(name, seed, limits) for name in options.targets or TARGETS)
+    return max(
+        supervise(name, seed, Limits(options.seconds, int(count) if count else cases))
+        for name, count in counts.items()
+    )
 
 
 def supervise(name: str, seed: int, limits: Limits) -> int:

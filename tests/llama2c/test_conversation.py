@@ -201,7 +201,7 @@ def test_random_requests_end_no_guest(serve: Serve) -> None:
     assert not messages or set(messages.splitlines()) == {messages.splitlines()[0]}
 
 
-SETUPS = {"cpu": Setup(Engine.CPU, cpu=CpuKind.UNICORN), "gpu": Setup(Engine.GPU)}
+SETUPS = {"cpu": Setup(Engine.CPU, threads=1), "gpu": Setup(Engine.GPU)}  # as quick as they come
 
 
 @pytest.fixture(params=SETUPS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import gguf_files
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from command_line import run_command
 from gguf_files import llama
-from support import NATIVE, Floats, Made, image_bytes
+from support import NATIVE, Floats, Made, image_bytes, sample
 
 import llama2c
 import loader
@@ -169,8 +170,7 @@ def test_the_logits_are_runqs(reference: Reference, pair: Callable[[int], Pair],
         np.testing.assert_array_equal(found[position], runq.logits(token, position))
 
 
-@pytest.mark.parametrize("kernel", ["scalar", "vmx"])
-@pytest.mark.parametrize("group", [32, 16])
+@pytest.mark.parametrize(("kernel", "group"), sample(product(("scalar", "vmx"), (32, 16)), 2))
 def test_the_console_has_the_bits_of_the_host(
     reference: Reference, pair: Callable[[int], Pair], group: int, kernel: str
 ) -> None:

@@ -66,17 +66,17 @@ def normal(shape: tuple[int, ...], scale: float = 1) -> Floats:
     return aligned(shape, rng.normal(0, scale, shape))
 
 
-@pytest.mark.parametrize("size", SIZES + ODD_SIZES)
-def test_rmsnorm_is_near_the_exact_one(reference: Reference, size: int) -> None:
-    x, weight = normal((size,), 2), normal((size,))
-    exact = weight * (x.astype(np.float64) / np.sqrt(np.mean(x.astype(np.float64) ** 2) + 1e-5))
-    for vmx in KERNELS:
-        out = aligned((size,), np.zeros(size))
-        reference.kernel("rmsnorm", out, x, weight, size, 1e-5, vmx=vmx)
-        np.testing.assert_allclose(out, exact, rtol=1e-6 + size * 2.0**-24)
-    in_place = aligned((size,), x.astype(np.float64))
-    reference.kernel("rmsnorm", in_place, in_place, weight, size, 1e-5, vmx=True)
-    np.testing.assert_array_equal(in_place, out)
+def test_rmsnorm_is_near_the_exact_one(reference: Reference) -> None:
+    for size in SIZES + ODD_SIZES:
+        x, weight = normal((size,), 2), normal((size,))
+        exact = weight * (x.astype(np.float64) / np.sqrt(np.mean(x.astype(np.float64) ** 2) + 1e-5))
+        for vmx in KERNELS:
+            out = aligned((size,), np.zeros(size))
+            reference.kernel("rmsnorm", out, x, weight, size, 1e-5, vmx=vmx)
+            np.testing.assert_allclose(out, exact, rtol=1e-6 + size * 2.0**-24)
+        in_place = aligned((size,), x.astype(np.float64))
+        reference.kernel("rmsnorm", in_place, in_place, weight, size, 1e-5, vmx=True)
+        np.testing.assert_array_equal(in_place, out)
 
 
 @pytest.mark.parametrize(
@@ -97,16 +97,16 @@ def test_rope_turns_every_pair(reference: Reference, heads: int, head_size: int)
 
 
 @pytest.mark.parametrize("scale", [0.1, 3, 60])
-@pytest.mark.parametrize("size", SIZES + ODD_SIZES)
-def test_softmax_is_near_the_exact_one(reference: Reference, size: int, scale: float) -> None:
-    before = normal((size,), scale)
-    exact = np.exp(before.astype(np.float64) - before.max())
-    exact /= exact.sum()
-    for vmx in KERNELS:
-        x = aligned(before.shape, before.astype(np.float64))
-        reference.kernel("softmax", x, size, vmx=vmx)
-        # e to the power of less than -69 counts as e^-69
-        np.testing.assert_allclose(x, exact, rtol=(5 + size) * 2.0**-23, atol=2.0**-98)
+def test_softmax_is_near_the_exact_one(reference: Reference, scale: float) -> None:
+    for size in SIZES + ODD_SIZES:
+        before = normal((size,), scale)
+        exact = np.exp(before.astype(np.float64) - before.max())
+        exact /= exact.sum()
+        for vmx in KERNELS:
+            x = aligned(before.shape, before.astype(np.float64))
+            reference.kernel("softmax", x, size, vmx=vmx)
+            # e to the power of less than -69 counts as e^-69
+            np.testing.assert_allclose(x, exact, rtol=(5 + size) * 2.0**-23, atol=2.0**-98)
 
 
 def attention(q: Floats, keys: Floats, values: Floats) -> Doubles:
@@ -148,30 +148,30 @@ def test_attention_reads_no_row_behind_the_last_position(reference: Reference) -
 
 
 @pytest.mark.parametrize("scale", [0.5, 8, 200])
-@pytest.mark.parametrize("size", SIZES + ODD_SIZES)
-def test_swiglu_is_near_the_exact_one(reference: Reference, size: int, scale: float) -> None:
-    before, gate = normal((size,), scale), normal((size,))
-    x = before.astype(np.float64)
-    with np.errstate(over="ignore"):
-        exact = x / (1 + np.exp(-x)) * gate
-    for vmx in KERNELS:
-        hb = aligned((size,), x)
-        reference.kernel("swiglu", hb, gate, size, vmx=vmx)
-        # below -60 the vector kernel gives 0
-        np.testing.assert_allclose(hb, exact, rtol=6 * 2.0**-23, atol=1e-22)
+def test_swiglu_is_near_the_exact_one(reference: Reference, scale: float) -> None:
+    for size in SIZES + ODD_SIZES:
+        before, gate = normal((size,), scale), normal((size,))
+        x = before.astype(np.float64)
+        with np.errstate(over="ignore"):
+            exact = x / (1 + np.exp(-x)) * gate
+        for vmx in KERNELS:
+            hb = aligned((size,), x)
+            reference.kernel("swiglu", hb, gate, size, vmx=vmx)
+            # below -60 the vector kernel gives 0
+            np.testing.assert_allclose(hb, exact, rtol=6 * 2.0**-23, atol=1e-22)
 
 
-@pytest.mark.parametrize("size", SIZES + ODD_SIZES)
-def test_sums_and_quotients_are_those_of_floats(reference: Reference, size: int) -> None:
-    x, y = normal((size,)), normal((size,), 3)
-    for vmx in KERNELS:
-        total = aligned((size,), x.astype(np.float64))
-        reference.kernel("add", total, y, size, vmx=vmx)
-        np.testing.assert_array_equal(total, x + y)
-        for divisor in (0.7, 1.0, 3.0, 1e-30, 1e30):
-            quotient = aligned((size,), x.astype(np.float64))
-            reference.kernel("divide", quotient, divisor, size, vmx=vmx)
-            np.testing.assert_allclose(quotient, x / np.float32(divisor), rtol=2.0**-22)
+def test_sums_and_quotients_are_those_of_floats(reference: Reference) -> None:
+    for size in SIZES + ODD_SIZES:
+        x, y = normal((size,)), normal((size,), 3)
+        for vmx in KERNELS:
+            total = aligned((size,), x.astype(np.float64))
+            reference.kernel("add", total, y, size, vmx=vmx)
+            np.testing.assert_array_equal(total, x + y)
+            for divisor in (0.7, 1.0, 3.0, 1e-30, 1e30):
+                quotient = aligned((size,), x.astype(np.float64))
+                reference.kernel("divide", quotient, divisor, size, vmx=vmx)
+                np.testing.assert_allclose(quotient, x / np.float32(divisor), rtol=2.0**-22)
 
 
 def test_argmax_is_the_first_of_the_largest_whatever_else_there_is(reference: Reference) -> None:

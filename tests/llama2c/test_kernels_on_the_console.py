@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sharing import build_program
 from support import Floats, aligned
+from systems import RECOMPILER, need
 
 from llama2c.facts import hot_functions
 from llama2c.reference import Reference
@@ -75,7 +76,7 @@ def test_the_console_computes_the_host_s_bits(
     reference: Reference, program: Path, cpu: CpuKind, kind: str
 ) -> None:
     if cpu is CpuKind.RECOMPILER:
-        pytest.importorskip("llvmlite", reason="the recompiler needs the extra fast")
+        need(RECOMPILER)
     console = Console(MachineSettings(cpu=cpu))
     console.disc.add("input", Bytes(b"".join(array.astype(">f4").tobytes() for array in _made(kind))))
     hot = tuple(set(hot_functions("vmx")) - set(hot_functions("scalar")))

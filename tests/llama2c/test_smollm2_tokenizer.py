@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support import NATIVE, WHOLE, image_bytes, shared_file
+from systems import RECOMPILER, need
 
 import loader
 from llama2c.reference import Reference
@@ -59,7 +60,7 @@ def test_the_console_finds_the_same_tokens(
     reference: Reference, tokenizer: loader.Tokenizer, lines: list[dict[str, Any]], cpu: CpuKind
 ) -> None:
     if cpu is CpuKind.RECOMPILER:
-        pytest.importorskip("llvmlite")
+        need(RECOMPILER)
     text = "\n".join(line["text"] for line in lines).encode()
     expected = reference.encode(image_bytes(tokenizer, NATIVE), 0, text, special=True)
     assert tokenize(tokenizer, text, special=True, cpu=cpu) == expected

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sharing import build_once, run_folder
+from sharing import build_once, building_quickly, run_folder
 from support import NATIVE, Floats, Made, image_bytes
 
 import loader
@@ -45,7 +45,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reference]:
     def build_both(unfinished: Path) -> None:
         shutil.copytree(build.SOURCES, folder / "src")
         add_type(folder / "src")
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, building_quickly():
             patch.setattr(build, "SOURCES", folder / "src")
             patch.setattr(build, "PORT", (*build.PORT, "scaled_fours"))
             build.build_guest(folder / "guest", folder / "src" / "main.c")

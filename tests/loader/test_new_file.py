@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import WHOLE
 from systems import LINKS, RIGHTS
 
 import loader
@@ -22,7 +23,7 @@ from loader import ByteOrder, LoaderCode, LoaderError
 from loader.new_file import NewFile
 
 Maker = Callable[..., Any]
-TRIES = int(os.environ.get("KILL_TRIES", "10"))
+TRIES = int(os.environ.get("KILL_TRIES", "10" if WHOLE else "4"))
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(loader.__file__).parents[1])}
 
 

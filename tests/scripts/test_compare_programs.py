@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from systems import RECOMPILER
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+pytest.importorskip("llvmlite", reason=RECOMPILER.kwargs["reason"])
 
 import compare_programs
 import support

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from callers import Caller, make_caller
 from sharing import build_once, need_compiler, run_folder
+from support import WHOLE
 
+from xenon.console import Console
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.pages import Pages
 from xenon.linux.files import Bytes, Disc
@@ -70,6 +72,20 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
         )
 
     return run
+
+
+@pytest.fixture
+def hot_functions_alone(quick_code: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compiled before a run is compiled quickly, and without all that it might call, which are some
+    hundred functions; in the long form as always."""
+
+    def compile_these(console: Console, names: Sequence[str]) -> None:
+        if console.recompiler is not None:
+            for address in console.recompiler.functions.addresses_of(set(names)):
+                console.recompiler.compile(address)
+
+    if not WHOLE:
+        monkeypatch.setattr(Console, "compile", compile_these)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import support
+from systems import RECOMPILER
 
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.hardware.unicorn import compare_and_swap as swaps
@@ -58,7 +59,7 @@ def test_a_lock_lets_one_thread_in_at_a_time(program: Path, threads: int, way: s
     assert run(program, "lock", threads, way) == [LOCKED * threads]
 
 
-@pytest.mark.skipif(not installed(), reason="the recompiler needs llvmlite")
+@RECOMPILER
 @pytest.mark.parametrize("attempt", range(3))
 def test_threads_may_be_compiled_one_after_the_other(program: Path, attempt: int) -> None:
     assert run(program, "again", 3, "moving up") == [ROUNDS * ADDS * 3, ROUNDS * LOCKED * 3], attempt

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from systems import RECOMPILER, need
 
 from xenon.console import Console, CpuKind
 from xenon.hardware.cpu import Protection, Trap, TrapKind
@@ -22,7 +23,6 @@ from xenon.linux.faults import GuestFault
 from xenon.linux.files import Bytes
 from xenon.machine import MachineSettings
 from xenon.recompiler.attachment import CompiledCode
-from xenon.recompiler.cpu_kind import installed
 from xenon.recompiler.outcome import Tier
 from xenon.recompiler.recompiler import Recompiler
 
@@ -50,7 +50,7 @@ class Machine:
             flags = [ctypes.c_uint32() if threads > 1 else None for _ in range(threads)]
             self.cpus = [UnicornCpu(self.pages, resting=flag) for flag in flags]
         else:
-            pytest.importorskip("llvmlite")
+            need(RECOMPILER)
             self.recompiler = Recompiler(self.pages)
             self.cpus = [UnicornCpu(self.pages) for _ in range(threads)]
             for cpu in self.cpus:
@@ -83,8 +83,8 @@ class Machine:
 
 @pytest.fixture(params=CpuKind, ids=lambda kind: kind.value)
 def kind(request: pytest.FixtureRequest) -> CpuKind:
-    if request.param is CpuKind.RECOMPILER and not installed():
-        pytest.skip("the recompiler needs llvmlite")
+    if request.param is CpuKind.RECOMPILER:
+        need(RECOMPILER)
     return CpuKind(request.param)
 
 

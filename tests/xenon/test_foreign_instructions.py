@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from command_line import run_command
 from elf_files import CODE_ADDRESS, FUNCTION, Label, elf_file
+from systems import RECOMPILER
 
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.errors import ErrorCode
@@ -23,11 +23,7 @@ from xenon.powerpc.isa import Kind, encoding, table
 from xenon.powerpc.words import indices_of
 from xenon.profile.scan import scan_program
 
-NEEDS_LLVMLITE = pytest.mark.skipif(
-    importlib.util.find_spec("llvmlite") is None,
-    reason="the recompiler needs llvmlite: pip install llvmlite",
-)
-KINDS = [CpuKind.UNICORN, pytest.param(CpuKind.RECOMPILER, marks=NEEDS_LLVMLITE)]
+KINDS = [CpuKind.UNICORN, pytest.param(CpuKind.RECOMPILER, marks=RECOMPILER)]
 SC, BLR, NOP = 0x44000002, 0x4E800020, 0x60000000
 ISEL_R3_R4_R5, VMULEUB, POPCNTD, XXLXOR = 0x7C64289E, 0x10A42208, 0x7C8303F4, 0xF0000CD0
 LI_R0_EXIT = 0x38000001

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from systems import RECOMPILER, need
 
 from xenon.hardware.cpu import Protection, Trap, TrapKind
 from xenon.hardware.gpu import GPU_REGISTERS
@@ -16,7 +17,7 @@ from xenon.hardware.gpu.registers import Register
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.machine import Machine, MachineSettings
-from xenon.recompiler.cpu_kind import CpuKind, installed
+from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.outcome import Tier
 
 STUB, DATA, CODE, RING = 0x10000, 0x30000, 0x40000, 0x10_0000
@@ -86,8 +87,8 @@ class Console:
 
 @pytest.fixture(params=CpuKind, ids=lambda kind: kind.value)
 def kind(request: pytest.FixtureRequest) -> CpuKind:
-    if request.param is CpuKind.RECOMPILER and not installed():
-        pytest.skip("the recompiler needs llvmlite")
+    if request.param is CpuKind.RECOMPILER:
+        need(RECOMPILER)
     return CpuKind(request.param)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from laboratory import float_model as model
+from systems import RECOMPILER
 
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.hardware.unicorn.engine_memory import engine_layout
-from xenon.recompiler.cpu_kind import installed
 
 pytestmark = [
-    pytest.mark.skipif(not installed(), reason="instructions are handed over to code of llvmlite's"),
+    RECOMPILER,
     pytest.mark.skipif(engine_layout() is None, reason="where an engine has its registers is not known here"),
 ]
 

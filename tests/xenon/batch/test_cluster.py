@@ -17,14 +17,19 @@ from xenon.batch.work import story_work
 from xenon.errors import XenonError
 from xenon.stories.settings import Setup
 
-distributed: Any = pytest.importorskip("distributed", reason="needs distributed: pip install distributed")
 JOBS = [StoryJob(f"s{number}", "One day", (("seed", number + 1), ("steps", 16))) for number in range(9)] + [
     StoryJob("long", "a b " * 800, ())
 ]
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def distributed() -> Any:
+    """The package, which takes half a second to import."""
+    return pytest.importorskip("distributed", reason="needs distributed: pip install distributed")
+
+
+@pytest.fixture(scope="module")
+def address(distributed: Any) -> Iterator[str]:
     """A scheduler with one worker of two threads, in this process: the quickest to start."""
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
@@ -47,6 +52,7 @@ def test_another_model_on_the_cluster_ends_the_batch(address: str, tmp_path: Pat
         run_batch(work, JOBS[:1], lambda: Cluster(work, address), tmp_path / "stories.jsonl")
 
 
+@pytest.mark.usefixtures("distributed")
 def test_no_cluster_is_an_error() -> None:
     work = story_work(None, None, Setup(), None)
     with pytest.raises(XenonError, match="no Dask cluster answers here"):

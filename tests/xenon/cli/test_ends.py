@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
+from command_line import run_command_text
+from support import WHOLE, sample
 from systems import SHELL, SIGNALS
 
 import xenon
@@ -24,21 +27,21 @@ def shell(words: list[str], redirections: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "text"),
-    [
-        (STORY, 0, "a sunny day, Ben wanted"),
-        (["run", "PROGRAM", "nothing"], 0, "survived\n"),
-        (["inspect"], 2, ""),
-        (["cache"], 0, ""),
-        (["--help"], 0, ""),
-    ],
-)
+ENDINGS = {
+    "story": (STORY, 0, "a sunny day, Ben wanted"),
+    "program": (["run", "PROGRAM", "nothing"], 0, "survived\n"),
+    "usage": (["inspect"], 2, ""),
+    "cache": (["cache"], 0, ""),
+    "help": (["--help"], 0, ""),
+}
+
+
 @SHELL
-@pytest.mark.parametrize("redirections", [">&-", "2>&-", ">&- 2>&- <&-"])
-def test_a_closed_stream_is_an_empty_one(
-    misdeeds: Path, words: list[str], code: int, text: str, redirections: str
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "redirections"), sample(product(ENDINGS, (">&-", "2>&-", ">&- 2>&- <&-")), 6)
+)
+def test_a_closed_stream_is_an_empty_one(misdeeds: Path, name: str, redirections: str) -> None:
+    words, code, text = ENDINGS[name]
     done = shell([str(misdeeds) if word == "PROGRAM" else word for word in words], redirections)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
@@ -66,17 +69,15 @@ def test_what_stderr_does_not_take_leaves_the_exit_code() -> None:
     assert shell(["frobnicate"], "2>/dev/full").returncode == 2
 
 
-@SHELL
 @pytest.mark.parametrize("seconds", ["inf", "1e300"])
 def test_a_time_limit_may_be_huge(misdeeds: Path, seconds: str) -> None:
-    done = shell(["run", "--timeout", seconds, str(misdeeds), "nothing"], "")
+    done = run_command_text("run", "--timeout", seconds, misdeeds, "nothing")
     assert (done.returncode, done.stdout, done.stderr) == (0, "survived\n", "")
 
 
-@SHELL
 @pytest.mark.parametrize("seconds", ["nan", "-1"])
 def test_a_time_limit_that_is_no_time_is_a_wrong_command_line(misdeeds: Path, seconds: str) -> None:
-    done = shell(["run", "--timeout", seconds, str(misdeeds), "nothing"], "")
+    done = run_command_text("run", "--timeout", seconds, misdeeds, "nothing")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     with pytest.raises(XenonError, match="timeout") as caught:
@@ -129,7 +130,7 @@ def test_a_story_half_told_does_not_crash_the_interpreter(setup: str) -> None:
         "import xenon; from xenon.console import CpuKind\n"
         f"story = xenon.Session({setup}).generate('a', seed=1, steps=250); print(next(story))"
     )
-    for _ in range(2):
+    for _ in range(1 + WHOLE):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr) == (0, "")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -18,6 +17,8 @@ from command_line import COMMAND
 from command_line import run_command_text as run
 from support import Made
 from systems import RIGHTS, SIGNALS
+
+from xenon.cli.app import app
 
 STORY = ["--cpu", "unicorn", "--threads", "1", "-n", "12"]
 
@@ -91,13 +92,14 @@ def test_a_model_of_ones_own_is_told_from_a_program(make_model: Callable[..., Ma
     assert "rows_scalar" in done.stderr
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("llvmlite") is None,
-    reason="the recompiler needs llvmlite: pip install llvmlite",
-)
-def test_warm_code_is_compiled_from_the_first_instruction() -> None:
-    done = run("profile", "--warm", "--threads", "1", "-n", "12", "--json")
-    facts = json.loads(done.stdout)
+@pytest.mark.usefixtures("hot_functions_alone")
+def test_warm_code_is_compiled_from_the_first_instruction(capsys: pytest.CaptureFixture[str]) -> None:
+    """In this process: to compile as a command does takes a quarter of a minute."""
+    words = ["profile", "--warm", "--threads", "1", "-n", "12", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        app(words)
+    assert ended.value.code == 0
+    facts = json.loads(capsys.readouterr().out)
     assert facts["instructions_compiled"] > 0.98 * facts["instructions"]
     assert {row["name"]: row["tier"] for row in facts["functions"]}["rows_vmx"] == "compiled"
 

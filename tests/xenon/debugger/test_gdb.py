@@ -11,6 +11,7 @@ import pytest
 from command_line import COMMAND, run_command_text
 from gdb_sessions import gdb, needs_gdb, under_gdb
 from support import LONG, image_bytes
+from systems import RECOMPILER
 
 import loader
 from llama2c import build as llama2c_build
@@ -70,7 +71,7 @@ def test_break_print_step_watch_and_change(debugged: Path, kind: CpuKind) -> Non
     assert run.written != FIBONACCI_20  # a summand has been changed
 
 
-@pytest.mark.skipif(not installed(), reason="needs llvmlite")
+@RECOMPILER
 def test_compiled_code_gives_way_at_a_breakpoint(debugged: Path) -> None:
     names = ["fibonacci", "run", "bump"]
     commands = ["break fibonacci", "continue", "print n", "up", "delete", "continue"]
@@ -80,7 +81,7 @@ def test_compiled_code_gives_way_at_a_breakpoint(debugged: Path) -> None:
     assert (run.written, run.status) == (FIBONACCI_20, 7)
 
 
-@pytest.mark.skipif(not installed(), reason="needs llvmlite")
+@RECOMPILER
 def test_a_watchpoint_sees_what_compiled_code_stores(debugged: Path) -> None:
     commands = [
         "watch counter",

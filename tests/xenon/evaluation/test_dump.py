@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from command_line import run_command_text
 from independent_forward import forward
-from sharing import build_once, run_folder
+from sharing import build_once, building_quickly, run_folder
 from support import Made, write_model
 
 import loader
@@ -215,7 +215,7 @@ def broken_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
         right, wrong = "hb[i] = val * hb2[i];", "hb[i] = val * hb2[i] * (i < 2 ? 1.0f : 1.5f);"
         assert right in kernels.read_text()
         kernels.write_text(kernels.read_text().replace(right, wrong))
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, building_quickly():
             patch.setattr(build, "SOURCES", folder / "src")
             build.build_guest(folder / "guest", folder / "src" / "main.c")
         unfinished.touch()

@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
-
 from laboratory.differential import (
     UNTESTED,
     Difference,
@@ -20,11 +17,15 @@ from laboratory.differential import (
     forms,
     random_word,
 )
+from support import sample
+from systems import RECOMPILER
 
 from xenon.lifter.rules import RULES
 from xenon.powerpc.isa import Kind, table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.outcome import Tier
+
+pytestmark = RECOMPILER
 
 CASES = 24
 GROUP = 12  # forms in one function: compiling is what takes time
@@ -44,7 +45,7 @@ def groups() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize(
     "names",
-    list(groups()),
+    sample(groups(), 20),
     ids=lambda value: "-".join(value)[:40],
 )
 def test_compiled_code_gives_the_bits_of_unicorn(laboratory: Laboratory, names: list[str]) -> None:

@@ -6,11 +6,9 @@ import ctypes
 import random
 
 import pytest
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
-
 from laboratory import float_model as model
 from laboratory.frozen import STATUS_CASES, Case, read_cases, run_compiled
+from systems import RECOMPILER
 
 from xenon.lifter import layout
 from xenon.lifter.scaled_results import SCALING
@@ -19,6 +17,8 @@ from xenon.powerpc.isa import table
 from xenon.powerpc.operands import operand_table
 from xenon.recompiler.hand_over import lone_instructions
 from xenon.recompiler.state import State
+
+pytestmark = RECOMPILER
 
 OPCODES = {row.mnemonic: row.opcode for row in table()}
 FIELDS = {"FT": 1 << 21, "FA": 2 << 16, "FB": 3 << 11, "FC": 4 << 6, "BF": 2 << 23}

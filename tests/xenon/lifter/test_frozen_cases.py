@@ -20,6 +20,8 @@ from laboratory.frozen import (
     run_noted,
     run_optimised,
 )
+from support import WHOLE, sample
+from systems import RECOMPILER
 
 from xenon.lifter.fpscr import MODES
 from xenon.lifter.status_forms import NOTING
@@ -33,7 +35,19 @@ XENON = [*read_cases(XENON_CASES), *read_cases(PUBLISHED)]
 BATCH = 64  # cases in one compiled function
 
 
-def wrong(cases: Sequence[Case], run: Callable[[Sequence[Case]], list[Values]]) -> Iterator[str]:
+Run = Callable[[Sequence[Case]], list[Values]]
+
+
+def batches(cases: Sequence[Case]) -> list[tuple[int, Run]]:
+    """Where each batch starts, and what compiles it: one of both ways, chosen anew in each run; both in the
+    long form."""
+    starts = range(0, len(cases), BATCH)
+    quick = starts if WHOLE else sample(starts, len(starts) // 2)
+    optimised = [start for start in starts if WHOLE or start not in quick]
+    return [*((start, run_compiled) for start in quick), *((start, run_optimised) for start in optimised)]
+
+
+def wrong(cases: Sequence[Case], run: Run) -> Iterator[str]:
     """What each case that ends otherwise than the file says should have been."""
     for case, result in zip(cases, run(cases), strict=True):
         expected = case.expected()
@@ -44,21 +58,15 @@ def wrong(cases: Sequence[Case], run: Callable[[Sequence[Case]], list[Values]]) 
                 yield f"{case.row()}: {name} is {value:x}, expected {expected[name]:x}"
 
 
-@pytest.mark.parametrize("run", [run_compiled, run_optimised])
-@pytest.mark.parametrize("start", range(0, len(ALL), BATCH))
-def test_compiled_code_ends_as_the_file_says(
-    start: int, run: Callable[[Sequence[Case]], list[Values]]
-) -> None:
-    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+@RECOMPILER
+@pytest.mark.parametrize(("start", "run"), batches(ALL))
+def test_compiled_code_ends_as_the_file_says(start: int, run: Run) -> None:
     assert list(wrong(ALL[start : start + BATCH], run)) == []
 
 
-@pytest.mark.parametrize("run", [run_compiled, run_optimised])
-@pytest.mark.parametrize("start", range(0, len(XENON), BATCH))
-def test_compiled_code_does_what_only_xenon_does(
-    start: int, run: Callable[[Sequence[Case]], list[Values]]
-) -> None:
-    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+@RECOMPILER
+@pytest.mark.parametrize(("start", "run"), batches(XENON))
+def test_compiled_code_does_what_only_xenon_does(start: int, run: Run) -> None:
     assert list(wrong(XENON[start : start + BATCH], run)) == []
 
 
@@ -66,27 +74,24 @@ def test_unicorn_ends_as_the_file_says() -> None:
     assert list(wrong(ALL, run_interpreted)) == []
 
 
-@pytest.mark.parametrize("run", [run_compiled, run_optimised])
-@pytest.mark.parametrize("start", range(0, len(STATUS), BATCH))
-def test_compiled_code_leaves_in_fpscr_what_the_processor_does(
-    start: int, run: Callable[[Sequence[Case]], list[Values]]
-) -> None:
-    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+@RECOMPILER
+@pytest.mark.parametrize(("start", "run"), batches(STATUS))
+def test_compiled_code_leaves_in_fpscr_what_the_processor_does(start: int, run: Run) -> None:
     assert list(wrong(STATUS[start : start + BATCH], run)) == []
 
 
+@RECOMPILER
 def test_functions_note_for_others_what_the_processor_leaves_in_fpscr() -> None:
     """Compiled code is entered in the usual modes alone."""
-    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
     usual = [case for case in STATUS if case.mnemonic in NOTING and not case.before["fpscr"] & MODES]
     assert len(usual) > 100
     assert list(wrong(usual, run_noted)) == []
 
 
+@pytest.mark.usefixtures("quick_code")
 @pytest.mark.parametrize("cases", [ALL, XENON, STATUS], ids=["all", "xenon", "status"])
 def test_cold_code_ends_as_the_files_say(cases: list[Case]) -> None:
     """On Unicorn, which hands over what it does not do as Xenon does."""
-    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
     runnable = [case for case in cases if case.mnemonic != "lmw"]  # it would load the harness's registers
     assert list(wrong(runnable, run_handed_over)) == []
 
@@ -128,10 +133,8 @@ def test_every_form_has_cases() -> None:
     assert min(others.values()) > 3
 
 
-@pytest.mark.parametrize("run", [run_compiled, run_interpreted])
-def test_a_wrong_bit_of_the_file_would_be_seen(run: Callable[[Sequence[Case]], list[Values]]) -> None:
-    if run is run_compiled:
-        pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+@pytest.mark.parametrize("run", [pytest.param(run_compiled, marks=RECOMPILER), run_interpreted])
+def test_a_wrong_bit_of_the_file_would_be_seen(run: Run) -> None:
     case = next(case for case in ALL if case.mnemonic == "add")
     (name,) = case.after
     changed = Case(case.mnemonic, case.word, case.before, {name: case.after[name] ^ 1})

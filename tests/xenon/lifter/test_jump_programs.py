@@ -6,11 +6,11 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from support import LONG, compiling_quickly
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
-
 from laboratory.jump_trials import JumpLaboratory, random_jumps
+from support import LONG, compiling_quickly
+from systems import RECOMPILER
+
+pytestmark = RECOMPILER
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import struct
+from itertools import product
 
 import pytest
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
-
 from laboratory.loop_trials import LoopLaboratory, Trial, random_trial
+from support import LONG, WHOLE, sample
+from systems import RECOMPILER
 
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
 from xenon.lifter.flow import explore
@@ -18,6 +18,7 @@ from xenon.lifter.unit import lift_unit
 from xenon.linux.layout import PROGRAM
 from xenon.recompiler.cache import CodeCache
 
+pytestmark = [RECOMPILER, pytest.mark.usefixtures("quick_code")]
 _DATA = PROGRAM.start + 0x10000
 _WORDS = 4096
 _MULTIPLY_ADD = (0x7C2048CE, 0x7C4050CE, 0x106118AE, 0x39290010, 0x394A0010)
@@ -47,50 +48,45 @@ def _weighed() -> tuple[int, ...]:
     return (*words, 0x394AFFC0, 0x39290010)  # r10 goes on by one row
 
 
+_BODIES = {
+    **{"vmaddfp": _MULTIPLY_ADD, "fmadds": _FUSED, "four": _four_sums(), "picked": _PICKED},
+    **{"stored": _STORED, "weighed": _weighed()},
+}
+_UNUSUAL = (
+    *(0x00000001, 0x80400000, 0x00800000, 0x0D800000, 0x2B7FFFFF),
+    *(0x7F7FFFFF, 0x7F800000, 0x7FC00001, 0xFFA00000),
+)
+
+
 @pytest.fixture(scope="module")
 def laboratory() -> LoopLaboratory:
     return LoopLaboratory(CodeCache())
 
 
+@pytest.mark.parametrize("seed", [pytest.param("fixed", marks=LONG), "new"])
 def test_random_loops_agree_with_their_bodies_called_one_by_one_and_with_unicorn(
-    laboratory: LoopLaboratory,
+    laboratory: LoopLaboratory, seed: str
 ) -> None:
-    rng = random.Random(5)
-    for _ in range(12):
+    rng = random.Random(5 if seed == "fixed" else None)
+    for _ in range(12 if WHOLE else 4):
         trial = random_trial(rng)
         results = laboratory.results(trial)
         assert len(set(results.values())) == 1, trial
 
 
 @pytest.mark.parametrize(
-    "words",
-    [_MULTIPLY_ADD, _FUSED, _four_sums(), _PICKED, _STORED, _weighed()],
-    ids=["vmaddfp", "fmadds", "four", "picked", "stored", "weighed"],
-)
-@pytest.mark.parametrize("lane", [0, 70, 399])
-@pytest.mark.parametrize(
-    "bits",
-    [
-        0x00000001,
-        0x80400000,
-        0x00800000,
-        0x0D800000,
-        0x2B7FFFFF,
-        0x7F7FFFFF,
-        0x7F800000,
-        0x7FC00001,
-        0xFFA00000,
-    ],
-    ids=hex,
+    ("body", "lane", "bits"),
+    sample(product(_BODIES, (0, 70, 399), _UNUSUAL), 36),
+    ids=lambda value: hex(value) if value in _UNUSUAL else str(value),
 )
 def test_one_unusual_number_in_the_middle_of_a_running_sum(
-    laboratory: LoopLaboratory, words: tuple[int, ...], lane: int, bits: int
+    laboratory: LoopLaboratory, body: str, lane: int, bits: int
 ) -> None:
     lanes = [0x3F800000 + 77 * index for index in range(_WORDS)]
     lanes[0x400 // 4 + lane] = bits
     lanes[0x2000 // 4 + lane] = 0x00C00000
     data = struct.pack(f">{_WORDS}I", *lanes)
-    trial = Trial(words, False, 97, (_DATA + 0x400, _DATA + 0x2000, _DATA), data)
+    trial = Trial(_BODIES[body], False, 97, (_DATA + 0x400, _DATA + 0x2000, _DATA), data)
     results = laboratory.results(trial)
     assert len(set(results.values())) == 1
 
@@ -133,8 +129,9 @@ def _rows(rows: int) -> tuple[int, ...]:
     return (*words, 0x39290040, 0x394A0040, 0x396B0040)
 
 
-@pytest.mark.parametrize("rows", [1, 2])
-@pytest.mark.parametrize("store", [None, -4, -2, 0, 636, 1278, 1280, 2559, 2560, 9000])
+@pytest.mark.parametrize(
+    ("rows", "store"), sample(product((1, 2), (None, -4, -2, 0, 636, 1278, 1280, 2559, 2560, 9000)), 6)
+)
 def test_what_is_stored_between_two_runs_of_a_loop_is_looked_at(
     laboratory: LoopLaboratory, rows: int, store: int | None
 ) -> None:
@@ -152,19 +149,19 @@ def _repeated(rows: int, between: tuple[int, ...]) -> Trial:
     return Trial(_rows(rows), False, 20, streams, data, 4, (*back, *between))
 
 
-@pytest.mark.parametrize("first", [-36, -32, -28, 632, 2556, 2560])
+@pytest.mark.parametrize("is_loop", [True, False], ids=["loop", "doubleword"])
+@pytest.mark.parametrize("first", sample((-36, -32, -28, 632, 2556, 2560), 2))
 def test_stores_of_a_loop_into_what_another_remembers_are_looked_at(
-    laboratory: LoopLaboratory, first: int
+    laboratory: LoopLaboratory, first: int, is_loop: bool
 ) -> None:
-    """Eight words r8 from there on, by a loop of their own; and r8 as the lower half of a doubleword."""
+    """Eight words r8 from there on, by a loop of their own; or r8 as the lower half of a doubleword."""
     loop = (
         *(0x39C90000 | first & 0xFFFF, 0x39E00008, 0x7DE903A6),  # addi r14, r9, first; li r15, 8; mtctr r15
         *(0x910E0000, 0x39CE0004, 0x4200FFF8),  # stw r8, 0(r14); addi r14, r14, 4; bdnz
     )
     doubleword = (0xF9090000 | first + 28 & 0xFFFC,)  # std r8, first + 28(r9)
-    for stores in (loop, doubleword):
-        results = laboratory.results(_repeated(2, stores))
-        assert len(set(results.values())) == 1
+    results = laboratory.results(_repeated(2, loop if is_loop else doubleword))
+    assert len(set(results.values())) == 1
 
 
 def test_rows_that_stay_get_a_form_that_does_not_look_at_them() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 
 import pytest
+from systems import RECOMPILER
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+pytest.importorskip("llvmlite", reason=RECOMPILER.kwargs["reason"])
 
 from xenon.lifter import layout
 from xenon.recompiler.codegen import console_target, make_unit

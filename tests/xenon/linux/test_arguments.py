@@ -43,9 +43,8 @@ def test_an_argument_without_a_type_is_refused(call: Any) -> None:
         SystemCall(probe)(call.process, (0,))
 
 
-@pytest.mark.parametrize("number", CALL_TABLE, ids=call_name)
-def test_no_call_has_more_arguments_than_registers(number: int) -> None:
-    assert len(CALL_TABLE[number].fetchers) <= 6
+def test_no_call_has_more_arguments_than_registers() -> None:
+    assert [call_name(number) for number, call in CALL_TABLE.items() if len(call.fetchers) > 6] == []
 
 
 def test_descriptors_are_ints_whatever_the_upper_half_of_the_register_holds(call: Any) -> None:

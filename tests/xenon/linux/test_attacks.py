@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from guards import behind, page_table
+from systems import RECOMPILER, need
 
 from xenon.console import Bytes, Console, CpuKind, MachineSettings
 from xenon.hardware.memory_map import SYSTEM
 from xenon.linux.call_names import CALL_NUMBERS, call_name
 from xenon.linux.syscalls import CALL_TABLE
-from xenon.recompiler.cpu_kind import installed
 
 KINDS = {"Pointer": "p", "Size": "s", "Int": "n", "UnsignedInt": "n", "Long": "n"}
 CHOSEN = {
@@ -76,6 +76,5 @@ def test_a_program_that_attacks_by_system_calls_gets_errnos_and_harms_nothing(at
     counts = outcomes(attacker, CpuKind.UNICORN)
     check(counts)
     assert sum(sum(row) for row in counts.values()) > 20_000
-    if not installed():
-        pytest.skip("no llvmlite: the recompiler is not installed")
+    need(RECOMPILER)
     assert outcomes(attacker, CpuKind.RECOMPILER) == counts

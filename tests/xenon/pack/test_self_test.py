@@ -15,6 +15,7 @@ import estimate_tables
 import numpy as np
 import pytest
 from support import NATIVE, image_bytes
+from systems import RECOMPILER
 from xell_files import screen_lines
 
 import loader
@@ -25,7 +26,7 @@ from xenon.hardware.smc import CLOCK_START
 from xenon.hardware.special_registers import PROCESSOR_VERSION, TIME_BASE_HERTZ
 from xenon.machine import MachineSettings
 from xenon.pack.plan import ELF_NAME, plan, self_test
-from xenon.recompiler.cpu_kind import CpuKind, installed
+from xenon.recompiler.cpu_kind import CpuKind
 from xenon.stories.console_figures import measured_console
 from xenon.stories.selftest_facts import CODES, page_facts
 from xenon.stories.selftest_page import PageLine, SelfTestPage, parse_page
@@ -194,7 +195,7 @@ def test_logits_are_the_references(
         assert [line.words[1] for line in page.lines(f"logits-{kernel}")] == [f"{code:08x}"] * lines
 
 
-@pytest.mark.skipif(not installed(), reason="without the recompiler")
+@RECOMPILER
 def test_both_kinds_of_cpu_print_the_same_and_a_small_screen_in_two_parts(
     page: SelfTestPage, tmp_path: Path
 ) -> None:

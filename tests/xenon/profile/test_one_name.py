@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sharing import build_once, run_folder
+from systems import RECOMPILER, need
 from typer.testing import CliRunner
 
 from xenon.cli.app import app
@@ -61,7 +62,7 @@ def test_all_reports_call_a_function_with_aliases_by_the_same_name(program: Path
 
 
 def test_the_recompiler_has_the_same_name_and_takes_the_others(program: Path) -> None:
-    pytest.importorskip("llvmlite")
+    need(RECOMPILER)
     console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
     functions = console.boot(program).functions()
     assert console.recompiler is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import struct
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from elf_files import CODE_ADDRESS, Label, elf_file
 from support import LONG, Made
+from systems import RECOMPILER
 
 import llama2c
 from llama2c.facts import HOT_FUNCTIONS
@@ -31,10 +31,6 @@ from xenon.recompiler import tier
 from xenon.stories.session import Session
 from xenon.stories.settings import Engine, Matmul, Sampling, Setup
 
-NEEDS_LLVMLITE = pytest.mark.skipif(
-    importlib.util.find_spec("llvmlite") is None,
-    reason="the recompiler needs llvmlite: pip install llvmlite",
-)
 QUICK_CODE = pytest.mark.usefixtures("quick_code")  # skips without llvmlite
 
 
@@ -52,7 +48,10 @@ def profile_of(
 ) -> Profile:
     console = Console(MachineSettings(cpu=kind, measured=True, allowed=allowed))
     profiler = Profiler(console, console.boot(program, arguments))
-    console.compile(["main", "dot", "deep", "touch", "select"])
+    if console.recompiler is not None:
+        own = console.recompiler.functions.addresses_of({"main", "dot", "deep", "touch", "select"})
+        for address in own:
+            console.recompiler.compile(address)
     profiler.start()
     with contextlib.suppress(GuestFault, LimitReached):
         list(console.run(timeout=timeout))
@@ -109,7 +108,7 @@ def test_tiers_have_their_reasons(program: Path) -> None:
     assert (start.tier, start.reason) == ("unicorn", "not hot enough")
 
 
-@NEEDS_LLVMLITE
+@RECOMPILER
 def test_a_hot_function_that_waits_to_be_compiled_is_not_called_cold(
     program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +203,7 @@ def test_every_function_of_our_guest_would_be_compiled() -> None:
     assert [name for name in HOT_FUNCTIONS if not covered[name].compiles] == []
 
 
-@QUICK_CODE
+@pytest.mark.usefixtures("hot_functions_alone")
 @pytest.mark.parametrize("matmul", [pytest.param(Matmul.SCALAR, marks=LONG), Matmul.VMX])
 def test_nothing_that_takes_time_in_a_story_is_left_on_unicorn(matmul: Matmul) -> None:
     kept: list[Profiler] = []
@@ -278,7 +277,7 @@ def test_a_sampler_that_fails_leaves_the_counts(program: Path, monkeypatch: pyte
     assert not tracebacks
 
 
-@NEEDS_LLVMLITE
+@RECOMPILER
 def test_exits_from_compiled_code_are_counted_where_unicorn_goes_on(program: Path) -> None:
     console = Console(MachineSettings(cpu=CpuKind.RECOMPILER, measured=True))
     profiler = Profiler(console, console.boot(program, ["pointer", "3000"]))

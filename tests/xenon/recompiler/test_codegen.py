@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from systems import RECOMPILER
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+pytest.importorskip("llvmlite", reason=RECOMPILER.kwargs["reason"])
 
 from xenon.lifter.flow import explore
 from xenon.lifter.target import Target

@@ -6,16 +6,17 @@ import struct
 from dataclasses import dataclass, field
 
 import pytest
+from systems import RECOMPILER
 
 from xenon.hardware.cpu import Access, Cpu, Protection, Registers, Trap, TrapKind
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.hardware.unicorn.engine_memory import engine_layout
 from xenon.machine import Machine, MachineSettings
-from xenon.recompiler.cpu_kind import CpuKind, installed
+from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.outcome import Tier
 
 pytestmark = [
-    pytest.mark.skipif(not installed(), reason="the recompiler needs llvmlite"),
+    RECOMPILER,
     pytest.mark.skipif(engine_layout() is None, reason="here VR and XER go through a page of guest memory"),
 ]
 CODE, SC, TRAP = 0x40000, 0x44000002, 0x7FE00008

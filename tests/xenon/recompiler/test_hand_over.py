@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-
-pytest.importorskip("llvmlite", reason="instructions are handed over to code of llvmlite's")
+from systems import RECOMPILER
 
 from xenon.hardware.cpu import Access, Protection, Trap, TrapKind
 from xenon.hardware.memory import UnifiedMemory
@@ -17,9 +16,10 @@ from xenon.hardware.unicorn.engine_memory import engine_layout
 from xenon.recompiler.hand_over import hand_over
 from xenon.recompiler.state import PageTable, State
 
-pytestmark = pytest.mark.skipif(
-    engine_layout() is None, reason="where an engine has its registers is not known here"
-)
+pytestmark = [
+    RECOMPILER,
+    pytest.mark.skipif(engine_layout() is None, reason="where an engine has its registers is not known here"),
+]
 
 CODE, DATA = 0x0001_0000, 0x0002_0000
 SC = 0x4400_0002

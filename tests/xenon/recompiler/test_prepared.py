@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import WHOLE
+from systems import RECOMPILER
 
 import llama2c
 import xenon
@@ -26,11 +28,12 @@ from xenon.stories.settings import Setup
 from xenon.xell.console import XellConsole
 from xenon.xell.stick import Start
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+pytestmark = RECOMPILER
 
 FUNCTIONS = ("strlen", "memcpy")
 BOTH_WAYS = "take_chunk"  # calls the platform, which lies elsewhere in the other guest
 KIND = next(host_kinds(), None)
+STEPS = 40 if WHOLE else 12
 
 
 @pytest.fixture(scope="module")
@@ -184,10 +187,10 @@ def test_a_story_is_the_same_with_and_without(
     monkeypatch.setattr(Recompiler, "enter", entering)
     setup = Setup(cpu=CpuKind.RECOMPILER)
     monkeypatch.setattr(recompiler, "prepared", lambda: library)
-    told = list(xenon.Session(setup=setup).generate("One day", seed=7, steps=40))
+    told = list(xenon.Session(setup=setup).generate("One day", seed=7, steps=STEPS))
     assert set(library._units) <= set(entered)
     monkeypatch.setattr(recompiler, "prepared", lambda: None)
-    assert "".join(xenon.Session(setup=setup).generate("One day", seed=7, steps=40)) == "".join(told)
+    assert "".join(xenon.Session(setup=setup).generate("One day", seed=7, steps=STEPS)) == "".join(told)
 
 
 # A slow run may find other functions hot: which, depends on the time that it gets.

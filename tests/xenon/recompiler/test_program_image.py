@@ -10,8 +10,9 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
+from systems import RECOMPILER
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+pytest.importorskip("llvmlite", reason=RECOMPILER.kwargs["reason"])
 
 import llama2c
 from xenon.console import Console, CpuKind, MachineSettings

@@ -7,8 +7,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+from systems import RECOMPILER
 
 import llama2c
 from xenon.console import Console, CpuKind, MachineSettings
@@ -20,6 +19,8 @@ from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.restless import Restless
 from xenon.recompiler.rewritten import _REWRITTEN
 from xenon.recompiler.tier import TierUp
+
+pytestmark = RECOMPILER
 
 CALLER, OTHER = 0x1000_0000, 0x1000_1000
 OFTEN = 1 + restless._MOST_HAND_OVERS

@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import pytest
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install 'xenon-llm[fast]'")
-
 import numpy as np
+import pytest
+from systems import RECOMPILER
 from unicorn.unicorn_py3.unicorn import Uc
 
 from xenon.hardware.cpu import Cpu, Protection, Registers, Trap, TrapKind
@@ -22,6 +20,8 @@ from xenon.machine import Machine, MachineSettings
 from xenon.profile.counts import read_counts
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.outcome import Tier
+
+pytestmark = RECOMPILER
 
 CODE, OTHER, DATA = 0x10000, 0x11000, 0x20000
 SC, TRAP, BLR, NOP = 0x44000002, 0x7FE00008, 0x4E800020, 0x60000000

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+from systems import RECOMPILER
 
 import llama2c
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.tier import TierUp
+
+pytestmark = RECOMPILER
 
 
 def test_what_is_only_called_is_compiled_and_not_remembered(tmp_path: Path) -> None:

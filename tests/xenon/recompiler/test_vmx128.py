@@ -6,14 +6,15 @@ import struct
 from enum import Enum
 
 import pytest
-
-pytest.importorskip("llvmlite", reason="what only Xenon has needs llvmlite: pip install 'xenon-llm[fast]'")
+from systems import RECOMPILER
 
 from xenon.hardware.cpu import Cpu, Protection, Trap, TrapKind
 from xenon.hardware.memory_map import PAGE_BYTES
 from xenon.machine import Machine, MachineSettings
 from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.outcome import Tier
+
+pytestmark = RECOMPILER
 
 CODE, OTHER, DATA = 0x10000, 0x11000, 0x20000
 TRAP, BLR = 0x7FE00008, 0x4E800020

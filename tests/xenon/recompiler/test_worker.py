@@ -10,13 +10,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from systems import RECOMPILER
 
 import xenon
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.notes import XenonWarning
 from xenon.recompiler import recompiler, tier, worker
 
-pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite: pip install llvmlite")
+pytestmark = RECOMPILER
 
 _SCRIPT = """
 import signal
@@ -49,7 +50,7 @@ recompiler.prepared = lambda: None  # all is compiled
 folder = sys.argv[1]
 os.environ["PYTHONPATH"] = os.pathsep.join([folder, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
 os.chdir(folder)
-print("".join(xenon.Session().generate("a", seed=1)))
+print("".join(xenon.Session().generate("a", seed=1, steps=30)))
 print(CodeCache().usage().files > 0)
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from xenon.serve.server import ApiServer
 
 for _module in ("starlette", "uvicorn", "prometheus_client"):
-    pytest.importorskip(_module, reason=f"serve needs {_module}: pip install 'xenon-llm[serve]'")
+    if importlib.util.find_spec(_module) is None:
+        pytest.skip(f"serve needs {_module}: pip install 'xenon-llm[serve]'", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")

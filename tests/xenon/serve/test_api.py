@@ -17,12 +17,17 @@ from xenon.stories.settings import Sampling
 if TYPE_CHECKING:
     from xenon.serve.server import ApiServer
 
-openai: Any = pytest.importorskip("openai", reason="the test's client is openai: pip install openai")
 PROMPT = "Sleepy Joe said"
 
 
 @pytest.fixture(scope="module")
-def client(server: ApiServer) -> Iterator[Any]:
+def openai() -> Any:
+    """The client's package, which takes a second to import."""
+    return pytest.importorskip("openai", reason="the test's client is openai: pip install openai")
+
+
+@pytest.fixture(scope="module")
+def client(server: ApiServer, openai: Any) -> Iterator[Any]:
     with openai.OpenAI(base_url=f"{server.address}/v1", api_key="none", max_retries=0) as made:
         yield made
 
@@ -33,7 +38,7 @@ def story() -> str:
     return "".join(xenon.Session().tell(PROMPT, Sampling(0.8, seed=2))).removesuffix("\n")
 
 
-def test_the_model_is_listed(client: Any) -> None:
+def test_the_model_is_listed(client: Any, openai: Any) -> None:
     assert [model.id for model in client.models.list()] == [MODEL]
     assert client.models.retrieve(MODEL).owned_by == "xenon-llm"
     with pytest.raises(openai.NotFoundError):
@@ -140,7 +145,9 @@ def test_likelihoods_are_those_of_the_logits(client: Any, server: ApiServer) -> 
     assert len(content) == 8 and all(len(row.top_logprobs) == 2 for row in content)
 
 
-def test_tasks_of_the_asynchronous_client_get_their_own_texts(server: ApiServer, client: Any) -> None:
+def test_tasks_of_the_asynchronous_client_get_their_own_texts(
+    server: ApiServer, client: Any, openai: Any
+) -> None:
     def arguments(seed: int) -> dict[str, object]:
         return {"model": MODEL, "prompt": "One day", "seed": seed, "max_tokens": 20}
 

@@ -76,7 +76,7 @@ def until(page: Any, holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline, page.inner_text("body")
-        page.wait_for_timeout(10)
+        page.wait_for_timeout(40)
 
 
 def text(page: Any, name: str) -> str:

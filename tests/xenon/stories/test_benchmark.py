@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 from command_line import run_command_text
-from systems import NEWER_TYPER
+from systems import NEWER_TYPER, RECOMPILER, need
 
 import loader
 from loader import ByteOrder, Config, synthetic
 from loader.synthetic import Shape
 from xenon.console import Console
 from xenon.errors import XenonError
-from xenon.recompiler.cpu_kind import CpuKind, installed
+from xenon.recompiler.cpu_kind import CpuKind
 from xenon.recompiler.outcome import Tier
 from xenon.stories import benchmark, benchmark_report
 from xenon.stories.benchmark import Workload, WorkloadKind
@@ -146,8 +146,7 @@ def test_a_warm_up_runs_every_runner_and_takes_no_sample() -> None:
 def test_a_measured_story_begins_with_its_hot_functions_optimised(
     small: tuple[loader.Model, loader.Tokenizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not installed():
-        pytest.skip("the recompiler needs llvmlite: pip install llvmlite")
+    need(RECOMPILER)
     consoles: list[Console] = []
     run = Console.run
 

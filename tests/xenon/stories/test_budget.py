@@ -7,12 +7,13 @@ import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import run_command, run_command_text
-from support import Made, shared_file
+from support import Made, sample, shared_file
 from systems import NEWER_TYPER, ON_WINDOWS
 
 import loader
@@ -70,18 +71,18 @@ def check_run(session: Session, prompt: str, consoles: list[Console]) -> None:
     assert predicted.total == memory.high_water
 
 
-@pytest.mark.parametrize("prompt", ["", "so", "bab" * 9], ids=len)
-@pytest.mark.parametrize("version", [Format.V0, Format.V1], ids=str)
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(
+    ("shape", "version", "prompt"), sample(product(SHAPES, (Format.V0, Format.V1), ("", "so", "bab" * 9)), 14)
+)
 def test_the_prediction_is_the_account_after_the_run(
     make_model: Callable[..., Made],
     tmp_path: Path,
     consoles: list[Console],
-    shape: dict[str, Any],
+    shape: str,
     version: Format,
     prompt: str,
 ) -> None:
-    made = make_model(**shape)
+    made = make_model(**SHAPES[shape])
     model = tmp_path / "model.bin"
     loader.convert(made.model, model, ByteOrder.BIG, version)
     check_run(Session(model, made.tokenizer), prompt, consoles)

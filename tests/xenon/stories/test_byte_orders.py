@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from support import NATIVE, Floats, Made, image_bytes
+from support import NATIVE, Floats, Made, image_bytes, sample
 
 import llama2c
 import loader
@@ -100,7 +100,7 @@ def test_models_of_every_shape_agree(
 
 
 @pytest.mark.parametrize(
-    ("threads", "kernel"), [(1, "vmx"), (2, "scalar"), (3, "vmx"), (6, "scalar"), (6, "vmx")]
+    ("threads", "kernel"), sample([(1, "vmx"), (2, "scalar"), (3, "vmx"), (6, "scalar")], 1, [(6, "vmx")])
 )
 def test_prompts_around_a_batch_agree_with_one_position_at_a_time(
     reference: Reference, make_model: Callable[..., Made], threads: int, kernel: str

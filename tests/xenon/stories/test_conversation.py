@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import run_command_text
-from support import NATIVE, Made, image_bytes, shared_file
+from support import NATIVE, WHOLE, Made, image_bytes, shared_file
+from systems import RECOMPILER
 
 import loader
 from llama2c.reference import Reference
@@ -30,14 +31,12 @@ SETUPS = {
     "recompiler": Setup(Engine.CPU, cpu=CpuKind.RECOMPILER),
     "gpu": Setup(Engine.GPU),
 }
-GREEDY = Sampling(temperature=0, steps=24)
+GREEDY = Sampling(temperature=0, steps=24 if WHOLE else 10)
 TURNS = ("Sleepy Joe said", "The cat", "Then he went home, because it was late and the lamp was out")
 
 
-@pytest.fixture(params=SETUPS)
+@pytest.fixture(params=["unicorn", pytest.param("recompiler", marks=RECOMPILER), "gpu"])
 def setup(request: pytest.FixtureRequest) -> Setup:
-    if request.param == "recompiler" and not installed():
-        pytest.skip("the recompiler needs llvmlite")
     return SETUPS[request.param]
 
 
@@ -166,7 +165,7 @@ def test_a_second_question_before_the_answers_end_is_refused(quick: Conversation
 
 
 def test_a_cleared_conversation_is_a_new_one(conversation: Conversation) -> None:
-    sampling = Sampling(temperature=1, seed=7, steps=20)
+    sampling = Sampling(temperature=1, seed=7, steps=20 if WHOLE else 8)
     first = [whole(conversation.say(text, sampling)) for text in TURNS[:2]]
     conversation.clear()
     assert (conversation.tokens, conversation.turns) == ((), [])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from support import GOLDEN, NATIVE, GoldenStory, golden_stories, image_bytes
+from support import GOLDEN, NATIVE, GoldenStory, golden_stories, image_bytes, sample
+from systems import RECOMPILER
 
 import loader
 import xenon
@@ -21,7 +22,7 @@ def tell(setup: Setup, story: GoldenStory, compile_first: bool = False) -> str:
     return "".join(xenon.Session(setup=setup).tell(story.prompt, sampling, compile_first=compile_first))
 
 
-@pytest.mark.parametrize("number", SHORT)
+@pytest.mark.parametrize("number", sample(SHORT, 3))
 def test_unicorn_tells_the_short_ones(number: int) -> None:
     """In turn on one to six hardware threads, which never change a story."""
     threads = (1, 2, 3, 6)[number % 4]
@@ -34,9 +35,9 @@ def test_the_scalar_kernel_tells_one_too() -> None:
     assert tell(Setup(matmul=Matmul.SCALAR, cpu=CpuKind.UNICORN), story) == story.text
 
 
+@RECOMPILER
 @pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
 def test_the_recompiler_tells_all_of_them(compile_first: bool) -> None:
-    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite")
     for number, story in enumerate(STORIES):
         threads = (1, 2, 3, 6)[number % 4]
         setup = Setup(Engine.CPU, cpu=CpuKind.RECOMPILER, threads=threads)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from command_line import run_command_text
 from numpy.typing import NDArray
-from support import NATIVE, GoldenStory, Made, image_bytes, shared_file
+from support import NATIVE, GoldenStory, Made, image_bytes, sample, shared_file
 
 import llama2c
 import loader
@@ -73,7 +73,7 @@ def test_models_of_other_shapes_agree_as_well(make_model: Callable[..., Made], s
 
 
 @pytest.mark.parametrize(
-    "shape", [{}, {"n_kv_heads": 1, "shared": False}, {"dim": 18, "n_heads": 3, "n_kv_heads": 3}]
+    "shape", sample([{}, {"n_kv_heads": 1, "shared": False}, {"dim": 18, "n_heads": 3, "n_kv_heads": 3}], 1)
 )
 def test_no_bit_depends_on_how_a_prompt_is_parted(
     reference: Reference, make_model: Callable[..., Made], shape: dict[str, Any]

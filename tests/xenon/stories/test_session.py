@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support import NATIVE, WHOLE, GoldenStory, Made, image_bytes, shared_file
+from systems import RECOMPILER, need
 
 import loader
 import xenon
@@ -40,7 +41,7 @@ def test_the_console_tells_llama2cs_story(golden: list[GoldenStory], number: int
 
 @pytest.mark.parametrize("compile_first", [False, True], ids=["while it runs", "before it runs"])
 def test_the_recompiler_tells_them_too(golden: list[GoldenStory], compile_first: bool) -> None:
-    pytest.importorskip("llvmlite", reason="the recompiler needs llvmlite")
+    need(RECOMPILER)
     for number, story in enumerate(golden[:TOLD]):
         session = xenon.Session(
             shared_file("models/stories260K.bin"),

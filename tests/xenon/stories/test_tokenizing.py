@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import NATIVE, Made, image_bytes
+from systems import RECOMPILER, need
 
 import llama2c
 import loader
@@ -44,7 +45,7 @@ def test_the_console_finds_the_tokens_that_the_host_finds(
     reference: Reference, kind: str, special: bool, cpu: CpuKind
 ) -> None:
     if cpu is CpuKind.RECOMPILER:
-        pytest.importorskip("llvmlite")
+        need(RECOMPILER)
     text = all_lines(kind)
     expected = reference.encode(image_bytes(tokenizer(kind), NATIVE), 0, text, special)
     assert tokenize(tokenizer(kind), text, special, cpu) == expected

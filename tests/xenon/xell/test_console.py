@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from systems import RECOMPILER
 from xell_files import Stick
 
 from xenon.errors import ErrorCode, XenonError
@@ -173,7 +174,7 @@ def test_a_reader_that_leaves_stops_the_program(stick: Stick) -> None:
     pieces.close()
 
 
-@pytest.mark.skipif(not installed(), reason="without the recompiler")
+@RECOMPILER
 def test_functions_of_a_bare_program_are_compiled(stick: Stick) -> None:
     console = boot(stick("work"), CpuKind.RECOMPILER)
     recompiler = console.machine.recompiler
@@ -195,7 +196,7 @@ def test_a_thread_that_waits_rests_longer_and_longer(
     assert rests[1] > 0 and rests[3] == 2 * rests[2] == 4 * rests[1] and rests[-1] == rests[-2]
 
 
-@pytest.mark.skipif(not installed(), reason="without the recompiler")
+@RECOMPILER
 def test_a_function_that_waits_is_left_to_the_engine_that_sees_it(stick: Stick) -> None:
     recompiler = boot(stick("wait"), CpuKind.RECOMPILER).machine.recompiler
     assert recompiler is not None
@@ -205,7 +206,7 @@ def test_a_function_that_waits_is_left_to_the_engine_that_sees_it(stick: Stick) 
         assert (outcome.tier, outcome.reason) == (Tier.UNICORN, "it waits for other hardware threads")
 
 
-@pytest.mark.skipif(not installed(), reason="without the recompiler")
+@RECOMPILER
 def test_functions_that_use_devices_can_be_left_to_the_engine(stick: Stick) -> None:
     console = XellConsole(MachineSettings(cpu=CpuKind.RECOMPILER))
     console.boot(stick("work"), interpreted=["write_hex", "none_of_this_name"])
