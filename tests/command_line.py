@@ -51,7 +51,7 @@ def run_command(
     *words: Word,
     stdin: bytes | None = None,
     cwd: Path | None = None,
-    timeout: float = 60,
+    timeout: float = 240,
     environment: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[bytes]:
     """What `xenon-llm` with these words writes, and its exit code, or minus the signal that ended it.
@@ -85,7 +85,7 @@ def run_command_text(
     *words: Word,
     stdin: bytes | None = None,
     cwd: Path | None = None,
-    timeout: float = 60,
+    timeout: float = 240,
     environment: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[str]:
     """The same, with its output as text."""
