@@ -16,8 +16,9 @@ from xenon.lifter.guards import Place, writes_memory
 from xenon.lifter.ir_types import FLOAT, HALF, I8, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.side_by_side import lines_of_words, pack_sums, unpack_sums
-from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, number_of, vr, wide
+from xenon.lifter.slots import MOST_WIDE, is_vr, number_of, vr, wide
 from xenon.lifter.speculate import Grain, Read
+from xenon.lifter.sum_groups import SumGroup
 from xenon.lifter.values import Value
 from xenon.lifter.widened_halves import BEFORE, CONSTANTS, LOAD, WIDENED, VectorTree, matched, tree_of
 
@@ -38,24 +39,14 @@ class _Product:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Four products that are one operation, by the order of their weights; their sums are in `slot`."""
+class _Group(SumGroup[_Product]):
+    """Four products, by the order of their weights."""
 
-    products: tuple[_Product, ...]
-    slot: Slot
-
-    @property
-    def last(self) -> int:
-        return max(product.index for product in self.products)
+    __slots__ = ()
 
     @property
     def row(self) -> tuple[int, ...]:
         return tuple(product.load for product in self.products)
-
-    @property
-    def totals(self) -> tuple[int, ...]:
-        return tuple(product.total for product in self.products)
 
 
 class HalfSums:

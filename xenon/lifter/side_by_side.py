@@ -18,6 +18,7 @@ from xenon.lifter.ir_types import FLOAT, I8, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, vr, wide
 from xenon.lifter.speculate import Grain, Read
+from xenon.lifter.sum_groups import SumGroup
 from xenon.lifter.values import Value
 
 _LINE = 16  # bytes of a VR
@@ -35,26 +36,15 @@ class _Product:
     splat: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Products that are one operation: their sums, in the order of addresses, are in `slot`."""
+class _Group(SumGroup[_Product]):
+    """Products in the order of addresses."""
 
-    products: tuple[_Product, ...]
-    slot: Slot
-
-    @property
-    def last(self) -> int:
-        """The index behind which all of it is known."""
-        return max(product.index for product in self.products)
+    __slots__ = ()
 
     @property
     def rows(self) -> list[tuple[int, ...]]:
         """The lvx of each factor that is loaded, in the order of addresses."""
         return list(zip(*(product.loads for product in self.products), strict=True))
-
-    @property
-    def totals(self) -> tuple[int, ...]:
-        return tuple(product.total for product in self.products)
 
     def is_before(self, other: _Group) -> bool:
         """Whether each sum of this group is made before that of another one that goes on with it."""

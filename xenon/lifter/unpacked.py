@@ -16,6 +16,7 @@ from xenon.lifter.ir_types import BYTES_16, FLOAT, FLOATS_4, I8, I32, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, number_of, vr, wide
 from xenon.lifter.speculate import Grain, Read
+from xenon.lifter.sum_groups import SumGroup
 from xenon.lifter.values import Value
 
 _LINE = 16  # bytes of a VR
@@ -56,16 +57,10 @@ class _Product:
         return self.index, self.load, *self.weight.chain
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Four products, part by part, that are one operation; their sums are in `slot`."""
+class _Group(SumGroup[_Product]):
+    """Four products, part by part."""
 
-    products: tuple[_Product, ...]
-    slot: Slot
-
-    @property
-    def last(self) -> int:
-        return max(product.index for product in self.products)
+    __slots__ = ()
 
     @property
     def row(self) -> tuple[int, ...]:
