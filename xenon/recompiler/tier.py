@@ -128,8 +128,9 @@ class TierUp:
                 thread.join()
         self._worker.close()
         self._optimiser.close()
-        if self._remembered_before is not None:
-            self._remember(self._key, self._remembered_before)
+        before, self._remembered_before = self._remembered_before, None  # a second call keeps nothing more
+        if before is not None:
+            self._remember(self._key, before)
             if not self._hot and self._recompiler.functions:
                 self._recompiler.keep_image(self._key)
 

@@ -56,3 +56,22 @@ def test_a_function_that_was_left_is_left_from_the_start_of_the_next_run(tmp_pat
         assert recompiler.left() == {left: 5}
     finally:
         tier.close()
+
+
+def test_what_is_closed_again_keeps_nothing_more(tmp_path: Path) -> None:
+    """As at the end of the interpreter, where no module can be imported any more."""
+    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
+    console.boot(llama2c.guest_program(), ["model"])
+    recompiler = console.recompiler
+    assert recompiler is not None
+    recompiler.cache = CodeCache(tmp_path)
+    (hot,) = recompiler.functions.addresses_of({"refuse"})
+    tier = TierUp(recompiler)
+    tier._compile(hot)
+    tier._key, tier._remembered_before = "program", []
+    tier.close()
+    assert recompiler.cache.get("program") is not None
+    for file in tmp_path.iterdir():
+        file.unlink()
+    tier.close()
+    assert not list(tmp_path.iterdir())
