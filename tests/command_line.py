@@ -159,6 +159,7 @@ def _become(job: _Job) -> None:
     except SystemExit as end:
         if WHOLE or not isinstance(end.code, int | None):
             raise
+        # What the interpreter does at its end, but for taking down modules; it has no public name.
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()

@@ -5,22 +5,35 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from systems import RECOMPILER
 
 import llama2c
 from xenon.console import Console, CpuKind, MachineSettings
 from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.recompiler import Recompiler
 from xenon.recompiler.tier import TierUp
 
 pytestmark = RECOMPILER
 
 
-def test_what_is_only_called_is_compiled_and_not_remembered(tmp_path: Path) -> None:
+@pytest.fixture
+def recompiler(tmp_path: Path) -> Recompiler:
+    """That of a console with the guest in it; its cache is `tmp_path`."""
     console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
     console.boot(llama2c.guest_program(), ["model"])
-    recompiler = console.recompiler
-    assert recompiler is not None
-    recompiler.cache = CodeCache(tmp_path)
+    assert console.recompiler is not None
+    console.recompiler.cache = CodeCache(tmp_path)
+    return console.recompiler
+
+
+def _kept(recompiler: Recompiler) -> bytes:
+    """What the cache has of the program."""
+    assert recompiler.cache is not None
+    return recompiler.cache.get("program") or b""
+
+
+def test_what_is_only_called_is_compiled_and_not_remembered(recompiler: Recompiler) -> None:
     (caller,) = recompiler.functions.addresses_of({"refuse"})
     tier = TierUp(recompiler)
     try:
@@ -33,15 +46,10 @@ def test_what_is_only_called_is_compiled_and_not_remembered(tmp_path: Path) -> N
         tier.close()
     assert called
     assert all(recompiler.entries_of(address) in recompiler.outcomes for address in called)
-    assert json.loads(recompiler.cache.get("program") or b"") == [[caller, None, False]]
+    assert json.loads(_kept(recompiler)) == [[caller, None, False]]
 
 
-def test_a_function_that_was_left_is_left_from_the_start_of_the_next_run(tmp_path: Path) -> None:
-    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
-    console.boot(llama2c.guest_program(), ["model"])
-    recompiler = console.recompiler
-    assert recompiler is not None
-    recompiler.cache = CodeCache(tmp_path)
+def test_a_function_that_was_left_is_left_from_the_start_of_the_next_run(recompiler: Recompiler) -> None:
     left, kept = sorted(recompiler.functions.addresses_of({"refuse", "platform_write"}))
     tier = TierUp(recompiler)
     try:
@@ -49,7 +57,7 @@ def test_a_function_that_was_left_is_left_from_the_start_of_the_next_run(tmp_pat
             tier._compile(address)
         recompiler.leave(left)
         tier._remember("program", [])
-        assert json.loads(recompiler.cache.get("program") or b"") == [[left, 1], [kept, None, False]]
+        assert json.loads(_kept(recompiler)) == [[left, 1], [kept, None, False]]
         assert tier._left_before("program") == [(left, 1)]
         assert tier._remembered("program") == [(kept, None, False)]
         recompiler.leave(left, 4)
@@ -58,19 +66,14 @@ def test_a_function_that_was_left_is_left_from_the_start_of_the_next_run(tmp_pat
         tier.close()
 
 
-def test_what_is_closed_again_keeps_nothing_more(tmp_path: Path) -> None:
+def test_what_is_closed_again_keeps_nothing_more(recompiler: Recompiler, tmp_path: Path) -> None:
     """As at the end of the interpreter, where no module can be imported any more."""
-    console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
-    console.boot(llama2c.guest_program(), ["model"])
-    recompiler = console.recompiler
-    assert recompiler is not None
-    recompiler.cache = CodeCache(tmp_path)
     (hot,) = recompiler.functions.addresses_of({"refuse"})
     tier = TierUp(recompiler)
     tier._compile(hot)
     tier._key, tier._remembered_before = "program", []
     tier.close()
-    assert recompiler.cache.get("program") is not None
+    assert _kept(recompiler)
     for file in tmp_path.iterdir():
         file.unlink()
     tier.close()

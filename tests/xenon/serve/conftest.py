@@ -12,9 +12,13 @@ from api_server import SLOW, api_server
 if TYPE_CHECKING:
     from xenon.serve.server import ApiServer
 
-for _module in ("starlette", "uvicorn", "prometheus_client"):
-    if importlib.util.find_spec(_module) is None:
-        pytest.skip(f"serve needs {_module}: pip install 'xenon-llm[serve]'", allow_module_level=True)
+
+@pytest.fixture(scope="session", autouse=True)
+def packages_of_serve() -> None:
+    """Skips all tests of this folder where a package is missing."""
+    for package in ("starlette", "uvicorn", "prometheus_client"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"serve needs {package}: pip install 'xenon-llm[serve]'")
 
 
 @pytest.fixture(scope="module")
