@@ -85,7 +85,7 @@ class HalfSums:
         """Whether an instruction is done with: a product, which its group's last stands for. What makes
         weights is emitted as well; the host's compiler drops what nothing reads."""
         if index in self._first:
-            self._addresses[index] = lifter.effective_address(block.body[index]) & -16
+            self._addresses[index] = lifter.line_of(lifter.effective_address(block.body[index]))
         if index in self._groups:
             self._lift_group(lifter, self._groups[index])
         return index in self._products

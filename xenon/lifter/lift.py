@@ -23,6 +23,8 @@ class Lifter(GuestRegisters):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self._held: list[tuple[Value, Value, str]] | None = None  # stores: value, pointer, attributes
+        self.behind_line: Value | None = None
+        """How far the next access is behind the start of its line, where that is known."""
         self.remembers = False
         """Whether loops of the function remember what memory holds (remembered.py)."""
         self.keeps_denormals = False
@@ -215,6 +217,10 @@ class Lifter(GuestRegisters):
             return self.gpr(instruction.rb) if index is None else index + self.gpr(instruction.rb)
         base = self.constant(I64, 0) if no_base else self.gpr(instruction.ra)
         return base + instruction.displacement if instruction.displacement or no_base else base
+
+    def line_of(self, address: Value) -> Value:
+        """Where the line of an access begins: the 16 bytes that a VR is loaded from."""
+        return address & -16 if self.behind_line is None else address - self.behind_line
 
     def update(self, instruction: Instruction, address: Value) -> None:
         """RA of an update form."""

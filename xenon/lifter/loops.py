@@ -29,8 +29,10 @@ from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import CTR, MOST_WIDE, slots_of, wide
 from xenon.lifter.speculate import BAD, Speculation, least_slots
 from xenon.lifter.streams import (
+    Placed,
     branch_unless_all_good,
     find_followed,
+    find_placed,
     find_streams,
     note_stores_ahead,
     safe_rounds,
@@ -123,6 +125,7 @@ class Loop:
         )
         self._unchecked = all(index in self._streams for index in self._guards)
         self._followed = find_followed(addresses, self._streams.values())
+        self._placed = find_placed(addresses) if self._unchecked else {}
         accesses = [instruction for instruction in block.body if instruction.access is not None]
         writes = [writes_memory(instruction) for instruction in accesses]
         self._writes = any(writes)
@@ -139,10 +142,15 @@ class Loop:
         self._repeated_rows = tuple(rows)
         self._memory: Memory | None = None
 
-    def reserve_memory(self) -> None:
-        """Emit the stack slots of what the loop remembers."""
+    def reserve(self) -> None:
+        """Emit the stack slots of how far addresses are behind their lines, and of what the loop remembers."""
+        for place in dict.fromkeys(self._placed.values()):
+            self._lifter.alloca(self._behind(place), I64)
         if self.repeated:
             self._memory = Memory(self._lifter, self._start, self.repeated)
+
+    def _behind(self, place: Placed) -> str:
+        return "_".join(map(str, ("behind", f"{self._start:x}", *place.registers, place.offset)))
 
     def lift(self) -> None:
         """Emit it, if there is something to be had from a fast form; else as any other block."""
@@ -215,6 +223,7 @@ class Loop:
         if self._writes_last:
             lifter.hold_stores()
         host.body(block, {}, self._instead)
+        lifter.behind_line = None
         if self._writes:
             self._commit()
             lifter.make_stores()
@@ -248,6 +257,8 @@ class Loop:
             self._commit()
         if index in self._followed:
             return True
+        place = self._placed.get(index)
+        self._lifter.behind_line = None if place is None else _read(self._lifter, self._behind(place))
         if self._sums is None or index not in self._sums.indices:
             return False
         return self._sums.lift(self._lifter, self._block, index)
@@ -283,6 +294,8 @@ class Loop:
             for slot in self._changed:
                 lifter.write(lifter.get(slot), lifter.named(f"before_{slot.name}"))
         _write(lifter, _ROUNDS_BEFORE, _read(lifter, _ROUNDS))
+        for place in dict.fromkeys(self._placed.values()):
+            _write(lifter, self._behind(place), place.emit(lifter) & 15)
         if self._sums is not None:
             self._sums.pack(lifter)
         assumed = self._sums.assumed(lifter.get) if self._sums is not None else []

@@ -20,7 +20,7 @@ _LINE = int_type(128)
 
 def _line(lifter: Lifter, address: Value) -> Value:
     """The 16 bytes around an address that has been checked, as one number: element 0 is the highest byte."""
-    data = lifter.read(BYTES_16, lifter.pointer(address & -16), ", align 16")
+    data = lifter.read(BYTES_16, lifter.pointer(lifter.line_of(address)), ", align 16")
     return lifter.reverse_bytes(data)
 
 
@@ -33,7 +33,7 @@ def _load(lifter: Lifter, instruction: Instruction) -> None:
 
 @RULES.add("stvx stvxl stvx128 stvxl128")
 def _store(lifter: Lifter, instruction: Instruction) -> None:
-    address = lifter.checked(lifter.effective_address(instruction)) & -16
+    address = lifter.line_of(lifter.checked(lifter.effective_address(instruction)))
     data = lifter.reverse_bytes(lifter.vector(instruction.vt, BYTES_16))
     lifter.store_bytes(address, data, ", align 16")
 

@@ -91,7 +91,7 @@ class SideBySide:
     def lift(self, lifter: Lifter, block: Block, index: int) -> bool:
         """Emit what stands for one of the instructions: a group with its last. It is done with."""
         if index in self._first:
-            self._addresses[index] = lifter.effective_address(block.body[index]) & -16
+            self._addresses[index] = lifter.line_of(lifter.effective_address(block.body[index]))
         if index in self._splat_of:
             self._splats[index] = lifter.get(vr(block.body[self._splat_of[index]].rt))
         if index in self._groups:

@@ -17,6 +17,7 @@ from xenon.lifter.ir_types import I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.values import Value
 
+_LINE = 16  # bytes of a VR
 MOST_ROUNDS = 1 << 16  # until the next look at whether the CPU is to stop
 
 
@@ -55,6 +56,32 @@ def find_followed(addresses: Addresses, streams: Iterable[Stream]) -> frozenset[
     return frozenset(
         index for index, (origin, _) in addresses.hints.items() if _step(origin, addresses.steps) in steps
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An address in the first round: the sum of `registers` and `offset`."""
+
+    registers: tuple[int, ...]
+    offset: int
+
+    def emit(self, lifter: Lifter) -> Value:
+        """Emit it."""
+        address = lifter.constant(I64, self.offset)
+        for number in self.registers:
+            address = address + lifter.gpr(number)
+        return address
+
+
+def find_placed(addresses: Addresses) -> dict[int, Placed]:
+    """Accesses that are as far behind the start of a line in each round as in the first one, by the index of
+    their instruction."""
+    placed = {}
+    for index, (origin, offset) in addresses.places.items():
+        registers, step = _registers(origin), _step(origin, addresses.steps)
+        if registers is not None and step is not None and not step.registers and step.bytes % _LINE == 0:
+            placed[index] = Placed(registers, offset % _LINE)
+    return placed
 
 
 def _step(origin: Origin, steps: dict[int, Step]) -> Step | None:

@@ -134,7 +134,7 @@ class Unit:
             reserve_memory(self.lifter)
             self.lifter.remembers = True
         for loop in loops.values():
-            loop.reserve_memory()
+            loop.reserve()
         return loops
 
     def _addresses(self, block: Block) -> Addresses:

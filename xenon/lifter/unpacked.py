@@ -118,7 +118,7 @@ class Unpacked:
                 lifter.set(vr(instruction.rt), self._before[self._copies[index]])
             return True
         if index in self._first:
-            self._addresses[index] = lifter.effective_address(instruction) & -16
+            self._addresses[index] = lifter.line_of(lifter.effective_address(instruction))
         elif instruction.mnemonic in ("vupkhsb", "vupklsb"):
             self._captured[index] = (lifter.get(vr(instruction.rb)),)
         elif instruction.mnemonic == "vmaddfp":
