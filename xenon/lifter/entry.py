@@ -18,6 +18,7 @@ def reserve_slots(lifter: Lifter, registers: Iterable[str]) -> None:
         for slot in slots.slots_of(name):
             lifter.alloca(slot.name, slot.type)
             lifter.alloca(f"before_{slot.name}", slot.type)
+            lifter.alloca(f"first_{slot.name}", slot.type)
             zero = "0" if slot.type is BIT else lifter.constant(slot.type, 0).text
             lifter.emit(f"store {slot.type} {zero}, ptr %{slot.name}")
     lifter.emit(f"%ram = load ptr, {lifter.field(layout.RAM).typed}")

@@ -43,6 +43,7 @@ from xenon.powerpc.decode import Instruction
 
 _DISTRUST = 15  # times that the slow form serves after a bad verdict
 _ROUNDS, _ROUNDS_BEFORE, _DISTRUST_LEFT = "rounds", "rounds_before", "distrust"  # stack slots of an i64
+_AGAIN = "again"  # of an i1: whether the rounds under way go on where earlier ones ended
 
 
 class LoopHost(Protocol):
@@ -92,6 +93,7 @@ def reserve(lifter: Lifter) -> None:
     lifter.alloca(_DISTRUST_LEFT, I64)
     _write(lifter, _DISTRUST_LEFT, lifter.constant(I64, 0))
     lifter.alloca(BAD, BIT)
+    lifter.alloca(_AGAIN, BIT)
     for name, type in least_slots():
         lifter.alloca(name, type)
     for number in range(MOST_WIDE):
@@ -106,6 +108,10 @@ def _read(lifter: Lifter, name: str) -> Value:
 
 def _write(lifter: Lifter, name: str, value: Value) -> None:
     lifter.write(value, lifter.named(name))
+
+
+def _write_bit(lifter: Lifter, name: str, value: bool) -> None:
+    lifter.write(lifter.constant(BIT, value), lifter.named(name))
 
 
 class Loop:
@@ -129,6 +135,7 @@ class Loop:
         accesses = [instruction for instruction in block.body if instruction.access is not None]
         writes = [writes_memory(instruction) for instruction in accesses]
         self._writes = any(writes)
+        self._may_retreat = self._unchecked and not self._writes
         self._writes_last = self._writes and all(writes[writes.index(True) :])  # of its accesses
         names = frozenset().union(*(instruction.writes for instruction in block.instructions))
         self._changed = tuple(slot for name in sorted(names) for slot in slots_of(name))
@@ -166,19 +173,30 @@ class Loop:
         self._plain_rounds("S", self._guards)
 
     def _look_ahead(self) -> None:
-        """The head: how many rounds are good, and which form is to do them."""
+        """The heads: how many rounds are good, and which form is to do them."""
         lifter, start = self._lifter, self._start
         lifter.start(f"B{start:x}")
         lifter.forget()
         self._host.begin(self._block)
-        self._host.poll(start, counted=True)
-        first = f"N{start:x}"
+        if self._may_retreat:
+            for slot in self._changed:
+                lifter.write(lifter.get(slot), lifter.named(f"first_{slot.name}"))
         if self._counted and self._streams:
-            general = lifter.label()
-            all_good = branch_unless_all_good(lifter, self._streams.values(), lifter.get(CTR), general)
+            all_good = branch_unless_all_good(
+                lifter, self._streams.values(), lifter.get(CTR), f"L{start:x}"
+            )
             _write(lifter, _ROUNDS, lifter.get(CTR))
-            lifter.branch_if(all_good, first, general, LIKELY)
-            lifter.start(general)
+            lifter.branch_if(all_good, f"Q{start:x}", f"L{start:x}", LIKELY)
+            self._note_and_trust("Q")
+        else:
+            lifter.branch(f"L{start:x}")
+        lifter.start(f"A{start:x}")
+        lifter.forget()
+        self._host.begin(self._block)
+        self._host.poll(start, counted=True)
+        lifter.branch(f"L{start:x}")
+        lifter.start(f"L{start:x}")
+        lifter.forget()
         rounds = safe_rounds(lifter, self._streams.values())
         if self._counted:
             # At most CTR, which stands for 2^64 where it is 0.
@@ -186,8 +204,14 @@ class Loop:
             less = rounds.intrinsic("usub.sat", 1).intrinsic("umin", before)
             rounds = rounds.icmp("ne", 0).select(less + 1, 0)
         _write(lifter, _ROUNDS, rounds)
-        lifter.branch_if(rounds.icmp("ne", 0), first, f"S{start:x}", LIKELY)
-        lifter.start(first)
+        lifter.branch_if(rounds.icmp("ne", 0), f"N{start:x}", f"S{start:x}", LIKELY)
+        self._note_and_trust("N")
+
+    def _note_and_trust(self, head: str) -> None:
+        """The block `head`, N or Q: note where the rounds store, and choose the form by distrust."""
+        lifter, start = self._lifter, self._start
+        lifter.start(f"{head}{start:x}")
+        lifter.forget()
         note_stores_ahead(lifter, self._streams.values(), _read(lifter, _ROUNDS))
         if not self._unchecked:
             lifter.branch(f"F{start:x}")
@@ -195,7 +219,7 @@ class Loop:
         distrust = _read(lifter, _DISTRUST_LEFT)
         trusted = distrust.icmp("eq", 0)
         again = lifter.label()
-        lifter.branch_if(trusted, f"P{start:x}", again, LIKELY)
+        lifter.branch_if(trusted, f"P{head}{start:x}", again, LIKELY)
         lifter.start(again)
         _write(lifter, _DISTRUST_LEFT, distrust + -1)
         lifter.branch(f"S{start:x}")
@@ -206,7 +230,11 @@ class Loop:
         speculations = [self._fast_rounds("F", "V")]
         if self._memory is not None:
             speculations.append(self._fast_rounds("G", "W", self._repeated_rows))
-        self._prepare(speculations)
+        if self._counted and self._streams:
+            self._prepare("Q", speculations)
+        self._prepare("N", speculations)
+        if self._memory is not None:
+            self._choose_by_memory()
 
     def _fast_rounds(
         self, form: str, verdict: str, known_rows: tuple[tuple[int, ...], ...] = ()
@@ -285,12 +313,14 @@ class Loop:
         _write(self._lifter, _DISTRUST_LEFT, self._lifter.constant(I64, _DISTRUST))
         self._lifter.branch(f"S{self._start:x}")
 
-    def _prepare(self, speculations: Sequence[Speculation]) -> None:
-        """Emitted last, when it is known what the rounds assume: the way into them."""
+    def _prepare(self, head: str, speculations: Sequence[Speculation]) -> None:
+        """Emitted last, when it is known what the rounds assume: the way into them from N or Q."""
         lifter, start = self._lifter, self._start
-        lifter.start(f"P{start:x}")
+        lifter.start(f"P{head}{start:x}")
         lifter.forget()
-        if not self._writes:
+        if self._may_retreat:
+            _write_bit(lifter, _AGAIN, head == "N")
+        if self._may_retreat and head == "N":
             for slot in self._changed:
                 lifter.write(lifter.get(slot), lifter.named(f"before_{slot.name}"))
         _write(lifter, _ROUNDS_BEFORE, _read(lifter, _ROUNDS))
@@ -303,9 +333,12 @@ class Loop:
         good = lifter.all_of([*begun, *assumed])
         first = f"F{start:x}" if self._memory is None else f"R{start:x}"
         lifter.branch_if(good, first, f"S{start:x}", LIKELY)
-        if self._memory is None:
-            return
-        lifter.start(first)
+
+    def _choose_by_memory(self) -> None:
+        """The block R: which of the fast forms."""
+        lifter, start = self._lifter, self._start
+        assert self._memory is not None
+        lifter.start(f"R{start:x}")
         lifter.forget()
         firsts = [self._first_address(stream) for stream in self.repeated]
         known = self._memory.knows(firsts, _read(lifter, _ROUNDS))
@@ -324,8 +357,14 @@ class Loop:
         lifter.forget()
         lifter.branch_if(speculation.final_verdict(lifter.get), well, bad, LIKELY)
         lifter.start(bad)
-        for slot in self._changed:
-            lifter.store_slot(slot, lifter.read(slot.type, lifter.named(f"before_{slot.name}")))
+        again, first, restored = lifter.labels(3)
+        lifter.branch_if(lifter.read(BIT, lifter.named(_AGAIN)), again, first)
+        for label, prefix in ((again, "before"), (first, "first")):
+            lifter.start(label)
+            for slot in self._changed:
+                lifter.store_slot(slot, lifter.read(slot.type, lifter.named(f"{prefix}_{slot.name}")))
+            lifter.branch(restored)
+        lifter.start(restored)
         _write(lifter, _ROUNDS, _read(lifter, _ROUNDS_BEFORE))
         self._distrust()
         lifter.start(well)
@@ -389,4 +428,5 @@ class Loop:
             lifter.resume(known)
         lifter.start(head)
         self._host.convert(start)
-        self._host.jump(start)
+        count(lifter, lifter.target, start)
+        lifter.branch(f"A{start:x}")
