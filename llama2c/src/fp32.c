@@ -3,7 +3,7 @@
 #include "tensor_types.h"
 #include "vector.h"
 
-enum { PREFETCH_AHEAD = 4096, PREFETCH_AHEAD_OF_ROWS = 8192 };  // bytes: of one row, of several
+enum { PREFETCH_AHEAD = 4096, PREFETCH_AHEAD_OF_ROWS = 6144 };  // bytes: of one row, of several
 enum { MOST_SHARED = 512 };                    // items of a row that shares loads of x: longer ones stream better alone
 enum { PREFETCH_LINE = 64, ROUND_BYTES = 64 };  // what is prefetched at once, and used of a row in a round
 enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };     // of a tile: rows of w times positions of x that share their loads
@@ -102,7 +102,7 @@ static inline void row_vmx(const Product *p, int i)
 {
     Vector sum;
     tile_vmx(&sum, p, i, 1, 0, 1);
-    p->out[i] = vector_sum(sum);
+    stvewx(p->out + i, vector_sum_in_lanes(sum));
 }
 
 static void rows_vmx(const void *context, int start, int end)

@@ -51,6 +51,12 @@ static inline void stvx(float *address, Vector v)
     vec_st(v, 0, address);
 }
 
+// stvewx: the lane that stands where the address does in its 16 bytes.
+static inline void stvewx(float *address, Vector v)
+{
+    vec_ste(v, 0, address);
+}
+
 static inline Vector vcmpgtfp(Vector a, Vector b)
 {
     return (Vector)vec_cmpgt(a, b);
@@ -271,6 +277,11 @@ static inline void stvx(float *address, Vector v)
     }
 }
 
+static inline void stvewx(float *address, Vector v)
+{
+    *address = v.lane[(uintptr_t)address / sizeof(float) % 4];
+}
+
 static inline Vector vcmpgtfp(Vector a, Vector b)
 {
     Vector result;
@@ -478,11 +489,16 @@ static inline Vector vector_product(Vector a, Vector b)
     return vmaddfp(a, b, vector_zero());
 }
 
-// The sum of the lanes, (0 + 1) + (2 + 3).
-static inline float vector_sum(Vector v)
+// The sum of the lanes, (0 + 1) + (2 + 3), in each of them.
+static inline Vector vector_sum_in_lanes(Vector v)
 {
     Vector pairs = vaddfp(v, vector_swap_pairs(v));
-    return vector_lane(vaddfp(pairs, vector_swap_halves(pairs)), 0);
+    return vaddfp(pairs, vector_swap_halves(pairs));
+}
+
+static inline float vector_sum(Vector v)
+{
+    return vector_lane(vector_sum_in_lanes(v), 0);
 }
 
 // Those of four vectors, each as above.

@@ -12,7 +12,7 @@ from xenon.lifter.lift import Lifter
 
 def reserve_slots(lifter: Lifter, registers: Iterable[str]) -> None:
     """Emit the stack slots of these registers and of loops, and the pointers to RAM and to its page table.
-    The `before_` slots are for loops that may have to begin again."""
+    The `before_` and `first_` slots are for loops that may have to begin again."""
     loops.reserve(lifter)
     for name in sorted(registers):
         for slot in slots.slots_of(name):

@@ -65,9 +65,9 @@ class HalfSums:
         """The instructions of the block that take part."""
         self.slots = tuple(self._of_slot)
 
-    def repeated_rows(self) -> list[tuple[int, ...]]:
+    def repeated_rows(self) -> list[list[tuple[int, ...]]]:
         """Loads that may be the same in a later run of the loop: of the factors that are no weights."""
-        return list(dict.fromkeys(group.row for group in self._groups.values()))
+        return [list(dict.fromkeys(group.row for group in self._groups.values()))]
 
     def assumed(self, read: Read) -> list[Value]:
         """Before the first round, each an i1: the VRs hold what they must."""

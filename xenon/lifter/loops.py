@@ -6,10 +6,12 @@ rounds are done again in the slow form, which after that serves some more times 
 that writes memory each round is found before its stores, which wait for the end of the round where nothing
 is read behind the first of them.
 
-LLVM blocks: B the head, which looks ahead; N, which notes where the fast form will store and chooses by
-distrust; F and S the rounds of the fast and the slow form; and with speculation P, which prepares the rounds,
-and V, the verdict behind them. Where what the loop loads may be remembered (remembered.py), R chooses between
-F and G, which needs not look at it, and W is the verdict behind G.
+LLVM blocks: B the head, which looks ahead; A the head for what is left when the good rounds are over, and L its
+closer look; Q and N, behind B and L, which note where the fast form will store and choose by distrust; F and S
+the rounds of the fast and the slow form; and with speculation PQ and PN, which prepare the rounds, and V, the
+verdict behind them. From B on, LLVM often knows what the registers hold: sums that begin with zero. Where what
+the loop loads may be remembered (remembered.py), R chooses between F and the forms G0, G1, which need not look
+at some of it, and W0, W1 are the verdicts behind those.
 """
 
 from __future__ import annotations
@@ -143,18 +145,23 @@ class Loop:
         counts = last is not None and last.mnemonic == "bc" and last.rt & 0b10110 == 0b10000
         self._counted = counts and block.successors[0] == block.start  # bdnz back to the start
         simple = self._unchecked and not self._writes and self._sums is not None
-        rows = self._sums.repeated_rows() if self._sums is not None and simple else []
-        self.repeated = repeated(rows, addresses)
-        """The streams of which the loop remembers what it found."""
-        self._repeated_rows = tuple(rows)
-        self._memory: Memory | None = None
+        ways = self._sums.repeated_rows() if self._sums is not None and simple else []
+        self._repeated = [(tuple(rows), streams) for rows in ways if (streams := repeated(rows, addresses))]
+        self._memories: list[Memory] = []
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it remembers what some of its streams held."""
+        return bool(self._repeated)
 
     def reserve(self) -> None:
-        """Emit the stack slots of how far addresses are behind their lines, and of what the loop remembers."""
+        """Emit the stack slots of where addresses are in their lines, and of what the loop remembers."""
         for place in dict.fromkeys(self._placed.values()):
             self._lifter.alloca(self._behind(place), I64)
-        if self.repeated:
-            self._memory = Memory(self._lifter, self._start, self.repeated)
+        self._memories = [
+            Memory(self._lifter, f"{self._start:x}_{number}", streams)
+            for number, (_, streams) in enumerate(self._repeated)
+        ]
 
     def _behind(self, place: Placed) -> str:
         return "_".join(map(str, ("behind", f"{self._start:x}", *place.registers, place.offset)))
@@ -182,9 +189,7 @@ class Loop:
             for slot in self._changed:
                 lifter.write(lifter.get(slot), lifter.named(f"first_{slot.name}"))
         if self._counted and self._streams:
-            all_good = branch_unless_all_good(
-                lifter, self._streams.values(), lifter.get(CTR), f"L{start:x}"
-            )
+            all_good = branch_unless_all_good(lifter, self._streams.values(), lifter.get(CTR), f"L{start:x}")
             _write(lifter, _ROUNDS, lifter.get(CTR))
             lifter.branch_if(all_good, f"Q{start:x}", f"L{start:x}", LIKELY)
             self._note_and_trust("Q")
@@ -228,12 +233,12 @@ class Loop:
 
     def _speculate(self) -> None:
         speculations = [self._fast_rounds("F", "V")]
-        if self._memory is not None:
-            speculations.append(self._fast_rounds("G", "W", self._repeated_rows))
+        for number, (rows, _) in enumerate(self._repeated):
+            speculations.append(self._fast_rounds(f"G{number}_", f"W{number}_", rows))
         if self._counted and self._streams:
             self._prepare("Q", speculations)
         self._prepare("N", speculations)
-        if self._memory is not None:
+        if self._memories:
             self._choose_by_memory()
 
     def _fast_rounds(
@@ -270,8 +275,9 @@ class Loop:
             self._count_rounds(1)
         else:
             self._restore_unless(speculation)
-        if self._memory is not None and not known_rows:
-            self._memory.remember(_read(lifter, _ROUNDS_BEFORE) - _read(lifter, _ROUNDS))
+        if not known_rows:
+            for memory in self._memories:
+                memory.remember(_read(lifter, _ROUNDS_BEFORE) - _read(lifter, _ROUNDS))
         lifter.resume(known)
         if self._sums is not None:
             self._sums.unpack(lifter)
@@ -331,18 +337,24 @@ class Loop:
         assumed = self._sums.assumed(lifter.get) if self._sums is not None else []
         begun = [speculation.begin(lifter.get) for speculation in speculations]
         good = lifter.all_of([*begun, *assumed])
-        first = f"F{start:x}" if self._memory is None else f"R{start:x}"
+        first = f"{'R' if self._memories else 'F'}{start:x}"
         lifter.branch_if(good, first, f"S{start:x}", LIKELY)
 
     def _choose_by_memory(self) -> None:
         """The block R: which of the fast forms."""
         lifter, start = self._lifter, self._start
-        assert self._memory is not None
         lifter.start(f"R{start:x}")
         lifter.forget()
-        firsts = [self._first_address(stream) for stream in self.repeated]
-        known = self._memory.knows(firsts, _read(lifter, _ROUNDS))
-        lifter.branch_if(known, f"G{start:x}", f"F{start:x}")
+        for number, (memory, (_, streams)) in enumerate(zip(self._memories, self._repeated, strict=True)):
+            look, other = lifter.labels(2)
+            lifter.branch_if(memory.still_tries(), look, other)
+            lifter.start(look)
+            lifter.forget()
+            firsts = [self._first_address(stream) for stream in streams]
+            known = memory.knows(firsts, _read(lifter, _ROUNDS))
+            lifter.branch_if(known, f"G{number}_{start:x}", other)
+            lifter.start(other)
+        lifter.branch(f"F{start:x}")
 
     def _first_address(self, stream: Repeated) -> Value:
         address = self._lifter.constant(I64, stream.offset)

@@ -64,22 +64,27 @@ def reserve_memory(emitter: Emitter) -> None:
 def begin_epoch(emitter: Emitter) -> None:
     """Emit that memory may have changed anywhere."""
     _write(emitter, _EPOCH, _read(emitter, _EPOCH) + 1)
+    _write(emitter, _LOW, emitter.constant(I64, -1))
+    _write(emitter, _HIGH, emitter.constant(I64, 0))
 
 
 def note_stores(emitter: Emitter, low: Value, end: Value) -> None:
     """Emit a look at where stores go: from `low` up to `end`. Only those into the bytes between the lowest
     and the highest that are remembered count."""
-    hit = end.icmp("ugt", _read(emitter, _LOW)) & low.icmp("ult", _read(emitter, _HIGH))
+    lowest, highest = _read(emitter, _LOW), _read(emitter, _HIGH)
+    hit = end.icmp("ugt", lowest) & low.icmp("ult", highest)
     _write(emitter, _EPOCH, _read(emitter, _EPOCH) + hit.zext(64))
+    _write(emitter, _LOW, hit.select(emitter.constant(I64, -1), lowest))
+    _write(emitter, _HIGH, hit.select(emitter.constant(I64, 0), highest))
 
 
 class Memory:
-    """What one loop remembers of its streams."""
+    """What a loop remembers of some of its streams; `name` is unlike any other memory's of the function."""
 
-    def __init__(self, emitter: Emitter, start: int, streams: Sequence[Repeated]) -> None:
+    def __init__(self, emitter: Emitter, name: str, streams: Sequence[Repeated]) -> None:
         self._emitter = emitter
         self._streams = streams
-        self._name = f"{start:x}"
+        self._name = name
         for slot in ("epoch", "tries"):
             self._reserve(slot, _TRIES if slot == "tries" else 0)
         for number in range(len(streams)):
@@ -100,6 +105,10 @@ class Memory:
     def _set(self, slot: str, value: Value) -> None:
         _write(self._emitter, self._slot(slot), value)
 
+    def still_tries(self) -> Value:
+        """An i1: the loop has not given up to remember."""
+        return self._get("tries").icmp("ne", 0)
+
     def knows(self, firsts: Sequence[Value], rounds: Value) -> Value:
         """Before the first round: an i1, whether all that so many rounds load is remembered. `firsts` are the
         addresses of the streams."""
@@ -117,7 +126,7 @@ class Memory:
         emitter = self._emitter
         yes, no = emitter.labels(2)
         tries = self._get("tries")
-        emitter.branch_if(tries.icmp("ne", 0), yes, no)
+        emitter.branch_if(self.still_tries(), yes, no)
         emitter.start(yes)
         self._set("tries", tries + -1)
         epoch = _read(emitter, _EPOCH)

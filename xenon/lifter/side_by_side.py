@@ -70,12 +70,14 @@ class SideBySide:
         """The instructions of the block that take part."""
         self.slots = tuple(self._of_slot)
 
-    def repeated_rows(self) -> list[tuple[int, ...]]:
-        """Loads that may be the same in a later run of the loop: of factors that share the other factor."""
-        uses = Counter(row for group in self._groups.values() for row in group.rows)
-        whole = [group.rows for group in self._groups.values() if len(group.rows) == 2]
-        pairs = [pair for rows in whole for pair in (rows, rows[::-1])]
-        return [row for row, other in pairs if uses[row] == 1 < uses[other]]
+    def repeated_rows(self) -> list[list[tuple[int, ...]]]:
+        """Loads that may be the same in a later run of the loop, a list for each way to be so: factors that no
+        sums share, or that several share; where none is shared, those of either stream."""
+        pairs = [group.rows for group in self._groups.values() if len(group.rows) == 2]
+        uses = Counter(row for rows in pairs for row in rows)
+        if not any(count > 1 for count in uses.values()):
+            return [list(rows) for rows in zip(*pairs, strict=True)]
+        return [[row for row, count in uses.items() if (count > 1) is shared] for shared in (False, True)]
 
     def begin(self, known: Iterable[tuple[int, ...]]) -> None:
         """Start another form of the loop, in which the lanes of these rows are known to be factors."""

@@ -130,7 +130,7 @@ class Unit:
             and not any(map(stands_alone, block.body))
             and not synchronizes(block)
         }
-        if any(loop.repeated for loop in loops.values()):
+        if any(loop.remembers for loop in loops.values()):
             reserve_memory(self.lifter)
             self.lifter.remembers = True
         for loop in loops.values():

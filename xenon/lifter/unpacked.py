@@ -92,9 +92,9 @@ class Unpacked:
         self._of_slot = {group.slot: group for group in groups}
         self.slots = tuple(self._of_slot)
 
-    def repeated_rows(self) -> list[tuple[int, ...]]:
+    def repeated_rows(self) -> list[list[tuple[int, ...]]]:
         """Loads that may be the same in a later run of the loop: the activations."""
-        return list(dict.fromkeys(group.row for group in self._groups.values()))
+        return [list(dict.fromkeys(group.row for group in self._groups.values()))]
 
     def begin(self, known: Iterable[tuple[int, ...]]) -> None:
         """Start another form of the loop, in which the lanes of these rows are known to be factors."""

@@ -91,6 +91,26 @@ def test_one_unusual_number_in_the_middle_of_a_running_sum(
     assert len(set(results.values())) == 1
 
 
+@pytest.mark.parametrize("bits", [0x00000001, 0x7FC00001])
+def test_an_unusual_number_in_rounds_that_go_on_where_earlier_ones_ended(
+    laboratory: LoopLaboratory, bits: int
+) -> None:
+    """A loop that reaches over three pages takes two of them at once; the number is on the last page."""
+    lanes = [0x3F800000 + 77 * index for index in range(_WORDS)]
+    lanes[0x3400 // 4] = bits
+    data = struct.pack(f">{_WORDS}I", *lanes)
+    results = laboratory.results(Trial(_MULTIPLY_ADD, False, 900, (_DATA + 0x400, _DATA, _DATA), data))
+    assert len(set(results.values())) == 1
+
+
+@pytest.mark.parametrize("body", ["vmaddfp", "four", "weighed", "picked", "stored"])
+def test_low_address_bits_are_ignored(laboratory: LoopLaboratory, body: str) -> None:
+    data = struct.pack(f">{_WORDS}I", *(0x3F800000 + 77 * index for index in range(_WORDS)))
+    streams = (_DATA + 0x409, _DATA + 0x200F, _DATA + 0x3001)
+    results = laboratory.results(Trial(_BODIES[body], False, 50, streams, data))
+    assert len(set(results.values())) == 1
+
+
 @pytest.mark.parametrize("step", [0, 16, 144, 1000, 4096, 4608, 5008, -16, -4096])
 def test_streams_that_move_by_a_register(laboratory: LoopLaboratory, step: int) -> None:
     """r9 and r10, two pages apart, move by r11, also backwards: v3 += a line * the other, which changes."""
@@ -141,12 +161,26 @@ def test_what_is_stored_between_two_runs_of_a_loop_is_looked_at(
     assert len(set(results.values())) == 1
 
 
-def _repeated(rows: int, between: tuple[int, ...]) -> Trial:
+@pytest.mark.parametrize(
+    ("rows", "store"), sample(product((1, 2), (None, -4, -2, 0, 636, 1276, 1278, 1280, 2560, 9000)), 6)
+)
+def test_what_is_stored_is_looked_at_where_the_line_stays(
+    laboratory: LoopLaboratory, rows: int, store: int | None
+) -> None:
+    """The line of zeros stays, the rows of 2^100 move on; r8, a denormal as a float, goes near the line."""
+    stored = () if store is None else (0x910A0000 | store & 0xFFFF,)  # stw r8, store(r10)
+    results = laboratory.results(_repeated(rows, stored, line_stays=True))
+    assert len(set(results.values())) == 1
+
+
+def _repeated(rows: int, between: tuple[int, ...], line_stays: bool = False) -> Trial:
     lanes = [0x71800000 if 4 * index >= 0x2000 else 0 for index in range(_WORDS)]
     data = struct.pack(f">{_WORDS}I", *lanes)
-    back = [0x38000000 | base << 21 | base << 16 | -20 * 64 & 0xFFFF for base in (9, 11)]  # addi -1280
-    streams = (_DATA + 0x400, _DATA + 0x2000, _DATA + 0x400 + 20 * 64)
-    return Trial(_rows(rows), False, 20, streams, data, 4, (*back, *between))
+    staying = (10,) if line_stays else (9, 11)
+    back = [0x38000000 | base << 21 | base << 16 | -20 * 64 & 0xFFFF for base in staying]  # addi -1280
+    zeros, large = _DATA + 0x400, _DATA + 0x2000
+    row, line = (large, zeros) if line_stays else (zeros, large)
+    return Trial(_rows(rows), False, 20, (row, line, row + 20 * 64), data, 4, (*back, *between))
 
 
 @pytest.mark.parametrize("is_loop", [True, False], ids=["loop", "doubleword"])
@@ -164,23 +198,35 @@ def test_stores_of_a_loop_into_what_another_remembers_are_looked_at(
     assert len(set(results.values())) == 1
 
 
-def test_rows_that_stay_get_a_form_that_does_not_look_at_them() -> None:
-    words = (0x7FC903A6, *_rows(2))  # mtctr r30
-    words = (*words, 0x42000000 | -4 * (len(words) - 1) & 0xFFFC, 0x4E800020)
-    target = Target(True, RAM_BYTES, PAGE_BYTES, optimised=True)
-    flow = explore({0x1000 + 4 * index: word for index, word in enumerate(words)}.get, (0x1000,))
-    text = lift_unit(flow, "loop", target)
-    first, known = (text.index(f"{form}1004:") for form in "FG")
-    looks = [text[start : text.index("br ", start)].count("umin") for start in (first, known)]
-    assert looks == [3, 1]  # of two rows and a line
-
-
-def test_a_weighted_sum_of_rows_is_made_of_wide_operations() -> None:
-    words = (0x7FC903A6, *_weighed())  # mtctr r30
+def _form(body: tuple[int, ...], name: str) -> str:
+    """The text of one form of a loop."""
+    words = (0x7FC903A6, *body)  # mtctr r30
     words = (*words, 0x42000000 | -4 * (len(words) - 1) & 0xFFFC, 0x4E800020)
     flow = explore({0x1000 + 4 * index: word for index, word in enumerate(words)}.get, (0x1000,))
     text = lift_unit(flow, "loop", Target(True, RAM_BYTES, PAGE_BYTES, optimised=True))
-    first = text.index("F1004:")
-    fast = text[first : text.index("br ", first)]
+    start = text.index(f"{name}1004:")
+    return text[start : text.index("br ", start)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "looks"),
+    [
+        (2, {"F": 3, "G0_": 1, "G1_": 2}),  # all; not at the rows; not at the line they share
+        (1, {"F": 2, "G0_": 1, "G1_": 1}),
+    ],
+)
+def test_what_stays_gets_a_form_that_does_not_look_at_it(rows: int, looks: dict[str, int]) -> None:
+    assert {form: _form(_rows(rows), form).count("umin") for form in looks} == looks
+
+
+def test_a_weighted_sum_of_rows_is_made_of_wide_operations() -> None:
+    fast = _form(_weighed(), "F")
     assert fast.count("@llvm.fma.v16f32") == 2
     assert fast.count("@llvm.fma.v4f32") == 0
+
+
+@pytest.mark.parametrize("body", [_rows(2), _MULTIPLY_ADD, _STORED])
+def test_a_fast_round_does_not_align_what_moves_by_whole_lines(body: tuple[int, ...]) -> None:
+    """The addresses move by 64 or 16 bytes a round, so that they stay where they are in their lines."""
+    assert ", -16\n" not in _form(body, "F")
+    assert ", -16\n" in _form(body, "S")
