@@ -39,11 +39,11 @@ Run = Callable[[Sequence[Case]], list[Values]]
 
 
 def batches(cases: Sequence[Case]) -> list[tuple[int, Run]]:
-    """Where each batch starts, and what compiles it: one of both ways, chosen anew in each run; both in the
-    long form."""
+    """Where each batch starts, and what compiles it. Each way has a third of the batches, chosen anew in each
+    run; all of them in the long form."""
     starts = range(0, len(cases), BATCH)
-    quick = starts if WHOLE else sample(starts, len(starts) // 2)
-    optimised = [start for start in starts if WHOLE or start not in quick]
+    quick = sample(starts, len(starts) // 3)
+    optimised = sample(starts if WHOLE else [start for start in starts if start not in quick], len(quick))
     return [*((start, run_compiled) for start in quick), *((start, run_optimised) for start in optimised)]
 
 
