@@ -25,6 +25,7 @@ from llama2c.reference import Reference
 from xenon.cli.errors import EXIT_GUEST_FAULT
 from xenon.console import Console, CpuKind
 from xenon.errors import ErrorCode, XenonError
+from xenon.hardware.gpu.gpu import Gpu
 from xenon.hardware.memory import Owner
 from xenon.linux.faults import GuestFault
 from xenon.stories.engine import choose_engine, faster_engine
@@ -164,14 +165,17 @@ def test_linux_without_the_device_says_so_too(make_model: Callable[..., Made], t
 FAULTS = {
     "opcode": r"GPU command processor: packet 0xc0007f00 at 0x\w{8}: opcode 0x7f: unknown opcode \(PC 0x\w+",
     "ring": r"GPU command processor: ring buffer at 0x20000000 to 0x20000400 leaves RAM",
-    "wait": r"GPU command processor: packet 0xc0043c00 at 0x\w{8}: WAIT_REG_MEM: has not come true in 2 s",
+    "wait": r"GPU command processor: packet 0xc0043c00 at 0x\w{8}: WAIT_REG_MEM: has not come true in 0.2 s",
     "byte": r"bus: write of 1 byte at 0x7fc80714: registers are aligned words",
     "outside": r"read of 4 bytes at 0x7fc7fffc: not mapped",
 }
 
 
 @pytest.mark.parametrize("how", FAULTS)
-def test_a_program_that_drives_the_gpu_badly_faults(build: Callable[..., Path], how: str) -> None:
+def test_a_program_that_drives_the_gpu_badly_faults(
+    build: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(Gpu.__init__, "__defaults__", (0.2,))  # seconds of patience
     console = Console()
     console.boot(build("gpu", "freestanding"), [how])
     start = time.monotonic()
