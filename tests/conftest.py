@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from systems import RECOMPILER, need
 import llama2c
 import loader
 from llama2c.reference import Reference
+from xenon.powerpc.elf import Elf
+from xenon.powerpc.functions import Extent, Functions, read_functions
 
 settings.register_profile("no deadline", deadline=None)  # no test may depend on how fast the computer is
 settings.load_profile("no deadline")
@@ -69,6 +72,23 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         if "PYTHONDONTWRITEBYTECODE" in os.environ and sys.pycache_prefix is not None:
             patch.delenv("PYTHONDONTWRITEBYTECODE")
             patch.setenv("PYTHONPYCACHEPREFIX", sys.pycache_prefix)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def functions_of_a_program_once() -> Iterator[None]:
+    """A console reads all names of its program, a sixth of what it costs to boot; most consoles of the tests
+    have one of few programs."""
+
+    @lru_cache(maxsize=16)
+    def read(image: bytes, name: str, code: tuple[Extent, ...], base: int) -> Functions:
+        return read_functions(Elf(name, image), code, base)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "xenon.linux.program.read_functions",
+            lambda file, code, base=0: read(bytes(file.image), file.name, tuple(map(tuple, code)), base),
+        )
         yield
 
 

@@ -47,7 +47,7 @@ def test_golden_stories_are_the_same_on_the_gpu(golden: list[GoldenStory]) -> No
     session = xenon.Session(shared_file("models/stories260K.bin"), setup=Setup(Engine.GPU))
     greedy = [story for story in golden if story.temperature == 0]
     assert greedy
-    for story in greedy:
+    for story in sample(greedy, 2):
         assert "".join(session.generate(story.prompt, 0, steps=story.steps)) == story.text
 
 
@@ -84,7 +84,7 @@ def test_no_bit_depends_on_how_a_prompt_is_parted(
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
     text, steps = "btobtobtobtobtobtobtobtobtobto", 30
     longest = logits(model, tokenizer, "-n", str(steps), "-i", text, "-g")
-    for letters in (*range(1, reference.batch + 1), 2 * reference.batch):
+    for letters in sample((*range(1, reference.batch + 1), 2 * reference.batch), 5):
         found = logits(model, tokenizer, "-n", str(letters + 2), "-i", text[:letters], "-g")
         np.testing.assert_array_equal(found.view(np.uint32), longest[: letters + 2].view(np.uint32))
 
