@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from sharing import built_library, built_reference, run_folder
-from support import GoldenStory, Made, compiling_quickly, golden_stories, shared_file, write_model
+from support import WHOLE, GoldenStory, Made, compiling_quickly, golden_stories, shared_file, write_model
 from systems import RECOMPILER, need
 
 import llama2c
@@ -22,8 +22,9 @@ from llama2c.reference import Reference
 from xenon.powerpc.elf import Elf
 from xenon.powerpc.functions import Extent, Functions, read_functions
 
-settings.register_profile("no deadline", deadline=None)  # no test may depend on how fast the computer is
-settings.load_profile("no deadline")
+# No test may depend on how fast the computer is. Each run has other examples.
+settings.register_profile("ours", deadline=None, max_examples=100 if WHOLE else 40)
+settings.load_profile("ours")
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
