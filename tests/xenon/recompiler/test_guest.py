@@ -84,7 +84,8 @@ def test_every_logit_has_the_bits_of_unicorn_and_of_the_host(
     kernel: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """256 positions in compiled code and on the host, of which Unicorn computes the first 12, or 64."""
+    """256 positions in prepared code and on the host, of which Unicorn computes the first 12, or 64; fewer in
+    code that is compiled for the run."""
     check_logits(joe260K, joe_tokenizer, reference, kernel, monkeypatch)
 
 
@@ -124,11 +125,12 @@ def check_logits(
             continue  # the short form has either tier with one kernel
         if not is_prepared:
             monkeypatch.setattr("xenon.recompiler.recompiler.prepared", lambda: None)
-        console = booted(model, tokenizer, [*arguments, "256"], CpuKind.RECOMPILER, threads)
+        length = 256 if WHOLE or is_prepared else 32  # Unicorn computes much of what is not prepared
+        console = booted(model, tokenizer, [*arguments, str(length)], CpuKind.RECOMPILER, threads)
         compile_all(console, kernel, is_prepared)
         if tier is Tier.OPTIMISED:
             optimise(console, hot_functions(kernel) if WHOLE else OPTIMISED[kernel][:1])
-        assert output(console) == expected, (threads, tier, is_prepared)
+        assert output(console) == expected[: len(expected) // 256 * length], (threads, tier, is_prepared)
 
 
 @pytest.mark.parametrize("shape", [{"dim": 18, "n_heads": 3, "n_kv_heads": 3, "hidden_dim": 23}, {}], ids=str)

@@ -31,7 +31,7 @@ SETUPS = {
     "recompiler": Setup(Engine.CPU, cpu=CpuKind.RECOMPILER),
     "gpu": Setup(Engine.GPU),
 }
-GREEDY = Sampling(temperature=0, steps=24 if WHOLE else 10)
+GREEDY = Sampling(temperature=0, steps=24 if WHOLE else 7)
 TURNS = ("Sleepy Joe said", "The cat", "Then he went home, because it was late and the lamp was out")
 
 
