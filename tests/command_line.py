@@ -14,6 +14,7 @@ import importlib
 import io
 import json
 import os
+import pkgutil
 import select
 import signal
 import subprocess
@@ -29,10 +30,6 @@ from support import WHOLE
 
 Word = str | Path
 COMMAND = [sys.executable, "-c", "from xenon.cli.app import main; main()"]
-_IMPORTED = [
-    *("xenon.console", "xenon.stories.runners", "xenon.stories.session", "llama2c.reference", "rich.console"),
-    *("xenon.recompiler.codegen", "xenon.recompiler.worker", "xenon.profile.scan", "llvmlite.binding"),
-]
 _SERVER = "import sys; sys.path[:] = {path!r}; import command_line; command_line._serve()"
 _MOST_INPUT = 65536  # bytes that a pipe holds
 
@@ -122,11 +119,15 @@ def _server() -> subprocess.Popen[bytes]:
 
 def _serve() -> None:
     """For every job on stdin, a line with the exit code of a process that has done it."""
+    import llama2c
+    import loader
+    import xenon
     from xenon.cli.app import COMMANDS, app
 
-    for name in _IMPORTED:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    for package in (loader, llama2c, xenon):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module.name)
     for name in COMMANDS:  # imports what reads the words and what prints the help
         with contextlib.redirect_stdout(io.StringIO()):
             app([name, "--help"], standalone_mode=False)

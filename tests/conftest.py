@@ -2,38 +2,94 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from sharing import built_library, built_reference, run_folder
-from support import GoldenStory, Made, compiling_quickly, golden_stories, shared_file, write_model
+from support import WHOLE, GoldenStory, Made, compiling_quickly, golden_stories, shared_file, write_model
 from systems import RECOMPILER, need
 
 import llama2c
 import loader
 from llama2c.reference import Reference
+from xenon.powerpc.elf import Elf
+from xenon.powerpc.functions import Extent, Functions, read_functions
 
-settings.register_profile("no deadline", deadline=None)  # no test may depend on how fast the computer is
-settings.load_profile("no deadline")
+# No test may depend on how fast the computer is. Each run has other examples.
+settings.register_profile("ours", deadline=None, max_examples=100 if WHOLE else 40)
+settings.load_profile("ours")
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Python's byte code goes into pytest's cache, where none is to be written beside the modules: to compile
+    all modules takes each process of a run longer than to import them."""
+    if sys.dont_write_bytecode and (cache := config.cache) is not None:
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(cache.mkdir("byte_code"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Every other worker reads folders from their end. So each compiles half of the test modules, which takes
+    longest of all, and finds the other half compiled."""
+    report = yield
+    if isinstance(collector, pytest.Directory) and int(_WORKER.removeprefix("gw")) % 2:
+        report.result.reverse()
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The same order of modules in each worker."""
+    items.sort(key=lambda item: item.path)
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector need not look again and again at all tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compiled code of the tests goes to a folder that all workers of the run share and that goes away, not
-    into the user's, and so does Python's byte code, where none is to be written beside the modules; zig's C
-    libraries, which take it a minute to build, stay where they are."""
+    into the user's; commands share Python's byte code with this process; zig's C libraries, which take it a
+    minute to build, stay where they are."""
     with pytest.MonkeyPatch.context() as patch:
         if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
             caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
             patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(caches / "zig"))
         patch.setenv("XDG_CACHE_HOME", str(run_folder(tmp_path_factory) / "cache"))
-        if "PYTHONDONTWRITEBYTECODE" in os.environ:  # then every start would compile all modules
+        if "PYTHONDONTWRITEBYTECODE" in os.environ and sys.pycache_prefix is not None:
             patch.delenv("PYTHONDONTWRITEBYTECODE")
-            patch.setenv("PYTHONPYCACHEPREFIX", str(run_folder(tmp_path_factory) / "byte_code"))
+            patch.setenv("PYTHONPYCACHEPREFIX", sys.pycache_prefix)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def functions_of_a_program_once() -> Iterator[None]:
+    """A console reads all names of its program, a sixth of what it costs to boot; most consoles of the tests
+    have one of few programs."""
+
+    @lru_cache(maxsize=16)
+    def read(image: bytes, name: str, code: tuple[Extent, ...], base: int) -> Functions:
+        return read_functions(Elf(name, image), code, base)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "xenon.linux.program.read_functions",
+            lambda file, code, base=0: read(bytes(file.image), file.name, tuple(map(tuple, code)), base),
+        )
         yield
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import LONG
+from support import LONG, WHOLE
 from systems import FORKS
 
 TESTS = Path(__file__).parent
@@ -21,6 +21,8 @@ CASES = {
     **{"loader": 150, "exchange": 150, "tokenizers": 300, "elf": 300, "calls": 2000, "rings": 40},
     "registers": 20_000,
 }
+if not WHOLE:
+    CASES = {target: cases // 3 for target, cases in CASES.items()}
 SEEDS = {"fixed": 1, "new": random.SystemRandom().randrange(1 << 48)}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
-from support import WHOLE, Made
+from support import WHOLE, Made, sample
 
 import llama2c
 import loader
@@ -204,7 +204,7 @@ def test_random_requests_end_no_guest(serve: Serve) -> None:
 SETUPS = {"cpu": Setup(Engine.CPU, threads=1), "gpu": Setup(Engine.GPU)}  # as quick as they come
 
 
-@pytest.fixture(params=SETUPS)
+@pytest.fixture(params=sample(SETUPS, 1))
 def guest(request: pytest.FixtureRequest) -> Iterator[ConversationGuest]:
     opened = ConversationGuest(Session(setup=SETUPS[request.param]))
     opened.add(opened.encode(b"Sleepy Joe"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sharing import build_program
-from support import Floats, aligned
+from support import Floats, aligned, sample
 from systems import RECOMPILER, need
 
 from llama2c.facts import hot_functions
@@ -79,10 +79,10 @@ def test_the_console_computes_the_host_s_bits(
         need(RECOMPILER)
     console = Console(MachineSettings(cpu=cpu))
     console.disc.add("input", Bytes(b"".join(array.astype(">f4").tobytes() for array in _made(kind))))
-    hot = tuple(set(hot_functions("vmx")) - set(hot_functions("scalar")))
+    hot = sorted(set(hot_functions("vmx")) - set(hot_functions("scalar")))
     console.boot(program, ["input"], hot=hot)
     if cpu is CpuKind.RECOMPILER:
-        console.compile(hot)
+        console.compile(sample(hot, 5))
     written = b"".join(output.data for output in console.run(timeout=60))
     assert console.exit_status == 0
     computed = np.frombuffer(written, ">f4").astype(np.float32)

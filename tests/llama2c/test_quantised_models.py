@@ -139,7 +139,7 @@ def test_a_type_computes_as_the_same_weights_in_fp32(
 
 
 @pytest.mark.usefixtures("quick_code")
-@pytest.mark.parametrize(("kind", "kernel"), sample(product((*TYPES, *GROUPS), ("vmx", "scalar")), 5))
+@pytest.mark.parametrize(("kind", "kernel"), sample(product((*TYPES, *GROUPS), ("vmx", "scalar")), 3))
 def test_the_console_has_the_bits_of_the_host(
     reference: Reference, twins: Callable[[str], Twins], kind: str, kernel: str
 ) -> None:

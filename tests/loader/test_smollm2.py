@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support import WHOLE
+from support import WHOLE, sample
 
 import loader
 from loader import ByteOrder, Format, Gguf, Recipe
@@ -69,17 +69,19 @@ def test_the_embedding_dequantises_to_the_golden_values(gguf: Gguf) -> None:
 @pytest.mark.parametrize("context", INT8_LITTLE if WHOLE else [2048])
 def test_int8_is_what_export_py_writes(context: int, gguf: Gguf) -> None:
     words = slice(44, 256)
-    plan = loader.plan_checkpoint(loader.weights(gguf), ByteOrder.LITTLE, Recipe(Format.V2, context=context))
-    assert plan.image.size == 143_025_664
-    assert checksum(plan.image, words) == INT8_LITTLE[context]
-    assert plan.maker is not None and len(plan.maker.deviations) == 211
+    expected = {ByteOrder.LITTLE: INT8_LITTLE[context]}
     if context == 2048:
-        big = loader.plan_checkpoint(loader.weights(gguf), ByteOrder.BIG, Recipe(Format.V2, context=context))
-        assert checksum(big.image, words) == INT8_BIG_2048
+        expected[ByteOrder.BIG] = INT8_BIG_2048
+    for order in sample(expected, 1):
+        plan = loader.plan_checkpoint(loader.weights(gguf), order, Recipe(Format.V2, context=context))
+        assert plan.image.size == 143_025_664
+        assert checksum(plan.image, words) == expected[order]
+        assert plan.maker is not None and len(plan.maker.deviations) == 211
 
 
 def test_q8_0_is_what_gguf_py_writes(gguf: Gguf) -> None:
-    for order, expected in ((ByteOrder.LITTLE, Q8_0_LITTLE), (ByteOrder.BIG, Q8_0_BIG)):
+    orders = {ByteOrder.LITTLE: Q8_0_LITTLE, ByteOrder.BIG: Q8_0_BIG}
+    for order, expected in sample(orders.items(), 1):
         assert loader.sha256(loader.plan_gguf(gguf, Path("x.gguf"), order, Q8_0).image) == expected
 
 

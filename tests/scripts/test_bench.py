@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from support import sample
 from systems import PROGRAM_SCRIPTS
 
 from loader import synthetic
@@ -29,22 +30,25 @@ def report(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_report_has_speeds_ratios_and_the_machine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", sample(["engines", "start"], 1))
+def test_the_report_has_speeds_ratios_and_the_machine(tmp_path: Path, part: str) -> None:
     model, _ = synthetic.write_shape(synthetic.Shape.STORIES_260K, tmp_path)
-    words = [str(model), "-p", "0", "-n", "2", "--turns", "1", "--only", "engines", "start", "--json"]
+    words = [str(model), "-p", "0", "-n", "2", "--turns", "1", "--only", part, "--json"]
     result = report(*words)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    assert {row["matmul"] for row in found["rows"]} == {"scalar", "vmx", "-"}
     figures = {figure["what"]: figure for figure in found["figures"]}
-    assert figures["vmx / scalar, unicorn, tg2"]["value"] > 0
-    for name, target in (
-        ("first character / imports", "at most 2"),
-        ("first character / imports, empty cache", "at most 2"),
-        ("first story / second", "at most 1.3"),
-    ):
-        assert figures[name]["target"] == target
-        assert figures[name]["met"] is (figures[name]["value"] <= float(target.split()[-1]))
+    if part == "engines":
+        assert {row["matmul"] for row in found["rows"]} == {"scalar", "vmx", "-"}
+        assert figures["vmx / scalar, unicorn, tg2"]["value"] > 0
+    else:
+        for name, target in (
+            ("first character / imports", "at most 2"),
+            ("first character / imports, empty cache", "at most 2"),
+            ("first story / second", "at most 1.3"),
+        ):
+            assert figures[name]["target"] == target
+            assert figures[name]["met"] is (figures[name]["value"] <= float(target.split()[-1]))
     assert found["machine"]["cores"] > 0
 
 

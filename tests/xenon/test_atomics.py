@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import support
+from support import WHOLE
 from systems import RECOMPILER
 
 from xenon.console import Console, CpuKind, MachineSettings
@@ -29,7 +30,7 @@ WAYS = ["unicorn", *(["moving up", "compiled"] if installed() else [])]
 
 @pytest.fixture(scope="module")
 def program(build: Any) -> Path:
-    path: Path = build("atomics", "freestanding")
+    path: Path = build("atomics", "freestanding", f"-DMESSAGES={2000 if WHOLE else 500}")
     return path
 
 

@@ -21,8 +21,9 @@ from pathlib import Path
 from xenon.hardware.cpu import Access, Protection
 from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, VIEWS, WORD_BYTES, physical
 from xenon.hardware.pages import Pages
-from xenon.hardware.unicorn.cpu import VECTOR_FLOAT_EXCEPTION, VECTOR_ILLEGAL, UnicornCpu
+from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.engine_memory import EngineMemory
+from xenon.hardware.unicorn.engine_traps import VECTOR_FLOAT_EXCEPTION, VECTOR_ILLEGAL
 from xenon.lifter import layout
 from xenon.lifter.fpscr import FEX
 from xenon.lifter.general import general_word

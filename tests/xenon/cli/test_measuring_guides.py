@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import run_command_text
 from selftest_pages import PAGE
-from support import LONG, Made
+from support import LONG, Made, sample
 
 import loader
 from loader import synthetic
@@ -35,7 +35,7 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "line", [pytest.param(line, marks=LONG) if "bench -m" in line else line for line in SHOWN]
+    "line", [pytest.param(line, marks=LONG) if "bench -m" in line else line for line in sample(SHOWN, 5)]
 )
 def test_a_command_of_the_guides_works(make_model: Callable[..., Made], tmp_path: Path, line: str) -> None:
     made = make_model(seq_len=600)

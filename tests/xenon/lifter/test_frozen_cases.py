@@ -20,7 +20,7 @@ from laboratory.frozen import (
     run_noted,
     run_optimised,
 )
-from support import WHOLE, sample
+from support import WHOLE, compiling_quickly, sample
 from systems import RECOMPILER
 
 from xenon.lifter.fpscr import MODES
@@ -39,12 +39,21 @@ Run = Callable[[Sequence[Case]], list[Values]]
 
 
 def batches(cases: Sequence[Case]) -> list[tuple[int, Run]]:
-    """Where each batch starts, and what compiles it: one of both ways, chosen anew in each run; both in the
-    long form."""
+    """Where each batch starts, and what compiles it: half of them quickly, and a quarter in each of both ways
+    that programs are compiled, chosen anew in each run; all in both ways in the long form."""
     starts = range(0, len(cases), BATCH)
-    quick = starts if WHOLE else sample(starts, len(starts) // 2)
-    optimised = [start for start in starts if WHOLE or start not in quick]
-    return [*((start, run_compiled) for start in quick), *((start, run_optimised) for start in optimised)]
+    ordinary = sample(starts, len(starts) // 4)
+    optimised = sample(
+        starts if WHOLE else [start for start in starts if start not in ordinary], len(ordinary)
+    )
+    rest = [start for start in starts if start not in (*ordinary, *optimised)]
+    ways = ((run_quickly, rest), (run_compiled, ordinary), (run_optimised, optimised))
+    return [(start, run) for run, chosen in ways for start in chosen]
+
+
+def run_quickly(cases: Sequence[Case]) -> list[Values]:
+    with compiling_quickly():
+        return run_compiled(cases)
 
 
 def wrong(cases: Sequence[Case], run: Run) -> Iterator[str]:

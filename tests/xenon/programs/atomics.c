@@ -1,7 +1,11 @@
 /* Hardware threads that share words by lwarx, stwcx. and barriers; the first argument says how. */
 #include "raw.h"
 
-enum { ADDS = 4000, LOCKED = 1500, MESSAGES = 2000, STORES = 4000, PAGE = 4096, FAR_FROM_STACK = 4 << 20 };
+#ifndef MESSAGES
+#define MESSAGES 2000
+#endif
+
+enum { ADDS = 4000, LOCKED = 1500, STORES = 4000, PAGE = 4096, FAR_FROM_STACK = 4 << 20 };
 enum { PROT_READ = 1, PROT_ALL = 7, MAP_PRIVATE_ANONYMOUS = 0x22 };
 
 static char stacks[6][4096] __attribute__((aligned(16)));

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass, field
 
 import pytest
+from support import sample
 from systems import RECOMPILER
 
 from xenon.hardware.cpu import Access, Cpu, Protection, Registers, Trap, TrapKind
@@ -56,7 +57,7 @@ def end_of(words: list[int], kind: CpuKind, thread: int) -> tuple[Trap, Register
 
 @pytest.mark.parametrize("calls", [[], [SC]], ids=["first", "behind a system call"])
 @pytest.mark.parametrize("access", list(Access))
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", sample(PLACES, 3))
 def test_an_access_at_the_end_of_the_address_space_faults(
     place: int, access: Access, calls: list[int]
 ) -> None:

@@ -7,11 +7,12 @@ import _thread
 import threading
 import time
 from collections.abc import Callable, Iterable
+from itertools import product
 from pathlib import Path
 
 import pytest
 from executed_code import counted, executed, functions_at
-from support import WHOLE, compiling_quickly
+from support import WHOLE, compiling_quickly, sample
 from systems import RECOMPILER
 
 from xenon.console import Console, CpuKind, MachineSettings
@@ -64,12 +65,13 @@ def hand_overs(console: Console) -> int:
     return code.hand_overs
 
 
-@pytest.mark.parametrize("tier", [Tier.COMPILED, Tier.OPTIMISED])
 @pytest.mark.parametrize(
-    "arguments", [["loop", "40"], ["pointer", "300"], ["deep", "5000"]], ids=lambda a: a[0]
+    ("words", "tier"),
+    sample(product(("loop 40", "pointer 300", "deep 5000"), (Tier.COMPILED, Tier.OPTIMISED)), 3),
 )
-def test_output_is_that_of_unicorn(program: Path, arguments: list[str], tier: Tier) -> None:
+def test_output_is_that_of_unicorn(program: Path, words: str, tier: Tier) -> None:
     """Of libc, all functions that the program executes are compiled."""
+    arguments = words.split()
     measured = Console(MachineSettings(cpu=CpuKind.UNICORN, measured=True))
     measured.boot(program, arguments)
     console = booted(program, arguments, CpuKind.RECOMPILER, tier=tier, others=executed(counted(measured)))

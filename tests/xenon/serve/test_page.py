@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from api_server import MODEL, api_server, ask
-from support import WHOLE
+from support import LONG, WHOLE
 
 import xenon
 from xenon.stories.settings import Sampling
@@ -113,36 +113,40 @@ def test_a_story_is_told_and_the_map_fills(server: ApiServer, new_page: Callable
         page.screenshot(path=Path(target))
 
 
-def test_stop_and_escape_stop(slow_server: ApiServer, new_page: Callable[..., Any]) -> None:
+@LONG
+def test_escape_stops(slow_server: ApiServer, new_page: Callable[..., Any]) -> None:
     page = new_page(slow_server)
-    stops: tuple[Callable[[], object], ...] = (
-        lambda: page.click("#stop"),
-        lambda: page.keyboard.press("Escape"),
-    )
-    for stop in stops[: 1 + WHOLE]:
-        fill(page, tokens=500)
-        page.click("#tell")
-        until(page, lambda: len(text(page, "story")) > 30)
-        assert page.is_disabled("#tell")
-        until(page, lambda: page.get_attribute("#state", "data-state") == "busy")
-        stop()
-        until(page, lambda: text(page, "figures") == "stopped")
-        until(page, lambda: ask(slow_server.address, "/console").json["consoles"][0]["running"] is False)
-        assert len(text(page, "story")) < 500
+    begin(page)
+    page.keyboard.press("Escape")
+    until(page, lambda: text(page, "figures") == "stopped")
+    until(page, lambda: ask(slow_server.address, "/console").json["consoles"][0]["running"] is False)
+    assert len(text(page, "story")) < 500
 
 
-def test_a_second_tab_waits_its_turn(slow_server: ApiServer, new_page: Callable[..., Any]) -> None:
+def begin(page: Any) -> None:
+    """A story of 500 tokens, until it has some words."""
+    fill(page, tokens=500)
+    page.click("#tell")
+    until(page, lambda: len(text(page, "story")) > 30)
+    assert page.is_disabled("#tell")
+    until(page, lambda: page.get_attribute("#state", "data-state") == "busy")
+
+
+def test_a_second_tab_waits_its_turn_and_stop_stops(
+    slow_server: ApiServer, new_page: Callable[..., Any]
+) -> None:
     first, second = new_page(slow_server), new_page(slow_server)
-    fill(first, tokens=500)
-    first.click("#tell")
-    until(first, lambda: len(text(first, "story")) > 30)
+    begin(first)
     fill(second, tokens=2)
     second.click("#tell")
     until(second, lambda: text(second, "note") == "Waiting: 1 story is before this one.")
     until(second, lambda: "1 waiting" in text(second, "state"))
     assert text(second, "story") == "Sleepy Joe said"
     first.click("#stop")
+    until(first, lambda: text(first, "figures") == "stopped")
+    assert len(text(first, "story")) < 500
     until(second, lambda: "2 told" in text(second, "figures"))
+    until(second, lambda: ask(slow_server.address, "/console").json["consoles"][0]["running"] is False)
 
 
 def test_an_error_shows(server: ApiServer, new_page: Callable[..., Any]) -> None:
@@ -157,7 +161,7 @@ def test_an_error_shows(server: ApiServer, new_page: Callable[..., Any]) -> None
     assert not page.is_visible("#error")
 
 
-@pytest.mark.skipif(not WHOLE, reason="the key of the API is tested without a browser: XENON_LLM_ALL=1")
+@LONG  # the key of the API is tested without a browser
 def test_the_key_is_asked_for(new_page: Callable[..., Any]) -> None:
     with api_server(key="a key of a test") as server:
         page = new_page(server)

@@ -25,6 +25,7 @@ from llama2c.reference import Reference
 from xenon.cli.errors import EXIT_GUEST_FAULT
 from xenon.console import Console, CpuKind
 from xenon.errors import ErrorCode, XenonError
+from xenon.hardware.gpu.gpu import Gpu
 from xenon.hardware.memory import Owner
 from xenon.linux.faults import GuestFault
 from xenon.stories.engine import choose_engine, faster_engine
@@ -46,7 +47,7 @@ def test_golden_stories_are_the_same_on_the_gpu(golden: list[GoldenStory]) -> No
     session = xenon.Session(shared_file("models/stories260K.bin"), setup=Setup(Engine.GPU))
     greedy = [story for story in golden if story.temperature == 0]
     assert greedy
-    for story in greedy:
+    for story in sample(greedy, 2):
         assert "".join(session.generate(story.prompt, 0, steps=story.steps)) == story.text
 
 
@@ -83,7 +84,7 @@ def test_no_bit_depends_on_how_a_prompt_is_parted(
     model, tokenizer = loader.open(made.model), loader.open_tokenizer(made.tokenizer)
     text, steps = "btobtobtobtobtobtobtobtobtobto", 30
     longest = logits(model, tokenizer, "-n", str(steps), "-i", text, "-g")
-    for letters in (*range(1, reference.batch + 1), 2 * reference.batch):
+    for letters in sample((*range(1, reference.batch + 1), 2 * reference.batch), 5):
         found = logits(model, tokenizer, "-n", str(letters + 2), "-i", text[:letters], "-g")
         np.testing.assert_array_equal(found.view(np.uint32), longest[: letters + 2].view(np.uint32))
 
@@ -164,14 +165,17 @@ def test_linux_without_the_device_says_so_too(make_model: Callable[..., Made], t
 FAULTS = {
     "opcode": r"GPU command processor: packet 0xc0007f00 at 0x\w{8}: opcode 0x7f: unknown opcode \(PC 0x\w+",
     "ring": r"GPU command processor: ring buffer at 0x20000000 to 0x20000400 leaves RAM",
-    "wait": r"GPU command processor: packet 0xc0043c00 at 0x\w{8}: WAIT_REG_MEM: has not come true in 2 s",
+    "wait": r"GPU command processor: packet 0xc0043c00 at 0x\w{8}: WAIT_REG_MEM: has not come true in 0.2 s",
     "byte": r"bus: write of 1 byte at 0x7fc80714: registers are aligned words",
     "outside": r"read of 4 bytes at 0x7fc7fffc: not mapped",
 }
 
 
 @pytest.mark.parametrize("how", FAULTS)
-def test_a_program_that_drives_the_gpu_badly_faults(build: Callable[..., Path], how: str) -> None:
+def test_a_program_that_drives_the_gpu_badly_faults(
+    build: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(Gpu.__init__, "__defaults__", (0.2,))  # seconds of patience
     console = Console()
     console.boot(build("gpu", "freestanding"), [how])
     start = time.monotonic()

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support import Made
+from support import Made, sample
 
 import loader
 import xenon
@@ -46,7 +46,7 @@ SAMPLINGS = {
 }
 
 
-@pytest.mark.parametrize("name", SAMPLINGS)
+@pytest.mark.parametrize("name", sample(SAMPLINGS, 3))
 def test_the_text_is_that_of_a_console_of_its_own(session: xenon.Session, name: str) -> None:
     alone = xenon.Session(setup=QUICK)
     for prompt in PROMPTS[1:3] if name != "greedy" else PROMPTS:

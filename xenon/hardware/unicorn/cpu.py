@@ -15,11 +15,17 @@ from unicorn.unicorn_py3.unicorn import Uc, UcError
 from xenon.hardware.bus import Bus
 from xenon.hardware.cpu import Access, Registers, Trap, TrapKind
 from xenon.hardware.host_memory import ENGINE_BYTES, require_room
-from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB, WORD_BYTES, physical
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES, START_STUB, WORD_BYTES
 from xenon.hardware.pages import Pages
 from xenon.hardware.unicorn.decoder import Decoder
 from xenon.hardware.unicorn.device_windows import DeviceWindows
 from xenon.hardware.unicorn.engine_memory import engine_memory, new_engine
+from xenon.hardware.unicorn.engine_traps import (
+    VECTOR_FLOAT_EXCEPTION,
+    VECTOR_ILLEGAL,
+    EngineTraps,
+    misaligned,
+)
 from xenon.hardware.unicorn.inspection import Inspection
 from xenon.hardware.unicorn.instruction_hooks import InstructionHooks, Meant
 from xenon.hardware.unicorn.instruments import Instruments
@@ -36,7 +42,6 @@ from xenon.hardware.unicorn.reservations import Reservations
 from xenon.hardware.unicorn.stop_hook import EXCEPTION_HOOK, add_native_hook, remove_native_hook
 from xenon.hardware.unicorn.vector_mode import STATUS_MOVES, VectorMode
 from xenon.hardware.unicorn.waiting_hints import WaitingHints
-from xenon.powerpc.system import is_for_programs, is_of_float_unit, is_trap, traps
 from xenon.powerpc.words import Words
 
 MSR_SIXTY_FOUR_BIT = 1 << 63
@@ -59,20 +64,6 @@ _SET_NON_JAVA = (
 # Program counters are multiples of four: a run never reaches this one, so nothing but a trap ends it.
 _NEVER = 0xFFFF_FFFF_FFFF_FFFF
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
-
-# Exception numbers of the engine (POWERPC_EXCP_* of qemu's target/ppc/cpu.h).
-_VECTOR_ALIGNMENT, _VECTOR_PROGRAM, _VECTOR_SYSTEM_CALL = 5, 6, 8
-VECTOR_ILLEGAL = 96
-VECTOR_FLOAT_EXCEPTION = 0x700  # of what executes in the engine's place; the engine itself has none for it
-_VECTORS = {
-    _VECTOR_ALIGNMENT: TrapKind.MISALIGNED,
-    _VECTOR_PROGRAM: TrapKind.TRAP_INSTRUCTION,
-    7: TrapKind.UNAVAILABLE,
-    73: TrapKind.UNAVAILABLE,
-    94: TrapKind.UNAVAILABLE,
-    VECTOR_ILLEGAL: TrapKind.ILLEGAL_INSTRUCTION,
-    VECTOR_FLOAT_EXCEPTION: TrapKind.FLOAT_EXCEPTION,
-}
 
 # What stops a run between two blocks: all others stop it inside of one.
 _AT_BLOCK_END = (TrapKind.SYSTEM_CALL, TrapKind.STOPPED, TrapKind.INSTRUCTION_LIMIT, TrapKind.DEVICE)
@@ -119,9 +110,7 @@ class UnicornCpu:
         self._engine = engine
         self._pages = pages
         self._native: NativeCode | None = None
-        self._trap = RegisterBatch(engine, [ppc.UC_PPC_REG_PC, ppc.UC_PPC_REG_CR, *GPR_IDS[:9]])
         self._results: dict[int, RegisterBatch] = {}  # by number of the GPR that is set together with CR
-        self._vector = 0
         self._stop = False
         self._was_told = False  # the last STOPPED answers a stop(), not a pause
         if instruments is not None:
@@ -129,7 +118,6 @@ class UnicornCpu:
         elif resting is not None:
             self.pause.make_exact(resting)
         self._execute: Callable[[], bool] = lambda: False
-        self._traps_float = False
         self.on_float_traps: Callable[[bool], None] = lambda on: None
         """Told, at rest, whether enabled floating-point exceptions trap from now on."""
         self._exception_callback = EXCEPTION_HOOK(self._on_exception)
@@ -142,6 +130,7 @@ class UnicornCpu:
         bus = bus or Bus()
         bus.stop_cpus.append(self.stop)
         self._devices = DeviceWindows(engine, bus)
+        self._traps = EngineTraps(engine, pages, self, self._devices, self._refused, self._limit)
         self.instruction_hooks = InstructionHooks(engine, pages, self.native_hooks, self._devices)
         if self.engine_memory is not None:
             self.instruction_hooks.listen(STATUS_MOVES, VectorMode(self.engine_memory).follow)
@@ -213,7 +202,7 @@ class UnicornCpu:
     def refuse_misaligned(self, pc: int) -> None:
         """End the run at `pc`, which holds an access that must be aligned; for what executes in the engine's
         place."""
-        self._refused.trap = self._refused.trap or Trap(TrapKind.MISALIGNED, pc, vector=_VECTOR_ALIGNMENT)
+        self._refused.trap = self._refused.trap or misaligned(pc)
         self._engine.emu_stop()
 
     def wrote(self, address: int, size: int) -> None:
@@ -227,7 +216,7 @@ class UnicornCpu:
         with self.pause.paused():
             msr = int(self._engine.reg_read(ppc.UC_PPC_REG_MSR)) & ~MSR_FLOAT_EXCEPTIONS
             self._engine.reg_write(ppc.UC_PPC_REG_MSR, msr | (MSR_FLOAT_EXCEPTIONS if on else 0))
-            self._traps_float = on
+            self._traps.is_float_enabled = on
         self.on_float_traps(on)
 
     def do_at_rest(self, action: Callable[[], None]) -> None:
@@ -324,7 +313,7 @@ class UnicornCpu:
         return self._run_engine(pc)
 
     def _run_engine(self, pc: int) -> Trap:
-        self._vector = 0
+        self._traps.vector = 0
         self._refused.clear()
         self._limit.is_reached = False
         failure = None
@@ -334,7 +323,7 @@ class UnicornCpu:
             failure = error
         if (native := self._native) is not None and native.held.value:
             return self._checked(native.trap())
-        trap = self._make_trap(failure)
+        trap = self._noted(self._traps.trap(failure))
         if self.instruments is not None or self._limit.is_set:
             self._count_block_in_part(trap)
         return trap
@@ -343,48 +332,13 @@ class UnicornCpu:
         """What has ended a run of native code: it, or the error of a device."""
         if (device_trap := self._devices.trap(trap.pc)) is not None:
             return device_trap
+        return self._noted(trap)
+
+    def _noted(self, trap: Trap) -> Trap:
+        """It; a STOPPED answers a stop() that was asked for."""
         if trap.kind is TrapKind.STOPPED:
             self._stop, self._was_told = False, self._stop
         return trap
-
-    def _make_trap(self, failure: UcError | None) -> Trap:
-        """What has ended a run of the engine."""
-        registers = self._trap.read()
-        pc = registers[0]
-        if (device_trap := self._devices.trap(pc)) is not None:
-            return device_trap
-        if self._refused.trap is not None:
-            return self._refused.trap
-        if self._vector == _VECTOR_SYSTEM_CALL:
-            return Trap(TrapKind.SYSTEM_CALL, pc, vector=self._vector, gpr=registers[2:], cr=registers[1])
-        if self._vector == _VECTOR_PROGRAM and self._is_left_over(self._word(pc - WORD_BYTES)):
-            self._stop, self._was_told = False, self._stop
-            return Trap(TrapKind.STOPPED, pc - WORD_BYTES)
-        if self._vector or (failure is not None and not self._refused.not_shown):
-            # The engine has already stepped over an instruction that it refuses.
-            kind, pc = _VECTORS.get(self._vector, TrapKind.EXCEPTION), pc - WORD_BYTES
-            if kind is TrapKind.TRAP_INSTRUCTION and not is_trap(word := self._word(pc)):
-                # The same exception.
-                kind = TrapKind.FLOAT_EXCEPTION if is_of_float_unit(word) else TrapKind.PRIVILEGED
-            return Trap(kind, pc, vector=self._vector)
-        if self._limit.is_reached:
-            return Trap(TrapKind.INSTRUCTION_LIMIT, pc)
-        self._stop, self._was_told = False, self._stop
-        return Trap(TrapKind.STOPPED, pc)
-
-    def _is_left_over(self, word: int) -> bool:
-        """Whether a program exception is not that of `word`, the instruction that has it.
-
-        An FPSCR with an exception that it enables leaves one over in the engine, which takes it when it comes
-        to rest next, at whatever instruction is next (qemu's target/ppc/fpu_helper.c, helper_store_fpscr).
-        """
-        if self._traps_float and is_of_float_unit(word) and self.registers().has_enabled_exception:
-            return False
-        return not traps(word, self.read_gpr) if is_trap(word) else is_for_programs(word)
-
-    def _word(self, address: int) -> int:
-        """The instruction that was executed at an address."""
-        return int.from_bytes(self._pages.memory.read(physical(address), WORD_BYTES), "big")
 
     def _count_block_in_part(self, trap: Trap) -> None:
         """Correct the counts of a block whose last instructions have not been executed."""
@@ -400,10 +354,10 @@ class UnicornCpu:
 
     def _on_exception(self, _engine: int, vector: int, _data: int) -> None:
         if vector == VECTOR_ILLEGAL and self._execute():
-            if not self._traps_float or not self.registers().has_enabled_exception:
+            if not self._traps.is_float_enabled or not self.registers().has_enabled_exception:
                 return
             vector = VECTOR_FLOAT_EXCEPTION
-        self._vector = vector
+        self._traps.vector = vector
         self._engine.emu_stop()
 
 
