@@ -274,7 +274,7 @@ static ALWAYS_INLINE void tile(const Product *p, Form f, Rows all, const Spread 
         for (int b = 0; b < positions; b++) {
             const Vector *part = sums[r][b];
             Vector sum = vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3]));
-            p->out[(int64_t)(position + b) * p->w.d + i + r] = vector_sum(sum);
+            vector_store_sum(p->out + (int64_t)(position + b) * p->w.d + i + r, sum);
         }
     }
 }

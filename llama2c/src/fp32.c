@@ -102,7 +102,7 @@ static inline void row_vmx(const Product *p, int i)
 {
     Vector sum;
     tile_vmx(&sum, p, i, 1, 0, 1);
-    stvewx(p->out + i, vector_sum_in_lanes(sum));
+    vector_store_sum(p->out + i, sum);
 }
 
 static void rows_vmx(const void *context, int start, int end)
@@ -137,7 +137,7 @@ static inline __attribute__((always_inline)) void batch_tile_vmx(const Product *
             }
         } else {
             for (int b = 0; b < positions; b++) {
-                out[b * (int64_t)p->w.d] = vector_sum(sums[b]);
+                vector_store_sum(out + b * (int64_t)p->w.d, sums[b]);
             }
         }
     }

@@ -501,6 +501,12 @@ static inline float vector_sum(Vector v)
     return vector_lane(vector_sum_in_lanes(v), 0);
 }
 
+// The same into memory, without a way through it.
+static inline void vector_store_sum(float *address, Vector v)
+{
+    stvewx(address, vector_sum_in_lanes(v));
+}
+
 // Those of four vectors, each as above.
 static inline Vector vector_sums(Vector a, Vector b, Vector c, Vector d)
 {

@@ -92,7 +92,7 @@ static ALWAYS_INLINE void row_vmx(const Product *p, Width width, int i, int posi
     Vector sums[MOST_POSITIONS];
     lanes_of_row(sums, p, width, i, position, positions);
     for (int b = 0; b < positions; b++) {
-        p->out[(int64_t)(position + b) * p->w.d + i] = vector_sum(sums[b]);
+        vector_store_sum(p->out + (int64_t)(position + b) * p->w.d + i, sums[b]);
     }
 }
 

@@ -69,7 +69,7 @@ static inline __attribute__((always_inline)) void widened_end(const Widened *w, 
 {
     for (int b = 0; b < positions; b++) {
         const Vector *part = w->sums[b];
-        out[(int64_t)b * d] = vector_sum(vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3])));
+        vector_store_sum(out + (int64_t)b * d, vaddfp(vaddfp(part[0], part[1]), vaddfp(part[2], part[3])));
     }
 }
 

@@ -6,12 +6,12 @@ rounds are done again in the slow form, which after that serves some more times 
 that writes memory each round is found before its stores, which wait for the end of the round where nothing
 is read behind the first of them.
 
-LLVM blocks: B the head, which looks ahead; A the head for what is left when the good rounds are over, and L its
-closer look; Q and N, behind B and L, which note where the fast form will store and choose by distrust; F and S
-the rounds of the fast and the slow form; and with speculation PQ and PN, which prepare the rounds, and V, the
-verdict behind them. From B on, LLVM often knows what the registers hold: sums that begin with zero. Where what
-the loop loads may be remembered (remembered.py), R chooses between F and the forms G0, G1, which need not look
-at some of it, and W0, W1 are the verdicts behind those.
+LLVM blocks: B the head, which looks ahead; A the head for what is left when the good rounds are over, and L
+its closer look; Q and N, behind B and L, which note where the fast form will store and choose by distrust; F
+and S the rounds of the fast and the slow form; and with speculation PQ and PN, which prepare the rounds, and
+V, the verdict behind them. From B on, LLVM often knows what registers hold: sums that begin with zero. Where
+what the loop loads may be remembered (remembered.py), R chooses between F and the forms G0, G1, which need
+not look at some of it, and W0, W1 are the verdicts behind those.
 """
 
 from __future__ import annotations

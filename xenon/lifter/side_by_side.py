@@ -71,8 +71,8 @@ class SideBySide:
         self.slots = tuple(self._of_slot)
 
     def repeated_rows(self) -> list[list[tuple[int, ...]]]:
-        """Loads that may be the same in a later run of the loop, a list for each way to be so: factors that no
-        sums share, or that several share; where none is shared, those of either stream."""
+        """Loads that may be the same in a later run of the loop, a list for each way to be so: factors of one
+        sum each, or of several; where none has several, those of either stream."""
         pairs = [group.rows for group in self._groups.values() if len(group.rows) == 2]
         uses = Counter(row for rows in pairs for row in rows)
         if not any(count > 1 for count in uses.values()):
