@@ -37,7 +37,8 @@ __all__ = [
     "default_kind",
 ]
 
-_READER_NAP = 0.002  # seconds: less than a reader sees; a look takes a processor from the program's threads
+# Seconds that a reader sleeps: less than one sees. A look takes a processor from the program's threads.
+_LEAST_NAP, _MOST_NAP = 0.002, 0.016
 _NAP = 0.0005  # seconds until a program that waits for its reader looks first
 _LONG_NAP = 0.01  # seconds between two looks of a program that waits for its reader
 _MOST_WAIT = 0.2  # seconds: a signal that comes just before a wait does not end it, and is served after
@@ -191,11 +192,13 @@ class Console:
         """The events, as they come, up to the deadline.
 
         Behind an event the reader sleeps for a moment without waiting at the queue, so that a program that
-        writes often does not have to wake it each time.
+        writes often does not have to wake it each time: the longer, the more often it finds something then.
         """
+        nap = _LEAST_NAP
         while (left := deadline - time.monotonic()) > 0:
             if self._events.empty():
-                time.sleep(_READER_NAP)
+                time.sleep(nap)
+                nap = _LEAST_NAP if self._events.empty() else min(2 * nap, _MOST_NAP)
             try:
                 event = self._events.get(timeout=min(left, _MOST_WAIT))
             except Empty:
