@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from laboratory.differential import forms, random_word
 from laboratory.trial_machine import TrialMachine
 from xenon.hardware.cpu import Protection, TrapKind
-from xenon.hardware.memory_map import PAGE_BYTES
+from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
+from xenon.lifter.flow import explore
+from xenon.lifter.target import Target
+from xenon.lifter.unit import lift_unit
 from xenon.linux.layout import PROGRAM
 from xenon.recompiler.cache import CodeCache
 from xenon.recompiler.outcome import Tier
@@ -125,6 +128,16 @@ def _access(rng: random.Random, vector: bool, base: int, step: int, write: bool)
             (31 << 26) | rng.randrange(1, 7) << 21 | index << 16 | base << 11 | (231 if write else 103) << 1
         )
     return (52 if write else 48) << 26 | rng.randrange(1, 8) << 21 | base << 16 | rng.randrange(0, 32, 4)
+
+
+def loop_form(body: tuple[int, ...], name: str) -> str:
+    """The text of one form of a counted loop with this body; loops.py says what the forms are called."""
+    words = (0x7FC9_03A6, *body)  # mtctr r30
+    words = (*words, 0x4200_0000 | -4 * (len(words) - 1) & 0xFFFC, _BLR)
+    flow = explore({0x1000 + 4 * index: word for index, word in enumerate(words)}.get, (0x1000,))
+    text = lift_unit(flow, "loop", Target(True, RAM_BYTES, PAGE_BYTES, optimised=True))
+    start = text.index(f"{name}1004:")
+    return text[start : text.index("br ", start)]
 
 
 class LoopLaboratory(TrialMachine):

@@ -27,6 +27,7 @@ from xenon.lifter.half_sums import find_half_sums
 from xenon.lifter.ir_types import BIT, I64
 from xenon.lifter.lift import Lifter
 from xenon.lifter.remembered import Memory, Repeated, repeated
+from xenon.lifter.rows_together import find_rows_together
 from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import CTR, MOST_WIDE, slots_of, wide
 from xenon.lifter.speculate import BAD, Speculation, least_slots
@@ -130,6 +131,7 @@ class Loop:
             find_side_by_side(block, addresses.places)
             or find_unpacked(block, addresses.places)
             or (find_half_sums(block, addresses.places) if host.lifter.target.halves else None)
+            or find_rows_together(block, addresses.places)
         )
         self._unchecked = all(index in self._streams for index in self._guards)
         self._followed = find_followed(addresses, self._streams.values())

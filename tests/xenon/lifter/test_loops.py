@@ -7,14 +7,10 @@ import struct
 from itertools import product
 
 import pytest
-from laboratory.loop_trials import LoopLaboratory, Trial, random_trial
+from laboratory.loop_trials import LoopLaboratory, Trial, loop_form, random_trial
 from support import LONG, WHOLE, sample
 from systems import RECOMPILER
 
-from xenon.hardware.memory_map import PAGE_BYTES, RAM_BYTES
-from xenon.lifter.flow import explore
-from xenon.lifter.target import Target
-from xenon.lifter.unit import lift_unit
 from xenon.linux.layout import PROGRAM
 from xenon.recompiler.cache import CodeCache
 
@@ -198,16 +194,6 @@ def test_stores_of_a_loop_into_what_another_remembers_are_looked_at(
     assert len(set(results.values())) == 1
 
 
-def _form(body: tuple[int, ...], name: str) -> str:
-    """The text of one form of a loop."""
-    words = (0x7FC903A6, *body)  # mtctr r30
-    words = (*words, 0x42000000 | -4 * (len(words) - 1) & 0xFFFC, 0x4E800020)
-    flow = explore({0x1000 + 4 * index: word for index, word in enumerate(words)}.get, (0x1000,))
-    text = lift_unit(flow, "loop", Target(True, RAM_BYTES, PAGE_BYTES, optimised=True))
-    start = text.index(f"{name}1004:")
-    return text[start : text.index("br ", start)]
-
-
 @pytest.mark.parametrize(
     ("rows", "looks"),
     [
@@ -216,11 +202,11 @@ def _form(body: tuple[int, ...], name: str) -> str:
     ],
 )
 def test_what_stays_gets_a_form_that_does_not_look_at_it(rows: int, looks: dict[str, int]) -> None:
-    assert {form: _form(_rows(rows), form).count("umin") for form in looks} == looks
+    assert {form: loop_form(_rows(rows), form).count("umin") for form in looks} == looks
 
 
 def test_a_weighted_sum_of_rows_is_made_of_wide_operations() -> None:
-    fast = _form(_weighed(), "F")
+    fast = loop_form(_weighed(), "F")
     assert fast.count("@llvm.fma.v16f32") == 2
     assert fast.count("@llvm.fma.v4f32") == 0
 
@@ -228,5 +214,5 @@ def test_a_weighted_sum_of_rows_is_made_of_wide_operations() -> None:
 @pytest.mark.parametrize("body", [_rows(2), _MULTIPLY_ADD, _STORED])
 def test_a_fast_round_does_not_align_what_moves_by_whole_lines(body: tuple[int, ...]) -> None:
     """The addresses move by 64 or 16 bytes a round, so that they stay where they are in their lines."""
-    assert ", -16\n" not in _form(body, "F")
-    assert ", -16\n" in _form(body, "S")
+    assert ", -16\n" not in loop_form(body, "F")
+    assert ", -16\n" in loop_form(body, "S")
