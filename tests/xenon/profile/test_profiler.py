@@ -206,6 +206,16 @@ def test_every_function_of_our_guest_would_be_compiled() -> None:
 @pytest.mark.usefixtures("hot_functions_alone")
 @pytest.mark.parametrize("matmul", [pytest.param(Matmul.SCALAR, marks=LONG), Matmul.VMX])
 def test_nothing_that_takes_time_in_a_story_is_left_on_unicorn(matmul: Matmul) -> None:
+    """In none of three profiles: on a busy computer a few samples may meet any function by chance."""
+    left = _left_on_unicorn(matmul)
+    for _ in range(2):
+        if left:
+            left &= _left_on_unicorn(matmul)
+    assert not left
+
+
+def _left_on_unicorn(matmul: Matmul) -> set[tuple[str, str, str]]:
+    """The functions that a profile of a story has samples of without compiled code: names, tiers, reasons."""
     kept: list[Profiler] = []
 
     def watch(console: Console, guest: Program) -> None:
@@ -218,14 +228,13 @@ def test_nothing_that_takes_time_in_a_story_is_left_on_unicorn(matmul: Matmul) -
     profile = kept[0].stop()
     in_code = {place: count for place, count in profile.activities.items() if place is not Activity.SYSTEM}
     least = 0.01 * sum(in_code.values())
-    left = [
+    assert profile.compiled_instructions > 0.98 * profile.instructions
+    return {
         (row.name, row.tier, row.reason)
         for row in profile.functions
         if sum(row.own.get(place, 0) for place in in_code) > max(least, 2)
         and row.tier not in ("compiled", "optimised")
-    ]
-    assert left == []
-    assert profile.compiled_instructions > 0.98 * profile.instructions
+    }
 
 
 def test_coverage_names_the_instruction_that_is_in_the_way(build: Callable[..., Path]) -> None:
