@@ -48,16 +48,18 @@ static void batch_scalar(const void *context, int start, int end)
     }
 }
 
-// Rows of w from row i on times x of the given positions, as vectors whose lanes are still to be added. Lane l
-// of partial sum k of each holds the products with j = 16 m + 4 k + l; that many chains hide vmaddfp's 12 cycles.
-static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Product *p, int i, int rows, int position,
-                                                           int positions)
+// Rows from first on, stride floats apart, times x of the given positions, as vectors whose lanes are still to be
+// added. Lane l of partial sum k of each holds the products with j = 16 m + 4 k + l; that many chains hide vmaddfp's
+// 12 cycles.
+static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Product *p, const float *first,
+                                                           int64_t stride, int rows, int position, int positions)
 {
     int n = p->w.n;
     const float *w[MOST_ROWS], *x[MOST_POSITIONS];
     Vector sums[MOST_ROWS][MOST_POSITIONS][4];
     for (int r = 0; r < rows; r++) {
-        w[r] = plane_row(&p->w, 0, i + r);
+        w[r] = first + r * stride;
+        __asm__("" : "+r"(w[r]));  // a pointer for each row, not a distance for each load
         for (int b = 0; b < positions; b++) {
             for (int k = 0; k < 4; k++) {
                 sums[r][b][k] = vector_zero();
@@ -98,27 +100,29 @@ static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Pr
     }
 }
 
-static inline void row_vmx(const Product *p, int i)
+static inline void row_vmx(const Product *p, int i, const float *row)
 {
     Vector sum;
-    tile_vmx(&sum, p, i, 1, 0, 1);
+    tile_vmx(&sum, p, row, 0, 1, 0, 1);
     vector_store_sum(p->out + i, sum);
 }
 
 static void rows_vmx(const void *context, int start, int end)
 {
     const Product p = *(const Product *)context;  // a copy, which no store to out can change
+    const float *row = plane_row(&p.w, 0, start);
+    int64_t stride = row_bytes(&p.w, 0) / (int)sizeof(float);
     int i = start;
-    for (; i < end && ((uintptr_t)(p.out + i) & (VECTOR_BYTES - 1)); i++) {
-        row_vmx(&p, i);
+    for (; i < end && ((uintptr_t)(p.out + i) & (VECTOR_BYTES - 1)); i++, row += stride) {
+        row_vmx(&p, i, row);
     }
-    for (; p.w.n <= MOST_SHARED && i + MOST_ROWS <= end; i += MOST_ROWS) {
+    for (; p.w.n <= MOST_SHARED && i + MOST_ROWS <= end; i += MOST_ROWS, row += MOST_ROWS * stride) {
         Vector sums[MOST_ROWS];
-        tile_vmx(sums, &p, i, MOST_ROWS, 0, 1);
+        tile_vmx(sums, &p, row, stride, MOST_ROWS, 0, 1);
         stvx(p.out + i, vector_sums(sums[0], sums[1], sums[2], sums[3]));
     }
-    for (; i < end; i++) {
-        row_vmx(&p, i);
+    for (; i < end; i++, row += stride) {
+        row_vmx(&p, i, row);
     }
 }
 
@@ -129,7 +133,7 @@ static inline __attribute__((always_inline)) void batch_tile_vmx(const Product *
     for (int i = start; i < end; i++) {
         Vector sums[MOST_POSITIONS];
         float *out = p->out + (int64_t)position * p->w.d + i;
-        tile_vmx(sums, p, i, 1, position, positions);
+        tile_vmx(sums, p, plane_row(&p->w, 0, i), 0, 1, position, positions);
         if (positions == MOST_POSITIONS) {
             Vector four = vector_sums(sums[0], sums[1], sums[2], sums[3]);
             for (int lane = 0; lane < MOST_POSITIONS; lane++) {
