@@ -26,7 +26,7 @@ from xenon.lifter.guards import Addresses, Guard, writes_memory
 from xenon.lifter.half_sums import find_half_sums
 from xenon.lifter.ir_types import BIT, I64
 from xenon.lifter.lift import Lifter
-from xenon.lifter.remembered import Memory, Repeated, repeated
+from xenon.lifter.remembered import Memory, repeated
 from xenon.lifter.rows_together import find_rows_together
 from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import CTR, MOST_WIDE, slots_of, wide
@@ -37,6 +37,7 @@ from xenon.lifter.streams import (
     find_followed,
     find_placed,
     find_streams,
+    first_address,
     note_stores_ahead,
     safe_rounds,
 )
@@ -113,10 +114,6 @@ def _write(lifter: Lifter, name: str, value: Value) -> None:
     lifter.write(value, lifter.named(name))
 
 
-def _write_bit(lifter: Lifter, name: str, value: bool) -> None:
-    lifter.write(lifter.constant(BIT, value), lifter.named(name))
-
-
 class Loop:
     """One loop, on its way into the function of its host."""
 
@@ -146,8 +143,7 @@ class Loop:
         last = block.last
         counts = last is not None and last.mnemonic == "bc" and last.rt & 0b10110 == 0b10000
         self._counted = counts and block.successors[0] == block.start  # bdnz back to the start
-        simple = self._unchecked and not self._writes and self._sums is not None
-        ways = self._sums.repeated_rows() if self._sums is not None and simple else []
+        ways = self._sums.repeated_rows() if self._sums is not None and self._may_retreat else []
         self._repeated = [(tuple(rows), streams) for rows in ways if (streams := repeated(rows, addresses))]
         self._memories: list[Memory] = []
 
@@ -327,13 +323,13 @@ class Loop:
         lifter.start(f"P{head}{start:x}")
         lifter.forget()
         if self._may_retreat:
-            _write_bit(lifter, _AGAIN, head == "N")
+            lifter.write(lifter.constant(BIT, head == "N"), lifter.named(_AGAIN))
         if self._may_retreat and head == "N":
             for slot in self._changed:
                 lifter.write(lifter.get(slot), lifter.named(f"before_{slot.name}"))
         _write(lifter, _ROUNDS_BEFORE, _read(lifter, _ROUNDS))
         for place in dict.fromkeys(self._placed.values()):
-            _write(lifter, self._behind(place), place.emit(lifter) & 15)
+            _write(lifter, self._behind(place), first_address(lifter, place.registers, place.offset) & 15)
         if self._sums is not None:
             self._sums.pack(lifter)
         assumed = self._sums.assumed(lifter.get) if self._sums is not None else []
@@ -352,17 +348,11 @@ class Loop:
             lifter.branch_if(memory.still_tries(), look, other)
             lifter.start(look)
             lifter.forget()
-            firsts = [self._first_address(stream) for stream in streams]
+            firsts = [first_address(lifter, stream.registers, stream.offset) & -16 for stream in streams]
             known = memory.knows(firsts, _read(lifter, _ROUNDS))
             lifter.branch_if(known, f"G{number}_{start:x}", other)
             lifter.start(other)
         lifter.branch(f"F{start:x}")
-
-    def _first_address(self, stream: Repeated) -> Value:
-        address = self._lifter.constant(I64, stream.offset)
-        for number in stream.registers:
-            address = address + self._lifter.gpr(number)
-        return address & -16
 
     def _restore_unless(self, speculation: Speculation) -> None:
         """The verdict on all rounds; where it is bad, registers are as before and the slow form serves."""

@@ -65,12 +65,13 @@ class Placed:
     registers: tuple[int, ...]
     offset: int
 
-    def emit(self, lifter: Lifter) -> Value:
-        """Emit it."""
-        address = lifter.constant(I64, self.offset)
-        for number in self.registers:
-            address = address + lifter.gpr(number)
-        return address
+
+def first_address(lifter: Lifter, registers: Iterable[int], offset: int) -> Value:
+    """Emit the sum of GPRs and an offset."""
+    address = lifter.constant(I64, offset)
+    for number in registers:
+        address = address + lifter.gpr(number)
+    return address
 
 
 def find_placed(addresses: Addresses) -> dict[int, Placed]:
@@ -152,9 +153,7 @@ def branch_unless_all_good(lifter: Lifter, streams: Iterable[Stream], rounds: Va
 
 def _low(lifter: Lifter, stream: Stream) -> Value:
     """The lowest address of the first round."""
-    low = lifter.constant(I64, stream.offset)
-    for number in stream.registers:
-        low = low + lifter.gpr(number)
+    low = first_address(lifter, stream.registers, stream.offset)
     return low & -16 if stream.aligned else low
 
 
