@@ -20,7 +20,7 @@ HOT_FUNCTIONS = (
     *("share_products", "matmul", "forward", "multiply", "cache_rows", "store_rows", "share_attention"),
     *("take_row", "classify", "embed"),
     *("copy_row", "forward_cpu", "rope_turn_to", "sine_series", "cosine_series", "sine", "reduce", "cosf"),
-    *("sinf", "take_chunk", "end_chunk", "await_job", "run_worker", "start_workers", "wake_worker"),
+    *("sinf", "take_chunks", "help", "dismiss", "await_job", "run_worker", "start_workers", "wake_worker"),
     *(
         "platform_threads_at_once",
         "platform_run_thread_task",

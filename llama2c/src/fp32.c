@@ -3,10 +3,9 @@
 #include "tensor_types.h"
 #include "vector.h"
 
-enum { PREFETCH_AHEAD = 4096, PREFETCH_AHEAD_OF_ROWS = 6144 };  // bytes: of one row, of several
-enum { MOST_SHARED = 512 };                    // items of a row that shares loads of x: longer ones stream better alone
-enum { PREFETCH_LINE = 64, ROUND_BYTES = 64 };  // what is prefetched at once, and used of a row in a round
-enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };     // of a tile: rows of w times positions of x that share their loads
+enum { PREFETCH_AHEAD = 4096 };              // bytes
+enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };  // of a tile: rows of w times positions of x that share their loads
+enum { SHORT_ROW = 512 };                   // items: as many rows side by side as there can be; half of that of longer ones
 enum { VECTOR_BYTES = 16 };
 enum { ROWS_AT_ONCE = 16 };                     // of a batch, which stay in a cache for all its positions
 
@@ -69,14 +68,11 @@ static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Pr
     for (int b = 0; b < positions; b++) {
         x[b] = p->x + (int64_t)(position + b) * n;
     }
-    const char *ahead = (const char *)w[0] + (rows > 1 ? PREFETCH_AHEAD_OF_ROWS : PREFETCH_AHEAD);
     int j = 0;
     for (; j + 16 <= n; j += 16) {
-        // Several rows lie behind one another.
-        for (int line = 0; line < rows * ROUND_BYTES; line += PREFETCH_LINE) {
-            __builtin_prefetch(ahead + line);
+        for (int r = 0; r < rows; r++) {
+            __builtin_prefetch((const char *)(w[r] + j) + PREFETCH_AHEAD);
         }
-        ahead += rows * ROUND_BYTES;
         for (int k = 0; k < 4; k++) {
             for (int r = 0; r < rows; r++) {
                 for (int b = 0; b < positions; b++) {
@@ -100,30 +96,27 @@ static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Pr
     }
 }
 
-static inline void row_vmx(const Product *p, int i, const float *row)
+// The rows from start on as so many streams that each go on from row to row, side by side. Returns the first row left.
+static inline __attribute__((always_inline)) int streams_vmx(const Product *p, int start, int end, int streams)
 {
-    Vector sum;
-    tile_vmx(&sum, p, row, 0, 1, 0, 1);
-    vector_store_sum(p->out + i, sum);
+    int64_t stride = row_bytes(&p->w, 0) / (int)sizeof(float);
+    int length = (end - start) / streams;
+    const float *row = plane_row(&p->w, 0, start);
+    for (int i = start; i < start + length; i++, row += stride) {
+        Vector sums[MOST_ROWS];
+        tile_vmx(sums, p, row, length * stride, streams, 0, 1);
+        for (int r = 0; r < streams; r++) {
+            vector_store_sum(p->out + i + r * length, sums[r]);
+        }
+    }
+    return start + streams * length;
 }
 
 static void rows_vmx(const void *context, int start, int end)
 {
     const Product p = *(const Product *)context;  // a copy, which no store to out can change
-    const float *row = plane_row(&p.w, 0, start);
-    int64_t stride = row_bytes(&p.w, 0) / (int)sizeof(float);
-    int i = start;
-    for (; i < end && ((uintptr_t)(p.out + i) & (VECTOR_BYTES - 1)); i++, row += stride) {
-        row_vmx(&p, i, row);
-    }
-    for (; p.w.n <= MOST_SHARED && i + MOST_ROWS <= end; i += MOST_ROWS, row += MOST_ROWS * stride) {
-        Vector sums[MOST_ROWS];
-        tile_vmx(sums, &p, row, stride, MOST_ROWS, 0, 1);
-        stvx(p.out + i, vector_sums(sums[0], sums[1], sums[2], sums[3]));
-    }
-    for (; i < end; i++, row += stride) {
-        row_vmx(&p, i, row);
-    }
+    int left = p.w.n <= SHORT_ROW ? streams_vmx(&p, start, end, MOST_ROWS) : streams_vmx(&p, start, end, MOST_ROWS / 2);
+    streams_vmx(&p, left, end, 1);
 }
 
 // The same positions for several rows, so that x is the same from row to row.

@@ -1,7 +1,7 @@
 // Work shared out over the console's hardware threads. Workers are started once; then they wait for work, awake for a
-// while, asleep after that. A job is cut into a chunk for each thread. The caller puts a chunk into each worker's box,
-// does its own, and takes back what no worker has taken. Chunks never overlap, so that no result depends on who computed
-// them.
+// while, asleep after that. The caller calls them to a job by their boxes. Then each thread, the caller's too, takes
+// chunk after chunk of it until none is left, large ones first: a thread that gets less of a processor than another does
+// less of the job. Chunks never overlap, so that no result depends on who computed them.
 #include "parallel.h"
 
 #include <stdatomic.h>
@@ -17,24 +17,34 @@ enum { FIRST_QUESTION = 16, LAST_QUESTION = 256 };  // large jobs until the mach
 
 enum { AWAKE, ASLEEP };
 
+enum { CHUNKS_OF_A_THREAD = 8, UNIT = 16 };  // a chunk is at least one part in so many; large ones are whole units
+
 typedef enum {
     EMPTY,
-    POSTED,   // a chunk lies in it
-    TAKEN,    // the worker computes it
+    POSTED,   // there is a job to help with
+    TAKEN,    // the worker helps
     AWAITED,  // and the caller sleeps until it has
 } Box;
 
 // A worker's box and its state lie in different lines: while it looks into the box, that line is its own.
 typedef struct {
-    _Alignas(CACHE_LINE) _Atomic int32_t box;  // what the caller sleeps at; the chunk changes while this is EMPTY
-    int start, end;
-    Share *share;
-    const void *context;
+    _Alignas(CACHE_LINE) _Atomic int32_t box;    // what the caller sleeps at
     _Alignas(CACHE_LINE) _Atomic int32_t state;  // what the worker sleeps at while it is ASLEEP
     void *stack_end;
 } Worker;
 
+// The job under way. It changes while all boxes are EMPTY; what all threads write lies in a line of its own.
+typedef struct {
+    Share *share;
+    const void *context;
+    int end;
+    int least;    // items of a chunk, but for the last
+    int threads;  // that may take part
+    _Alignas(CACHE_LINE) _Atomic int32_t next;  // the first item that no thread has taken
+} Job;
+
 static Worker workers[MOST_THREADS];  // by hardware thread; that of thread 0 is not used
+static Job job;
 static int threads = 1;  // that have a stack, the caller's among them
 static int running = 1;  // that are started
 static int jobs_until_question = 0;
@@ -52,14 +62,31 @@ void parallel_start(void)
     }
 }
 
-// Computes what lies in the box, if the caller has not taken it back.
-static void take_chunk(Worker *worker)
+// Takes chunks of the job until none is left: two thirds of its even share of what is left at a time.
+static void take_chunks(void)
+{
+    int32_t start = atomic_load_explicit(&job.next, memory_order_relaxed);
+    while (start < job.end) {
+        int left = job.end - start;
+        int size = (int)((int64_t)left * 2 / (3 * job.threads));
+        size = size > UNIT ? size & -UNIT : size;
+        size = size > job.least ? size : job.least;
+        size = size < left ? size : left;
+        if (atomic_compare_exchange_weak(&job.next, &start, start + size)) {
+            job.share(job.context, start, start + size);
+            start = atomic_load_explicit(&job.next, memory_order_relaxed);
+        }
+    }
+}
+
+// Helps with the job, if the caller has not taken the call back.
+static void help(Worker *worker)
 {
     int32_t posted = POSTED;
     if (!atomic_compare_exchange_strong(&worker->box, &posted, TAKEN)) {
         return;
     }
-    worker->share(worker->context, worker->start, worker->end);
+    take_chunks();
     if (atomic_exchange(&worker->box, EMPTY) == AWAITED) {
         platform_wake(&worker->box);
     }
@@ -74,7 +101,7 @@ static void await_job(Worker *worker)
         }
     }
     atomic_store(&worker->state, ASLEEP);
-    // A chunk that was posted before that may not have seen it.
+    // Who posted before that may not have seen it.
     while (atomic_load(&worker->box) != POSTED && atomic_load(&worker->state) == ASLEEP) {
         platform_wait(&worker->state, ASLEEP);
     }
@@ -86,7 +113,7 @@ static void run_worker(void *argument)
     Worker *worker = argument;
     for (;;) {
         await_job(worker);
-        take_chunk(worker);
+        help(worker);
     }
 }
 
@@ -131,12 +158,8 @@ static inline int find_workers(Worker **company, int most, int wakes)
     return count;
 }
 
-static inline void post(Worker *worker, Share *share, const void *context, int start, int end)
+static inline void post(Worker *worker)
 {
-    worker->share = share;
-    worker->context = context;
-    worker->start = start;
-    worker->end = end;
     // A worker that falls asleep at this moment may not see it; then the caller takes it back.
     atomic_store_explicit(&worker->box, POSTED, memory_order_release);
     if (atomic_load_explicit(&worker->state, memory_order_relaxed) == ASLEEP) {
@@ -144,13 +167,12 @@ static inline void post(Worker *worker, Share *share, const void *context, int s
     }
 }
 
-// Returns when the worker's chunk is done: by the caller, if the worker has not begun.
-static void end_chunk(Worker *worker)
+// Returns when the worker has ended its last chunk, or has not begun and will not.
+static void dismiss(Worker *worker)
 {
     int32_t box = POSTED;
     if (atomic_load_explicit(&worker->box, memory_order_relaxed) == POSTED &&
         atomic_compare_exchange_strong(&worker->box, &box, EMPTY)) {
-        worker->share(worker->context, worker->start, worker->end);
         return;
     }
     for (int look = 0; look < LOOKS; look++) {
@@ -174,12 +196,20 @@ void parallel_for(int n, int grain, Share *share, const void *context)
         start_workers();
     }
     Worker *company[MOST_THREADS];
-    int chunks = find_workers(company, grains - 1, wakes) + 1;  // each begins where nothing is prefetched yet
-    for (int i = 1; i < chunks; i++) {
-        post(company[i - 1], share, context, (int)((int64_t)n * i / chunks), (int)((int64_t)n * (i + 1) / chunks));
+    int helpers = find_workers(company, grains - 1, wakes);
+    if (helpers == 0) {
+        share(context, 0, n);
+        return;
     }
-    share(context, 0, n / chunks);
-    for (int i = 1; i < chunks; i++) {
-        end_chunk(company[i - 1]);
+    int least = n / (CHUNKS_OF_A_THREAD * (helpers + 1));
+    least = least > grain ? least : grain;  // each chunk begins where nothing is prefetched yet
+    least = least > UNIT ? least & -UNIT : least;
+    job = (Job){share, context, n, least, helpers + 1, 0};
+    for (int i = 0; i < helpers; i++) {
+        post(company[i]);
+    }
+    take_chunks();
+    for (int i = 0; i < helpers; i++) {
+        dismiss(company[i]);
     }
 }

@@ -85,7 +85,7 @@ def test_sharing_work_calls_hot_functions_only(tmp_path: Path) -> None:
     synthetic.write_model(config, paths[0])
     synthetic.write_tokenizer(config.vocab_size, paths[1])
     short, long = (_profile(paths, "vmx", "0", steps) for steps in (10, 30))
-    assert "end_chunk" in grown(short, long, 20)
+    assert "dismiss" in grown(short, long, 20)
     assert grown(short, long, 20) - set(hot_functions("vmx")) == set()
 
 

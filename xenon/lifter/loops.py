@@ -26,7 +26,7 @@ from xenon.lifter.guards import Addresses, Guard, writes_memory
 from xenon.lifter.half_sums import find_half_sums
 from xenon.lifter.ir_types import BIT, I64
 from xenon.lifter.lift import Lifter
-from xenon.lifter.remembered import Memory, repeated
+from xenon.lifter.remembered import Memory, remember, repeated
 from xenon.lifter.rows_together import find_rows_together
 from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import CTR, MOST_WIDE, slots_of, wide
@@ -146,6 +146,11 @@ class Loop:
         ways = self._sums.repeated_rows() if self._sums is not None and self._may_retreat else []
         self._repeated = [(tuple(rows), streams) for rows in ways if (streams := repeated(rows, addresses))]
         self._memories: list[Memory] = []
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it has sums of several registers as one value."""
+        return self._sums is not None
 
     @property
     def remembers(self) -> bool:
@@ -274,8 +279,7 @@ class Loop:
         else:
             self._restore_unless(speculation)
         if not known_rows:
-            for memory in self._memories:
-                memory.remember(_read(lifter, _ROUNDS_BEFORE) - _read(lifter, _ROUNDS))
+            remember(lifter, self._memories, _read(lifter, _ROUNDS_BEFORE) - _read(lifter, _ROUNDS))
         lifter.resume(known)
         if self._sums is not None:
             self._sums.unpack(lifter)
@@ -350,7 +354,7 @@ class Loop:
             lifter.forget()
             firsts = [first_address(lifter, stream.registers, stream.offset) & -16 for stream in streams]
             known = memory.knows(firsts, _read(lifter, _ROUNDS))
-            lifter.branch_if(known, f"G{number}_{start:x}", other)
+            lifter.branch_if(known, f"G{number}_{start:x}", f"F{start:x}")
             lifter.start(other)
         lifter.branch(f"F{start:x}")
 

@@ -124,11 +124,7 @@ class Memory:
     def remember(self, rounds: Value) -> None:
         """Behind rounds that went well: what so many of them loaded."""
         emitter = self._emitter
-        yes, no = emitter.labels(2)
-        tries = self._get("tries")
-        emitter.branch_if(self.still_tries(), yes, no)
-        emitter.start(yes)
-        self._set("tries", tries + -1)
+        self._set("tries", self._get("tries") + -1)
         epoch = _read(emitter, _EPOCH)
         same = self._get("epoch").icmp("eq", epoch)
         self._set("epoch", epoch)
@@ -142,8 +138,23 @@ class Memory:
             self._set(f"low{number}", low)
             self._set(f"high{number}", high)
             _widen(emitter, low, high)
-        emitter.branch(no)
+
+
+def remember(emitter: Emitter, memories: Sequence[Memory], rounds: Value) -> None:
+    """Behind rounds that went well: have the first of the memories that has not given up remember them.
+
+    One at a time: what comes only once lies far from what comes again, and stores in between would count.
+    """
+    done = emitter.label()
+    for memory in memories:
+        yes, no = emitter.labels(2)
+        emitter.branch_if(memory.still_tries(), yes, no)
+        emitter.start(yes)
+        memory.remember(rounds)
+        emitter.branch(done)
         emitter.start(no)
+    emitter.branch(done)
+    emitter.start(done)
 
 
 def _widen(emitter: Emitter, low: Value, high: Value) -> None:

@@ -43,6 +43,9 @@ from xenon.powerpc.decode import Instruction
 
 _MOST_ENTRIES = 24  # of a function that reads its registers in at each of them
 _MOST_INLINED = 120  # guest instructions of a leaf that becomes a part of its callers in any case
+# Bytes of the widest values. Where there are some, the stack is aligned to them: LLVM keeps such values
+# there, and what lies across two lines of the cache cannot be read back before both have it.
+_WIDEST = 64
 
 
 def lift_unit(
@@ -102,9 +105,11 @@ class Unit:
 
     def lines(self, linkage: str = "", attributes: str = "") -> list[str]:
         """Its definition."""
-        lines = [f"define {linkage}void @{self._name}(ptr noalias %state) {attributes}nounwind {{", "entry:"]
         reserve_slots(self.lifter, self._used)
         loops = self._loops()
+        aligned = f" alignstack({_WIDEST})" if any(loop.is_wide for loop in loops.values()) else ""
+        head = f"define {linkage}void @{self._name}(ptr noalias %state) {attributes}nounwind{aligned} {{"
+        lines = [head, "entry:"]
         switches.reserve(self.lifter)
         if self._needs_extra:
             require_extra(self.lifter)
