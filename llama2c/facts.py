@@ -32,7 +32,7 @@ HOT_FUNCTIONS = (
     *("printer_print", "llama2c_prints", "pieces_decode", "put_text", "put_out", "tokenizer_ends", "ends"),
     *("platform_write", "platform_nanoseconds", "system_call"),
     *("by_probability", "stable_sort", "merge", "by_bytes", "compare", "read_pieces", "read_int"),
-    *("pieces_longest", "pieces_sort", "tokenizer_encode"),
+    *("pieces_longest", "pieces_sort", "tokenizer_encode", "bytes_of", "platform_read"),
     *(
         "look_up_pair",
         "look_up",

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
 _PATIENCE = 0.05  # seconds of a run before the compiler is loaded: a short program ends without it
 _SHORT_PATIENCE = 0.03  # where it is known what will be hot
-_LONG_RUN = 0.25  # seconds until what was hot with any input is compiled, where what is hot here is prepared
 _PERIOD = 0.01  # seconds between two samples
-_HOT = 2  # samples in a function until it is compiled
+_HOT = (
+    2  # samples in a function until it is compiled; one, where what is hot is prepared and it was hot before
+)
 _STUCK = 3  # samples on Unicorn in a compiled function until the place itself becomes an entry
 _HOT_COMPILED = 4  # samples in a function's compiled code until it is optimised
 _OUTDATED = 5  # further samples in code that was replaced until it is made to leave, out of a loop
@@ -73,6 +74,7 @@ class TierUp:
         self._started = 0.0  # in seconds of time.monotonic()
         self._has_image = False  # of the program's code, from an earlier run
         self._first: list[int] = []  # hot functions that are to be compiled
+        self._known: set[int] = set()  # functions that are compiled when they are seen
         self._compiled: set[_Wanted] = set()
         self._wanted: list[_Wanted] = []  # those that were hot, to be remembered
         self._calls: list[int] = []  # functions that compiled ones call
@@ -167,8 +169,9 @@ class TierUp:
         self._sampling.start()
         for address in sorted(self._first, key=lambda address: named[address] > _LONG):
             self._compile(address)
-        is_prepared = bool(self._hot) and not self._first
-        if not is_prepared or not self._closing.wait(_LONG_RUN):
+        if self._hot and not self._first:  # all is prepared that is hot with any input
+            self._known = {address for address, _, _ in remembered}
+        else:
             for address, inside, _ in remembered:
                 self._compile(address, inside)
         self._is_compiling = False
@@ -272,7 +275,7 @@ class TierUp:
         self._samples[entries] += 1
         outcome = self._recompiler.outcomes.get(entries)
         if outcome is None and function is not None:
-            if self._samples[entries] >= _HOT:
+            if self._samples[entries] >= _HOT or function.address in self._known:
                 self._want(function.address, self._recompiler.loop_start(pc))
         elif self._samples[entries] >= _STUCK and (outcome is None or outcome.tier is not Tier.UNICORN):
             self._samples[entries] = 0
