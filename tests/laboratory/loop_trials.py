@@ -8,6 +8,7 @@ is written, and may overlap the others.
 
 from __future__ import annotations
 
+import ctypes
 import random
 import struct
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from xenon.lifter.target import Target
 from xenon.lifter.unit import lift_unit
 from xenon.linux.layout import PROGRAM
 from xenon.recompiler.cache import CodeCache
+from xenon.recompiler.codegen import compile_text
 from xenon.recompiler.outcome import Tier
+from xenon.recompiler.recompiler import Compiler
 
 _CODE, _BODY, _DATA = PROGRAM.start, PROGRAM.start + 0x1000, PROGRAM.start + 0x10000
 _DATA_BYTES = 4 * PAGE_BYTES
@@ -130,12 +133,17 @@ def _access(rng: random.Random, vector: bool, base: int, step: int, write: bool)
     return (52 if write else 48) << 26 | rng.randrange(1, 8) << 21 | base << 16 | rng.randrange(0, 32, 4)
 
 
-def loop_form(body: tuple[int, ...], name: str) -> str:
-    """The text of one form of a counted loop with this body; loops.py says what the forms are called."""
+def loop_text(body: tuple[int, ...]) -> str:
+    """The module of a counted loop with this body."""
     words = (0x7FC9_03A6, *body)  # mtctr r30
     words = (*words, 0x4200_0000 | -4 * (len(words) - 1) & 0xFFFC, _BLR)
     flow = explore({0x1000 + 4 * index: word for index, word in enumerate(words)}.get, (0x1000,))
-    text = lift_unit(flow, "loop", Target(True, RAM_BYTES, PAGE_BYTES, optimised=True))
+    return lift_unit(flow, "loop", Target(True, RAM_BYTES, PAGE_BYTES, optimised=True))
+
+
+def loop_form(body: tuple[int, ...], name: str) -> str:
+    """The text of one form of a counted loop with this body; loops.py says what the forms are called."""
+    text = loop_text(body)
     start = text.index(f"{name}1004:")
     return text[start : text.index("br ", start)]
 
@@ -145,6 +153,7 @@ class LoopLaboratory(TrialMachine):
 
     def __init__(self, cache: CodeCache | None = None) -> None:
         super().__init__(cache)
+        self._kept: list[ctypes.c_uint64] = []
         self._pages.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
         self._pages.map(_DATA, _DATA_BYTES, Protection.READ | Protection.WRITE)
         self._pages.map(_RESULTS, PAGE_BYTES, Protection.READ | Protection.WRITE)
@@ -166,14 +175,46 @@ class LoopLaboratory(TrialMachine):
             "Unicorn": self._run(trial, inline, None),
         }
 
-    def _run(self, trial: Trial, code: list[int], compiled: int | None, tier: Tier = Tier.COMPILED) -> bytes:
+    def rounds(self, trial: Trial, form: str) -> int:
+        """How many rounds of a compiled loop one form of it does; of words that are compiled for the first
+        time in this process."""
+        loop = [*_set_up(trial), _BRANCH_TO_THE_NEXT]
+        start = _CODE + 4 * len(loop)
+        inline = [*loop, *trial.words, 0x4200_0000 | -4 * len(trial.words) & 0xFFFC]
+        inline += [*_next_turn(trial, len(inline) - len(loop)), *_tear_down(), _SC]
+        counter = ctypes.c_uint64()
+        self._kept.append(counter)  # the code stays in the process
+        place = f"ptr inttoptr (i64 {ctypes.addressof(counter)} to ptr)"
+        label = f"{form}{start:x}:"
+        counting = [
+            label,
+            f"  %rounds_so_far = load i64, {place}",
+            "  %and_this_one = add i64 %rounds_so_far, 1",
+            f"  store i64 %and_this_one, {place}",
+        ]
+
+        def compiler(text: str, optimised: bool) -> bytes:
+            assert label in text
+            return compile_text(text.replace(label, "\n".join(counting)), optimised)
+
+        self._run(trial, inline, start, compiler=compiler)
+        return counter.value
+
+    def _run(
+        self,
+        trial: Trial,
+        code: list[int],
+        compiled: int | None,
+        tier: Tier = Tier.COMPILED,
+        compiler: Compiler | None = None,
+    ) -> bytes:
         memory, cpu = self._memory, self._cpu
         memory.write(_CODE, struct.pack(f">{len(code)}I", *code))
         memory.write(_BODY, struct.pack(f">{len(trial.words) + 1}I", *trial.words, _BLR))
         memory.write(_DATA, trial.data)
         self._pages.written(_CODE, 2 * PAGE_BYTES)
         if compiled is not None:
-            outcome = self.recompiler.compile(compiled, tier=tier)
+            outcome = self.recompiler.compile(compiled, tier=tier, compiler=compiler)
             assert outcome.tier is tier, outcome.reason
         calls = self._code.hand_overs
         trap = cpu.run(_CODE)

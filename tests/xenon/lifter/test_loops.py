@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import struct
+from dataclasses import replace
 from itertools import product
 
 import pytest
-from laboratory.loop_trials import LoopLaboratory, Trial, loop_form, random_trial
+from laboratory.loop_trials import LoopLaboratory, Trial, loop_form, loop_text, random_trial
 from support import LONG, WHOLE, sample
 from systems import RECOMPILER
 
@@ -194,6 +195,13 @@ def test_stores_of_a_loop_into_what_another_remembers_are_looked_at(
     assert len(set(results.values())) == 1
 
 
+def test_stores_between_a_line_that_stays_and_rows_that_move_on_do_not_end_what_is_remembered() -> None:
+    """20 runs of 4 rounds: the rows are tried first, four times, then the line; a store goes in between."""
+    trial = replace(_repeated(2, (0x910A0C04,), line_stays=True), rounds=4, turns=20)
+    trial = replace(trial, between=(0x394AFF00, *trial.between[1:]))  # addi r10, r10, -256
+    assert LoopLaboratory().rounds(trial, "G1_") >= 4 * (20 - 4 - 3)
+
+
 @pytest.mark.parametrize(
     ("rows", "looks"),
     [
@@ -209,6 +217,11 @@ def test_a_weighted_sum_of_rows_is_made_of_wide_operations() -> None:
     fast = loop_form(_weighed(), "F")
     assert fast.count("@llvm.fma.v16f32") == 2
     assert fast.count("@llvm.fma.v4f32") == 0
+
+
+@pytest.mark.parametrize(("body", "is_wide"), [(_rows(2), True), (_MULTIPLY_ADD, False)])
+def test_the_stack_is_aligned_to_wide_values(body: tuple[int, ...], is_wide: bool) -> None:
+    assert ("alignstack(64)" in loop_text(body)) is is_wide
 
 
 @pytest.mark.parametrize("body", [_rows(2), _MULTIPLY_ADD, _STORED])

@@ -78,3 +78,18 @@ def test_what_is_closed_again_keeps_nothing_more(recompiler: Recompiler, tmp_pat
         file.unlink()
     tier.close()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("is_known", "samples"), [(True, 1), (False, 2)])
+def test_what_was_hot_before_is_wanted_when_it_is_seen_once(
+    recompiler: Recompiler, is_known: bool, samples: int
+) -> None:
+    (address,) = recompiler.functions.addresses_of({"refuse"})
+    tier = TierUp(recompiler)
+    tier._known = {address} if is_known else set()
+    try:
+        for sample in range(1, samples + 1):
+            tier._look_at_interpreted(address)
+            assert (address in tier._waiting) is (sample == samples)
+    finally:
+        tier.close()
