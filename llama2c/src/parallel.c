@@ -62,13 +62,13 @@ void parallel_start(void)
     }
 }
 
-// Takes chunks of the job until none is left: two thirds of its even share of what is left at a time.
+// Takes chunks of the job until none is left: four fifths of its even share of what is left at a time.
 static void take_chunks(void)
 {
     int32_t start = atomic_load_explicit(&job.next, memory_order_relaxed);
     while (start < job.end) {
         int left = job.end - start;
-        int size = (int)((int64_t)left * 2 / (3 * job.threads));
+        int size = (int)((int64_t)left * 4 / (5 * job.threads));
         size = size > UNIT ? size & -UNIT : size;
         size = size > job.least ? size : job.least;
         size = size < left ? size : left;

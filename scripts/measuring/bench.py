@@ -22,7 +22,9 @@ from bench_start import start_figures
 
 import llama2c
 import loader
+from llama2c.facts import HOT_FUNCTIONS
 from loader.synthetic import Shape
+from xenon.console import Console, CpuKind, MachineSettings
 from xenon.errors import XenonError
 from xenon.stories import benchmark, benchmark_report
 from xenon.stories.benchmark_report import Value
@@ -50,6 +52,21 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def unprepared() -> list[str]:
+    """The hot functions of the guest that have no code prepared by this generator from these instructions: a
+    run compiles them while it is timed. None where nothing can be compiled."""
+    try:
+        console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
+    except XenonError:
+        return []
+    console.boot(llama2c.guest_program(), ["model"])
+    recompiler = console.recompiler
+    assert recompiler is not None
+    names = {function.address: function.name for function in recompiler.functions}
+    hot = [address for address, name in names.items() if name in HOT_FUNCTIONS]
+    return [names[address] for address in recompiler.take_prepared(hot)]
+
+
 def measured(options: argparse.Namespace, folder: Path) -> tuple[list[dict[str, Value]], list[Figure]]:
     """The rows of the model on all engines, and the figures of all parts that are asked for."""
     path = options.model or llama2c.bundled_model()
@@ -58,6 +75,9 @@ def measured(options: argparse.Namespace, folder: Path) -> tuple[list[dict[str, 
     scale = Scale(options.tokens, options.depths, options.repetitions)
     facts: list[dict[str, Value]] = []
     figures: list[Figure] = []
+    if left := unprepared():
+        what = f"{len(left)} hot functions are compiled in each run: python -m xenon.stories.prepare"
+        figures.append(Figure(what, None, ""))
     if "engines" in options.only:
         workloads = benchmark.plan_workloads(model, tokenizer, options.n_prompt, options.n_gen)
         selection = Selection(threads=sorted({1, default_threads()}), llama2c=options.llama2c)

@@ -9,11 +9,13 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import bench
 import pytest
 from support import sample
-from systems import PROGRAM_SCRIPTS
+from systems import PROGRAM_SCRIPTS, RECOMPILER
 
 from loader import synthetic
+from xenon.recompiler import recompiler
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -74,3 +76,11 @@ def test_a_short_form_compares_threads_prompts_and_depths(tmp_path: Path) -> Non
         assert share == pytest.approx(100 * 1_056_540 / 1e9 / bytes_a_second, abs=0.005)
     said = {line.split(": ")[1] for line in result.stdout.splitlines() if line.startswith("missed: ")}
     assert said == {what for what, cells in rows.items() if cells[2] == "MISSED"}
+
+
+@RECOMPILER
+def test_functions_that_a_timed_run_would_compile_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recompiler, "prepared", lambda: None)
+    assert {"rows_vmx", "take_chunks", "platform_read"} <= set(bench.unprepared())
