@@ -203,7 +203,7 @@ void parallel_for(int n, int grain, Share *share, const void *context)
     }
     int least = n / (CHUNKS_OF_A_THREAD * (helpers + 1));
     least = least > grain ? least : grain;  // each chunk begins where nothing is prefetched yet
-    least = least > UNIT ? least & -UNIT : least;
+    least = least > UNIT ? (least + UNIT - 1) & -UNIT : least;
     job = (Job){share, context, n, least, helpers + 1, 0};
     for (int i = 0; i < helpers; i++) {
         post(company[i]);
