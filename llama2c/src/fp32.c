@@ -5,9 +5,8 @@
 
 enum { PREFETCH_AHEAD = 4096 };              // bytes
 enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };  // of a tile: rows of w times positions of x that share their loads
-enum { SHORT_ROW = 512 };                   // items: as many rows side by side as there can be; half of that of longer ones
-enum { VECTOR_BYTES = 16 };
-enum { ROWS_AT_ONCE = 16 };                     // of a batch, which stay in a cache for all its positions
+enum { SHORT_ROW = 512 };                    // items: up to so many, MOST_ROWS rows go side by side, else half as many
+enum { ROWS_AT_ONCE = 16 };                  // of a batch, which stay in a cache for all its positions
 
 // Row i of w times x of the given positions, each in llama2.c's order: the sums hide each other's latency.
 static inline __attribute__((always_inline)) void tile_scalar(const Product *p, int i, int position, int positions)

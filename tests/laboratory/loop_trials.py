@@ -29,6 +29,7 @@ from xenon.recompiler.recompiler import Compiler
 _CODE, _BODY, _DATA = PROGRAM.start, PROGRAM.start + 0x1000, PROGRAM.start + 0x10000
 _DATA_BYTES = 4 * PAGE_BYTES
 _RESULTS = _DATA + _DATA_BYTES + PAGE_BYTES  # behind a page that is not mapped
+_COUNTERS: list[ctypes.c_uint64] = []  # of compiled code, which stays in the process
 _BLR, _SC = 0x4E80_0020, 0x4400_0002
 _BRANCH_TO_THE_NEXT = 0x4800_0004
 _SPECIAL = (
@@ -153,19 +154,16 @@ class LoopLaboratory(TrialMachine):
 
     def __init__(self, cache: CodeCache | None = None) -> None:
         super().__init__(cache)
-        self._kept: list[ctypes.c_uint64] = []
         self._pages.map(_CODE, 2 * PAGE_BYTES, Protection.READ | Protection.EXECUTE)
         self._pages.map(_DATA, _DATA_BYTES, Protection.READ | Protection.WRITE)
         self._pages.map(_RESULTS, PAGE_BYTES, Protection.READ | Protection.WRITE)
 
     def results(self, trial: Trial) -> dict[str, bytes]:
         """What is in memory and registers behind the loop, for each way to run it."""
-        loop = [*_set_up(trial), _BRANCH_TO_THE_NEXT]  # the engine hands over where a block begins
-        start = _CODE + 4 * len(loop)
+        inline, start = _inline(trial)
+        loop = inline[: (start - _CODE) // 4]
         self.recompiler.assume_singles = trial.assume_singles
-        inline = [*loop, *trial.words, 0x4200_0000 | -4 * len(trial.words) & 0xFFFC]
         called = [*loop, 0x4800_0001 | (_BODY - start), 0x4200_0000 | -4 & 0xFFFC]
-        inline += [*_next_turn(trial, len(inline) - len(loop)), *_tear_down(), _SC]
         called += [*_next_turn(trial, len(called) - len(loop)), *_tear_down(), _SC]
         return {
             "a loop": self._run(trial, inline, start),
@@ -178,12 +176,9 @@ class LoopLaboratory(TrialMachine):
     def rounds(self, trial: Trial, form: str) -> int:
         """How many rounds of a compiled loop one form of it does; of words that are compiled for the first
         time in this process."""
-        loop = [*_set_up(trial), _BRANCH_TO_THE_NEXT]
-        start = _CODE + 4 * len(loop)
-        inline = [*loop, *trial.words, 0x4200_0000 | -4 * len(trial.words) & 0xFFFC]
-        inline += [*_next_turn(trial, len(inline) - len(loop)), *_tear_down(), _SC]
+        inline, start = _inline(trial)
         counter = ctypes.c_uint64()
-        self._kept.append(counter)  # the code stays in the process
+        _COUNTERS.append(counter)
         place = f"ptr inttoptr (i64 {ctypes.addressof(counter)} to ptr)"
         label = f"{form}{start:x}:"
         counting = [
@@ -221,6 +216,14 @@ class LoopLaboratory(TrialMachine):
         assert trap.kind is TrapKind.SYSTEM_CALL, trap
         assert (self._code.hand_overs > calls) is (compiled is not None)
         return memory.read(_DATA, _DATA_BYTES) + memory.read(_RESULTS, 512)
+
+
+def _inline(trial: Trial) -> tuple[list[int], int]:
+    """The program with the loop in it, and the address of the loop."""
+    code = [*_set_up(trial), _BRANCH_TO_THE_NEXT]  # the engine hands over where a block begins
+    before = len(code)
+    code += [*trial.words, 0x4200_0000 | -4 * len(trial.words) & 0xFFFC]
+    return [*code, *_next_turn(trial, len(code) - before), *_tear_down(), _SC], _CODE + 4 * before
 
 
 def _li(register: int, value: int) -> list[int]:
