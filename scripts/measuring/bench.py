@@ -54,7 +54,7 @@ def read_options() -> argparse.Namespace:
 
 def unprepared() -> list[str]:
     """The hot functions of the guest that have no code prepared by this generator from these instructions: a
-    run compiles them while it is timed. None where nothing can be compiled."""
+    run compiles them while it is timed. Empty where nothing can be compiled."""
     try:
         console = Console(MachineSettings(cpu=CpuKind.RECOMPILER))
     except XenonError:

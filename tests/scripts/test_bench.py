@@ -79,8 +79,6 @@ def test_a_short_form_compares_threads_prompts_and_depths(tmp_path: Path) -> Non
 
 
 @RECOMPILER
-def test_functions_that_a_timed_run_would_compile_are_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_functions_that_a_timed_run_would_compile_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recompiler, "prepared", lambda: None)
     assert {"rows_vmx", "take_chunks", "platform_read"} <= set(bench.unprepared())

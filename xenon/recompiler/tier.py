@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 _PATIENCE = 0.05  # seconds of a run before the compiler is loaded: a short program ends without it
 _SHORT_PATIENCE = 0.03  # where it is known what will be hot
 _PERIOD = 0.01  # seconds between two samples
-_HOT = (
-    2  # samples in a function until it is compiled; one, where what is hot is prepared and it was hot before
-)
+_HOT = 2  # samples in a function until it is compiled; one will do for those in TierUp._known
 _STUCK = 3  # samples on Unicorn in a compiled function until the place itself becomes an entry
 _HOT_COMPILED = 4  # samples in a function's compiled code until it is optimised
 _OUTDATED = 5  # further samples in code that was replaced until it is made to leave, out of a loop
@@ -74,7 +72,7 @@ class TierUp:
         self._started = 0.0  # in seconds of time.monotonic()
         self._has_image = False  # of the program's code, from an earlier run
         self._first: list[int] = []  # hot functions that are to be compiled
-        self._known: set[int] = set()  # functions that are compiled when they are seen
+        self._known: set[int] = set()  # functions that were hot in an earlier run, and wait to be seen
         self._compiled: set[_Wanted] = set()
         self._wanted: list[_Wanted] = []  # those that were hot, to be remembered
         self._calls: list[int] = []  # functions that compiled ones call
@@ -375,8 +373,10 @@ class TierUp:
         recompiler = self._recompiler
         hot = [pair for pair in self._wanted if not recompiler.is_left(pair[0])]
         wanted = [(*pair, pair[0] in self._optimised) for pair in hot[:_MOST_REMEMBERED]]
+        seen = {address for address, _ in hot}
+        others = [row for row in before if row[0] in self._known - seen and not recompiler.is_left(row[0])]
         left: list[_Left] = sorted(recompiler.left().items())
         is_new = set(wanted) - set(before) or self._left_before(key) != left
         if recompiler.cache and recompiler.functions and is_new:
-            rows = [*left, *wanted]
+            rows = [*left, *wanted, *others]
             recompiler.cache.put(key, json.dumps(rows[:_MOST_REMEMBERED]).encode())

@@ -93,3 +93,15 @@ def test_what_was_hot_before_is_wanted_when_it_is_seen_once(
             assert (address in tier._waiting) is (sample == samples)
     finally:
         tier.close()
+
+
+def test_what_was_hot_before_and_is_not_seen_is_remembered_beside_what_is_new(recompiler: Recompiler) -> None:
+    known, hot = sorted(recompiler.functions.addresses_of({"refuse", "platform_write"}))
+    tier = TierUp(recompiler)
+    tier._known = {known}
+    try:
+        tier._compile(hot)
+        tier._remember("program", [(known, None, False)])
+    finally:
+        tier.close()
+    assert json.loads(_kept(recompiler)) == [[hot, None, False], [known, None, False]]
