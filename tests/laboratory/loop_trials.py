@@ -143,7 +143,7 @@ def loop_text(body: tuple[int, ...]) -> str:
 
 
 def loop_form(body: tuple[int, ...], name: str) -> str:
-    """The text of one form of a counted loop with this body; loops.py says what the forms are called."""
+    """The text of one form of a counted loop with this body; see loop_rounds.py for what forms are called."""
     text = loop_text(body)
     start = text.index(f"{name}1004:")
     return text[start : text.index("br ", start)]

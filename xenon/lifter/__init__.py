@@ -14,11 +14,11 @@ Input is a way to fetch instruction words; output is the text of an LLVM module 
    lift.py gives them registers, memory, and the repair of results that PowerPC defines differently from the
    host: `unless(good, usual, repair)` puts it on an unlikely branch. Registers live in stack slots (slots.py,
    registers.py); LLVM makes them values.
-5. loops.py gives a loop of one block two forms. The fast form runs as many rounds as streams.py finds to stay
-   on good pages, without a check. While it is emitted, a Speculation (speculate.py) collects what must hold
-   for results to need no repair, in place of the branches; the rounds test that at their end, and go back to
-   the slow form where it fails. side_by_side.py merges four running vector sums into one operation,
-   unpacked.py and half_sums.py those whose weights are bytes and halves.
+5. loops.py gives a loop of one block two forms (loop_rounds.py). The fast form runs as many rounds as
+   streams.py finds to stay on good pages, without a check. While it is emitted, a Speculation (speculate.py)
+   collects what must hold for results to need no repair, in place of the branches; the rounds test that at
+   their end, and go back to the slow form where it fails. side_by_side.py merges four running vector sums
+   into one operation, unpacked.py and half_sums.py those whose weights are bytes and halves.
 6. unit.py puts it together: the entries (entry.py), the blocks in order, and at each end of a block a branch,
    a switch (switches.py), a call of other compiled code through the dispatch table, or an exit that writes
    the registers back (exits.py). module.py has what a module holds besides.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from xenon.lifter import layout, loops, slots
+from xenon.lifter import layout, loop_slots, slots
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.ir_types import BIT, I32, I64
 from xenon.lifter.lift import Lifter
@@ -13,7 +13,7 @@ from xenon.lifter.lift import Lifter
 def reserve_slots(lifter: Lifter, registers: Iterable[str]) -> None:
     """Emit the stack slots of these registers and of loops, and the pointers to RAM and to its page table.
     The `before_` and `first_` slots are for loops that may have to begin again."""
-    loops.reserve(lifter)
+    loop_slots.reserve(lifter)
     for name in sorted(registers):
         for slot in slots.slots_of(name):
             lifter.alloca(slot.name, slot.type)

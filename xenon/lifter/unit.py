@@ -6,7 +6,7 @@ it leaves to the interpreter that way, at the instruction itself; at a system ca
 PC behind it.
 
 LLVM blocks carry the guest address of their block and a letter: E for an entry from outside, C for a jump
-that is counted, B for the block itself; those of loops are in loops.py.
+that is counted, B for the block itself; those of loops are in loops.py and loop_rounds.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from xenon.lifter.ir_types import I8, I32, I64
 from xenon.lifter.last_status import find_last, note_last
 from xenon.lifter.layout import Status
 from xenon.lifter.lift import Lifter
-from xenon.lifter.loops import Loop, is_loop
+from xenon.lifter.loop_facts import is_loop
+from xenon.lifter.loops import Loop
 from xenon.lifter.module import module_head, module_text
 from xenon.lifter.remembered import reserve_memory
 from xenon.lifter.rules import RULES
@@ -66,7 +67,7 @@ def _attributes(leaf: Flow) -> str:
 
 
 class Unit:
-    """One function on its way to text; the host of its loops (loops.LoopHost)."""
+    """One function on its way to text; the host of its loops (loop_host.LoopHost)."""
 
     def __init__(
         self, flow: Flow, name: str, target: Target, leaves: Mapping[int, str] = MappingProxyType({})
