@@ -19,9 +19,9 @@ Input is a way to fetch instruction words; output is the text of an LLVM module 
    collects what must hold for results to need no repair, in place of the branches; the rounds test that at
    their end, and go back to the slow form where it fails. side_by_side.py merges four running vector sums
    into one operation, unpacked.py and half_sums.py those whose weights are bytes and halves.
-6. unit.py puts it together: the entries (entry.py), the blocks in order, and at each end of a block a branch,
-   a switch (switches.py), a call of other compiled code through the dispatch table, or an exit that writes
-   the registers back (exits.py). module.py has what a module holds besides.
+6. unit.py puts it together: the entries (entry.py), the blocks in order, and at each end of a block
+   (block_ends.py) a branch, a switch (switches.py), a call of other compiled code through the dispatch table,
+   or an exit that writes the registers back (exits.py). module.py has what a module holds besides.
 
 counting.py adds counters for a run that is measured. prelude.ll holds the repairs themselves, written once as
 LLVM functions. A rule for another instruction is a function in a rules file and a row in operands.tsv; the

@@ -24,6 +24,11 @@ def count(emitter: Emitter, target: Target, address: int, step: int | Value = 1)
     emitter.write(emitter.read(I64, counter) + step, counter)
 
 
+def jump_label(target: Target, address: int) -> str:
+    """Of a block, for a jump that is counted, if any is."""
+    return f"{'B' if target.counters is None else 'C'}{address:x}"
+
+
 def note_function(emitter: Emitter, target: Target, address: int) -> None:
     """Name the function at this guest address as the one under way, and its tier, for a sampler."""
     word = address | (layout.OPTIMISED if target.optimised else 0)

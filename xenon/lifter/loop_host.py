@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from xenon.lifter.block_ends import BlockEnds
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Guard
 from xenon.lifter.lift import Lifter
-from xenon.lifter.values import Value
 from xenon.powerpc.decode import Instruction
 
 
@@ -16,6 +16,7 @@ class LoopHost(Protocol):
     """What a loop asks of the function that it is part of; see unit.py."""
 
     lifter: Lifter
+    ends: BlockEnds
 
     def plain(self, block: Block, guards: dict[int, Guard]) -> None:
         """Emit a block in which every address is checked."""
@@ -30,15 +31,3 @@ class LoopHost(Protocol):
         instead: Callable[[int, Instruction], bool] | None = None,
     ) -> None:
         """Emit the instructions of a block but for its branch."""
-
-    def condition(self, block: Block) -> Value | None:
-        """Emit whether the branch is taken; None where it always is."""
-
-    def poll(self, successor: int, counted: bool = False) -> None:
-        """Emit a way out for a CPU that is to stop."""
-
-    def convert(self, successor: int) -> None:
-        """Bring FPRs into the form that a successor expects."""
-
-    def go_to(self, successor: int) -> None:
-        """Convert and branch to another block."""

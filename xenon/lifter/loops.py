@@ -105,7 +105,7 @@ class Loop:
         lifter.start(f"A{start:x}")
         lifter.forget()
         self._host.begin(self._block)
-        self._host.poll(start, counted=True)
+        self._host.ends.poll(start, counted=True)
         lifter.branch(f"L{start:x}")
         lifter.start(f"L{start:x}")
         lifter.forget()
