@@ -13,18 +13,16 @@ from dataclasses import dataclass
 
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Place, writes_memory
-from xenon.lifter.ir_types import FLOAT, HALF, I8, vector
+from xenon.lifter.ir_types import HALF, I8, vector
 from xenon.lifter.lift import Lifter
-from xenon.lifter.side_by_side import lines_of_words, pack_sums, unpack_sums
 from xenon.lifter.slots import MOST_WIDE, is_vr, number_of, vr, wide
 from xenon.lifter.speculate import Grain, Read
-from xenon.lifter.sum_groups import SumGroup
+from xenon.lifter.sum_groups import SumGroup, SumGroups, lines_of_words, multiply_add
 from xenon.lifter.values import Value
 from xenon.lifter.widened_halves import BEFORE, CONSTANTS, LOAD, WIDENED, VectorTree, matched, tree_of
 
 _LINE = 16  # bytes of a VR
 _PARTS = 4  # VRs that the halves of two lines become
-_FLOATS = vector(16, FLOAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +47,11 @@ class _Group(SumGroup[_Product]):
         return tuple(product.load for product in self.products)
 
 
-class HalfSums:
+class HalfSums(SumGroups[_Group]):
     """The groups of a loop, and the VRs that hold its constants, by their names."""
 
     def __init__(self, groups: list[_Group], constants: dict[str, int]) -> None:
-        self._groups = {group.last: group for group in groups}
-        self._of_slot = {group.slot: group for group in groups}
+        super().__init__(groups)
         self._constants = constants
         self._products = {product.index for group in groups for product in group.products}
         self._first = {load for group in groups for load in (group.row[0], group.products[0].weights)}
@@ -63,7 +60,6 @@ class HalfSums:
         self._known: frozenset[tuple[int, ...]] = frozenset()
         self.indices = frozenset(self._products | self._first)
         """The instructions of the block that take part."""
-        self.slots = tuple(self._of_slot)
 
     def repeated_rows(self) -> list[list[tuple[int, ...]]]:
         """Loads that may be the same in a later run of the loop: of the factors that are no weights."""
@@ -98,16 +94,8 @@ class HalfSums:
         sums = lifter.get(group.slot)
         lifter.speculation.need(words, Grain.FACTOR)
         lifter.speculation.need(sums, Grain.MULTIPLE)
-        floats = [self._sixteen(lifter, group.products[0].weights)]
-        for value in (words, sums):
-            floats.append(value.bitcast(_FLOATS))
-            lifter.same(floats[-1], value)
-        result = floats[0].intrinsic("fma", *floats[1:])
-        lifter.speculation.number(result, floats)
-        lifter.speculation.promise(result, Grain.MULTIPLE)
-        total = result.bitcast(group.slot.type)
-        lifter.same(total, result)
-        lifter.set(group.slot, total)
+        weights = self._sixteen(lifter, group.products[0].weights)
+        lifter.set(group.slot, multiply_add(lifter, (words, sums), Grain.MULTIPLE, floats=(weights,)))
 
     def _sixteen(self, lifter: Lifter, load: int) -> Value:
         """The weights that two lines hold from a load on."""
@@ -117,16 +105,6 @@ class HalfSums:
             order = [place ^ 7 for place in range(bytes.lanes)]  # lane 3 - e of a VR is its element e
             self._weights[load] = data.shuffle(order).bitcast(vector(16, HALF)).fpext(32)
         return self._weights[load]
-
-    def pack(self, lifter: Lifter) -> None:
-        """Before the first round."""
-        for slot, group in self._of_slot.items():
-            pack_sums(lifter, slot, group.totals)
-
-    def unpack(self, lifter: Lifter) -> None:
-        """Behind the last one."""
-        for slot, group in self._of_slot.items():
-            unpack_sums(lifter, slot, group.totals)
 
 
 def find_half_sums(block: Block, places: dict[int, Place]) -> HalfSums | None:

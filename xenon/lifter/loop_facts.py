@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from xenon.lifter.flow import Block, End
 from xenon.lifter.guards import Addresses, writes_memory
-from xenon.lifter.half_sums import find_half_sums
+from xenon.lifter.loop_sums import find_sums
 from xenon.lifter.remembered import repeated
-from xenon.lifter.rows_together import find_rows_together
-from xenon.lifter.side_by_side import find_side_by_side
 from xenon.lifter.slots import slots_of
 from xenon.lifter.streams import find_followed, find_placed, find_streams
 from xenon.lifter.target import Target
-from xenon.lifter.unpacked import find_unpacked
 
 
 def is_loop(block: Block) -> bool:
@@ -28,12 +25,7 @@ class LoopFacts:
         self.guards = addresses.guards
         self.streams = find_streams(self.guards, addresses.steps)
         """The guards that can be made ahead of the rounds, by the index of their instruction."""
-        self.sums = (
-            find_side_by_side(block, addresses.places)
-            or find_unpacked(block, addresses.places)
-            or (find_half_sums(block, addresses.places) if target.halves else None)
-            or find_rows_together(block, addresses.places)
-        )
+        self.sums = find_sums(block, addresses.places, target.halves)
         """What emits its sums that are one operation, if it has some."""
         self.unchecked = all(index in self.streams for index in self.guards)
         """Whether the fast form checks no address at all, so that it may speculate."""

@@ -13,10 +13,11 @@ from itertools import pairwise
 
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Place, writes_memory
-from xenon.lifter.ir_types import BYTES_16, FLOAT, vector
+from xenon.lifter.ir_types import BYTES_16
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import Slot, is_vr, number_of, vr, wide
 from xenon.lifter.speculate import Read
+from xenon.lifter.sum_groups import joined, multiply_add
 from xenon.lifter.values import Value
 
 _WIDTHS = (4, 2)  # rows in one operation, by preference
@@ -108,31 +109,20 @@ class RowsTogether:
         before = group.done if level else _everywhere(lifter, group.rows[0].start, len(steps))
         assert before is not None
         grain = lifter.speculation.need_of_sum((words, factor), before)
-        floats = []
-        for value in (words, factor, before):
-            floats.append(value.bitcast(vector(value.type.lanes, FLOAT)))
-            lifter.same(floats[-1], value)
-        result = floats[0].intrinsic("fma", *floats[1:])
-        lifter.speculation.number(result, floats)
-        lifter.speculation.promise(result, grain)
-        group.done = result.bitcast(words.type)
-        lifter.same(group.done, result)
+        group.done = multiply_add(lifter, (words, factor, before), grain)
         for place, step in enumerate(steps):
             target = block.body[step.index].rt
             if level + 1 == len(group.lasts) or self._held[target] == step.index:
                 part = group.done.shuffle(range(4 * place, 4 * place + 4))
-                lifter.same(part, result)
+                lifter.same(part, group.done)
                 lifter.set(vr(target), part)
 
 
 def _lines_of_words(lines: list[Value]) -> Value:
     """Lines side by side, as the words of VRs."""
     count = len(lines)
-    while len(lines) > 1:
-        lanes = range(2 * lines[0].type.lanes)
-        lines = [a.shuffle(lanes, b) for a, b in zip(lines[::2], lines[1::2], strict=True)]
     reversed = [lane ^ 15 for lane in range(16 * count)]
-    return lines[0].shuffle(reversed).bitcast(wide(0, count).type)
+    return joined(lines).shuffle(reversed).bitcast(wide(0, count).type)
 
 
 def _everywhere(lifter: Lifter, number: int, times: int) -> Value:

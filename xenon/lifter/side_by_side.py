@@ -8,17 +8,16 @@ a second line, vspltw may have made the other factor, the same for all lines: a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Place, writes_memory
-from xenon.lifter.ir_types import FLOAT, I8, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, vr, wide
-from xenon.lifter.speculate import Grain, Read
-from xenon.lifter.sum_groups import SumGroup
+from xenon.lifter.speculate import Grain
+from xenon.lifter.sum_groups import SumGroup, SumGroups, lines_of_words, multiply_add, part_of
 from xenon.lifter.values import Value
 
 _LINE = 16  # bytes of a VR
@@ -52,13 +51,12 @@ class _Group(SumGroup[_Product]):
         return self.last < other.last and all(a.index < b.index for a, b in pairs)
 
 
-class SideBySide:
+class SideBySide(SumGroups[_Group]):
     """The groups of a loop. `held`: a VR to the index of the lvx that fills it last."""
 
     def __init__(self, groups: list[_Group], held: dict[int, int]) -> None:
-        self._groups = {group.last: group for group in groups}
+        super().__init__(groups)
         self._held = held
-        self._of_slot = {group.slot: group for group in groups}
         self._first = {row[0] for group in groups for row in group.rows}
         self._splats: dict[int, Value] = {}
         self._addresses: dict[int, Value] = {}
@@ -68,7 +66,6 @@ class SideBySide:
         self._splat_of = {product.index: product.splat for product in products if product.splat is not None}
         self.indices = frozenset(index for product in products for index in (product.index, *product.loads))
         """The instructions of the block that take part."""
-        self.slots = tuple(self._of_slot)
 
     def repeated_rows(self) -> list[list[tuple[int, ...]]]:
         """Loads that may be the same in a later run of the loop, a list for each way to be so: factors of one
@@ -85,10 +82,6 @@ class SideBySide:
         self._loaded.clear()
         self._splats.clear()
         self._known = frozenset(known)
-
-    def assumed(self, _read: Read) -> list[Value]:
-        """What must hold before the first round: nothing."""
-        return []
 
     def lift(self, lifter: Lifter, block: Block, index: int) -> bool:
         """Emit what stands for one of the instructions: a group with its last. It is done with."""
@@ -114,16 +107,7 @@ class SideBySide:
             factors.append(everywhere)
         sums = lifter.get(group.slot)
         lifter.speculation.need(sums, Grain.MULTIPLE)
-        floats = []
-        for words in (*factors, sums):
-            floats.append(words.bitcast(vector(words.type.lanes, FLOAT)))
-            lifter.same(floats[-1], words)
-        result = floats[0].intrinsic("fma", *floats[1:])
-        lifter.speculation.number(result, floats)
-        lifter.speculation.promise(result, Grain.MULTIPLE)
-        words = result.bitcast(group.slot.type)
-        lifter.same(words, result)
-        lifter.set(group.slot, words)
+        lifter.set(group.slot, multiply_add(lifter, (*factors, sums), Grain.MULTIPLE))
 
     def _load(self, lifter: Lifter, block: Block, row: tuple[int, ...]) -> Value:
         """The words of neighbouring lines, which are also what their registers hold from now on."""
@@ -133,46 +117,8 @@ class SideBySide:
                 lifter.speculation.promise(words, Grain.FACTOR)
             for place, index in enumerate(row):
                 if self._held[block.body[index].rt] == index:
-                    lifter.set(vr(block.body[index].rt), _part(words, place))
+                    lifter.set(vr(block.body[index].rt), part_of(words, place))
         return self._loaded[row]
-
-    def pack(self, lifter: Lifter) -> None:
-        """Before the first round."""
-        for slot, group in self._of_slot.items():
-            pack_sums(lifter, slot, group.totals)
-
-    def unpack(self, lifter: Lifter) -> None:
-        """Behind the last one."""
-        for slot, group in self._of_slot.items():
-            unpack_sums(lifter, slot, group.totals)
-
-
-def lines_of_words(lifter: Lifter, address: Value, lines: int) -> Value:
-    """The words of neighbouring lines of memory, VR after VR."""
-    bytes = vector(_LINE * lines, I8)
-    data = lifter.read(bytes, lifter.pointer(address), ", align 16")
-    reversed = [lane ^ (_LINE - 1) for lane in range(bytes.lanes)]
-    return data.shuffle(reversed).bitcast(wide(0, lines).type)
-
-
-def pack_sums(lifter: Lifter, slot: Slot, totals: Sequence[int]) -> None:
-    """Put VRs side by side into a slot."""
-    parts = [lifter.get(vr(total)) for total in totals]
-    while len(parts) > 1:
-        lanes = range(2 * parts[0].type.lanes)
-        parts = [a.shuffle(lanes, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-    lifter.set(slot, parts[0])
-
-
-def unpack_sums(lifter: Lifter, slot: Slot, totals: Sequence[int]) -> None:
-    """Put what is side by side in a slot into its VRs."""
-    for place, total in enumerate(totals):
-        lifter.set(vr(total), _part(lifter.get(slot), place))
-
-
-def _part(words: Value, place: int) -> Value:
-    """A VR of several."""
-    return words if words.type.lanes == 4 else words.shuffle(range(4 * place, 4 * place + 4))
 
 
 def find_side_by_side(block: Block, places: dict[int, Place]) -> SideBySide | None:

@@ -1,12 +1,19 @@
 """Running sums of a loop that are one operation: what their forms have in common (side_by_side.py,
-unpacked.py, half_sums.py)."""
+unpacked.py, half_sums.py, rows_together.py)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from xenon.lifter.slots import Slot
+from xenon.lifter.ir_types import FLOAT, I8, vector
+from xenon.lifter.lift import Lifter
+from xenon.lifter.slots import Slot, vr, wide
+from xenon.lifter.speculate import Grain, Read
+from xenon.lifter.values import Value
+
+_LINE = 16  # bytes of a VR
 
 
 class Product(Protocol):
@@ -37,3 +44,68 @@ class SumGroup(Generic[P]):
     @property
     def totals(self) -> tuple[int, ...]:
         return tuple(product.total for product in self.products)
+
+
+G = TypeVar("G", bound=SumGroup[Any])
+
+
+class SumGroups(Generic[G]):
+    """The groups of a loop, whose sums stay in their slots from round to round. Several groups may go on with
+    the same sums."""
+
+    def __init__(self, groups: Sequence[G]) -> None:
+        self._groups = {group.last: group for group in groups}
+        self._of_slot = {group.slot: group for group in groups}
+        self.slots = tuple(self._of_slot)
+
+    def assumed(self, _read: Read) -> list[Value]:
+        """What must hold before the first round: nothing."""
+        return []
+
+    def pack(self, lifter: Lifter) -> None:
+        """Before the first round."""
+        for slot, group in self._of_slot.items():
+            lifter.set(slot, joined([lifter.get(vr(total)) for total in group.totals]))
+
+    def unpack(self, lifter: Lifter) -> None:
+        """Behind the last one."""
+        for slot, group in self._of_slot.items():
+            for place, total in enumerate(group.totals):
+                lifter.set(vr(total), part_of(lifter.get(slot), place))
+
+
+def joined(parts: list[Value]) -> Value:
+    """Vectors side by side: one, two, four or more of the same type."""
+    while len(parts) > 1:
+        lanes = range(2 * parts[0].type.lanes)
+        parts = [a.shuffle(lanes, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
+def part_of(words: Value, place: int) -> Value:
+    """A VR of several side by side."""
+    return words if words.type.lanes == 4 else words.shuffle(range(4 * place, 4 * place + 4))
+
+
+def lines_of_words(lifter: Lifter, address: Value, lines: int) -> Value:
+    """The words of neighbouring lines of memory, VR after VR."""
+    bytes = vector(_LINE * lines, I8)
+    data = lifter.read(bytes, lifter.pointer(address), ", align 16")
+    reversed = [lane ^ (_LINE - 1) for lane in range(bytes.lanes)]
+    return data.shuffle(reversed).bitcast(wide(0, lines).type)
+
+
+def multiply_add(lifter: Lifter, words: Sequence[Value], grain: Grain, floats: Sequence[Value] = ()) -> Value:
+    """Emit the product of all but the last of these words, plus the last, as words that are promised to have
+    this grain. `floats`: factors before them that are no words."""
+    assert lifter.speculation is not None
+    operands = [*floats]
+    for value in words:
+        operands.append(value.bitcast(vector(value.type.lanes, FLOAT)))
+        lifter.same(operands[-1], value)
+    result = operands[0].intrinsic("fma", *operands[1:])
+    lifter.speculation.number(result, operands)
+    lifter.speculation.promise(result, grain)
+    total = result.bitcast(words[-1].type)
+    lifter.same(total, result)
+    return total

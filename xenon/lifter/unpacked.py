@@ -15,8 +15,8 @@ from xenon.lifter.guards import Place, writes_memory
 from xenon.lifter.ir_types import BYTES_16, FLOAT, FLOATS_4, I8, I32, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, number_of, vr, wide
-from xenon.lifter.speculate import Grain, Read
-from xenon.lifter.sum_groups import SumGroup
+from xenon.lifter.speculate import Grain
+from xenon.lifter.sum_groups import SumGroup, SumGroups, joined, multiply_add
 from xenon.lifter.values import Value
 
 _LINE = 16  # bytes of a VR
@@ -68,12 +68,12 @@ class _Group(SumGroup[_Product]):
         return tuple(product.load for product in self.products)
 
 
-class Unpacked:
+class Unpacked(SumGroups[_Group]):
     """The groups of a loop. `held`: a VR to the index of the instruction that writes it last. `copies`: the
     index of an instruction that copies a sum, as it is when a round begins, to the VR that the sum is in."""
 
     def __init__(self, groups: list[_Group], held: dict[int, int], copies: dict[int, int]) -> None:
-        self._groups = {group.last: group for group in groups}
+        super().__init__(groups)
         self._held = held
         self._copies = copies
         self._first = {group.row[0] for group in groups}
@@ -89,8 +89,6 @@ class Unpacked:
         }
         self.indices = frozenset(taken | copies.keys())
         """The instructions of the block that take part."""
-        self._of_slot = {group.slot: group for group in groups}
-        self.slots = tuple(self._of_slot)
 
     def repeated_rows(self) -> list[list[tuple[int, ...]]]:
         """Loads that may be the same in a later run of the loop: the activations."""
@@ -101,10 +99,6 @@ class Unpacked:
         for values in (self._captured, self._addresses, self._loaded, self._weights, self._before):
             values.clear()
         self._known = frozenset(known)
-
-    def assumed(self, _read: Read) -> list[Value]:
-        """What must hold before the first round: nothing."""
-        return []
 
     def lift(self, lifter: Lifter, block: Block, index: int) -> bool:
         """Emit what stands for one of the instructions: a group with its last. It is done with."""
@@ -135,14 +129,7 @@ class Unpacked:
         lifter.speculation.need(weights, Grain.FACTOR)
         lifter.speculation.need(words, Grain.FACTOR)
         lifter.speculation.need(sums, Grain.MULTIPLE)
-        floats = []
-        for value in (weights, words, sums):
-            floats.append(value.bitcast(_FLOATS))
-            lifter.same(floats[-1], value)
-        result = floats[0].intrinsic("fma", *floats[1:])
-        lifter.speculation.number(result, floats)
-        lifter.speculation.promise(result, Grain.MULTIPLE)
-        _set(lifter, group.slot, result)
+        lifter.set(group.slot, multiply_add(lifter, (weights, words, sums), Grain.MULTIPLE))
         for part, product in enumerate(group.products):
             if block.body[product.index].rt != product.total:
                 self._keep(lifter, block, product.index, lifter.get(group.slot), part)
@@ -208,28 +195,18 @@ class Unpacked:
     def pack(self, lifter: Lifter) -> None:
         """Before the first round."""
         for slot, group in self._of_slot.items():
-            parts = [lifter.get(vr(product.total)).shuffle(_REVERSED) for product in group.products]
-            while len(parts) > 1:
-                lanes = range(2 * parts[0].type.lanes)
-                parts = [a.shuffle(lanes, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-            lifter.set(slot, parts[0])
+            lifter.set(slot, joined([lifter.get(vr(total)).shuffle(_REVERSED) for total in group.totals]))
 
     def unpack(self, lifter: Lifter) -> None:
         """Behind the last one."""
         for slot, group in self._of_slot.items():
-            for part, product in enumerate(group.products):
-                lifter.set(vr(product.total), _part(lifter.get(slot), part))
+            for part, total in enumerate(group.totals):
+                lifter.set(vr(total), _part(lifter.get(slot), part))
 
 
 def _part(words: Value, part: int) -> Value:
     """A VR of four."""
     return words.shuffle([4 * part + lane for lane in _REVERSED])
-
-
-def _set(lifter: Lifter, slot: Slot, value: Value) -> None:
-    words = value.bitcast(slot.type)
-    lifter.same(words, value)
-    lifter.set(slot, words)
 
 
 def find_unpacked(block: Block, places: dict[int, Place]) -> Unpacked | None:
