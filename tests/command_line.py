@@ -131,6 +131,7 @@ def _serve() -> None:
     for name in COMMANDS:  # imports what reads the words and what prints the help
         with contextlib.redirect_stdout(io.StringIO()):
             app([name, "--help"], standalone_mode=False)
+    _fill_caches()
     gc.freeze()  # the end of a fork need not look at it
     for line in sys.stdin:
         child = os.fork()
@@ -138,6 +139,16 @@ def _serve() -> None:
             _become(_Job(**json.loads(line)))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _fill_caches() -> None:
+    """What every process finds out for itself about its engines and about the guest, once for all forks."""
+    from llama2c import guest_program
+    from xenon.console import Console, CpuKind, MachineSettings
+
+    for kind in (None, CpuKind.UNICORN):
+        Console(MachineSettings(cpu=kind)).boot(guest_program(), [])
+    gc.collect()
 
 
 def _become(job: _Job) -> None:

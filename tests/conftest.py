@@ -94,10 +94,13 @@ def functions_of_a_program_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def ctrl_c_as_on_a_terminal() -> None:
-    """A shell starts background jobs with SIGINT ignored, and what they start would inherit that."""
+def signals_as_on_a_terminal() -> None:
+    """A shell starts background jobs with SIGINT ignored, nohup starts all with SIGHUP ignored, and what they
+    start would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

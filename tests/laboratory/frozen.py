@@ -12,6 +12,7 @@ import ctypes
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,13 @@ def digits(name: str) -> int:
     }.get(name[0], 16)
 
 
+@cache
+def _pattern() -> Values:
+    """A value of its own for each register."""
+    filled = {name: int(f"{index + 0xA1:02x}" * 64, 16) for index, name in enumerate(NAMES)}
+    return {name: value & (1 << 4 * digits(name)) - 1 for name, value in filled.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One instruction; `before` holds what it reads, `after` what it writes. All else stays as it was."""
@@ -89,9 +97,7 @@ class Case:
 
     def start(self) -> Values:
         """All registers before the instruction: those that it does not read are filled with a pattern."""
-        filled = {name: int(f"{index + 0xA1:02x}" * 64, 16) for index, name in enumerate(NAMES)}
-        values = {name: value & (1 << 4 * digits(name)) - 1 for name, value in filled.items()}
-        return values | _CLEAR | self.before
+        return _pattern() | _CLEAR | self.before
 
     def expected(self) -> Values:
         """All registers after the instruction."""

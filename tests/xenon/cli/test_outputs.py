@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def test_a_signal_that_ends_convert_leaves_no_file(name: str, tmp_path: Path) ->
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not list(tmp_path.glob(".xenon-*.part")):
             assert process.poll() is None
+            time.sleep(0.002)
         process.send_signal(number)
         _, told = process.communicate()
     assert process.returncode == 128 + number

@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 from laboratory.loop_trials import LoopLaboratory, Trial, loop_form
-from support import WHOLE
+from support import WHOLE, sample
 from systems import RECOMPILER
 
 from xenon.linux.layout import PROGRAM
@@ -78,11 +78,11 @@ def test_four_rows_are_one_operation_a_step_and_two_are_one() -> None:
 def test_what_comes_between_the_rows_sees_what_it_must(
     laboratory: LoopLaboratory, spoiler: tuple[int, ...]
 ) -> None:
-    for rows, place in product((2, 4), (4, 6, 12)):
+    for rows, place in sample(product((2, 4), (4, 6, 12)), 2):
         words = _rows(rows, 2)
         body = (*words[:place], *spoiler, *words[place:], *_STORE, *_ENDS)
         results = laboratory.results(Trial(body, False, 20, (_DATA + 0x400, _DATA, _DATA + 0x2000), _data()))
-        assert len(set(results.values())) == 1, place
+        assert len(set(results.values())) == 1, (rows, place)
 
 
 @pytest.mark.parametrize("stores", [False, True])
