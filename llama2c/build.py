@@ -83,18 +83,21 @@ def zig_program() -> str:
     return str(Path(package.origin).resolve().with_name("zig.exe" if ON_WINDOWS else "zig"))
 
 
+def zig_cache(work: str) -> str:
+    """Where zig keeps what it compiles in a build in the folder `work`: every build starts with nothing."""
+    return f"{work}/cache"
+
+
 def _zig(arguments: Sequence[str], target: Path) -> Path:
     """Run `zig cc` in the folder of the sources; replace `target` only when the output is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as work:
         output = Path(work) / target.name
-        # Every build starts with an empty cache and removes it.
-        environment = os.environ | {
-            "ZIG_GLOBAL_CACHE_DIR": f"{work}/cache",
-            "ZIG_LOCAL_CACHE_DIR": f"{work}/cache",
-        }
+        caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), zig_cache(work))
         command = [zig_program(), "cc", *arguments, "-o", str(output)]
-        result = subprocess.run(command, cwd=SOURCES, env=environment, capture_output=True, check=False)
+        result = subprocess.run(
+            command, cwd=SOURCES, env=os.environ | caches, capture_output=True, check=False
+        )
         if result.returncode != 0:
             raise BuildError(f"{' '.join(command)}\n{result.stderr.decode(errors='replace')}")
         output.replace(target)

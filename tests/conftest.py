@@ -18,6 +18,7 @@ from systems import RECOMPILER, need
 
 import llama2c
 import loader
+from llama2c import build
 from llama2c.reference import Reference
 from xenon.powerpc.elf import Elf
 from xenon.powerpc.functions import Extent, Functions, read_functions
@@ -64,11 +65,13 @@ def pytest_collection_finish() -> None:
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compiled code of the tests goes to a folder that all workers of the run share and that goes away, not
     into the user's; commands share Python's byte code with this process; zig's C libraries, which take it a
-    minute to build, stay where they are."""
+    minute to build, stay where they are. The port's files stay there as well: zig compiles again what has
+    changed (see sharing.building_from_nothing)."""
     with pytest.MonkeyPatch.context() as patch:
         if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
             caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
             patch.setenv("ZIG_GLOBAL_CACHE_DIR", str(caches / "zig"))
+        patch.setattr(build, "zig_cache", lambda work: os.environ["ZIG_GLOBAL_CACHE_DIR"])
         patch.setenv("XDG_CACHE_HOME", str(run_folder(tmp_path_factory) / "cache"))
         if "PYTHONDONTWRITEBYTECODE" in os.environ and sys.pycache_prefix is not None:
             patch.delenv("PYTHONDONTWRITEBYTECODE")

@@ -42,6 +42,14 @@ def build_once(path: Path, build: Callable[[Path], object]) -> Path:
     return path
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Other processes wait for this one at the same block with the same folder."""
+    with (folder / "lock").open("w") as file:
+        _wait_for_lock(file.fileno())
+        yield
+
+
 def _wait_for_lock(descriptor: int) -> None:
     while True:
         try:
@@ -62,6 +70,14 @@ def build_program(target: Path, main: Path, parts: Sequence[str]) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "PORT", [part for part in build.PORT if part in parts])
         return build.build_guest(target, main)
+
+
+@contextmanager
+def building_from_nothing() -> Iterator[None]:
+    """What is built inside is compiled whole, whatever zig has in its cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "zig_cache", lambda work: f"{work}/cache")
+        yield
 
 
 @contextmanager

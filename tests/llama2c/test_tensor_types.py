@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sharing import build_once, building_quickly, run_folder
+from sharing import alone_in, build_once, building_quickly, run_folder
 from support import NATIVE, Floats, Made, image_bytes
 
 import loader
@@ -38,17 +38,24 @@ def add_type(sources: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reference]:
-    """The guest and the reference with one more type."""
+def builds(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> tuple[Path, Reference]:
+    """The guest and the reference with one more type. Their sources are at the same place in each run: zig
+    knows files that it has compiled by their paths, and compiles again what has changed."""
     folder = run_folder(tmp_path_factory) / "scaled fours"
+    assert pytestconfig.cache is not None
+    place = pytestconfig.cache.mkdir("scaled_fours")
 
     def build_both(unfinished: Path) -> None:
-        shutil.copytree(build.SOURCES, folder / "src")
-        add_type(folder / "src")
-        with pytest.MonkeyPatch.context() as patch, building_quickly():
-            patch.setattr(build, "SOURCES", folder / "src")
+        sources = place / "src"
+        with pytest.MonkeyPatch.context() as patch, building_quickly(), alone_in(place):
+            shutil.rmtree(sources, ignore_errors=True)
+            shutil.copytree(build.SOURCES, sources)
+            add_type(sources)
+            patch.setattr(build, "SOURCES", sources)
             patch.setattr(build, "PORT", (*build.PORT, "scaled_fours"))
-            build.build_guest(folder / "guest", folder / "src" / "main.c")
+            build.build_guest(folder / "guest", sources / "main.c")
             build.build_reference(folder / build.reference_name())
         unfinished.touch()
 

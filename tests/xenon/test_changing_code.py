@@ -84,8 +84,9 @@ class Machine:
 
 @pytest.fixture(params=CpuKind, ids=lambda kind: kind.value)
 def kind(request: pytest.FixtureRequest) -> CpuKind:
+    """What is compiled is a few instructions, and tests that it is given up in time: quick code does."""
     if request.param is CpuKind.RECOMPILER:
-        need(RECOMPILER)
+        request.getfixturevalue("quick_code")
     return CpuKind(request.param)
 
 

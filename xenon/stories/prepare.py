@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 import llama2c
+from llama2c import build
 from llama2c.build import BuildError, zig_program
 from llama2c.facts import C64_FUNCTIONS, XELL_FUNCTIONS, functions_to_prepare
 from xenon.recompiler.prepared import FOLDER, WINDOWS, library_name
@@ -71,7 +72,7 @@ def _programs(functions: frozenset[str] | None) -> dict[Path, frozenset[str]]:
 
 def _link(modules: dict[str, str], target: tuple[str, str], library: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".build-", dir=library.parent) as work:
-        caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), f"{work}/cache")
+        caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), build.zig_cache(work))
         flags = _FLAGS + _ELF_FLAGS
         if "windows" in target[0]:
             flags, modules = _FLAGS, {name: _exported(text) for name, text in modules.items()}
