@@ -80,9 +80,15 @@ def test_a_fit_is_what_a_session_predicts_of_the_real_file(kv: KeyValueType) -> 
     assert longest_context(stand_in) == longest_context(run) > 0
 
 
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> loader.Model:
+    return loader.open(write_shape(Shape.STORIES_15M, tmp_path_factory.mktemp("source"))[0])
+
+
 @pytest.mark.parametrize("label", ["int8", "q8_0", "q4_1"])
-def test_a_header_without_weights_is_a_file_of_the_converter(tmp_path: Path, label: str) -> None:
-    source = loader.open(write_shape(Shape.STORIES_15M, tmp_path)[0])
+def test_a_header_without_weights_is_a_file_of_the_converter(
+    source: loader.Model, tmp_path: Path, label: str
+) -> None:
     (format,) = (format for format in models_shapes.FORMATS if format.label == label)
     config = format.config_of(source.config)
     assert config is not None

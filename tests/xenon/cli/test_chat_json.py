@@ -45,31 +45,33 @@ def test_json_has_an_event_a_line() -> None:
     assert stats["memory_used"] < stats["memory_bytes"]
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("huh", "line 1: not JSON"),
-        ("[" * 100_000, "line 1: not JSON"),
-        ("[]", "line 1: no object"),
-        ("{}", "line 1: type null"),
-        ('{"type": "massage"}', 'line 1: type "massage"'),
-        ('{"type": ["message"]}', 'line 1: type ["message"]'),
-        ('{"type": "message"}', "line 1: a message without a text"),
-        ('{"type": "message", "text": 5}', "line 1: a message without a text"),
-        ('{"type": "message", "text": "\\ud800"}', "half a surrogate pair"),
-        ('{"type": "message", "text": "' + "q " * 700 + '"}', "the message is "),
-        ("", "line 1: not JSON"),
-    ],
+NO_REQUESTS = (
+    ("huh", "line {}: not JSON"),
+    ("[" * 40_000, "line {}: not JSON"),  # all lines together are as much as the pipe of the test holds
+    ("[]", "line {}: no object"),
+    ("{}", "line {}: type null"),
+    ('{"type": "massage"}', 'line {}: type "massage"'),
+    ('{"type": ["message"]}', 'line {}: type ["message"]'),
+    ('{"type": "message"}', "line {}: a message without a text"),
+    ('{"type": "message", "text": 5}', "line {}: a message without a text"),
+    ('{"type": "message", "text": "\\ud800"}', "half a surrogate pair"),
+    ('{"type": "message", "text": "' + "q " * 700 + '"}', "the message is "),
+    ("", "line {}: not JSON"),
 )
-def test_a_request_that_is_none_is_an_event_and_the_next_is_served(line: str, message: str) -> None:
-    good = {"type": "message", "text": "Sleepy Joe said"}
-    if len(line) > 60_000:
-        line = line[:60_000]  # as much as the pipe of the test holds
-    told = events(chat("--json", "-q", "-n", "8", stdin=line + "\n" + lines(good)).stdout)
-    error = told[1]
-    assert error["type"] == "error"
-    assert message in error["message"]
-    assert "".join(event["text"] for event in told if event["type"] == "text").startswith(ANSWER)
+
+
+def test_a_request_that_is_none_is_an_event_and_the_next_is_served() -> None:
+    good = lines({"type": "clear"}, {"type": "message", "text": "Sleepy Joe said"})
+    told = events(
+        chat("--json", "-q", "-n", "8", stdin="".join(line + "\n" + good for line, _ in NO_REQUESTS)).stdout
+    )
+    errors = [index for index, event in enumerate(told) if event["type"] == "error"]
+    assert len(errors) == len(NO_REQUESTS) and errors[0] == 1
+    for number, (index, end) in enumerate(zip(errors, [*errors[1:], None], strict=True)):
+        line, message = NO_REQUESTS[number]
+        assert message.format(3 * number + 1) in told[index]["message"], line[:80]
+        texts = (event["text"] for event in told[index:end] if event["type"] == "text")
+        assert "".join(texts).startswith(ANSWER)
 
 
 @SIGNALS
