@@ -29,6 +29,12 @@ settings.load_profile("ours")
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are processors: tests wait for commands, clocks and disks."""
+    processors = os.cpu_count() or 1
+    return processors + processors // 2
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Python's byte code goes into pytest's cache, where none is to be written beside the modules: to compile
     all modules takes each process of a run longer than to import them."""

@@ -39,14 +39,23 @@ STEPS = 40 if WHOLE else 12
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_with(FUNCTIONS, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def folder_of_others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_with((*FUNCTIONS, BOTH_WAYS, "rows_vmx", "tokenizer_encode"), tmp_path_factory)
+
+
+def folder_with(functions: tuple[str, ...], factory: pytest.TempPathFactory) -> Path:
     try:
         zig_program()
     except BuildError as error:
         pytest.skip(str(error))
     if KIND is None:
         pytest.skip("no code is prepared for this computer")
-    made = tmp_path_factory.mktemp("prepared")
-    prepare(made, [KIND], FUNCTIONS)
+    made = factory.mktemp("prepared")
+    prepare(made, [KIND], functions)
     return made
 
 
@@ -109,11 +118,12 @@ def test_one_copy_serves_both_guests(folder: Path, on_bare_metal: Recompiler) ->
 
 
 def test_a_function_that_differs_is_there_for_each_guest(
-    folder: Path, tmp_path: Path, booted: Recompiler, on_bare_metal: Recompiler
+    folder_of_others: Path, booted: Recompiler, on_bare_metal: Recompiler
 ) -> None:
-    prepare(tmp_path, [str(KIND)], (BOTH_WAYS,))
-    rows, library = units(tmp_path), prepared(tmp_path)
+    library = prepared(folder_of_others)
     assert library is not None
+    (address,) = booted.functions.addresses_of({BOTH_WAYS})
+    rows = [row for row in units(folder_of_others) if row.entries[0] == address]
     assert len(rows) == 2 and rows[0].entries == rows[1].entries
     served = [library.unit(rows[0].entries, guest.fetch, guest.code_at) for guest in (booted, on_bare_metal)]
     assert None not in served and len({unit and unit.function for unit in served}) == 2
@@ -173,11 +183,10 @@ def test_only_kinds_whose_features_the_processor_has(monkeypatch: pytest.MonkeyP
 
 
 def test_a_story_is_the_same_with_and_without(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    folder_of_others: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    whole = prepare(tmp_path / "whole", [str(KIND)], ("rows_vmx", "strlen", "memcpy", "tokenizer_encode"))
-    library = prepared(whole[0].parent)
+    library = prepared(folder_of_others)
     assert library is not None
     entered: list[tuple[int, ...]] = []
     publish = Recompiler.enter
