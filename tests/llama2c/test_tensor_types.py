@@ -38,9 +38,7 @@ def add_type(sources: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def builds(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> tuple[Path, Reference]:
+def builds(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> tuple[Path, Reference]:
     """The guest and the reference with one more type. Their sources are at the same place in each run: zig
     knows files that it has compiled by their paths, and compiles again what has changed."""
     folder = run_folder(tmp_path_factory) / "scaled fours"

@@ -7,7 +7,6 @@ import signal
 import subprocess
 from typing import Any
 
-import pytest
 from chatting import ANSWER, chat
 from command_line import COMMAND
 from systems import SIGNALS
