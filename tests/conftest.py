@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from sharing import built_library, built_reference, run_folder
+from sharing import build_once, built_library, built_reference, run_folder
 from support import WHOLE, GoldenStory, Made, compiling_quickly, golden_stories, shared_file, write_model
 from systems import RECOMPILER, need
 
@@ -20,6 +20,7 @@ import llama2c
 import loader
 from llama2c import build
 from llama2c.reference import Reference
+from loader.synthetic import Shape, write_shape
 from xenon.powerpc.elf import Elf
 from xenon.powerpc.functions import Extent, Functions, read_functions
 
@@ -171,6 +172,21 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
     """Calls support.write_model in a folder of its own."""
     return lambda **shape: write_model(tmp_path_factory.mktemp("made"), **shape)
+
+
+@pytest.fixture(scope="session")
+def written_shape(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Shape], tuple[Path, Path]]:
+    """The model and the tokenizer of loader.synthetic.write_shape, to be read: written once in a run."""
+
+    def written(shape: Shape) -> tuple[Path, Path]:
+        def write(unfinished: Path) -> None:
+            unfinished.mkdir(exist_ok=True)
+            write_shape(shape, unfinished)
+
+        folder = build_once(run_folder(tmp_path_factory) / shape.value, write)
+        return folder / f"{shape.value}-random.bin", folder / "tokenizer.bin"
+
+    return written
 
 
 @pytest.fixture

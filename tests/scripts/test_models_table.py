@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import llama2c
 import loader
 from loader import ByteOrder, Format, Recipe
 from loader.layout import file_size
-from loader.synthetic import Shape, write_shape
+from loader.synthetic import Shape
 from xenon.stories.budget import longest_context
 from xenon.stories.session import Session
 from xenon.stories.settings import KeyValueType, Setup
@@ -81,8 +82,8 @@ def test_a_fit_is_what_a_session_predicts_of_the_real_file(kv: KeyValueType) -> 
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> loader.Model:
-    return loader.open(write_shape(Shape.STORIES_15M, tmp_path_factory.mktemp("source"))[0])
+def source(written_shape: Callable[[Shape], tuple[Path, Path]]) -> loader.Model:
+    return loader.open(written_shape(Shape.STORIES_15M)[0])
 
 
 @pytest.mark.parametrize("label", ["int8", "q8_0", "q4_1"])

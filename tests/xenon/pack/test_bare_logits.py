@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import llama2c
 import loader
 from llama2c.facts import XELL_DEVICE_FUNCTIONS, XELL_FUNCTIONS
-from loader.synthetic import Shape, write_shape
+from loader.synthetic import Shape
 from xenon.console import Bytes, Console, MachineSettings
 from xenon.hardware.display import Screen
 from xenon.pack import plan as planning
@@ -63,6 +64,8 @@ def test_a_small_model_in_two_halves(
     check(Tale(joe260K, joe_tokenizer), 6, tmp_path)
 
 
-def test_a_model_of_the_size_of_stories15M(tmp_path: Path) -> None:
-    model, tokenizer = write_shape(Shape.STORIES_15M, tmp_path)
+def test_a_model_of_the_size_of_stories15M(
+    written_shape: Callable[[Shape], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    model, tokenizer = written_shape(Shape.STORIES_15M)
     check(Tale(loader.open(model), loader.open_tokenizer(tokenizer)), 2, tmp_path)

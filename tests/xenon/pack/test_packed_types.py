@@ -11,7 +11,7 @@ from support import Made, sample
 
 import loader
 from loader import ByteOrder, Format, Recipe
-from loader.synthetic import Shape, write_shape
+from loader.synthetic import Shape
 from loader.tensor_types import F16, Q8_0
 from xenon.errors import XenonError
 from xenon.machine import MachineSettings
@@ -86,14 +86,18 @@ def test_only_fp32_is_halved(made: Made, tmp_path: Path) -> None:
         in_half(model)
 
 
-def test_fifteen_million_parameters_in_half_fit_in_one_file(tmp_path: Path) -> None:
-    model, tokenizer = write_shape(Shape.STORIES_15M, tmp_path)
+def test_fifteen_million_parameters_in_half_fit_in_one_file(
+    written_shape: Callable[[Shape], tuple[Path, Path]],
+) -> None:
+    model, tokenizer = written_shape(Shape.STORIES_15M)
     tale = Tale(in_half(loader.open(model)), loader.open_tokenizer(tokenizer))
     assert plan(tale).layout is Layout.ONE
 
 
-def test_a_model_that_no_stick_holds_even_in_half_is_refused(tmp_path: Path) -> None:
-    model, _ = write_shape(Shape.STORIES_42M, tmp_path)
+def test_a_model_that_no_stick_holds_even_in_half_is_refused(
+    written_shape: Callable[[Shape], tuple[Path, Path]],
+) -> None:
+    model, _ = written_shape(Shape.STORIES_42M)
     with pytest.raises(XenonError, match=r"83,\d{3},\d{3} bytes with its matrices in f16, a stick's files"):
         in_half(loader.open(model))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import loader
-from loader.synthetic import Shape, write_shape
+from loader.synthetic import Shape
 from xenon.errors import XenonError
 from xenon.pack.archive import ArchiveEntry, FilePiece, pack_archive, read_archive
 from xenon.pack.limits import IMAGE_END, INITRD_BYTES
@@ -24,9 +25,9 @@ def tale(joe260K: loader.Model, joe_tokenizer: loader.Tokenizer) -> Tale:
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Tale:
+def large(written_shape: Callable[[Shape], tuple[Path, Path]]) -> Tale:
     """A model of stories15M's shape: 60.8 MB."""
-    model, tokenizer = write_shape(Shape.STORIES_15M, tmp_path_factory.mktemp("large"))
+    model, tokenizer = written_shape(Shape.STORIES_15M)
     return Tale(loader.open(model), loader.open_tokenizer(tokenizer))
 
 
@@ -95,8 +96,10 @@ def test_a_layout_without_room_names_the_numbers(large: Tale) -> None:
         assert caught.value.hint == "the layout split has room for them"
 
 
-def test_a_model_that_never_fits_is_refused_with_what_would(tmp_path: Path) -> None:
-    model, tokenizer = write_shape(Shape.STORIES_42M, tmp_path)
+def test_a_model_that_never_fits_is_refused_with_what_would(
+    written_shape: Callable[[Shape], tuple[Path, Path]],
+) -> None:
+    model, tokenizer = written_shape(Shape.STORIES_42M)
     tale = Tale(loader.open(model), loader.open_tokenizer(tokenizer))
     with pytest.raises(
         XenonError, match=r"[\d,]+ bytes, XeLL loads a model of at most 6\d,\d{3},\d{3}$"
