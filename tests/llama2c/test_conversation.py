@@ -224,8 +224,8 @@ def generate(guest: ConversationGuest, sampling: Sampling, most: int, start: int
 def test_the_penalty_is_that_of_the_paper_over_64_tokens(guest: ConversationGuest) -> None:
     prompt = list(guest.encode(b"Sleepy Joe"))
     sampling = Sampling(temperature=0, repeat_penalty=2, ignore_eos=True)
-    _, ending = generate(guest, sampling, 80, len(prompt))
-    assert len(ending.tokens) == 80
+    _, ending = generate(guest, sampling, 70, len(prompt))
+    assert len(ending.tokens) == 70
     _, plain = generate(guest, Sampling(temperature=0, ignore_eos=True), 20, len(prompt))
     assert ending.tokens[:20] != plain.tokens
     tokens = list(prompt)
@@ -254,13 +254,13 @@ def test_min_p_leaves_out_what_is_unlikely(guest: ConversationGuest) -> None:
     likely = set(np.flatnonzero(odds >= 0.05).tolist())
     picked = {
         generate(guest, Sampling(1, 1, seed, min_p=0.05, ignore_eos=True), 1, start)[1].tokens[0]
-        for seed in range(1, 60)
+        for seed in range(1, 40)
     }
     assert len(picked) > 1 and picked <= likely
-    anything = {
+    anything = (
         generate(guest, Sampling(1, 1, seed, ignore_eos=True), 1, start)[1].tokens[0] for seed in range(1, 60)
-    }
-    assert not anything <= likely
+    )
+    assert any(token not in likely for token in anything)
 
 
 def test_generation_ends_before_the_first_stop_string(guest: ConversationGuest) -> None:

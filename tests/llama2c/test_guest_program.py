@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
 from sharing import building_from_nothing
-from support import Made, image_bytes
+from support import WHOLE, Made, image_bytes
 
 import loader
 from llama2c.build import build_guest
@@ -20,8 +21,9 @@ from xenon.profile.scan import scan_program
 
 
 def test_two_builds_give_the_same_bytes(tmp_path: Path, guest: Path) -> None:
-    """The installed guest is the other one."""
-    with building_from_nothing():
+    """The installed guest is the other one. In the short form zig may have compiled this one's files in an
+    earlier run, in any case at another time and place than those of the installed one."""
+    with building_from_nothing() if WHOLE else nullcontext():
         again = build_guest(tmp_path / "another place" / "guest").read_bytes()
     assert again == guest.read_bytes(), "the installed guest is not of these sources: pip install -e . again"
 

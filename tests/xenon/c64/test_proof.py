@@ -118,7 +118,7 @@ def test_the_exponential_wraps_below_88() -> None:
 
 
 def test_logits_are_near_those_of_llama2c(reference: Reference) -> None:
-    tokens = [1, 403, 407, 261, 378]
+    tokens = [1, 403, 407, 261]
     path = llama2c.bundled_model()
     reference.load(image_bytes(loader.open(path), NATIVE))
     wanted = np.stack([reference.forward([token], pos)[-1] for pos, token in enumerate(tokens)])

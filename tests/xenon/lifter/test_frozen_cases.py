@@ -39,10 +39,10 @@ Run = Callable[[Sequence[Case]], list[Values]]
 
 
 def batches(cases: Sequence[Case]) -> list[tuple[int, Run]]:
-    """Where each batch starts, and what compiles it: half of them quickly, and a quarter in each of both ways
+    """Where each batch starts, and what compiles it: most of them quickly, and a sixth in each of both ways
     that programs are compiled, chosen anew in each run; all in both ways in the long form."""
     starts = range(0, len(cases), BATCH)
-    ordinary = sample(starts, len(starts) // 4)
+    ordinary = sample(starts, len(starts) // 6)
     optimised = sample(
         starts if WHOLE else [start for start in starts if start not in ordinary], len(ordinary)
     )

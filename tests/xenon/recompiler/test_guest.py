@@ -46,7 +46,7 @@ def booted(
 def compile_all(console: Console, kernel: str | None = None, is_prepared: bool = True) -> None:
     """Compile every function of the program that a model in fp32 may need before its first instruction:
     those that are hot with the kernel, if one is named (in the short form the hottest), and the others
-    quickly; in the short form those that there is prepared code for, if there is, and ten of the rest."""
+    quickly; in the short form those that there is prepared code for, if there is, and six of the rest."""
     recompiler = console.recompiler
     assert recompiler is not None
     names = set((hot_functions if WHOLE else OPTIMISED.__getitem__)(kernel) if kernel else ())
@@ -54,7 +54,7 @@ def compile_all(console: Console, kernel: str | None = None, is_prepared: bool =
         if each.name in names:
             recompiler.compile(each.address)
     needed = {each.name: each.address for each in recompiler.functions if each.name not in OTHER_TYPES}
-    chosen = sample(needed, 10, hot_functions(kernel or "vmx") if is_prepared else [])
+    chosen = sample(needed, 6, hot_functions(kernel or "vmx") if is_prepared else [])
     print("compiled:", *chosen)  # shown where the test fails
     with compiling_quickly():
         for name in chosen:
@@ -125,7 +125,7 @@ def check_logits(
             continue  # the short form has either tier with one kernel
         if not is_prepared:
             monkeypatch.setattr("xenon.recompiler.recompiler.prepared", lambda: None)
-        length = 256 if WHOLE or is_prepared else 32  # Unicorn computes much of what is not prepared
+        length = 256 if WHOLE or is_prepared else 16  # Unicorn computes much of what is not prepared
         console = booted(model, tokenizer, [*arguments, str(length)], CpuKind.RECOMPILER, threads)
         compile_all(console, kernel, is_prepared)
         if tier is Tier.OPTIMISED:
