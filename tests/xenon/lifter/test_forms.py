@@ -45,7 +45,7 @@ def groups() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize(
     "names",
-    sample(groups(), 12),
+    sample(groups(), 9),
     ids=lambda value: "-".join(value)[:40],
 )
 def test_compiled_code_gives_the_bits_of_unicorn(laboratory: Laboratory, names: list[str]) -> None:
