@@ -130,7 +130,8 @@ def engine_layout() -> EngineLayout | None:
         return None
     try:
         with OwnMemory() as memory:
-            return _Search(memory).layout()
+            layout = _Search(memory).layout()
+            return layout if _Search(memory).confirms(layout) else None
     except (OSError, UcError, _NotFound):
         return None
 
@@ -148,7 +149,7 @@ class _Search:
         engine.reg_write(ppc.UC_PPC_REG_MSR, 1 << 63 | 1 << 25 | 1 << 13)
         engine.mem_map(0, 2 * PAGE_BYTES)
         self._cpu, self._gpr = 0, 0
-        self._start = 0
+        self._start = 0  # the address of the GPRs
         # What a CPU has of registers is what Unicorn saves of it; the decoder's table stands close behind.
         self._registers = int(uclib.uc_context_size(engine._uch)) & -8
         self._size = self._registers + _DECODER_BYTES
@@ -195,22 +196,40 @@ class _Search:
             data += part
         return data
 
-    def _find_cpu(self) -> None:
+    def confirms(self, layout: EngineLayout) -> bool:
+        """Whether this engine, another one, has its GPRs and its decoder's table where the layout says."""
+        wanted = self._write_gprs()
+        self._start = int.from_bytes(self._read(self._handle + layout.cpu, 8), "little") + layout.gpr
+        return self._dump().startswith(wanted) and self._decoder() == layout.decoder
+
+    @property
+    def _handle(self) -> int:
+        return ctypes.cast(self._engine._uch, ctypes.c_void_p).value or 0
+
+    def _write_gprs(self) -> bytes:
+        """What they are in memory."""
         gprs = [0x1122_3344_5566_0000 + 0x1_0101 * number for number in range(32)]
         for register, value in zip(GPR_IDS, gprs, strict=True):
             self._engine.reg_write(register, value)
-        wanted = struct.pack("<32Q", *gprs)
-        handle = ctypes.cast(self._engine._uch, ctypes.c_void_p).value or 0
-        fields = self._read(handle, _HANDLE_BYTES)
+        return struct.pack("<32Q", *gprs)
+
+    def _find_cpu(self) -> None:
+        """By the pointer from the handle that is closest before the GPRs: others may lead to what the heap
+        happens to have a little before the CPU."""
+        wanted = self._write_gprs()
+        fields = self._read(self._handle, _HANDLE_BYTES)
+        found = []
         for offset in range(0, len(fields) - 7, 8):
             (address,) = struct.unpack_from("<Q", fields, offset)
             if address % 8 or not PAGE_BYTES <= address < 1 << 56:
                 continue
             place = self._read(address, _CPU_BYTES).find(wanted)
             if place >= 0:
-                self._cpu, self._gpr, self._start = offset, place, address + place
-                return
-        raise _NotFound
+                found.append((place, offset, address))
+        if not found:
+            raise _NotFound
+        self._gpr, self._cpu, address = min(found)
+        self._start = address + self._gpr
 
     def _dump(self) -> bytes:
         return self._read(self._start, self._size)
