@@ -5,7 +5,7 @@
 
 enum { PREFETCH_AHEAD = 4096 };              // bytes
 enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };  // of a tile: rows of w times positions of x that share their loads
-enum { SHORT_ROW = 512 };                    // items: up to so many, MOST_ROWS rows go side by side, else half as many
+enum { NARROW_ROW = 192, SHORT_ROW = 512 };  // items of the longest: neighbours go side by side; as many as for a tile
 enum { ROWS_AT_ONCE = 16 };                  // of a batch, which stay in a cache for all its positions
 
 // Row i of w times x of the given positions, each in llama2.c's order: the sums hide each other's latency.
@@ -104,17 +104,46 @@ static inline __attribute__((always_inline)) int streams_vmx(const Product *p, i
     for (int i = start; i < start + length; i++, row += stride) {
         Vector sums[MOST_ROWS];
         tile_vmx(sums, p, row, length * stride, streams, 0, 1);
-        for (int r = 0; r < streams; r++) {
-            vector_store_sum(p->out + i + r * length, sums[r]);
+        if (streams == MOST_ROWS) {
+            Vector four = vector_sums(sums[0], sums[1], sums[2], sums[3]);
+            stvewx(p->out + i, vspltw(four, 0));
+            stvewx(p->out + i + length, vspltw(four, 1));
+            stvewx(p->out + i + 2 * length, vspltw(four, 2));
+            stvewx(p->out + i + 3 * length, vspltw(four, 3));
+        } else {
+            for (int r = 0; r < streams; r++) {
+                vector_store_sum(p->out + i + r * length, sums[r]);
+            }
         }
     }
     return start + streams * length;
 }
 
+// The rows from start on in fours of neighbours, whose sums are added up and stored together. Returns the first row left.
+static inline __attribute__((always_inline)) int fours_vmx(const Product *p, int start, int end)
+{
+    int64_t stride = row_bytes(&p->w, 0) / (int)sizeof(float);
+    const float *row = plane_row(&p->w, 0, start);
+    int i = start;
+    for (; i + MOST_ROWS <= end; i += MOST_ROWS, row += MOST_ROWS * stride) {
+        Vector sums[MOST_ROWS];
+        tile_vmx(sums, p, row, stride, MOST_ROWS, 0, 1);
+        stvx(p->out + i, vector_sums(sums[0], sums[1], sums[2], sums[3]));
+    }
+    return i;
+}
+
 static void rows_vmx(const void *context, int start, int end)
 {
     const Product p = *(const Product *)context;  // a copy, which no store to out can change
-    int left = p.w.n <= SHORT_ROW ? streams_vmx(&p, start, end, MOST_ROWS) : streams_vmx(&p, start, end, MOST_ROWS / 2);
+    int left = start;
+    if (p.w.n <= NARROW_ROW && ((uintptr_t)(p.out + start) & 15) == 0) {
+        left = fours_vmx(&p, start, end);
+    } else if (p.w.n <= SHORT_ROW) {
+        left = streams_vmx(&p, start, end, MOST_ROWS);
+    } else {
+        left = streams_vmx(&p, start, end, MOST_ROWS / 2);
+    }
     streams_vmx(&p, left, end, 1);
 }
 

@@ -178,6 +178,12 @@ static inline Vector vector_swap_pairs(Vector v)
     return vec_perm(v, v, SWAPPED);
 }
 
+// vsldoi by 4 bytes: lanes 1, 2, 3 and 0.
+static inline Vector vector_turn(Vector v)
+{
+    return vec_sld(v, v, 4);
+}
+
 // vsldoi by 8 bytes.
 static inline Vector vector_swap_halves(Vector v)
 {
@@ -449,6 +455,11 @@ static inline Vector vector_swap_pairs(Vector v)
     return (Vector){{v.lane[1], v.lane[0], v.lane[3], v.lane[2]}};
 }
 
+static inline Vector vector_turn(Vector v)
+{
+    return (Vector){{v.lane[1], v.lane[2], v.lane[3], v.lane[0]}};
+}
+
 static inline Vector vector_swap_halves(Vector v)
 {
     return (Vector){{v.lane[2], v.lane[3], v.lane[0], v.lane[1]}};
@@ -492,8 +503,8 @@ static inline Vector vector_product(Vector a, Vector b)
 // The sum of the lanes, (0 + 1) + (2 + 3), in each of them.
 static inline Vector vector_sum_in_lanes(Vector v)
 {
-    Vector pairs = vaddfp(v, vector_swap_pairs(v));
-    return vaddfp(pairs, vector_swap_halves(pairs));
+    Vector pairs = vaddfp(v, vector_turn(v));
+    return vspltw(vaddfp(pairs, vector_swap_halves(pairs)), 0);
 }
 
 static inline float vector_sum(Vector v)

@@ -67,6 +67,15 @@ def test_both_kernels_are_near_the_exact_product(reference: Reference, rows: int
     assert (np.abs(reference.matmul(w, x, vmx=True) - exact) <= bound).all()
 
 
+@pytest.mark.parametrize("columns", [16, 64, 172, 192, 196, 288, 512, 516])
+def test_a_row_has_the_same_bits_beside_others_as_alone(reference: Reference, columns: int) -> None:
+    rng = np.random.default_rng(columns)
+    w = aligned((11, columns), rng.normal(0, 1, (11, columns)))
+    x = aligned((columns,), rng.normal(0, 1, columns))
+    alone = [reference.matmul(w[row : row + 1], x, vmx=True)[0] for row in range(11)]
+    np.testing.assert_array_equal(reference.matmul(w, x, vmx=True), alone)
+
+
 def test_scalar_kernel_adds_one_product_after_the_other(reference: Reference) -> None:
     rng = np.random.default_rng(3)
     w = rng.normal(0, 1, (4, 50)).astype(np.float32)
