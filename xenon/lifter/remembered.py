@@ -13,14 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from xenon.lifter.emitter import Emitter
+from xenon.lifter.emitter import LIKELY, Emitter
 from xenon.lifter.guards import Addresses, Origin
 from xenon.lifter.ir_types import I64
 from xenon.lifter.values import Value
 
 _EPOCH, _LOW, _HIGH = "epoch", "remembered_low", "remembered_high"  # stack slots of an i64; of all loops
 _LINE = 16  # bytes of a VR
-_TRIES = 4  # runs of a loop without a hit, after which it stops to remember
+_TRIES = 2  # runs of a loop without a hit, after which it gives up: what comes again does so in the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,13 @@ def begin_epoch(emitter: Emitter) -> None:
 def note_stores(emitter: Emitter, low: Value, end: Value) -> None:
     """Emit a look at where stores go: from `low` up to `end`. Only those into the bytes between the lowest
     and the highest that are remembered count."""
-    lowest, highest = _read(emitter, _LOW), _read(emitter, _HIGH)
-    hit = end.icmp("ugt", lowest) & low.icmp("ult", highest)
-    _write(emitter, _EPOCH, _read(emitter, _EPOCH) + hit.zext(64))
-    _write(emitter, _LOW, hit.select(emitter.constant(I64, -1), lowest))
-    _write(emitter, _HIGH, hit.select(emitter.constant(I64, 0), highest))
+    hit = end.icmp("ugt", _read(emitter, _LOW)) & low.icmp("ult", _read(emitter, _HIGH))
+    rare, usual = emitter.labels(2)
+    emitter.branch_if(~hit, usual, rare, LIKELY)
+    emitter.start(rare)
+    begin_epoch(emitter)
+    emitter.branch(usual)
+    emitter.start(usual)
 
 
 class Memory:
@@ -122,9 +124,16 @@ class Memory:
         return known
 
     def remember(self, rounds: Value) -> None:
-        """Behind rounds that went well: what so many of them loaded."""
+        """Behind rounds that went well: what so many of them loaded. After the last try nothing is,
+        so that no store counts for its sake."""
         emitter = self._emitter
         self._set("tries", self._get("tries") + -1)
+        again, given_up, done = emitter.labels(3)
+        emitter.branch_if(self.still_tries(), again, given_up)
+        emitter.start(given_up)
+        begin_epoch(emitter)
+        emitter.branch(done)
+        emitter.start(again)
         epoch = _read(emitter, _EPOCH)
         same = self._get("epoch").icmp("eq", epoch)
         self._set("epoch", epoch)
@@ -138,6 +147,8 @@ class Memory:
             self._set(f"low{number}", low)
             self._set(f"high{number}", high)
             _widen(emitter, low, high)
+        emitter.branch(done)
+        emitter.start(done)
 
 
 def remember(emitter: Emitter, memories: Sequence[Memory], rounds: Value) -> None:
