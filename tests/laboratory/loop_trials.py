@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import random
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from laboratory.differential import forms, random_word
 from laboratory.trial_machine import TrialMachine
@@ -60,7 +60,9 @@ def random_trial(rng: random.Random) -> Trial:
     mnemonics = rng.choice((_FLOAT, _VECTOR, _FLOAT + " " + _VECTOR)).split()
     words: list[int] = []
     if rng.random() < 0.3:
-        return _with_data(rng, _products(rng), rng.choice((16, 64)), True, False)
+        trial = _with_data(rng, _products(rng), rng.choice((16, 64)), True, False)
+        turns = min(2, trial.rounds)
+        return replace(trial, rounds=trial.rounds // turns, turns=turns, between=_additions(rng))
     vectors = any(name[0] == "v" for name in mnemonics)
     step = rng.choice((16, 16, 32) if vectors else (4, 8, 12))
     stores = rng.random() < 0.5
@@ -91,6 +93,16 @@ def _products(rng: random.Random) -> list[int]:
         a, c = rng.choice(((held, line), (line, held)))
         words += [start, _lvx(held, 14), 4 << 26 | total << 21 | a << 16 | total << 11 | c << 6 | 46]
     return words
+
+
+def _additions(rng: random.Random) -> tuple[int, ...]:
+    """v1 to v8 added up, in some order and now and then turned: vaddfp, vsubfp, vsldoi, vmrghw, vperm."""
+    words = []
+    for _ in range(rng.randrange(0, 9)):
+        target, a, b = (rng.randrange(1, 9) for _ in range(3))
+        extended = rng.choice((10, 10, 10, 74, rng.choice((4, 8, 5)) << 6 | 44, 140, 43))
+        words.append(4 << 26 | target << 21 | a << 16 | b << 11 | extended)
+    return tuple(words)
 
 
 def _addi(target: int, base: int, by: int) -> int:
@@ -134,10 +146,10 @@ def _access(rng: random.Random, vector: bool, base: int, step: int, write: bool)
     return (52 if write else 48) << 26 | rng.randrange(1, 8) << 21 | base << 16 | rng.randrange(0, 32, 4)
 
 
-def loop_text(body: tuple[int, ...]) -> str:
-    """The module of a counted loop with this body."""
+def loop_text(body: tuple[int, ...], behind: tuple[int, ...] = ()) -> str:
+    """The module of a counted loop with this body, and of instructions behind it."""
     words = (0x7FC9_03A6, *body)  # mtctr r30
-    words = (*words, 0x4200_0000 | -4 * (len(words) - 1) & 0xFFFC, _BLR)
+    words = (*words, 0x4200_0000 | -4 * (len(words) - 1) & 0xFFFC, *behind, _BLR)
     flow = explore({0x1000 + 4 * index: word for index, word in enumerate(words)}.get, (0x1000,))
     return lift_unit(flow, "loop", Target(True, RAM_BYTES, PAGE_BYTES, optimised=True))
 

@@ -17,6 +17,7 @@ _SINGLE_OPERANDS = frozenset(
     "fadds fsubs fmuls fdivs fsqrts fmadds fmsubs fnmadds fnmsubs stfs stfsu stfsx stfsux".split()
 )
 _SIGN_COPIES = frozenset("fmr fneg fabs fnabs".split())
+_ALL_THE_SAME = frozenset(("vspltw", "vspltisw"))
 _LANES_MOVED = frozenset("vspltw vsldoi vmrghw vmrglw vpermwi".split())
 _FLUSHED_RESULT = frozenset(
     "vaddfp vsubfp vmaddfp vnmsubfp vmaddcfp vmulfp vmsum3fp vmsum4fp vmaxfp vminfp".split()
@@ -37,22 +38,35 @@ def copied_from(instruction: Instruction) -> int | None:
 
 
 def proven_after(instruction: Instruction, proven: set[str]) -> None:
-    """Update the proven registers: FPRs that hold singles, VRs without denormals."""
+    """Update the proven registers: FPRs that hold singles, VRs without denormals; within a block also `u` and
+    the number of each VR whose words are all the same."""
     name = instruction.general_name
+    proven -= {f"u{number_of(register)}" for register in instruction.writes if is_vr(register)}
+    if name in _ALL_THE_SAME:
+        proven.add(f"u{instruction.vt}")
     if name in _SINGLE_RESULT:
         proven.add(f"f{instruction.rt}")
     elif name in _SIGN_COPIES:
         _copy(proven, f"f{instruction.rt}", [f"f{instruction.rb}"])
     elif name == "fsel":
         _copy(proven, f"f{instruction.rt}", [f"f{instruction.rb}", f"f{instruction.rc}"])
-    elif name in _FLUSHED_RESULT or (name == "vxor" and instruction.va == instruction.vb):
+    elif name in _FLUSHED_RESULT:
         proven.add(f"v{instruction.vt}")
-    elif name in _LANES_MOVED and not (name == "vsldoi" and instruction.rc & 3):
-        _copy(proven, f"v{instruction.vt}", [register for register in instruction.reads if is_vr(register)])
-    elif name == "vor" and instruction.va == instruction.vb:
-        _copy(proven, f"v{instruction.vt}", [f"v{instruction.va}"])
+    elif (sources := lanes_of(instruction)) is not None:
+        _copy(proven, f"v{instruction.vt}", sources)
     else:
         proven -= {name for name in instruction.writes if is_fpr(name) or is_vr(name)}
+
+
+def lanes_of(instruction: Instruction) -> set[str] | None:
+    """The VRs whose words VT consists of, none where all are zero; None for any other instruction."""
+    name = instruction.general_name
+    alone = instruction.va == instruction.vb
+    if name == "vxor" and alone:
+        return set()
+    if (name == "vor" and alone) or (name in _LANES_MOVED and not (name == "vsldoi" and instruction.rc & 3)):
+        return {register for register in instruction.reads if is_vr(register)}
+    return None
 
 
 def _copy(proven: set[str], to: str, sources: Iterable[str]) -> None:

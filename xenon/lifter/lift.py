@@ -27,6 +27,10 @@ class Lifter(GuestRegisters):
         """How far the next access is behind the start of its line, where that is known."""
         self.remembers = False
         """Whether loops of the function remember what memory holds (remembered.py)."""
+        self.knows_coarse = False
+        """Whether some additions of the function trust in what loops have computed (coarse.py)."""
+        self.adds_coarse = False
+        """Whether the instruction under way is one of these."""
         self.keeps_denormals = False
         """Whether vector arithmetic uses denormals as they are: VSCR.NJ is 0."""
         self.keeps_status = False

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xenon.lifter.coarse import note_coarse
 from xenon.lifter.counting import count
 from xenon.lifter.emitter import LIKELY
 from xenon.lifter.guards import Guard, writes_memory
@@ -167,6 +168,8 @@ class Rounds:
         lifter, block, start = self._lifter, self._block, self._start
         lifter.start(f"{form}{start:x}")
         lifter.forget()
+        if lifter.knows_coarse:
+            note_coarse(lifter, False)
         self._host.body(block, guards)
         taken = self._host.ends.condition(block)
         left = self._count_down()

@@ -53,6 +53,11 @@ class Loop:
         return self._facts.sums is not None
 
     @property
+    def speculates(self) -> bool:
+        """Whether its fast rounds speculate on what they compute, all at once."""
+        return self._facts.may_retreat
+
+    @property
     def remembers(self) -> bool:
         """Whether it remembers what some of its streams held."""
         return bool(self._facts.repeated)

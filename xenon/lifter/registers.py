@@ -119,6 +119,10 @@ class GuestRegisters(Emitter):
         """Whether a VR is known to hold no denormal."""
         return f"v{number}" in self._proven
 
+    def is_uniform(self, number: int) -> bool:
+        """Whether the words of a VR are known to be all the same."""
+        return f"u{number}" in self._proven
+
     # Speculation
 
     @property

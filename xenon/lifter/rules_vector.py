@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
+from xenon.lifter.coarse import are_coarse
 from xenon.lifter.ir_types import BIT, BYTES_16, FLOATS_4, I64, WORDS_4, Type, int_type, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
@@ -39,9 +40,13 @@ def _add(lifter: Lifter, instruction: Instruction) -> None:
     add = operator.add if instruction.general_name == "vaddfp" else operator.sub
     numbers = (instruction.va, instruction.vb)
     raw = [lifter.vector(number, FLOATS_4) for number in numbers]
-    if lifter.speculation is not None and lifter.speculation.retreat is None:
-        for number in numbers:
-            lifter.speculation.need(lifter.vector(number, WORDS_4), Grain.MULTIPLE)
+    speculation = lifter.speculation
+    if speculation is not None and (speculation.retreat is None or lifter.adds_coarse):
+        if lifter.adds_coarse:
+            speculation.require(are_coarse(lifter))
+        else:
+            for number in numbers:
+                speculation.need(lifter.vector(number, WORDS_4), Grain.MULTIPLE)
         _speculated(lifter, instruction, add(raw[0], raw[1]), raw)
         return
     a, b = (flushed_floats(lifter, number) for number in numbers)

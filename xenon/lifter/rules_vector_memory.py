@@ -6,7 +6,7 @@ the bytes of a line from an address on, or before it: two of them load or store 
 
 from __future__ import annotations
 
-from xenon.lifter.ir_types import BIT, BYTES_16, I8, WORDS_4, int_type, vector
+from xenon.lifter.ir_types import BIT, BYTES_16, I8, I64, WORDS_4, int_type, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.rule import Rules
 from xenon.lifter.rules_vector import TYPES
@@ -45,7 +45,10 @@ def _store_element(lifter: Lifter, instruction: Instruction) -> None:
     size = type.bits // 8
     address = lifter.checked(lifter.effective_address(instruction)) & -size
     elements = lifter.vector(instruction.vt, type)
-    lane = (address.lshr(size.bit_length() - 1) & (type.lanes - 1)) ^ (type.lanes - 1)
+    if type is WORDS_4 and lifter.is_uniform(instruction.vt):
+        lane = lifter.constant(I64, 0)
+    else:
+        lane = (address.lshr(size.bit_length() - 1) & (type.lanes - 1)) ^ (type.lanes - 1)
     lifter.store(address, elements.extract(lane))
 
 

@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from xenon.lifter import layout, slots, switches
 from xenon.lifter.block_ends import BlockEnds
+from xenon.lifter.coarse import CoarseSums, find_coarse_sums, note_coarse, reserve_coarse
 from xenon.lifter.counting import count
 from xenon.lifter.entry import Entries, require_extra, reserve_slots
 from xenon.lifter.facts import Facts, find_facts, live_before, live_out
@@ -87,6 +88,7 @@ class Unit:
         )
         notes = target.shows_status and not self.lifter.keeps_status
         self._last = find_last(flow) if notes else frozenset()
+        self._coarse = CoarseSums()
         self._needs_extra = (
             any(map(slots.is_vr, used))
             or "sat" in used
@@ -100,6 +102,7 @@ class Unit:
         """Its definition."""
         reserve_slots(self.lifter, self._used)
         loops = self._loops()
+        self._find_coarse_sums(loops)
         aligned = f" alignstack({_WIDEST})" if any(loop.is_wide for loop in loops.values()) else ""
         head = f"define {linkage}void @{self._name}(ptr noalias %state) {attributes}nounwind{aligned} {{"
         lines = [head, "entry:"]
@@ -130,6 +133,14 @@ class Unit:
             loop.reserve()
         return loops
 
+    def _find_coarse_sums(self, loops: Mapping[int, Loop]) -> None:
+        speculating = [start for start, loop in loops.items() if loop.speculates]
+        coarse = find_coarse_sums(self._flow, self._facts.live, speculating)
+        if coarse.sums:
+            self._coarse = coarse
+            self.lifter.knows_coarse = True
+            reserve_coarse(self.lifter)
+
     def _addresses(self, block: Block) -> Addresses:
         return find_addresses(block, self._facts.known[block.start], self._target.page_bytes)
 
@@ -159,6 +170,8 @@ class Unit:
         lifter.start(f"B{block.start:x}")
         lifter.forget()
         self.begin(block)
+        if block.start in self._coarse.fresh:
+            note_coarse(lifter, True)
         live = self._liveness(block)
         for indices in straight_runs(block):
             lift = partial(self._instructions, block, indices, guards, live)
@@ -199,6 +212,7 @@ class Unit:
         for index in indices:
             instruction = block.body[index]
             lifter.begin_instruction(instruction.address, guards.get(index), live[index])
+            lifter.adds_coarse = instruction.address in self._coarse.sums
             if instruction.address in self._last:
                 note_last(lifter, instruction)
             if instead is None or not instead(index, instruction):
