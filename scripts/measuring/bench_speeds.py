@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def shape_figures(shape: Shape, llama2c: Path | None, folder: Path, scale: Scale
     kinds = [RunnerKind.RECOMPILER, *([RunnerKind.LLAMA2C] if llama2c else [])]
     selection = Selection(kinds, (Matmul.VMX,), MANY_THREADS, llama2c=llama2c)
     runners, notes = find_runners(model, tokenizer, folder / shape.value, selection)
-    rows = benchmark.rows_of(runners, workloads)
+    rows = side_by_side(benchmark.rows_of(runners, workloads))
     benchmark.warm_up(rows)
     benchmark.measure(rows, tokenizer, scale.repetitions)
     figures = [*(Figure(note, None, "") for note in notes), *compared(shape, rows)]
@@ -119,17 +120,29 @@ def shape_figures(shape: Shape, llama2c: Path | None, folder: Path, scale: Scale
     return figures
 
 
+def side_by_side(rows: Iterable[Row]) -> list[Row]:
+    """Test by test, so that what is compared follows one another: llama2.c, then one thread, then more."""
+    return sorted(rows, key=lambda row: (row.workload.kind, row.label != "llama2c", row.runner.threads))
+
+
+def median_ratio(over: Row, under: Row) -> float | None:
+    """The median of the ratios of each turn's speeds: what slows the computer down for a second slows both.
+    None where a clock was too coarse for one of them."""
+    pairs = list(zip(over.samples, under.samples, strict=True))
+    return statistics.median(a / b for a, b in pairs) if pairs and all(map(all, pairs)) else None
+
+
 def compared(shape: Shape, rows: Sequence[Row]) -> list[Figure]:
     """The speeds of a shape, and the ratios that have a target."""
-    speeds = {(row.label, row.workload.kind): row.median for row in rows}
+    measured = {(row.label, row.workload.kind): row for row in rows}
     figures = [Figure(f"{row.label}, {shape.value}, {row.workload}", row.median, "tokens/s") for row in rows]
     large = shape is not Shape.STORIES_260K
 
     def ratio(over: str, under: str, kind: WorkloadKind, least: float | None) -> None:
-        above, below = speeds.get((over, kind)), speeds.get((under, kind))
-        if above and below:
+        above, below = measured.get((over, kind)), measured.get((under, kind))
+        if above and below and (value := median_ratio(above, below)) is not None:
             what = f"{over} / {under}, {shape.value}, {kind}"
-            figures.append(at_least(what, above / below, least) if least else Figure(what, above / below, ""))
+            figures.append(at_least(what, value, least) if least else Figure(what, value, ""))
 
     for kind in (WorkloadKind.GENERATION, WorkloadKind.PROMPT):
         generated = kind is WorkloadKind.GENERATION
@@ -137,10 +150,10 @@ def compared(shape: Shape, rows: Sequence[Row]) -> list[Figure]:
         ratio(TWO, ONE, kind, LEAST_TWO_THREADS if large and generated else None)
         for threads in MANY_THREADS[2:]:
             ratio(f"recompiler/vmx/{threads}", TWO, kind, LEAST_MORE_THREADS if generated else None)
-    read, told = (speeds.get((ONE, kind)) for kind in (WorkloadKind.PROMPT, WorkloadKind.GENERATION))
-    if read and told:
+    read, told = (measured.get((ONE, kind)) for kind in (WorkloadKind.PROMPT, WorkloadKind.GENERATION))
+    if read and told and (value := median_ratio(read, told)) is not None:
         what, target = f"pp / tg, {ONE}, {shape.value}", LEAST_PROMPT if large else None
-        figures.append(at_least(what, read / told, target) if target else Figure(what, read / told, ""))
+        figures.append(at_least(what, value, target) if target else Figure(what, value, ""))
     return figures
 
 
@@ -162,9 +175,8 @@ def depth_figures(shape: Shape, folder: Path, scale: Scale) -> list[Figure]:
     figures = [Figure(note, None, "") for note in notes]
     for row in rows:
         figures.append(Figure(f"{row.label}, {shape.value}, {row.workload}", row.median, "tokens/s"))
-        if row is not rows[0] and row.median and rows[0].median:
+        if row is not rows[0] and (grown := median_ratio(rows[0], row)) is not None:
             work = [_work(model, workload.depth + tokens / 2) for workload in (row.workload, workloads[0])]
-            grown = rows[0].median / row.median
             what = f"time of a token, {row.workload} / {workloads[0]}"
             figures.append(at_most(what, grown, MOST_GROWTH * work[0] / work[1]))
     return figures

@@ -6,16 +6,22 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import bench
+import bench_speeds
 import pytest
 from support import sample
 from systems import PROGRAM_SCRIPTS, RECOMPILER
 
 from loader import synthetic
 from xenon.recompiler import recompiler
+from xenon.stories.benchmark import Row, Workload, WorkloadKind
+from xenon.stories.runners import Runner
+from xenon.stories.settings import Matmul
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -82,3 +88,41 @@ def test_a_short_form_compares_threads_prompts_and_depths(tmp_path: Path) -> Non
 def test_functions_that_a_timed_run_would_compile_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recompiler, "prepared", lambda: None)
     assert {"rows_vmx", "take_chunks", "platform_read"} <= set(bench.unprepared())
+
+
+@dataclass
+class _OfThreads:
+    threads: int
+    name: str = "recompiler"
+    matmul: Matmul | None = Matmul.VMX
+
+
+def _row(runner: _OfThreads, kind: WorkloadKind, *samples: float) -> Row:
+    return Row(cast(Runner, runner), Workload(kind, 4), list(samples))
+
+
+def test_a_ratio_is_the_median_of_those_of_turns() -> None:
+    """The computer was slow for both in the second turn, and for one in the third."""
+    slow, fast = (
+        _row(_OfThreads(n), WorkloadKind.GENERATION, *speeds)
+        for n, speeds in ((1, (9, 1, 8)), (2, (18, 2, 3)))
+    )
+    assert bench_speeds.median_ratio(fast, slow) == 2
+    assert bench_speeds.median_ratio(fast, _row(_OfThreads(1), WorkloadKind.GENERATION, 9, 0, 8)) is None
+    assert (
+        bench_speeds.median_ratio(
+            _row(_OfThreads(1), WorkloadKind.PROMPT), _row(_OfThreads(1), WorkloadKind.PROMPT)
+        )
+        is None
+    )
+
+
+def test_what_is_compared_follows_one_another() -> None:
+    rows = [
+        _row(runner, kind)
+        for runner in (_OfThreads(2), _OfThreads(1), _OfThreads(1, "llama2c", None))
+        for kind in (WorkloadKind.PROMPT, WorkloadKind.GENERATION)
+    ]
+    labels = [f"{row.label} {row.workload.kind}" for row in bench_speeds.side_by_side(rows)]
+    one_test = ["llama2c", "recompiler/vmx/1", "recompiler/vmx/2"]
+    assert labels == [f"{label} {kind}" for kind in ("pp", "tg") for label in one_test]
