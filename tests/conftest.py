@@ -30,6 +30,7 @@ settings.load_profile("ours")
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many again as there are processors: tests wait for commands, clocks and disks."""
     processors = os.cpu_count() or 1
