@@ -5,7 +5,8 @@
 
 enum { PREFETCH_AHEAD = 4096 };              // bytes
 enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };  // of a tile: rows of w times positions of x that share their loads
-enum { NARROW_ROW = 192, SHORT_ROW = 512 };  // items of the longest: neighbours go side by side; as many as for a tile
+enum { NARROW_ROW = 192 };                   // items: up to so many, rows go beside their neighbours, else beside far ones
+enum { SHORT_ROW = 512 };                    // up to so many, MOST_ROWS rows do, else half as many
 enum { ROWS_AT_ONCE = 16 };                  // of a batch, which stay in a cache for all its positions
 
 // Row i of w times x of the given positions, each in llama2.c's order: the sums hide each other's latency.

@@ -218,18 +218,20 @@ class _Search:
         happens to have a little before the CPU."""
         wanted = self._write_gprs()
         fields = self._read(self._handle, _HANDLE_BYTES)
-        found = []
-        for offset in range(0, len(fields) - 7, 8):
-            (address,) = struct.unpack_from("<Q", fields, offset)
-            if address % 8 or not PAGE_BYTES <= address < 1 << 56:
-                continue
+        pointers = {
+            8 * index: address
+            for index, (address,) in enumerate(struct.iter_unpack("<Q", fields[: len(fields) & -8]))
+            if address % 8 == 0 and PAGE_BYTES <= address < 1 << 56
+        }
+        for address in pointers.values():
             place = self._read(address, _CPU_BYTES).find(wanted)
             if place >= 0:
-                found.append((place, offset, address))
-        if not found:
-            raise _NotFound
-        self._gpr, self._cpu, address = min(found)
-        self._start = address + self._gpr
+                self._start = start = address + place
+                self._gpr, self._cpu = min(
+                    (start - before, offset) for offset, before in pointers.items() if before <= start
+                )
+                return
+        raise _NotFound
 
     def _dump(self) -> bytes:
         return self._read(self._start, self._size)
