@@ -5,14 +5,13 @@ from __future__ import annotations
 import ctypes
 import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import pytest
 from support import sample
 from systems import RECOMPILER, need
 
-from xenon.console import Console, CpuKind
+from xenon.console import CpuKind
 from xenon.hardware.cpu import Protection, Trap, TrapKind
 from xenon.hardware.memory import UnifiedMemory
 from xenon.hardware.memory_map import PAGE_BYTES
@@ -20,9 +19,6 @@ from xenon.hardware.pages import PageOwner, Pages
 from xenon.hardware.unicorn.cpu import UnicornCpu
 from xenon.hardware.unicorn.instruments import Instruments
 from xenon.linux.address_space import AddressSpace
-from xenon.linux.faults import GuestFault
-from xenon.linux.files import Bytes
-from xenon.machine import MachineSettings
 from xenon.recompiler.attachment import CompiledCode
 from xenon.recompiler.outcome import Tier
 from xenon.recompiler.recompiler import Recompiler
@@ -392,29 +388,3 @@ def test_an_access_that_is_made_again_is_limited_once() -> None:
     machine.put(STUB, NOP, STW_R5_R10, NOP, SC)
     machine.cpus[0].limit_instructions(4)
     assert machine.run(r5=li_r3(2), r10=CODE).kind is TrapKind.SYSTEM_CALL
-
-
-@pytest.fixture(scope="module")
-def program(build: Callable[..., Path]) -> Path:
-    return build("rewrite", "musl")
-
-
-def run(program: Path, how: str, kind: CpuKind) -> str:
-    console = Console(settings=MachineSettings(cpu=kind, threads=2))
-    console.disc.add("/code", Bytes(struct.pack(">2I", li_r3(77), BLR) * (3 * PAGE_BYTES // 8)))
-    console.boot(program, [how])
-    return b"".join(piece.data for piece in console.run(timeout=100)).decode()
-
-
-@pytest.mark.parametrize("how", ["jit", "toggle", "read", "view", "stack"])
-def test_a_program_that_makes_code_gets_what_it_wrote(program: Path, how: str, kind: CpuKind) -> None:
-    assert run(program, how, kind) == "right\n"
-
-
-def test_code_that_was_given_back_is_gone(program: Path, kind: CpuKind) -> None:
-    with pytest.raises(GuestFault, match="illegal instruction"):
-        run(program, "discard", kind)
-
-
-def test_rights_of_a_physical_view_cannot_be_changed(program: Path, kind: CpuKind) -> None:
-    assert run(program, "refused", kind) == "right\n"

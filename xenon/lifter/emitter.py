@@ -90,6 +90,14 @@ class Emitter:
 
     # Memory
 
+    def read_number(self, name: str) -> Value:
+        """What a stack slot of an i64 holds."""
+        return self.read(I64, self.named(name))
+
+    def write_number(self, name: str, value: Value) -> None:
+        """Have a stack slot hold an i64."""
+        self.write(value, self.named(name))
+
     def alloca(self, name: str, type: Type) -> None:
         """A stack slot, which `named` finds."""
         self.emit(f"%{name} = alloca {type}")

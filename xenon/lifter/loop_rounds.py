@@ -28,8 +28,6 @@ from xenon.lifter.loop_slots import (
     ROUNDS,
     ROUNDS_BEFORE,
     behind_slot,
-    read_number,
-    write_number,
 )
 from xenon.lifter.remembered import Memory, remember
 from xenon.lifter.speculate import Speculation
@@ -89,7 +87,7 @@ class Rounds:
         else:
             self._restore_unless(speculation)
         if not known_rows:
-            remember(lifter, self._memories, read_number(lifter, ROUNDS_BEFORE) - read_number(lifter, ROUNDS))
+            remember(lifter, self._memories, lifter.read_number(ROUNDS_BEFORE) - lifter.read_number(ROUNDS))
         lifter.resume(known)
         if self._facts.sums is not None:
             self._facts.sums.unpack(lifter)
@@ -105,7 +103,7 @@ class Rounds:
             return True
         place = self._facts.placed.get(index)
         self._lifter.behind_line = (
-            None if place is None else read_number(self._lifter, behind_slot(self._start, place))
+            None if place is None else self._lifter.read_number(behind_slot(self._start, place))
         )
         if self._facts.sums is None or index not in self._facts.sums.indices:
             return False
@@ -130,7 +128,7 @@ class Rounds:
 
     def _distrust(self) -> None:
         """To the slow form, for this time and some more."""
-        write_number(self._lifter, DISTRUST_LEFT, self._lifter.constant(I64, _DISTRUST))
+        self._lifter.write_number(DISTRUST_LEFT, self._lifter.constant(I64, _DISTRUST))
         self._lifter.branch(f"S{self._start:x}")
 
     def _restore_unless(self, speculation: Speculation) -> None:
@@ -148,7 +146,7 @@ class Rounds:
                 lifter.store_slot(slot, lifter.read(slot.type, lifter.named(f"{prefix}_{slot.name}")))
             lifter.branch(restored)
         lifter.start(restored)
-        write_number(lifter, ROUNDS, read_number(lifter, ROUNDS_BEFORE))
+        lifter.write_number(ROUNDS, lifter.read_number(ROUNDS_BEFORE))
         self._distrust()
         lifter.start(well)
         self._count_rounds(1)
@@ -157,8 +155,8 @@ class Rounds:
         """Count the jumps back of the speculative rounds that are done, but for the `last` one's."""
         lifter = self._lifter
         if lifter.target.counters is not None:
-            left = read_number(lifter, ROUNDS)
-            done = read_number(lifter, ROUNDS_BEFORE) - left
+            left = lifter.read_number(ROUNDS)
+            done = lifter.read_number(ROUNDS_BEFORE) - left
             count(lifter, lifter.target, self._start, done - last)
 
     # Rounds that need no verdict
@@ -189,8 +187,8 @@ class Rounds:
 
     def _count_down(self) -> Value:
         """One round less is left of those known to be good."""
-        left = read_number(self._lifter, ROUNDS) + -1
-        write_number(self._lifter, ROUNDS, left)
+        left = self._lifter.read_number(ROUNDS) + -1
+        self._lifter.write_number(ROUNDS, left)
         return left
 
     def _back(self, taken: Value) -> Value:

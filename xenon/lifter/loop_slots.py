@@ -8,7 +8,6 @@ from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import MOST_WIDE, wide
 from xenon.lifter.speculate import BAD, least_slots
 from xenon.lifter.streams import Placed
-from xenon.lifter.values import Value
 
 ROUNDS, ROUNDS_BEFORE = "rounds", "rounds_before"
 """Of an i64 each: how many rounds are known to be good, now and when the rounds under way began."""
@@ -23,7 +22,7 @@ def reserve(lifter: Lifter) -> None:
     lifter.alloca(ROUNDS, I64)
     lifter.alloca(ROUNDS_BEFORE, I64)
     lifter.alloca(DISTRUST_LEFT, I64)
-    write_number(lifter, DISTRUST_LEFT, lifter.constant(I64, 0))
+    lifter.write_number(DISTRUST_LEFT, lifter.constant(I64, 0))
     lifter.alloca(BAD, BIT)
     lifter.alloca(AGAIN, BIT)
     for name, type in least_slots():
@@ -37,13 +36,3 @@ def reserve(lifter: Lifter) -> None:
 def behind_slot(start: int, place: Placed) -> str:
     """Of an i64, for the loop at `start`: how far an address is behind the start of its line."""
     return "_".join(map(str, ("behind", f"{start:x}", *place.registers, place.offset)))
-
-
-def read_number(lifter: Lifter, name: str) -> Value:
-    """What a stack slot of an i64 holds."""
-    return lifter.read(I64, lifter.named(name))
-
-
-def write_number(lifter: Lifter, name: str, value: Value) -> None:
-    """Have a stack slot hold an i64."""
-    lifter.write(value, lifter.named(name))

@@ -27,8 +27,6 @@ from xenon.lifter.loop_slots import (
     ROUNDS,
     ROUNDS_BEFORE,
     behind_slot,
-    read_number,
-    write_number,
 )
 from xenon.lifter.remembered import Memory
 from xenon.lifter.slots import CTR
@@ -102,7 +100,7 @@ class Loop:
             all_good = branch_unless_all_good(
                 lifter, self._facts.streams.values(), lifter.get(CTR), f"L{start:x}"
             )
-            write_number(lifter, ROUNDS, lifter.get(CTR))
+            lifter.write_number(ROUNDS, lifter.get(CTR))
             lifter.branch_if(all_good, f"Q{start:x}", f"L{start:x}", LIKELY)
             self._note_and_trust("Q")
         else:
@@ -120,7 +118,7 @@ class Loop:
             before = lifter.get(CTR) + -1
             less = rounds.intrinsic("usub.sat", 1).intrinsic("umin", before)
             rounds = rounds.icmp("ne", 0).select(less + 1, 0)
-        write_number(lifter, ROUNDS, rounds)
+        lifter.write_number(ROUNDS, rounds)
         lifter.branch_if(rounds.icmp("ne", 0), f"N{start:x}", f"S{start:x}", LIKELY)
         self._note_and_trust("N")
 
@@ -129,16 +127,16 @@ class Loop:
         lifter, start = self._lifter, self._start
         lifter.start(f"{head}{start:x}")
         lifter.forget()
-        note_stores_ahead(lifter, self._facts.streams.values(), read_number(lifter, ROUNDS))
+        note_stores_ahead(lifter, self._facts.streams.values(), lifter.read_number(ROUNDS))
         if not self._facts.unchecked:
             lifter.branch(f"F{start:x}")
             return
-        distrust = read_number(lifter, DISTRUST_LEFT)
+        distrust = lifter.read_number(DISTRUST_LEFT)
         trusted = distrust.icmp("eq", 0)
         again = lifter.label()
         lifter.branch_if(trusted, f"P{head}{start:x}", again, LIKELY)
         lifter.start(again)
-        write_number(lifter, DISTRUST_LEFT, distrust + -1)
+        lifter.write_number(DISTRUST_LEFT, distrust + -1)
         lifter.branch(f"S{start:x}")
 
     # The fast form, with speculation
@@ -163,10 +161,9 @@ class Loop:
         if self._facts.may_retreat and head == "N":
             for slot in self._facts.changed:
                 lifter.write(lifter.get(slot), lifter.named(f"before_{slot.name}"))
-        write_number(lifter, ROUNDS_BEFORE, read_number(lifter, ROUNDS))
+        lifter.write_number(ROUNDS_BEFORE, lifter.read_number(ROUNDS))
         for place in dict.fromkeys(self._facts.placed.values()):
-            write_number(
-                lifter,
+            lifter.write_number(
                 behind_slot(self._start, place),
                 first_address(lifter, place.registers, place.offset) & 15,
             )
@@ -191,7 +188,7 @@ class Loop:
             lifter.start(look)
             lifter.forget()
             firsts = [first_address(lifter, stream.registers, stream.offset) & -16 for stream in streams]
-            known = memory.knows(firsts, read_number(lifter, ROUNDS))
+            known = memory.knows(firsts, lifter.read_number(ROUNDS))
             lifter.branch_if(known, f"G{number}_{start:x}", f"F{start:x}")
             lifter.start(other)
         lifter.branch(f"F{start:x}")

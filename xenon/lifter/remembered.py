@@ -58,20 +58,20 @@ def reserve_memory(emitter: Emitter) -> None:
     """Emit the stack slots of a function with loops that remember."""
     for name, number in ((_EPOCH, 1), (_LOW, -1), (_HIGH, 0)):
         emitter.alloca(name, I64)
-        _write(emitter, name, emitter.constant(I64, number))
+        emitter.write_number(name, emitter.constant(I64, number))
 
 
 def begin_epoch(emitter: Emitter) -> None:
     """Emit that memory may have changed anywhere."""
-    _write(emitter, _EPOCH, _read(emitter, _EPOCH) + 1)
-    _write(emitter, _LOW, emitter.constant(I64, -1))
-    _write(emitter, _HIGH, emitter.constant(I64, 0))
+    emitter.write_number(_EPOCH, emitter.read_number(_EPOCH) + 1)
+    emitter.write_number(_LOW, emitter.constant(I64, -1))
+    emitter.write_number(_HIGH, emitter.constant(I64, 0))
 
 
 def note_stores(emitter: Emitter, low: Value, end: Value) -> None:
     """Emit a look at where stores go: from `low` up to `end`. Only those into the bytes between the lowest
     and the highest that are remembered count."""
-    hit = end.icmp("ugt", _read(emitter, _LOW)) & low.icmp("ult", _read(emitter, _HIGH))
+    hit = end.icmp("ugt", emitter.read_number(_LOW)) & low.icmp("ult", emitter.read_number(_HIGH))
     rare, usual = emitter.labels(2)
     emitter.branch_if(~hit, usual, rare, LIKELY)
     emitter.start(rare)
@@ -96,16 +96,16 @@ class Memory:
     def _reserve(self, slot: str, number: int) -> None:
         name = self._slot(slot)
         self._emitter.alloca(name, I64)
-        _write(self._emitter, name, self._emitter.constant(I64, number))
+        self._emitter.write_number(name, self._emitter.constant(I64, number))
 
     def _slot(self, slot: str) -> str:
         return f"{slot}_{self._name}"
 
     def _get(self, slot: str) -> Value:
-        return _read(self._emitter, self._slot(slot))
+        return self._emitter.read_number(self._slot(slot))
 
     def _set(self, slot: str, value: Value) -> None:
-        _write(self._emitter, self._slot(slot), value)
+        self._emitter.write_number(self._slot(slot), value)
 
     def still_tries(self) -> Value:
         """An i1: the loop has not given up to remember."""
@@ -114,7 +114,7 @@ class Memory:
     def knows(self, firsts: Sequence[Value], rounds: Value) -> Value:
         """Before the first round: an i1, whether all that so many rounds load is remembered. `firsts` are the
         addresses of the streams."""
-        terms = [self._get("epoch").icmp("eq", _read(self._emitter, _EPOCH))]
+        terms = [self._get("epoch").icmp("eq", self._emitter.read_number(_EPOCH))]
         for number, (stream, first) in enumerate(zip(self._streams, firsts, strict=True)):
             self._set(f"first{number}", first)
             terms.append(first.icmp("uge", self._get(f"low{number}")))
@@ -134,7 +134,7 @@ class Memory:
         begin_epoch(emitter)
         emitter.branch(done)
         emitter.start(again)
-        epoch = _read(emitter, _EPOCH)
+        epoch = emitter.read_number(_EPOCH)
         same = self._get("epoch").icmp("eq", epoch)
         self._set("epoch", epoch)
         for number, stream in enumerate(self._streams):
@@ -170,13 +170,5 @@ def remember(emitter: Emitter, memories: Sequence[Memory], rounds: Value) -> Non
 
 def _widen(emitter: Emitter, low: Value, high: Value) -> None:
     """Have `note_stores` count stores to these addresses too."""
-    _write(emitter, _LOW, _read(emitter, _LOW).intrinsic("umin", low))
-    _write(emitter, _HIGH, _read(emitter, _HIGH).intrinsic("umax", high))
-
-
-def _read(emitter: Emitter, name: str) -> Value:
-    return emitter.read(I64, emitter.named(name))
-
-
-def _write(emitter: Emitter, name: str, value: Value) -> None:
-    emitter.write(value, emitter.named(name))
+    emitter.write_number(_LOW, emitter.read_number(_LOW).intrinsic("umin", low))
+    emitter.write_number(_HIGH, emitter.read_number(_HIGH).intrinsic("umax", high))
