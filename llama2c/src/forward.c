@@ -11,7 +11,7 @@ void forward(const Operations *operations, void *machine, const Transformer *tra
     const Weights *w = &transformer->weights;
     const Run_State *s = &transformer->state;
     int dim = p->dim, hidden_dim = p->hidden_dim;
-    int kv_dim = dim / p->n_heads * p->n_kv_heads;
+    int64_t layer_cache = (int64_t)p->seq_len * (dim / p->n_heads) * p->n_kv_heads * p->kv_bytes;
 
     o->embed(machine, s->x, &w->token_embedding_table);
     for (int64_t l = 0; l < p->n_layers; l++) {
@@ -19,17 +19,14 @@ void forward(const Operations *operations, void *machine, const Transformer *tra
         Matrix wq = layer(w->wq, l), wk = layer(w->wk, l), wv = layer(w->wv, l), wo = layer(w->wo, l);
         Matrix w1 = layer(w->w1, l), w2 = layer(w->w2, l), w3 = layer(w->w3, l);
 
-        // Attention: q, k and v of these positions; k and v become their rows of the layer's caches (seq_len, kv_dim).
-        int64_t cache = l * p->seq_len * kv_dim * p->kv_bytes;
-        void *keys = (char *)s->key_cache + cache, *values = (char *)s->value_cache + cache;
-        float *k = o->cache_rows(machine, keys, s->k);
-        float *v = o->cache_rows(machine, values, s->v);
+        // Attention: q, k and v of these positions; k and v become their rows of the layer's caches.
+        void *keys = (char *)s->key_cache + l * layer_cache, *values = (char *)s->value_cache + l * layer_cache;
         o->rmsnorm(machine, s->xb, s->x, w->rms_att_weight + l * dim, dim);
-        o->matmul(machine, s->xb, (Projection[]){{s->q, wq}, {k, wk}, {v, wv}}, 3);
+        o->matmul(machine, s->xb, (Projection[]){{s->q, wq}, {s->k, wk}, {s->v, wv}}, 3);
         o->rope(machine, s->q, p->n_heads);
-        o->rope(machine, k, p->n_kv_heads);
-        o->store_rows(machine, keys, k);
-        o->store_rows(machine, values, v);
+        o->rope(machine, s->k, p->n_kv_heads);
+        o->store_rows(machine, keys, s->k);
+        o->store_rows(machine, values, s->v);
         o->attend(machine, s->xb, s->q, keys, values);
         o->matmul(machine, s->xb, &(Projection){s->xb2, wo}, 1);
         o->add(machine, s->x, s->xb2, dim);

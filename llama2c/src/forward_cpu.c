@@ -88,31 +88,26 @@ static void rope(void *machine, float *x, int heads)
     }
 }
 
-static inline int kv_dim_of(const Config *p)
-{
-    return head_size_of(p) * p->n_kv_heads;
-}
-
 static inline int holds_halves(const Config *p)
 {
     return p->kv_bytes == sizeof(uint16_t);
 }
 
-// Floats in the cache itself, where store_rows then has nothing to do.
-static float *cache_rows(void *machine, void *cache, float *vectors)
-{
-    const Cpu *cpu = machine;
-    const Config *p = &cpu->transformer->config;
-    return holds_halves(p) ? vectors : (float *)cache + (int64_t)cpu->pos * kv_dim_of(p);
-}
-
+// A layer's cache is (n_kv_heads, seq_len, head_size): what a head reads lies together.
 static void store_rows(void *machine, void *cache, const float *rows)
 {
     const Cpu *cpu = machine;
     const Config *p = &cpu->transformer->config;
-    if (holds_halves(p)) {
-        int kv_dim = kv_dim_of(p);
-        halves_narrow((uint16_t *)cache + (int64_t)cpu->pos * kv_dim, rows, cpu->positions * kv_dim);
+    int head_size = head_size_of(p);
+    for (int i = 0; i < cpu->positions; i++) {
+        for (int head = 0; head < p->n_kv_heads; head++, rows += head_size) {
+            int64_t row = ((int64_t)head * p->seq_len + cpu->pos + i) * head_size;
+            if (holds_halves(p)) {
+                halves_narrow((uint16_t *)cache + row, rows, head_size);
+            } else {
+                memcpy((float *)cache + row, rows, (size_t)head_size * sizeof(float));
+            }
+        }
     }
 }
 
@@ -122,7 +117,7 @@ typedef struct {
     const Cpu *cpu;
     float *out;           // (positions, n_heads, head_size)
     const float *q;       // (positions, n_heads, head_size)
-    const float *keys;    // (seq_len, n_kv_heads, head_size) of this layer
+    const float *keys;    // (n_kv_heads, seq_len, head_size) of this layer
     const float *values;
 } Attention;
 
@@ -135,11 +130,11 @@ static void attend_heads(const void *context, int start, int end)
     int64_t stride = FOURS((int64_t)p->seq_len);
     int kv_mul = p->n_heads / p->n_kv_heads;  // query heads to one key and value head
     for (int h = start; h < end; h++) {
-        int head = h / kv_mul * head_size;  // this head's part of k and v
+        int64_t cached = (int64_t)(h / kv_mul) * p->seq_len * head_size;  // this head's keys and values
         for (int i = 0; i < a->cpu->positions; i++) {
             int64_t own = (int64_t)i * p->dim + h * head_size;  // this head's part of q at the position
-            kernels(a->cpu)->attend(a->out + own, att + h * stride, a->q + own, a->keys + head,
-                                    a->values + head, a->cpu->pos + i + 1, head_size, head_size * p->n_kv_heads);
+            kernels(a->cpu)->attend(a->out + own, att + h * stride, a->q + own, a->keys + cached,
+                                    a->values + cached, a->cpu->pos + i + 1, head_size);
         }
     }
 }
@@ -147,15 +142,21 @@ static void attend_heads(const void *context, int start, int end)
 typedef struct {
     const uint16_t *keys, *values;
     float *wide_keys, *wide_values;
-    int kv_dim;
+    int rows;  // of each head
+    int seq_len, head_size;
 } Widening;
 
+// The rows of all heads, numbered through.
 static void widen_rows(const void *context, int start, int end)
 {
     const Widening *w = context;
-    int64_t first = (int64_t)start * w->kv_dim;
-    halves_widen(w->wide_keys + first, w->keys + first, (end - start) * w->kv_dim);
-    halves_widen(w->wide_values + first, w->values + first, (end - start) * w->kv_dim);
+    for (int head = start / w->rows, row = start % w->rows; start < end; head++, row = 0) {
+        int here = w->rows - row < end - start ? w->rows - row : end - start;
+        int64_t first = ((int64_t)head * w->seq_len + row) * w->head_size;
+        halves_widen(w->wide_keys + first, w->keys + first, here * w->head_size);
+        halves_widen(w->wide_values + first, w->values + first, here * w->head_size);
+        start += here;
+    }
 }
 
 static void share_attention(void *machine, float *out, const float *q, const void *keys, const void *values)
@@ -165,9 +166,9 @@ static void share_attention(void *machine, float *out, const float *q, const voi
     Attention attention = {cpu, out, q, keys, values};
     if (holds_halves(p)) {
         const Run_State *s = &cpu->transformer->state;
-        int kv_dim = kv_dim_of(p);
-        Widening widening = {keys, values, s->keys, s->values, kv_dim};
-        parallel_for(cpu->pos + cpu->positions, LEAST_SHARE / kv_dim + 1, widen_rows, &widening);
+        int head_size = head_size_of(p), rows = cpu->pos + cpu->positions;
+        Widening widening = {keys, values, s->keys, s->values, rows, p->seq_len, head_size};
+        parallel_for(p->n_kv_heads * rows, LEAST_SHARE / head_size + 1, widen_rows, &widening);
         attention.keys = s->keys;
         attention.values = s->values;
     }
@@ -206,7 +207,6 @@ static const Operations COMPUTE = {
     .rmsnorm = rmsnorm,
     .matmul = multiply,
     .rope = rope,
-    .cache_rows = cache_rows,
     .store_rows = store_rows,
     .attend = share_attention,
     .swiglu = swiglu,

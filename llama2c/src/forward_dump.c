@@ -69,12 +69,6 @@ static void dump_rope(void *machine, float *x, int heads)
     dump->turns++;
 }
 
-static float *dump_cache_rows(void *machine, void *cache, float *vectors)
-{
-    Dump *dump = machine;
-    return dump->operations->cache_rows(dump->machine, cache, vectors);
-}
-
 static void dump_store_rows(void *machine, void *cache, const float *rows)
 {
     Dump *dump = machine;
@@ -138,7 +132,6 @@ static const Operations DUMP = {
     .rmsnorm = dump_rmsnorm,
     .matmul = dump_matmul,
     .rope = dump_rope,
-    .cache_rows = dump_cache_rows,
     .store_rows = dump_store_rows,
     .attend = dump_attend,
     .swiglu = dump_swiglu,

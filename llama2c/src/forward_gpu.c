@@ -139,14 +139,6 @@ static void record_rope(void *machine, float *x, int heads)
     DRAW(r, "rope", arrays, shapes);
 }
 
-// In the vectors: which rows of the cache they become is known only when the commands run.
-static float *record_cache_rows(void *machine, void *cache, float *vectors)
-{
-    (void)machine;
-    (void)cache;
-    return vectors;
-}
-
 static void record_store_rows(void *machine, void *cache, const float *rows)
 {
     Recorder *r = machine;
@@ -199,7 +191,6 @@ static const Operations RECORD = {
     .rmsnorm = record_rmsnorm,
     .matmul = record_matmul,
     .rope = record_rope,
-    .cache_rows = record_cache_rows,
     .store_rows = record_store_rows,
     .attend = record_attend,
     .swiglu = record_swiglu,
@@ -341,8 +332,6 @@ int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer)
     if (!take_memory(engine, extents)) {
         return 0;
     }
-    transformer->state.k = engine->k;
-    transformer->state.v = engine->v;
     engine->logits = transformer->state.logits;
     if (!record(engine, transformer)) {
         return 0;

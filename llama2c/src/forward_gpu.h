@@ -11,15 +11,13 @@ typedef struct {
     Commands classify;     // which of them in, its logits out
     Commands softmax;      // logits in, probabilities out
     Commands argmax;       // logits in, the likeliest token out
-    float *k;              // (BATCH, kv_dim) of the current positions, on their way into the cache
-    float *v;              // (BATCH, kv_dim)
     float *logits;         // (vocab_size) the transformer's
     float *probabilities;  // (vocab_size)
     uint32_t *likeliest;   // one word
     uint32_t *programs;    // (GPU_PROGRAMS, GPU_PROGRAM_WORDS) their headers
 } Forward_Gpu;
 
-// For a transformer that has its weights and its state, which gets k and v: 1, or 0 after a message on standard error.
+// For a transformer that has its weights and its state: 1, or 0 after a message on standard error.
 int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer);
 // As forward_cpu: 1, or 0 after a message when the GPU does not answer.
 int forward_gpu(Forward_Gpu *engine, const int *tokens, int positions, int pos);

@@ -14,11 +14,10 @@ typedef struct {
     void (*divide)(float *x, float divisor, int size);
     // x (size) becomes its softmax.
     void (*softmax)(float *x, int size);
-    // xb (head_size) = the values weighted by softmax(q . k / sqrt(head_size)). keys and values (positions, kv_dim)
-    // start at the head's part of the first position; att (positions, rounded up to a multiple of 4)
-    // is scratch.
+    // xb (head_size) = the values weighted by softmax(q . k / sqrt(head_size)). keys and values are the head's
+    // (positions, head_size); att (positions, rounded up to a multiple of 4) is scratch.
     void (*attend)(float *xb, float *att, const float *q, const float *keys, const float *values, int positions,
-                   int head_size, int kv_dim);
+                   int head_size);
     // hb (size) = silu(hb) * hb2
     void (*swiglu)(float *hb, const float *hb2, int size);
     // x (size) += y

@@ -55,10 +55,10 @@ static void softmax_scalar(float *x, int size)
 }
 
 static void attend_scalar(float *xb, float *att, const float *q, const float *keys, const float *values, int positions,
-                          int head_size, int kv_dim)
+                          int head_size)
 {
     for (int t = 0; t < positions; t++) {
-        const float *k = keys + (int64_t)t * kv_dim;
+        const float *k = keys + (int64_t)t * head_size;
         float score = 0.0f;
         for (int i = 0; i < head_size; i++) {
             score += q[i] * k[i];
@@ -68,7 +68,7 @@ static void attend_scalar(float *xb, float *att, const float *q, const float *ke
     softmax_scalar(att, positions);
     memset(xb, 0, (size_t)head_size * sizeof(float));
     for (int t = 0; t < positions; t++) {
-        const float *v = values + (int64_t)t * kv_dim;
+        const float *v = values + (int64_t)t * head_size;
         for (int i = 0; i < head_size; i++) {
             xb[i] += att[t] * v[i];
         }

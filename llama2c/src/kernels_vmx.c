@@ -9,6 +9,7 @@
 #define ALWAYS_INLINE inline __attribute__((always_inline))  // each use has a loop for its own number of vectors
 
 enum { LANES = 4, ALIGNMENT = 16 };  // floats, bytes
+enum { MOST_VECTORS = 16 };          // of a part of a head
 
 // Whether vector loads and stores reach exactly these arrays of size floats. The third may be 0.
 static inline int fits(const float *a, const float *b, const float *c, int size)
@@ -158,21 +159,23 @@ static inline Rows rows_from(const float *start, int rows, int64_t stride)
     return r;
 }
 
-// A number of vectors of q times one row
+// A number of vectors of q times one row: from four on as four sums, which do not wait for one another.
 static inline Vector product_of(const Vector *q, const float *row, int vectors)
 {
-    Vector sum = vector_product(lvx(row), q[0]);
-    for (int v = 1; v < vectors; v++) {
-        sum = vmaddfp(lvx(row + LANES * v), q[v], sum);
+    Vector sums[4];
+    int chains = vectors < 4 ? 1 : 4;
+    for (int v = 0; v < vectors; v++) {
+        Vector k = lvx(row + LANES * v), *sum = &sums[v % chains];
+        *sum = v < chains ? vector_product(k, q[v]) : vmaddfp(k, q[v], *sum);
     }
-    return sum;
+    return chains == 1 ? sums[0] : vaddfp(vaddfp(sums[0], sums[1]), vaddfp(sums[2], sums[3]));
 }
 
 // att (positions) = what mask leaves of it + scale * a part of q * the same part of every row of keys
 static ALWAYS_INLINE void add_scores(float *att, const float *q, const float *keys, int positions, int64_t stride,
                                      Vector scale, Vector mask, int vectors)
 {
-    Vector scaled[4];
+    Vector scaled[MOST_VECTORS];
     for (int v = 0; v < vectors; v++) {
         scaled[v] = vector_product(lvx(q + LANES * v), scale);
     }
@@ -194,8 +197,9 @@ static ALWAYS_INLINE void add_scores(float *att, const float *q, const float *ke
 static ALWAYS_INLINE void weigh_values(float *xb, const float *att, const float *values, int positions, int64_t stride,
                                        Vector scale, int vectors)
 {
-    Vector sums[8];  // of even rows, of odd rows
-    for (int i = 0; i < 2 * vectors; i++) {
+    Vector sums[MOST_VECTORS];  // of a few vectors, of even rows and of odd rows
+    int sets = vectors < 8 ? 2 : 1;
+    for (int i = 0; i < sets * vectors; i++) {
         sums[i] = vector_zero();
     }
     for (int t = 0; t < positions;) {
@@ -206,7 +210,7 @@ static ALWAYS_INLINE void weigh_values(float *xb, const float *att, const float 
             Vector w[LANES] = {vspltw(weights, 0), vspltw(weights, 1), vspltw(weights, 2), vspltw(weights, 3)};
             for (int row = 0; row < LANES; row++) {
                 for (int i = 0; i < vectors; i++) {
-                    Vector *sum = &sums[vectors * (row & 1) + i];
+                    Vector *sum = &sums[vectors * (row % sets) + i];
                     *sum = vmaddfp(w[row], lvx(v.row[row] + LANES * i), *sum);
                 }
                 v.row[row] += LANES * stride;
@@ -214,12 +218,14 @@ static ALWAYS_INLINE void weigh_values(float *xb, const float *att, const float 
         }
     }
     for (int i = 0; i < vectors; i++) {
-        stvx(xb + LANES * i, vector_product(vaddfp(sums[i], sums[vectors + i]), scale));
+        Vector sum = sets == 1 ? sums[i] : vaddfp(sums[i], sums[vectors + i]);
+        stvx(xb + LANES * i, vector_product(sum, scale));
     }
 }
 
-// A function for each number of floats that a part of a head may have.
-#define PARTS(floats)                                                                                              \
+// The floats that a part of a head may have, the most first.
+#define PARTS(PART) PART(64) PART(48) PART(32) PART(16) PART(8) PART(4)
+#define FUNCTIONS(floats)                                                                                          \
     static void scores_##floats(float *att, const float *q, const float *keys, int positions, int64_t stride,      \
                                 Vector scale, Vector mask)                                                         \
     {                                                                                                              \
@@ -230,9 +236,7 @@ static ALWAYS_INLINE void weigh_values(float *xb, const float *att, const float 
     {                                                                                                              \
         weigh_values(xb, att, values, positions, stride, scale, (floats) / LANES);                                 \
     }
-PARTS(4)
-PARTS(8)
-PARTS(16)
+PARTS(FUNCTIONS)
 
 // att (positions) becomes the powers of two of what its scores are below the largest; their sum, or 0 where one is
 // no finite number. Lanes behind the last position hold its score on entry, and zero in the end; in the sum they are
@@ -263,42 +267,31 @@ static inline float weights_of(float *att, int positions)
 }
 
 static void attend_vmx(float *xb, float *att, const float *q, const float *keys, const float *values, int positions,
-                       int head_size, int kv_dim)
+                       int head_size)
 {
-    if (!fits(xb, att, q, head_size) || !fits(keys, values, 0, kv_dim)) {
-        kernels_scalar.attend(xb, att, q, keys, values, positions, head_size, kv_dim);
+    if (!fits(xb, att, q, head_size) || !fits(keys, values, 0, head_size)) {
+        kernels_scalar.attend(xb, att, q, keys, values, positions, head_size);
         return;
     }
     Vector scale = vector_of(LOG2E / sqrtf((float)head_size)), mask = vector_zero();
     int i = 0;
-    for (; i + 16 <= head_size; i += 16) {
-        scores_16(att, q + i, keys + i, positions, kv_dim, scale, mask);
-        mask = vspltisw(-1);
+#define SCORES(floats)                                                                     \
+    for (; i + (floats) <= head_size; i += (floats), mask = vspltisw(-1)) {                \
+        scores_##floats(att, q + i, keys + i, positions, head_size, scale, mask);          \
     }
-    if (i + 8 <= head_size) {
-        scores_8(att, q + i, keys + i, positions, kv_dim, scale, mask);
-        mask = vspltisw(-1);
-        i += 8;
-    }
-    if (i < head_size) {
-        scores_4(att, q + i, keys + i, positions, kv_dim, scale, mask);
-    }
+    PARTS(SCORES)
     float sum = weights_of(att, positions);
     if (sum == 0.0f) {
-        kernels_scalar.attend(xb, att, q, keys, values, positions, head_size, kv_dim);
+        kernels_scalar.attend(xb, att, q, keys, values, positions, head_size);
         return;
     }
     scale = vector_of(1.0f / sum);
-    for (i = 0; i + 16 <= head_size; i += 16) {
-        values_16(xb + i, att, values + i, positions, kv_dim, scale);
+    i = 0;
+#define VALUES(floats)                                                                     \
+    for (; i + (floats) <= head_size; i += (floats)) {                                     \
+        values_##floats(xb + i, att, values + i, positions, head_size, scale);             \
     }
-    if (i + 8 <= head_size) {
-        values_8(xb + i, att, values + i, positions, kv_dim, scale);
-        i += 8;
-    }
-    if (i < head_size) {
-        values_4(xb + i, att, values + i, positions, kv_dim, scale);
-    }
+    PARTS(VALUES)
 }
 
 static void swiglu_vmx(float *hb, const float *hb2, int size)

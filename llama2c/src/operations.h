@@ -15,9 +15,7 @@ typedef struct {
     void (*matmul)(void *machine, const float *x, const Projection *projections, int count);
     // Turns every neighbouring pair of every head in x (B, heads, head_size) by the angle of its position.
     void (*rope)(void *machine, float *x, int heads);
-    // Where the positions' rows of cache (seq_len, kv_dim) are computed: in the cache, or in vectors (B, kv_dim).
-    float *(*cache_rows)(void *machine, void *cache, float *vectors);
-    // The positions' rows of cache = rows, which cache_rows gave
+    // The positions' rows of a layer's cache = rows (B, kv_dim)
     void (*store_rows)(void *machine, void *cache, const float *rows);
     // out (B, dim) = of each head the values up to the position, weighted by softmax(q . k / sqrt(head_size))
     void (*attend)(void *machine, float *out, const float *q, const void *keys, const void *values);

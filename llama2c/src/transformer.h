@@ -48,10 +48,10 @@ typedef struct {
     float *hb;           // (BATCH, hidden_dim)
     float *hb2;          // (BATCH, hidden_dim)
     float *q;            // (BATCH, dim)
-    float *k;            // (BATCH, kv_dim) where it is not computed in the cache
+    float *k;            // (BATCH, kv_dim) on its way into the cache
     float *v;            // (BATCH, kv_dim)
-    float *keys;         // (seq_len, kv_dim) of the layer at hand, where the caches hold halves
-    float *values;       // (seq_len, kv_dim)
+    float *keys;         // (n_kv_heads, seq_len, head_size) of the layer at hand, where the caches hold halves
+    float *values;       // (n_kv_heads, seq_len, head_size)
     float *xq;           // (BATCH, dim or hidden_dim) what a matrix is multiplied by, where that is int8
     float *xq_scales;    // at most (BATCH, dim or hidden_dim)
     float *att;          // (n_heads, seq_len in whole vectors) attention scores of a position
@@ -59,8 +59,8 @@ typedef struct {
     float *rope_freq;    // (head_size / 2) angle per position
     float *rope_cos;     // (BATCH, head_size / 2) at each position of the pass
     float *rope_sin;     // (BATCH, head_size / 2)
-    void *key_cache;     // (n_layers, seq_len, kv_dim), floats or halves
-    void *value_cache;   // (n_layers, seq_len, kv_dim)
+    void *key_cache;     // (n_layers, n_kv_heads, seq_len, head_size), floats or halves; under the GPU
+    void *value_cache;   // (n_layers, seq_len, n_kv_heads, head_size)
 } Run_State;
 
 typedef struct {
