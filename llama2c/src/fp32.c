@@ -6,7 +6,6 @@
 enum { PREFETCH_AHEAD = 4096 };              // bytes
 enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };  // of a tile: rows of w times positions of x that share their loads
 enum { NARROW_ROW = 192 };                   // items: up to so many, rows go beside their neighbours, else beside far ones
-enum { SHORT_ROW = 512 };                    // up to so many, MOST_ROWS rows do, else half as many
 enum { ROWS_AT_ONCE = 16 };                  // of a batch, which stay in a cache for all its positions
 
 // Row i of w times x of the given positions, each in llama2.c's order: the sums hide each other's latency.
@@ -96,28 +95,23 @@ static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Pr
     }
 }
 
-// The rows from start on as so many streams that each go on from row to row, side by side. Returns the first row left.
-static inline __attribute__((always_inline)) int streams_vmx(const Product *p, int start, int end, int streams)
+// The rows from start on as two halves, side by side, each read from end to end; the sums of MOST_ROWS rows of each are
+// added up and stored together. Returns the first row left.
+static inline __attribute__((always_inline)) int halves_vmx(const Product *p, int start, int end)
 {
     int64_t stride = row_bytes(&p->w, 0) / (int)sizeof(float);
-    int length = (end - start) / streams;
+    int length = (end - start) / 2 & -MOST_ROWS;
     const float *row = plane_row(&p->w, 0, start);
-    for (int i = start; i < start + length; i++, row += stride) {
-        Vector sums[MOST_ROWS];
-        tile_vmx(sums, p, row, length * stride, streams, 0, 1);
-        if (streams == MOST_ROWS) {
-            Vector four = vector_sums(sums[0], sums[1], sums[2], sums[3]);
-            stvewx(p->out + i, vspltw(four, 0));
-            stvewx(p->out + i + length, vspltw(four, 1));
-            stvewx(p->out + i + 2 * length, vspltw(four, 2));
-            stvewx(p->out + i + 3 * length, vspltw(four, 3));
-        } else {
-            for (int r = 0; r < streams; r++) {
-                vector_store_sum(p->out + i + r * length, sums[r]);
-            }
+    for (int i = start; i < start + length; i += MOST_ROWS) {
+        Vector sums[MOST_ROWS][2];
+#pragma clang loop unroll(full)
+        for (int r = 0; r < MOST_ROWS; r++, row += stride) {
+            tile_vmx(sums[r], p, row, length * stride, 2, 0, 1);
         }
+        stvx(p->out + i, vector_sums(sums[0][0], sums[1][0], sums[2][0], sums[3][0]));
+        stvx(p->out + i + length, vector_sums(sums[0][1], sums[1][1], sums[2][1], sums[3][1]));
     }
-    return start + streams * length;
+    return start + 2 * length;
 }
 
 // The rows from start on in fours of neighbours, whose sums are added up and stored together. Returns the first row left.
@@ -138,14 +132,14 @@ static void rows_vmx(const void *context, int start, int end)
 {
     const Product p = *(const Product *)context;  // a copy, which no store to out can change
     int left = start;
-    if (p.w.n <= NARROW_ROW && ((uintptr_t)(p.out + start) & 15) == 0) {
-        left = fours_vmx(&p, start, end);
-    } else if (p.w.n <= SHORT_ROW) {
-        left = streams_vmx(&p, start, end, MOST_ROWS);
-    } else {
-        left = streams_vmx(&p, start, end, MOST_ROWS / 2);
+    if (((uintptr_t)(p.out + start) & 15) == 0) {
+        left = p.w.n <= NARROW_ROW ? fours_vmx(&p, start, end) : halves_vmx(&p, start, end);
     }
-    streams_vmx(&p, left, end, 1);
+    for (; left < end; left++) {
+        Vector sum;
+        tile_vmx(&sum, &p, plane_row(&p.w, 0, left), 0, 1, 0, 1);
+        vector_store_sum(p.out + left, sum);
+    }
 }
 
 // The same positions for several rows, so that x is the same from row to row.

@@ -59,8 +59,8 @@ typedef struct {
     float *rope_freq;    // (head_size / 2) angle per position
     float *rope_cos;     // (BATCH, head_size / 2) at each position of the pass
     float *rope_sin;     // (BATCH, head_size / 2)
-    void *key_cache;     // (n_layers, n_kv_heads, seq_len, head_size), floats or halves; under the GPU
-    void *value_cache;   // (n_layers, seq_len, n_kv_heads, head_size)
+    void *key_cache;     // (n_layers, n_kv_heads, seq_len, head_size), floats or halves; the GPU's has the
+    void *value_cache;   // positions outside: (n_layers, seq_len, n_kv_heads, head_size)
 } Run_State;
 
 typedef struct {
