@@ -90,10 +90,11 @@ HALF_CACHE_FUNCTIONS = ("halves_widen", "halves_narrow", "widen_rows")
 """Beside HOT_FUNCTIONS, those of a run that keeps keys and values in half precision."""
 INT8_PRODUCT_FUNCTIONS = ("int8_products_vmx", "int8_products_scalar", "quantise_groups", "matmul_int8")
 """Beside HOT_FUNCTIONS, those of a run whose activations are int8."""
+_PARTS_OF_HEADS = ("scores_", "values_")  # of attend_vmx
 # Functions that a run with the other kernels has no use for, unless vectors do not fit its shapes.
 _UNUSED = {
     "vmx": {"expf"} | {name for name in HOT_FUNCTIONS if name.endswith("_scalar")},
-    "scalar": {name for name in HOT_FUNCTIONS if name.endswith(("_vmx", "_4", "_8", "_16"))},
+    "scalar": {name for name in HOT_FUNCTIONS if name.endswith("_vmx") or name.startswith(_PARTS_OF_HEADS)},
 }
 
 

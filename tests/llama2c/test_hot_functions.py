@@ -49,7 +49,7 @@ def test_every_hot_function_is_one_symbol_of_the_guest(guest: Path) -> None:
 def test_a_run_has_its_own_kernels_only() -> None:
     names = "rows batch rmsnorm rope divide softmax attend swiglu add argmax".split()
     scalar, vmx = ({f"{name}_{kernel}" for name in names} for kernel in ("scalar", "vmx"))
-    parts = {f"{name}_{floats}" for name in ("scores", "values") for floats in (4, 8, 16)}
+    parts = {f"{name}_{floats}" for name in ("scores", "values") for floats in (4, 8, 16, 32, 48, 64)}
     assert set(HOT_FUNCTIONS) - set(hot_functions("vmx")) == scalar | {"expf"}
     assert set(HOT_FUNCTIONS) - set(hot_functions("scalar")) == vmx | parts
     with pytest.raises(KeyError):
