@@ -314,7 +314,7 @@ static void share(const Transformer *transformer)
     platform_share(s->value_cache);
 }
 
-int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer)
+int forward_gpu_start(Forward_Gpu *engine, const Transformer *transformer)
 {
     *engine = (Forward_Gpu){.forward = {0}};
     if (transformer->config.kv_bytes != sizeof(float)) {

@@ -18,7 +18,7 @@ typedef struct {
 } Forward_Gpu;
 
 // For a transformer that has its weights and its state: 1, or 0 after a message on standard error.
-int forward_gpu_start(Forward_Gpu *engine, Transformer *transformer);
+int forward_gpu_start(Forward_Gpu *engine, const Transformer *transformer);
 // As forward_cpu: 1, or 0 after a message when the GPU does not answer.
 int forward_gpu(Forward_Gpu *engine, const int *tokens, int positions, int pos);
 // As classify_cpu; NULL after a message when the GPU does not answer. So are the others.

@@ -197,7 +197,7 @@ static ALWAYS_INLINE void add_scores(float *att, const float *q, const float *ke
 static ALWAYS_INLINE void weigh_values(float *xb, const float *att, const float *values, int positions, int64_t stride,
                                        Vector scale, int vectors)
 {
-    Vector sums[MOST_VECTORS];  // of a few vectors, of even rows and of odd rows
+    Vector sums[MOST_VECTORS];  // where vectors are few, those of even rows and then those of odd rows
     int sets = vectors < 8 ? 2 : 1;
     for (int i = 0; i < sets * vectors; i++) {
         sums[i] = vector_zero();
