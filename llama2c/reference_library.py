@@ -60,7 +60,7 @@ class KernelTable(ctypes.Structure):
         ("rope", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 3, *(_INT,) * 2)),
         ("divide", ctypes.CFUNCTYPE(None, _FLOATS, ctypes.c_float, _INT)),
         ("softmax", ctypes.CFUNCTYPE(None, _FLOATS, _INT)),
-        ("attend", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 5, *(_INT,) * 3)),
+        ("attend", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 5, *(_INT,) * 2)),
         ("swiglu", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 2, _INT)),
         ("add", ctypes.CFUNCTYPE(None, *(_FLOATS,) * 2, _INT)),
         ("argmax", ctypes.CFUNCTYPE(_INT, _FLOATS, _INT)),

@@ -17,7 +17,8 @@ from xenon.console import Bytes, Console, CpuKind, MachineSettings
 
 COUNT, POSITIONS = 8192, 61  # as in programs/kernels.c
 SIZES = (4, 16, 20, 64, 172, 512, COUNT)
-HEAD_SIZES = (4, 8, 12, 16, 24, 28, 48, 64, 128)
+HEAD_SIZES = (4, 8, 12, 16, 24, 28, 32, 48, 64, 100, 112, 128)
+WIDTHS, STARTS, LEAST_ROWS, MOST_ROWS, PLACES = (64, 192, 196, 512), 5, 8, 23, 2
 
 
 @cache
@@ -57,16 +58,31 @@ def _expected(reference: Reference, kind: str) -> Floats:
         written.append(out[: heads * head_size].copy())
         positions = 1
         while positions <= POSITIONS:
-            reference.kernel("attend", out, att, x, y, z, positions, head_size, head_size, vmx=True)
+            reference.kernel("attend", out, att, x, y, z, positions, head_size, vmx=True)
             written.append(out[:head_size].copy())
             positions += 1 if positions < 8 else 17
+    for n in WIDTHS:
+        written += _products(reference, np.concatenate([x, y]), z[:n])
     return np.concatenate(written)
+
+
+def _products(reference: Reference, items: Floats, x: Floats) -> list[Floats]:
+    """Each row's product as it is alone, and the float behind the last one, which stays what it was."""
+    count = STARTS + MOST_ROWS
+    rows = aligned((count, x.size), items[: count * x.size].reshape(count, -1).astype(np.float64))
+    alone = np.concatenate([reference.matmul(rows[row : row + 1], x, vmx=True) for row in range(count)])
+    return [
+        np.append(alone[start : start + number], np.float32(number))
+        for start in range(STARTS)
+        for number in range(LEAST_ROWS, MOST_ROWS + 1)
+        for _ in range(PLACES)
+    ]
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("kernels") / "kernels"
-    parts = ("kernels_scalar", "kernels_vmx", "maths", "memory", "text")
+    parts = ("fp32", "kernels_scalar", "kernels_vmx", "maths", "memory", "text")
     return build_program(target, Path(__file__).parent / "programs" / "kernels.c", parts)
 
 

@@ -3,8 +3,10 @@
 #include "kernels.h"
 #include "memory.h"
 #include "platform.h"
+#include "tensor_types.h"
 
 enum { FLOATS = 8192, POSITIONS = 61 };
+enum { STARTS = 5, LEAST_ROWS = 8, MOST_ROWS = 23, PLACES = 2 };  // of products; what is left of fours is 0 to 7 rows
 
 static float *copied(float *to, const float *from)
 {
@@ -17,10 +19,27 @@ static void write_floats(const float *values, int n)
     platform_write(STANDARD_OUTPUT, values, (uint64_t)n * sizeof(float));
 }
 
+// The rows from any one on, of a matrix in x and y, times z, to places that are multiples of 16 bytes and others.
+static void write_products(float *out, const float *x, const float *z, int n)
+{
+    Matrix w = {&tensor_fp32, x, STARTS + MOST_ROWS, n, 1, 0, 0};
+    for (int start = 0; start < STARTS; start++) {
+        for (int rows = LEAST_ROWS; rows <= MOST_ROWS; rows++) {
+            for (int place = 0; place < PLACES; place++) {
+                Product product = {out + place, z, w, 1};
+                out[place + start + rows] = (float)rows;
+                tensor_fp32.rows[KERNEL_VMX](&product, start, start + rows);
+                write_floats(out + place + start, rows + 1);
+            }
+        }
+    }
+}
+
 int main(int argument_count, char **arguments)
 {
     enum { BYTES = 3 * FLOATS * sizeof(float) };
-    static const int SIZES[] = {4, 16, 20, 64, 172, 512, FLOATS}, HEAD_SIZES[] = {4, 8, 12, 16, 24, 28, 48, 64, 128};
+    static const int SIZES[] = {4, 16, 20, 64, 172, 512, FLOATS}, WIDTHS[] = {64, 192, 196, 512};
+    static const int HEAD_SIZES[] = {4, 8, 12, 16, 24, 28, 32, 48, 64, 100, 112, 128};
     const Kernels *k = &kernels_vmx;
     int64_t handle = argument_count == 2 ? platform_open(arguments[1]) : -1;
     float *x = platform_allocate("input", BYTES), *out = platform_allocate("output", BYTES);
@@ -49,9 +68,12 @@ int main(int argument_count, char **arguments)
         k->rope(copied(out, x), y, z, FLOATS / head_size, head_size);
         write_floats(out, FLOATS / head_size * head_size);
         for (int positions = 1; positions <= POSITIONS; positions += positions < 8 ? 1 : 17) {
-            k->attend(out, att, x, y, z, positions, head_size, head_size);
+            k->attend(out, att, x, y, z, positions, head_size);
             write_floats(out, head_size);
         }
+    }
+    for (unsigned i = 0; i < sizeof WIDTHS / sizeof WIDTHS[0]; i++) {
+        write_products(out, x, z, WIDTHS[i]);
     }
     return 0;
 }
