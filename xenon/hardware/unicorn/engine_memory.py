@@ -9,6 +9,7 @@ place is not found exactly as expected, none is, and the engine is left as it is
 from __future__ import annotations
 
 import ctypes
+import re
 import struct
 import sys
 from functools import cache
@@ -55,6 +56,7 @@ _LEVEL_3_0 = 0x8_0000
 _DENORMAL, _SMALLEST = 0x0040_0000, 0x0080_0000
 _VRSAVE = 0x1357_9BDF
 _MTVRSAVE = (0x3C60_1357, 0x6063_9BDF, 0x7C60_43A6, 0x3860_0000)  # lis r3; ori r3; mtspr 256, r3; li r3, 0
+_ANOTHER = 0x7766_5544_3322_1100
 _FPSCR = 0x8200_0003  # FX, XX and a rounding mode
 
 
@@ -224,14 +226,23 @@ class _Search:
             if address % 8 == 0 and PAGE_BYTES <= address < 1 << 56
         }
         for address in pointers.values():
-            place = self._read(address, _CPU_BYTES).find(wanted)
-            if place >= 0:
-                self._start = start = address + place
-                self._gpr, self._cpu = min(
-                    (start - before, offset) for offset, before in pointers.items() if before <= start
-                )
-                return
+            for found in re.finditer(re.escape(wanted), self._read(address, _CPU_BYTES)):
+                start = address + found.start()
+                if self._holds_gprs(start):
+                    self._start = start
+                    self._gpr, self._cpu = min(
+                        (start - before, offset) for offset, before in pointers.items() if before <= start
+                    )
+                    return
         raise _NotFound
+
+    def _holds_gprs(self, start: int) -> bool:
+        """Whether the GPRs are there, or a copy of what they were: the heap may have what was read before."""
+        was = self._engine.reg_read(GPR_IDS[0])
+        self._engine.reg_write(GPR_IDS[0], _ANOTHER)
+        is_there = self._read(start, 8) == struct.pack("<Q", _ANOTHER)
+        self._engine.reg_write(GPR_IDS[0], was)
+        return is_there
 
     def _dump(self) -> bytes:
         return self._read(self._start, self._size)

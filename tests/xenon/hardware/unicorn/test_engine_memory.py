@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable, Iterator
 
@@ -57,6 +58,25 @@ def test_a_pointer_of_the_engine_may_lead_to_a_block_right_before_its_cpu(
 
     monkeypatch.setattr(_Search, "_read", read)
     assert engine_memory.engine_layout() == expected
+
+
+def test_a_pointer_of_the_engine_may_lead_to_a_copy_of_the_registers(
+    monkeypatch: pytest.MonkeyPatch, expected: EngineLayout
+) -> None:
+    """As where the heap still has what an earlier search read."""
+    usual: Callable[[_Search, int, int], bytes] = _Search._read
+    copies = []
+
+    def read(search: _Search, address: int, size: int) -> bytes:
+        data = usual(search, address, size)
+        if address != search._handle or size == 8:
+            return data
+        copies.append(ctypes.create_string_buffer(search._write_gprs()))
+        return struct.pack("<Q", ctypes.addressof(copies[-1])) + data[8:]
+
+    monkeypatch.setattr(_Search, "_read", read)
+    assert engine_memory.engine_layout() == expected
+    assert copies
 
 
 def test_places_that_another_engine_has_elsewhere_are_not_taken(
