@@ -60,9 +60,12 @@ def random_trial(rng: random.Random) -> Trial:
     mnemonics = rng.choice((_FLOAT, _VECTOR, _FLOAT + " " + _VECTOR)).split()
     words: list[int] = []
     if rng.random() < 0.3:
-        trial = _with_data(rng, _products(rng), rng.choice((16, 64)), True, False)
-        turns = min(2, trial.rounds)
-        return replace(trial, rounds=trial.rounds // turns, turns=turns, between=_additions(rng))
+        step = rng.choice((16, 64))
+        trial = _with_data(rng, _products(rng), step, True, False)
+        turns = min(rng.choice((2, 8)), trial.rounds)
+        rounds = trial.rounds // turns
+        back = [_addi(base, base, -step * rounds & 0xFFFF) for base in (9, 10) if rng.random() < 0.5]
+        return replace(trial, rounds=rounds, turns=turns, between=(*back, *_additions(rng)))
     vectors = any(name[0] == "v" for name in mnemonics)
     step = rng.choice((16, 16, 32) if vectors else (4, 8, 12))
     stores = rng.random() < 0.5
@@ -128,10 +131,11 @@ def _with_data(rng: random.Random, words: list[int], step: int, vectors: bool, a
         spots = (spots[0], spots[1], spots[0] + rng.choice((0, 4, -4, 16, -16)) * rng.randrange(0, 3))
         spots = tuple(max(spot, _DATA) for spot in spots)
     rare = rng.choice((0.0, 0.0, 0.002, 0.02, 0.3))
+    most = rng.choice((127, 130))  # the highest exponent: less than 2, or less than 16
     lanes = [
         rng.choice(_SPECIAL)
         if rng.random() < rare
-        else rng.getrandbits(1) << 31 | rng.randrange(120, 131) << 23 | rng.getrandbits(23)
+        else rng.getrandbits(1) << 31 | rng.randint(120, most) << 23 | rng.getrandbits(23)
         for _ in range(_DATA_BYTES // 4)
     ]
     return Trial(tuple(words), assume_singles, rounds, spots, struct.pack(f">{len(lanes)}I", *lanes))

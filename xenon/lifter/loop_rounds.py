@@ -25,6 +25,7 @@ from xenon.lifter.loop_host import LoopHost
 from xenon.lifter.loop_slots import (
     AGAIN,
     DISTRUST_LEFT,
+    ROUGH_LEFT,
     ROUNDS,
     ROUNDS_BEFORE,
     behind_slot,
@@ -56,9 +57,9 @@ class Rounds:
         """A form and the verdict behind it. `known_rows` are loads that are known to be factors."""
         lifter, block, host, start = self._lifter, self._block, self._host, self._start
         wide_slots = self._facts.sums.slots if self._facts.sums is not None else ()
-        speculation = Speculation(
-            lifter, frozenset((*self._facts.changed, *wide_slots)), not self._facts.writes
-        )
+        changed = frozenset((*self._facts.changed, *wide_slots))
+        rough = bool(known_rows)
+        speculation = Speculation(lifter, changed, over_rounds=not self._facts.writes, rough=rough)
         if self._facts.sums is not None:
             self._facts.sums.begin(known_rows)
         lifter.start(f"{form}{start:x}")
@@ -85,7 +86,7 @@ class Rounds:
         if self._facts.writes:
             self._count_rounds(1)
         else:
-            self._restore_unless(speculation)
+            self._restore_unless(speculation, rough)
         if not known_rows:
             remember(lifter, self._memories, lifter.read_number(ROUNDS_BEFORE) - lifter.read_number(ROUNDS))
         lifter.resume(known)
@@ -131,8 +132,9 @@ class Rounds:
         self._lifter.write_number(DISTRUST_LEFT, self._lifter.constant(I64, _DISTRUST))
         self._lifter.branch(f"S{self._start:x}")
 
-    def _restore_unless(self, speculation: Speculation) -> None:
-        """The verdict on all rounds; where it is bad, registers are as before and the slow form serves."""
+    def _restore_unless(self, speculation: Speculation, rough: bool) -> None:
+        """The verdict on all rounds; where it is bad, registers are as before and another form serves: the
+        slow one, or behind a rough look the fast one that looks closely."""
         lifter = self._lifter
         well, bad = lifter.labels(2)
         lifter.forget()
@@ -147,7 +149,11 @@ class Rounds:
             lifter.branch(restored)
         lifter.start(restored)
         lifter.write_number(ROUNDS, lifter.read_number(ROUNDS_BEFORE))
-        self._distrust()
+        if rough:
+            lifter.write_number(ROUGH_LEFT, lifter.constant(I64, _DISTRUST))
+            lifter.branch(f"PN{self._start:x}")
+        else:
+            self._distrust()
         lifter.start(well)
         self._count_rounds(1)
 

@@ -13,6 +13,8 @@ ROUNDS, ROUNDS_BEFORE = "rounds", "rounds_before"
 """Of an i64 each: how many rounds are known to be good, now and when the rounds under way began."""
 DISTRUST_LEFT = "distrust"
 """Of an i64: how many times more the slow form is to serve."""
+ROUGH_LEFT = "rough"
+"""Of an i64: how many times more a rough look is not to be tried."""
 AGAIN = "again"
 """Of an i1: whether the rounds under way go on where earlier ones ended."""
 
@@ -23,6 +25,8 @@ def reserve(lifter: Lifter) -> None:
     lifter.alloca(ROUNDS_BEFORE, I64)
     lifter.alloca(DISTRUST_LEFT, I64)
     lifter.write_number(DISTRUST_LEFT, lifter.constant(I64, 0))
+    lifter.alloca(ROUGH_LEFT, I64)
+    lifter.write_number(ROUGH_LEFT, lifter.constant(I64, 0))
     lifter.alloca(BAD, BIT)
     lifter.alloca(AGAIN, BIT)
     for name, type in least_slots():

@@ -24,6 +24,7 @@ from xenon.lifter.loop_rounds import Rounds
 from xenon.lifter.loop_slots import (
     AGAIN,
     DISTRUST_LEFT,
+    ROUGH_LEFT,
     ROUNDS,
     ROUNDS_BEFORE,
     behind_slot,
@@ -32,6 +33,7 @@ from xenon.lifter.remembered import Memory
 from xenon.lifter.slots import CTR
 from xenon.lifter.speculate import Speculation
 from xenon.lifter.streams import branch_unless_all_good, first_address, note_stores_ahead, safe_rounds
+from xenon.lifter.values import Value
 
 
 class Loop:
@@ -60,14 +62,16 @@ class Loop:
         """Whether it remembers what some of its streams held."""
         return bool(self._facts.repeated)
 
-    def reserve(self) -> None:
-        """Emit the stack slots of where addresses are in their lines, and of what the loop remembers."""
+    def reserve(self, memories: dict[tuple[int, ...], Memory]) -> None:
+        """Emit the stack slots of where addresses are in their lines, and of what the loop remembers if none
+        of `memories` will do: loops over the same vectors remember together."""
         for place in dict.fromkeys(self._facts.placed.values()):
             self._lifter.alloca(behind_slot(self._start, place), I64)
-        self._memories = [
-            Memory(self._lifter, f"{self._start:x}_{number}", streams)
-            for number, (_, streams) in enumerate(self._facts.repeated)
-        ]
+        for number, (_, streams) in enumerate(self._facts.repeated):
+            alike = (number, *(stream.step for stream in streams))
+            if alike not in memories:
+                memories[alike] = Memory(self._lifter, "_".join(map(str, alike)), streams)
+            self._memories.append(memories[alike])
 
     def lift(self) -> None:
         """Emit it, if there is something to be had from a fast form; else as any other block."""
@@ -189,6 +193,18 @@ class Loop:
             lifter.forget()
             firsts = [first_address(lifter, stream.registers, stream.offset) & -16 for stream in streams]
             known = memory.knows(firsts, lifter.read_number(ROUNDS))
-            lifter.branch_if(known, f"G{number}_{start:x}", f"F{start:x}")
+            self._unless_rough_failed(known, f"G{number}_{start:x}")
             lifter.start(other)
         lifter.branch(f"F{start:x}")
+
+    def _unless_rough_failed(self, known: Value, form: str) -> None:
+        """To a form with a rough look where there may be one, unless that went wrong a short time ago."""
+        lifter, close = self._lifter, f"F{self._start:x}"
+        at_all, less = lifter.labels(2)
+        lifter.branch_if(known, at_all, close)
+        lifter.start(at_all)
+        left = lifter.read_number(ROUGH_LEFT)
+        lifter.branch_if(left.icmp("eq", 0), form, less, LIKELY)
+        lifter.start(less)
+        lifter.write_number(ROUGH_LEFT, left + -1)
+        lifter.branch(close)

@@ -4,7 +4,8 @@ A product of a matrix goes over the same vectors for each row. A fast loop looks
 whether it is zero or at least 2^-40 (speculate.py). Where that came out well, the bytes are remembered, an
 interval for each stream of the loop, for as long as the function is under way; and where all streams of a
 later run lie in their intervals, another form of the loop does without the look. A store into remembered
-bytes, a call, a barrier and a reservation each begin a new epoch, in which nothing is remembered.
+bytes, a call, a barrier and a reservation each begin a new epoch, in which nothing is remembered. What is
+known of bytes holds whichever loop loads them: loops whose streams go the same steps remember together.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def note_stores(emitter: Emitter, low: Value, end: Value) -> None:
 
 
 class Memory:
-    """What a loop remembers of some of its streams; `name` is unlike any other memory's of the function."""
+    """What loops remember of some of their streams, which go the same steps in all of them; `name` is unlike
+    any other memory's of the function."""
 
     def __init__(self, emitter: Emitter, name: str, streams: Sequence[Repeated]) -> None:
         self._emitter = emitter

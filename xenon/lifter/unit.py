@@ -29,7 +29,7 @@ from xenon.lifter.lift import Lifter
 from xenon.lifter.loop_facts import is_loop
 from xenon.lifter.loops import Loop
 from xenon.lifter.module import module_head, module_text
-from xenon.lifter.remembered import reserve_memory
+from xenon.lifter.remembered import Memory, reserve_memory
 from xenon.lifter.rules import RULES
 from xenon.lifter.rules_synchronization import synchronizes
 from xenon.lifter.status_forms import COMPARISONS, NOTING, READERS
@@ -129,8 +129,9 @@ class Unit:
         if any(loop.remembers for loop in loops.values()):
             reserve_memory(self.lifter)
             self.lifter.remembers = True
+        memories: dict[tuple[int, ...], Memory] = {}
         for loop in loops.values():
-            loop.reserve()
+            loop.reserve(memories)
         return loops
 
     def _find_coarse_sums(self, loops: Mapping[int, Loop]) -> None:
