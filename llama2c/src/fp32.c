@@ -4,7 +4,8 @@
 #include "vector.h"
 
 enum { PREFETCH_AHEAD = 4096 };              // bytes
-enum { MOST_ROWS = 4, MOST_POSITIONS = 4 };  // of a tile: rows of w times positions of x that share their loads
+enum { MOST_ROWS = 4, MOST_POSITIONS = 3 };  // of a tile: rows of w times positions of x that share their loads
+enum { SCALAR_POSITIONS = 4 };               // of a tile of the scalar kernel
 enum { NARROW_ROW = 192 };                   // items: up to so many, rows go beside their neighbours, else beside far ones
 enum { ROWS_AT_ONCE = 16 };                  // of a batch, which stay in a cache for all its positions
 
@@ -14,7 +15,7 @@ static inline __attribute__((always_inline)) void tile_scalar(const Product *p, 
     int n = p->w.n;
     const float *row = plane_row(&p->w, 0, i);
     const float *x = p->x + (int64_t)position * n;
-    float sums[MOST_POSITIONS] = {0};
+    float sums[SCALAR_POSITIONS] = {0};
     for (int j = 0; j < n; j++) {
         for (int b = 0; b < positions; b++) {
             sums[b] += row[j] * x[b * n + j];
@@ -37,8 +38,8 @@ static void batch_scalar(const void *context, int start, int end)
     const Product *p = context;
     for (int i = start; i < end; i++) {
         int b = 0;
-        for (; b + 4 <= p->positions; b += 4) {
-            tile_scalar(p, i, b, 4);
+        for (; b + SCALAR_POSITIONS <= p->positions; b += SCALAR_POSITIONS) {
+            tile_scalar(p, i, b, SCALAR_POSITIONS);
         }
         for (; b < p->positions; b++) {
             tile_scalar(p, i, b, 1);
@@ -142,25 +143,30 @@ static void rows_vmx(const void *context, int start, int end)
     }
 }
 
-// The same positions for several rows, so that x is the same from row to row.
-static inline __attribute__((always_inline)) void batch_tile_vmx(const Product *p, int start, int end, int position,
-                                                                 int positions)
+// Rows times the same positions, so that x is the same from row to row: `rows` streams of them, `apart` rows from one
+// another.
+static inline __attribute__((always_inline)) void batch_tiles_vmx(const Product *p, int start, int end, int rows, int apart,
+                                                                  int position, int positions)
 {
+    int64_t stride = row_bytes(&p->w, 0) / (int)sizeof(float);
     for (int i = start; i < end; i++) {
-        Vector sums[MOST_POSITIONS];
-        float *out = p->out + (int64_t)position * p->w.d + i;
-        tile_vmx(sums, p, plane_row(&p->w, 0, i), 0, 1, position, positions);
-        if (positions == MOST_POSITIONS) {
-            Vector four = vector_sums(sums[0], sums[1], sums[2], sums[3]);
-            for (int lane = 0; lane < MOST_POSITIONS; lane++) {
-                out[lane * (int64_t)p->w.d] = vector_lane(four, lane);
-            }
-        } else {
+        Vector sums[2 * MOST_POSITIONS];
+        tile_vmx(sums, p, plane_row(&p->w, 0, i), apart * stride, rows, position, positions);
+        for (int r = 0; r < rows; r++) {
             for (int b = 0; b < positions; b++) {
-                vector_store_sum(out + b * (int64_t)p->w.d, sums[b]);
+                vector_store_sum(p->out + (int64_t)(position + b) * p->w.d + i + r * apart, sums[r * positions + b]);
             }
         }
     }
+}
+
+// The rows from start on, in two halves side by side and perhaps one more.
+static inline __attribute__((always_inline)) void batch_rows_vmx(const Product *p, int start, int end, int position,
+                                                                 int positions)
+{
+    int half = (end - start) / 2;
+    batch_tiles_vmx(p, start, start + half, 2, half, position, positions);
+    batch_tiles_vmx(p, start + 2 * half, end, 1, 0, position, positions);
 }
 
 static void batch_vmx(const void *context, int start, int end)
@@ -169,15 +175,14 @@ static void batch_vmx(const void *context, int start, int end)
     for (int row = start; row < end; row += ROWS_AT_ONCE) {
         int behind = end - row < ROWS_AT_ONCE ? end : row + ROWS_AT_ONCE;
         int b = 0;
-        for (; b + MOST_POSITIONS <= p.positions; b += MOST_POSITIONS) {
-            batch_tile_vmx(&p, row, behind, b, MOST_POSITIONS);
+        for (; p.positions - b >= 5 || p.positions - b == 3; b += 3) {
+            batch_rows_vmx(&p, row, behind, b, 3);
         }
-        if (p.positions - b >= 2) {
-            batch_tile_vmx(&p, row, behind, b, 2);
-            b += 2;
+        for (; p.positions - b >= 2; b += 2) {
+            batch_rows_vmx(&p, row, behind, b, 2);
         }
         if (b < p.positions) {
-            batch_tile_vmx(&p, row, behind, b, 1);
+            batch_rows_vmx(&p, row, behind, b, 1);
         }
     }
 }

@@ -7,7 +7,7 @@ a second line, vspltw may have made the other factor, the same for all lines: a 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -68,13 +68,11 @@ class SideBySide(SumGroups[_Group]):
         """The instructions of the block that take part."""
 
     def repeated_rows(self) -> list[list[tuple[int, ...]]]:
-        """Loads that may be the same in a later run of the loop, a list for each way to be so: factors of one
-        sum each, or of several; where none has several, those of either stream."""
+        """Loads that may be the same in a later run of the loop, a list for each way to be so: what is
+        multiplied or what it is multiplied by, those first that are part of fewer sums."""
         pairs = [group.rows for group in self._groups.values() if len(group.rows) == 2]
         uses = Counter(row for rows in pairs for row in rows)
-        if not any(count > 1 for count in uses.values()):
-            return [list(rows) for rows in zip(*pairs, strict=True)]
-        return [[row for row, count in uses.items() if (count > 1) is shared] for shared in (False, True)]
+        return sorted(_sides(pairs), key=lambda rows: uses[rows[0]])
 
     def begin(self, known: Iterable[tuple[int, ...]]) -> None:
         """Start another form of the loop, in which the lanes of these rows are known to be factors."""
@@ -119,6 +117,26 @@ class SideBySide(SumGroups[_Group]):
                 if self._held[block.body[index].rt] == index:
                     lifter.set(vr(block.body[index].rt), part_of(words, place))
         return self._loaded[row]
+
+
+def _sides(pairs: Iterable[list[tuple[int, ...]]]) -> list[list[tuple[int, ...]]]:
+    """The rows in two lists, one of each pair in either; none where that cannot be."""
+    partners: dict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)
+    for a, b in pairs:
+        partners[a].append(b)
+        partners[b].append(a)
+    side: dict[tuple[int, ...], bool] = {}
+    for first in partners:
+        waiting = [] if first in side else [first]
+        side.setdefault(first, False)
+        while waiting:
+            row = waiting.pop()
+            for partner in partners[row]:
+                if partner not in side:
+                    waiting.append(partner)
+                if side.setdefault(partner, not side[row]) is side[row]:
+                    return []
+    return [[row for row in partners if side[row] is other] for other in (False, True) if partners]
 
 
 def find_side_by_side(block: Block, places: dict[int, Place]) -> SideBySide | None:

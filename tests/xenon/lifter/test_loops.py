@@ -242,6 +242,28 @@ def test_what_stays_gets_a_form_that_does_not_look_at_it_and_looks_roughly_at_th
     assert {form: (text.count("umin"), text.count("and <16 x i32>")) for form, text in forms.items()} == looks
 
 
+def _tile() -> tuple[int, ...]:
+    """v1 to v16 += rows at r9 and r11 times lines at r10 and r8; then 64 bytes on."""
+    words: list[int] = []
+    for chain in range(4):
+        offset = 16 * chain
+        words += [0x39EA0000 | offset, 0x7E2078CE, 0x39E80000 | offset, 0x7E4078CE]  # lvx v17 and v18
+        for row, base in enumerate((9, 11)):
+            words += [0x39C00000 | base << 16 | offset, 0x7E6070CE]  # addi r14, ...; lvx v19, 0, r14
+            for line in range(2):
+                total = 1 + 8 * row + 4 * line + chain
+                words.append(0x1013002E | total << 21 | total << 11 | (17 + line) << 6)  # vmaddfp
+    return (*words, 0x39290040, 0x394A0040, 0x396B0040, 0x39080040)
+
+
+@pytest.mark.parametrize("form", ["G0_", "G1_"])
+def test_of_rows_times_lines_either_may_stay(form: str) -> None:
+    """Each is part of two sums."""
+    text = loop_form(_tile(), form)
+    assert text.count("@llvm.fma.v16f32") == 4
+    assert (text.count("umin"), text.count("and <16 x i32>")) == (0, 2)
+
+
 _PASSES_ROUGHLY = (0x30000000, 0xBFFFFFFF, 0x71800000)  # 2^-31, just above -2, 2^100
 _TAKES_A_CLOSE_LOOK = (0, 0x80000000, 0x40000000, 0x2FFFFFFF, 0x2B800000)  # 0, -0, 2, below 2^-31, 2^-40
 _IS_DONE_SLOWLY = (0x2B7FFFFF, 0x00000001, 0x80400000)
