@@ -183,8 +183,17 @@ static ALWAYS_INLINE void add_scores(float *att, const float *q, const float *ke
         int here = positions - t, blocks = here < LANES ? 1 : here / LANES;
         Rows k = rows_from(keys + t * stride, here, stride);
         for (int end = t + LANES * blocks; t < end; t += LANES) {
-            Vector sums = sums_of_lanes(product_of(scaled, k.row[0], vectors), product_of(scaled, k.row[1], vectors),
-                                        product_of(scaled, k.row[2], vectors), product_of(scaled, k.row[3], vectors));
+            Vector products[LANES];
+#pragma clang loop unroll(full)
+            for (int row = 0; row < LANES; row++) {
+                products[row] = product_of(scaled, k.row[row], vectors);
+#ifdef __ALTIVEC__
+                if (vectors >= 8) {  // one row after the other, which is as much as there are VRs for
+                    __asm__ volatile("" : "+v"(products[row]) : : "memory");
+                }
+#endif
+            }
+            Vector sums = sums_of_lanes(products[0], products[1], products[2], products[3]);
             stvx(att + t, vaddfp(vand(lvx(att + t), mask), sums));
             for (int row = 0; row < LANES; row++) {
                 k.row[row] += LANES * stride;
