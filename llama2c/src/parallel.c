@@ -17,7 +17,7 @@ enum { FIRST_QUESTION = 16, LAST_QUESTION = 256 };  // large jobs until the mach
 
 enum { AWAKE, ASLEEP };
 
-enum { CHUNKS_OF_A_THREAD = 8, UNIT = 16 };  // a chunk is at least one part in so many; large ones are whole units
+enum { CHUNKS_OF_A_THREAD = 32, UNIT = 16 };  // a chunk is at least one part in so many; large ones are whole units
 
 typedef enum {
     EMPTY,
@@ -202,7 +202,8 @@ void parallel_for(int n, int grain, Share *share, const void *context)
         return;
     }
     int least = n / (CHUNKS_OF_A_THREAD * (helpers + 1));
-    least = least > grain ? least : grain;  // each chunk begins where nothing is prefetched yet
+    int smallest = grain < UNIT ? grain : UNIT;
+    least = least > smallest ? least : smallest;
     least = least > UNIT ? (least + UNIT - 1) & -UNIT : least;
     job = (Job){share, context, n, least, helpers + 1, 0};
     for (int i = 0; i < helpers; i++) {
