@@ -111,7 +111,7 @@ static void store_rows(void *machine, void *cache, const float *rows)
     }
 }
 
-enum { LEAST_SHARE = 16384 };  // multiply-adds that are worth a thread of their own
+enum { LEAST_SHARE = 8192 };  // multiply-adds that are worth a thread of their own
 
 typedef struct {
     const Cpu *cpu;
