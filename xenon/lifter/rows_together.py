@@ -1,7 +1,8 @@
-"""Products of several rows with the same VRs, row beside row: vmaddfp behind vmaddfp, each a line of memory
-times a VR that stays, plus what its row came to before, are one operation on the lines of four rows, or two.
+"""Rows of products with VRs that stay, side by side: vmaddfp behind vmaddfp, each a line of memory times such
+a VR, plus what its row came to before, are one operation on the lines of four rows, or two.
 
-That is how attention looks: the scores of four positions, each a sum over a part of a head.
+That is how attention looks, the scores of positions, each a sum over a part of a head: of several positions
+that are multiplied by the same VRs, or of one in several sums, whose lines are neighbours.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Place, writes_memory
@@ -17,9 +18,10 @@ from xenon.lifter.ir_types import BYTES_16
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import Slot, is_vr, number_of, vr, wide
 from xenon.lifter.speculate import Read
-from xenon.lifter.sum_groups import joined, multiply_add
+from xenon.lifter.sum_groups import joined, lines_of_words, multiply_add, part_of
 from xenon.lifter.values import Value
 
+_LINE = 16  # bytes of a VR
 _WIDTHS = (4, 2)  # rows in one operation, by preference
 
 
@@ -41,15 +43,21 @@ class _Row:
 
     @property
     def key(self) -> tuple[int, ...]:
-        """What rows must have in common to be one operation."""
+        """What rows must have in common to be one operation, unless their lines are neighbours."""
         return self.start, *(step.factor for step in self.steps)
+
+    def places(self, places: dict[int, Place]) -> tuple[Place, ...]:
+        """Where its lines are."""
+        return tuple(places[step.load] for step in self.steps)
 
 
 class _Rows:
-    """Rows that are one operation a step; `done` is what the last step so far came to."""
+    """Rows that are one operation a step; `done` is what the last step so far came to. `neighbours`: their
+    lines are, in the order of the rows."""
 
-    def __init__(self, rows: tuple[_Row, ...]) -> None:
+    def __init__(self, rows: tuple[_Row, ...], neighbours: bool = False) -> None:
         self.rows = rows
+        self.neighbours = neighbours
         self.done: Value | None = None
         steps = zip(*(row.steps for row in rows), strict=True)
         self.lasts = [max(step.index for step in level) for level in steps]
@@ -68,7 +76,11 @@ class RowsTogether:
         self._levels = {last: (group, level) for group in groups for level, last in enumerate(group.lasts)}
         steps = [step for group in groups for row in group.rows for step in row.steps]
         self._loads = {step.load for step in steps}
+        beside = [group.rows for group in groups if group.neighbours]
+        self._first = {step.load for rows in beside for step in rows[0].steps}
+        self._beside = {step.load for rows in beside for row in rows for step in row.steps}
         self._lines: dict[int, Value] = {}
+        self._addresses: dict[int, Value] = {}
         self.indices = frozenset(self._loads | {step.index for step in steps})
         """The instructions of the block that take part."""
 
@@ -79,6 +91,7 @@ class RowsTogether:
     def begin(self, _known: Iterable[tuple[int, ...]]) -> None:
         """Start another form of the loop."""
         self._lines.clear()
+        self._addresses.clear()
 
     def assumed(self, _read: Read) -> list[Value]:
         """What must hold before the first round: nothing."""
@@ -92,7 +105,9 @@ class RowsTogether:
 
     def lift(self, lifter: Lifter, block: Block, index: int) -> bool:
         """Emit what stands for one of the instructions: a step of all rows with its last. It is done with."""
-        if index in self._loads:
+        if index in self._first:
+            self._addresses[index] = lifter.line_of(lifter.effective_address(block.body[index]))
+        elif index in self._loads - self._beside:
             instruction = block.body[index]
             address = lifter.line_of(lifter.effective_address(instruction))
             line = self._lines[index] = lifter.read(BYTES_16, lifter.pointer(address), ", align 16")
@@ -104,8 +119,15 @@ class RowsTogether:
     def _lift_step(self, lifter: Lifter, block: Block, group: _Rows, level: int) -> None:
         assert lifter.speculation is not None
         steps = [row.steps[level] for row in group.rows]
-        words = _lines_of_words([self._lines[step.load] for step in steps])
-        factor = _everywhere(lifter, steps[0].factor, len(steps))
+        if group.neighbours:
+            words = lines_of_words(lifter, self._addresses[steps[0].load], len(steps))
+            for place, step in enumerate(steps):
+                if self._held[block.body[step.load].rt] == step.load:
+                    lifter.set(vr(block.body[step.load].rt), part_of(words, place))
+            factor = _side_by_side(lifter, [step.factor for step in steps])
+        else:
+            words = _lines_of_words([self._lines[step.load] for step in steps])
+            factor = _everywhere(lifter, steps[0].factor, len(steps))
         before = group.done if level else _everywhere(lifter, group.rows[0].start, len(steps))
         assert before is not None
         grain = lifter.speculation.need_of_sum((words, factor), before)
@@ -131,6 +153,15 @@ def _everywhere(lifter: Lifter, number: int, times: int) -> Value:
     repeated = words.shuffle([*range(4)] * times)
     lifter.same(repeated, words)
     return repeated
+
+
+def _side_by_side(lifter: Lifter, numbers: list[int]) -> Value:
+    """VRs side by side."""
+    parts = [lifter.get(vr(number)) for number in numbers]
+    words = joined(parts)
+    if lifter.speculation is not None:
+        lifter.speculation.picked(words, tuple(parts))
+    return words
 
 
 def find_rows_together(block: Block, places: dict[int, Place]) -> RowsTogether | None:
@@ -160,17 +191,26 @@ def find_rows_together(block: Block, places: dict[int, Place]) -> RowsTogether |
         for name in instruction.writes:
             if is_vr(name):
                 writers[number_of(name)].append(index)
-    by_key: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
-    for row in open_rows.values():
-        if _is_alone(row, readers):
-            by_key[row.key].append(row)
+    alone = [row for row in open_rows.values() if _is_alone(row, readers)]
+    own_lines = [row for row in alone if all(readers[step.load] == [step.index] for step in row.steps)]
+
+    def in_time(group: _Rows) -> bool:
+        return _is_done_in_time(group, block, readers, writers) and group.lasts[-1] < min(
+            stores, default=len(block.body)
+        )
+
     groups = [
         group
-        for rows in by_key.values()
-        for group in map(_Rows, _in_widths(rows))
-        if _is_done_in_time(group, block, readers, writers)
-        and group.lasts[-1] < min(stores, default=len(block.body))
+        for rows in _neighbours(own_lines, places)
+        for width in _in_widths(rows)
+        if in_time(group := _Rows(width, neighbours=True))
     ]
+    grouped = {row for group in groups for row in group.rows}
+    by_key: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
+    for row in alone:
+        if row not in grouped:
+            by_key[row.key].append(row)
+    groups += [group for rows in by_key.values() for group in map(_Rows, _in_widths(rows)) if in_time(group)]
     held = {number: indices[-1] for number, indices in writers.items()}
     return RowsTogether(groups, held) if groups else None
 
@@ -178,6 +218,25 @@ def find_rows_together(block: Block, places: dict[int, Place]) -> RowsTogether |
 def _is_alone(row: _Row, readers: dict[int, list[int]]) -> bool:
     """Whether only the row itself reads what it comes to before its end."""
     return all(readers[step.index] == [behind.index] for step, behind in pairwise(row.steps))
+
+
+def _neighbours(rows: list[_Row], places: dict[int, Place]) -> Iterator[list[_Row]]:
+    """Rows that begin alike, and each of whose lines is behind the one of the row before."""
+
+    def kind(row: _Row) -> str:
+        return repr((row.start, [origin for origin, _ in row.places(places)]))
+
+    def offsets(row: _Row) -> list[int]:
+        return [offset for _, offset in row.places(places)]
+
+    for _, alike in groupby(sorted(rows, key=lambda row: (kind(row), offsets(row))), key=kind):
+        together: list[_Row] = []
+        for row in alike:
+            if together and offsets(row) != [offset + _LINE for offset in offsets(together[-1])]:
+                yield together
+                together = []
+            together.append(row)
+        yield together
 
 
 def _in_widths(rows: list[_Row]) -> Iterator[tuple[_Row, ...]]:
