@@ -174,7 +174,7 @@ static void batch_vmx(const void *context, int start, int end)
     const Product p = *(const Product *)context;
     for (int row = start; row < end; row += ROWS_AT_ONCE) {
         int behind = end - row < ROWS_AT_ONCE ? end : row + ROWS_AT_ONCE;
-        int b = 0;
+        int b = 0;  // threes, then twos, so that none is left alone but the only one
         for (; p.positions - b >= 5 || p.positions - b == 3; b += 3) {
             batch_rows_vmx(&p, row, behind, b, 3);
         }

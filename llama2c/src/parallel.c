@@ -201,8 +201,8 @@ void parallel_for(int n, int grain, Share *share, const void *context)
         share(context, 0, n);
         return;
     }
-    int least = n / (CHUNKS_OF_A_THREAD * (helpers + 1));
-    int smallest = grain < UNIT ? grain : UNIT;
+    // The last chunks are small, so that no thread waits long for another.
+    int least = n / (CHUNKS_OF_A_THREAD * (helpers + 1)), smallest = grain < UNIT ? grain : UNIT;
     least = least > smallest ? least : smallest;
     least = least > UNIT ? (least + UNIT - 1) & -UNIT : least;
     job = (Job){share, context, n, least, helpers + 1, 0};

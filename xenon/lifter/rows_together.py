@@ -78,7 +78,7 @@ class RowsTogether:
         self._loads = {step.load for step in steps}
         beside = [group.rows for group in groups if group.neighbours]
         self._first = {step.load for rows in beside for step in rows[0].steps}
-        self._beside = {step.load for rows in beside for row in rows for step in row.steps}
+        self._single = self._loads - {step.load for rows in beside for row in rows for step in row.steps}
         self._lines: dict[int, Value] = {}
         self._addresses: dict[int, Value] = {}
         self.indices = frozenset(self._loads | {step.index for step in steps})
@@ -107,7 +107,7 @@ class RowsTogether:
         """Emit what stands for one of the instructions: a step of all rows with its last. It is done with."""
         if index in self._first:
             self._addresses[index] = lifter.line_of(lifter.effective_address(block.body[index]))
-        elif index in self._loads - self._beside:
+        elif index in self._single:
             instruction = block.body[index]
             address = lifter.line_of(lifter.effective_address(instruction))
             line = self._lines[index] = lifter.read(BYTES_16, lifter.pointer(address), ", align 16")
@@ -126,7 +126,7 @@ class RowsTogether:
                     lifter.set(vr(block.body[step.load].rt), part_of(words, place))
             factor = _side_by_side(lifter, [step.factor for step in steps])
         else:
-            words = _lines_of_words([self._lines[step.load] for step in steps])
+            words = _words_of_lines([self._lines[step.load] for step in steps])
             factor = _everywhere(lifter, steps[0].factor, len(steps))
         before = group.done if level else _everywhere(lifter, group.rows[0].start, len(steps))
         assert before is not None
@@ -140,7 +140,7 @@ class RowsTogether:
                 lifter.set(vr(target), part)
 
 
-def _lines_of_words(lines: list[Value]) -> Value:
+def _words_of_lines(lines: list[Value]) -> Value:
     """Lines side by side, as the words of VRs."""
     count = len(lines)
     reversed = [lane ^ 15 for lane in range(16 * count)]

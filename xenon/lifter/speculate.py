@@ -60,8 +60,9 @@ class Speculation:
 
     With `over_rounds` they are tested once, when the loop exits or checks its pages again; otherwise in each
     round. `changed` are the slots that the body writes. `retreat`, of instructions that are no loop, is the
-    label where they are done again: no operand is assumed to have a grain. A `rough` look at factors takes a
-    third of the time, but only those between 2^-31 and 2 pass it for certain: what all have in common tells.
+    label where they are done again: no operand is assumed to have a grain. A `rough` look at factors, over
+    all rounds, takes a third of the time, but only those between 2^-31 and 2 pass it for certain: what all of
+    them have in common tells.
     """
 
     def __init__(
