@@ -98,7 +98,7 @@ static inline __attribute__((always_inline)) void tile_vmx(Vector *out, const Pr
 
 // The rows from start on as two halves, side by side, each read from end to end; the sums of MOST_ROWS rows of each are
 // added up and stored together. Returns the first row left.
-static inline __attribute__((always_inline)) int halves_vmx(const Product *p, int start, int end)
+static inline __attribute__((always_inline)) int two_streams_vmx(const Product *p, int start, int end)
 {
     int64_t stride = row_bytes(&p->w, 0) / (int)sizeof(float);
     int length = (end - start) / 2 & -MOST_ROWS;
@@ -134,7 +134,7 @@ static void rows_vmx(const void *context, int start, int end)
     const Product p = *(const Product *)context;  // a copy, which no store to out can change
     int left = start;
     if (((uintptr_t)(p.out + start) & 15) == 0) {
-        left = p.w.n <= NARROW_ROW ? fours_vmx(&p, start, end) : halves_vmx(&p, start, end);
+        left = p.w.n <= NARROW_ROW ? fours_vmx(&p, start, end) : two_streams_vmx(&p, start, end);
     }
     for (; left < end; left++) {
         Vector sum;

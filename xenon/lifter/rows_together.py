@@ -8,9 +8,9 @@ that are multiplied by the same VRs, or of one in several sums, whose lines are 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Place, writes_memory
@@ -18,10 +18,9 @@ from xenon.lifter.ir_types import BYTES_16
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import Slot, is_vr, number_of, vr, wide
 from xenon.lifter.speculate import Read
-from xenon.lifter.sum_groups import joined, lines_of_words, multiply_add, part_of
+from xenon.lifter.sum_groups import in_widths, joined, lines_of_words, multiply_add, neighbours, part_of
 from xenon.lifter.values import Value
 
-_LINE = 16  # bytes of a VR
 _WIDTHS = (4, 2)  # rows in one operation, by preference
 
 
@@ -157,10 +156,10 @@ def _everywhere(lifter: Lifter, number: int, times: int) -> Value:
 
 def _side_by_side(lifter: Lifter, numbers: list[int]) -> Value:
     """VRs side by side."""
+    assert lifter.speculation is not None
     parts = [lifter.get(vr(number)) for number in numbers]
     words = joined(parts)
-    if lifter.speculation is not None:
-        lifter.speculation.picked(words, tuple(parts))
+    lifter.speculation.picked(words, tuple(parts))
     return words
 
 
@@ -201,16 +200,18 @@ def find_rows_together(block: Block, places: dict[int, Place]) -> RowsTogether |
 
     groups = [
         group
-        for rows in _neighbours(own_lines, places)
-        for width in _in_widths(rows)
-        if in_time(group := _Rows(width, neighbours=True))
+        for run in neighbours(own_lines, lambda row: row.places(places), lambda row: row.start)
+        for rows in in_widths(run, _WIDTHS)
+        if in_time(group := _Rows(rows, neighbours=True))
     ]
     grouped = {row for group in groups for row in group.rows}
     by_key: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
     for row in alone:
         if row not in grouped:
             by_key[row.key].append(row)
-    groups += [group for rows in by_key.values() for group in map(_Rows, _in_widths(rows)) if in_time(group)]
+    groups += [
+        group for rows in by_key.values() for group in map(_Rows, in_widths(rows, _WIDTHS)) if in_time(group)
+    ]
     held = {number: indices[-1] for number, indices in writers.items()}
     return RowsTogether(groups, held) if groups else None
 
@@ -218,31 +219,6 @@ def find_rows_together(block: Block, places: dict[int, Place]) -> RowsTogether |
 def _is_alone(row: _Row, readers: dict[int, list[int]]) -> bool:
     """Whether only the row itself reads what it comes to before its end."""
     return all(readers[step.index] == [behind.index] for step, behind in pairwise(row.steps))
-
-
-def _neighbours(rows: list[_Row], places: dict[int, Place]) -> Iterator[list[_Row]]:
-    """Rows that begin alike, and each of whose lines is behind the one of the row before."""
-
-    def kind(row: _Row) -> str:
-        return repr((row.start, [origin for origin, _ in row.places(places)]))
-
-    def offsets(row: _Row) -> list[int]:
-        return [offset for _, offset in row.places(places)]
-
-    for _, alike in groupby(sorted(rows, key=lambda row: (kind(row), offsets(row))), key=kind):
-        together: list[_Row] = []
-        for row in alike:
-            if together and offsets(row) != [offset + _LINE for offset in offsets(together[-1])]:
-                yield together
-                together = []
-            together.append(row)
-        yield together
-
-
-def _in_widths(rows: list[_Row]) -> Iterator[tuple[_Row, ...]]:
-    while width := next((width for width in _WIDTHS if width <= len(rows)), 0):
-        yield tuple(rows[:width])
-        rows = rows[width:]
 
 
 def _is_done_in_time(

@@ -8,19 +8,26 @@ a second line, vspltw may have made the other factor, the same for all lines: a 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from xenon.lifter.flow import Block
 from xenon.lifter.guards import Place, writes_memory
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import MOST_WIDE, Slot, is_vr, vr, wide
 from xenon.lifter.speculate import Grain
-from xenon.lifter.sum_groups import SumGroup, SumGroups, lines_of_words, multiply_add, part_of
+from xenon.lifter.sum_groups import (
+    SumGroup,
+    SumGroups,
+    in_widths,
+    lines_of_words,
+    multiply_add,
+    neighbours,
+    part_of,
+)
 from xenon.lifter.values import Value
 
-_LINE = 16  # bytes of a VR
 _WIDTHS = (4, 2, 1)  # lines in one operation, by preference
 
 
@@ -168,7 +175,8 @@ def find_side_by_side(block: Block, places: dict[int, Place]) -> SideBySide | No
         return None
     if loads != multiplied | set(splats.values()):
         return None
-    rows = list(_neighbours(products, places))
+    runs = neighbours(products, lambda product: [places[load] for load in product.loads], lambda p: p.splat)
+    rows = [row for run in runs for row in in_widths(run, _WIDTHS)]
     slots: dict[tuple[int, ...], Slot] = {}
     groups = []
     for row in sorted(rows, key=lambda row: max(product.index for product in row)):
@@ -181,30 +189,3 @@ def find_side_by_side(block: Block, places: dict[int, Place]) -> SideBySide | No
         if not all(before.is_before(behind) for before, behind in pairwise(chain)):
             return None
     return SideBySide(groups, held)
-
-
-def _neighbours(products: Iterable[_Product], places: dict[int, Place]) -> Iterator[tuple[_Product, ...]]:
-    """The products in rows of neighbours, each of one of the widths."""
-
-    def offsets(product: _Product) -> tuple[int, ...]:
-        return tuple(places[load][1] for load in product.loads)
-
-    def origins(product: _Product) -> str:
-        return repr([product.splat, *(places[load][0] for load in product.loads)])
-
-    ordered = sorted(products, key=lambda product: (origins(product), offsets(product)))
-    for _, group in groupby(ordered, key=origins):
-        row: list[_Product] = []
-        for product in group:
-            if row and offsets(product) != tuple(offset + _LINE for offset in offsets(row[-1])):
-                yield from _in_widths(row)
-                row = []
-            row.append(product)
-        yield from _in_widths(row)
-
-
-def _in_widths(row: list[_Product]) -> Iterator[tuple[_Product, ...]]:
-    while row:
-        width = next(width for width in _WIDTHS if width <= len(row))
-        yield tuple(row[:width])
-        row = row[width:]

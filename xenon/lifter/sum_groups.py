@@ -3,10 +3,12 @@ unpacked.py, half_sums.py, rows_together.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Generic, Protocol, TypeVar
 
+from xenon.lifter.guards import Place
 from xenon.lifter.ir_types import FLOAT, I8, vector
 from xenon.lifter.lift import Lifter
 from xenon.lifter.slots import Slot, vr, wide
@@ -14,6 +16,7 @@ from xenon.lifter.speculate import Grain, Read
 from xenon.lifter.values import Value
 
 _LINE = 16  # bytes of a VR
+T = TypeVar("T")
 
 
 class Product(Protocol):
@@ -72,6 +75,35 @@ class SumGroups(Generic[G]):
         for slot, group in self._of_slot.items():
             for place, total in enumerate(group.totals):
                 lifter.set(vr(total), part_of(lifter.get(slot), place))
+
+
+def neighbours(
+    items: Iterable[T], places: Callable[[T], Sequence[Place]], alike: Callable[[T], object]
+) -> Iterator[list[T]]:
+    """Items in runs, in which each one's lines are right behind those of the one before. `alike`: what they
+    must have in common besides where addresses come from."""
+
+    def kind(item: T) -> str:
+        return repr((alike(item), [origin for origin, _ in places(item)]))
+
+    def offsets(item: T) -> list[int]:
+        return [offset for _, offset in places(item)]
+
+    for _, group in groupby(sorted(items, key=lambda item: (kind(item), offsets(item))), key=kind):
+        run: list[T] = []
+        for item in group:
+            if run and offsets(item) != [offset + _LINE for offset in offsets(run[-1])]:
+                yield run
+                run = []
+            run.append(item)
+        yield run
+
+
+def in_widths(items: Sequence[T], widths: Sequence[int]) -> Iterator[tuple[T, ...]]:
+    """Items in groups, each of the first width that there are enough left for."""
+    while width := next((width for width in widths if width <= len(items)), 0):
+        yield tuple(items[:width])
+        items = items[width:]
 
 
 def joined(parts: list[Value]) -> Value:

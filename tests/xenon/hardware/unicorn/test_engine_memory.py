@@ -43,20 +43,28 @@ def test_what_stands_behind_the_registers_may_be_a_copy_of_them(
     assert engine_memory.engine_layout() == expected
 
 
-def test_a_pointer_of_the_engine_may_lead_to_a_block_right_before_its_cpu(
-    monkeypatch: pytest.MonkeyPatch, expected: EngineLayout
-) -> None:
-    """As where the heap has put one there: 8 KiB before it, by the first pointer of the handle."""
+def _lead_first_pointer(monkeypatch: pytest.MonkeyPatch, to: Callable[[_Search, bytes], int]) -> None:
+    """Have the first pointer of an engine's handle lead elsewhere; `to` is told what the handle holds."""
     usual: Callable[[_Search, int, int], bytes] = _Search._read
 
     def read(search: _Search, address: int, size: int) -> bytes:
         data = usual(search, address, size)
         if address != search._handle or size == 8:
             return data
-        (cpu,) = struct.unpack_from("<Q", data, expected.cpu)
-        return struct.pack("<Q", cpu - 0x2000) + data[8:]
+        return struct.pack("<Q", to(search, data)) + data[8:]
 
     monkeypatch.setattr(_Search, "_read", read)
+
+
+def test_a_pointer_of_the_engine_may_lead_to_a_block_right_before_its_cpu(
+    monkeypatch: pytest.MonkeyPatch, expected: EngineLayout
+) -> None:
+    """As where the heap has put one there: 8 KiB before it."""
+
+    def before_cpu(_search: _Search, handle: bytes) -> int:
+        return int(struct.unpack_from("<Q", handle, expected.cpu)[0]) - 0x2000
+
+    _lead_first_pointer(monkeypatch, before_cpu)
     assert engine_memory.engine_layout() == expected
 
 
@@ -64,17 +72,13 @@ def test_a_pointer_of_the_engine_may_lead_to_a_copy_of_the_registers(
     monkeypatch: pytest.MonkeyPatch, expected: EngineLayout
 ) -> None:
     """As where the heap still has what an earlier search read."""
-    usual: Callable[[_Search, int, int], bytes] = _Search._read
     copies = []
 
-    def read(search: _Search, address: int, size: int) -> bytes:
-        data = usual(search, address, size)
-        if address != search._handle or size == 8:
-            return data
+    def copy(search: _Search, _handle: bytes) -> int:
         copies.append(ctypes.create_string_buffer(search._write_gprs()))
-        return struct.pack("<Q", ctypes.addressof(copies[-1])) + data[8:]
+        return ctypes.addressof(copies[-1])
 
-    monkeypatch.setattr(_Search, "_read", read)
+    _lead_first_pointer(monkeypatch, copy)
     assert engine_memory.engine_layout() == expected
     assert copies
 
